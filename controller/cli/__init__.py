@@ -1,0 +1,1 @@
+"""One command per file: parse words, call one function below, print. No rules live here."""

@@ -1,0 +1,110 @@
+"""The error tree and the numbered codes of the contract. No imports from the rest of the package.
+
+An error that a user may see says what is wrong and where (`message`) and what to do next (`next_step`);
+on every interface it is the same object: `{code, name, message, details}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+
+class Code(IntEnum):
+    """Error codes of the package (2xxx) and call (1xxx) contracts; the member's name is the wire name."""
+
+    unknown = 1000
+    invalid_pid = 1001
+    image_load_failed = 1002
+    invalid_params = 1003
+    not_initialized = 1004
+    timeout = 1005
+    heartbeat_lost = 1006
+    shared_memory_not_found = 1007
+    execute_exception = 1009
+    stdout_contaminated = 1010
+    busy = 1011
+    no_active_version = 1012
+    invalid_zip = 2001
+    manifest_missing = 2002
+    incompatible_python = 2003
+    wheels_missing = 2004
+    install_failed = 2005
+    activation_conflict = 2006
+    unsafe_uninstall = 2007
+
+
+class ControllerError(Exception):
+    """Root of everything this package raises on purpose.
+
+    `message` says what is wrong and where; `next_step`, when not empty, says what the reader can do about it.
+    """
+
+    def __init__(self, message: str, *, next_step: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.next_step}" if self.next_step else self.message
+
+
+class CodedError(ControllerError):
+    """An error with a number from the contract."""
+
+    def __init__(
+        self, code: Code, message: str, *, next_step: str = "", details: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+        self.code = code
+        self.details = dict(details or {})
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the `{code, name, message, details}` object that every interface shows."""
+        return {
+            "code": int(self.code),
+            "name": self.code.name,
+            "message": str(self),
+            "details": self.details,
+        }
+
+
+class PackageError(CodedError):
+    """A package was refused or an operation on it is not safe (2001–2007). Trying again changes nothing."""
+
+
+class CallError(CodedError):
+    """A detection failed (1000–1012)."""
+
+
+class DesiredStateError(ControllerError):
+    """The desired tree is not valid. `problems` holds one line for each error found, never only the first."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ProtocolViolation(ControllerError):
+    """The algorithm process sent something that the protocol does not allow: the peer's fault."""
+
+
+class StartFailed(ControllerError):
+    """An algorithm process did not become ready. The message carries the algorithm's own words."""
+
+
+class StoreError(ControllerError):
+    """The runtime store could not be read or written. What was there before is still there."""
+
+
+class StoreBusy(StoreError):
+    """Another controller holds the store; the message names it."""
+
+
+class RetryableError(ControllerError):
+    """Worth trying again after `delay` seconds without anybody changing anything."""
+
+    def __init__(self, message: str, *, delay: float, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.delay = delay

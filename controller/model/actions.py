@@ -1,0 +1,143 @@
+"""What a plan is made of. Each action is one idempotent act on one object, with the reason for it.
+
+`object` names what the action changes (`package/…`, `process/…`, `pid/…`); `after` names objects whose actions in the
+same plan must have succeeded before this one may run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from controller.model.observed import ProcessKey
+from controller.model.package import PackageRef
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """Install a package from `algorithms/zips/<zip_name>`."""
+
+    package: PackageRef
+    zip_name: str
+    digest: str
+    reason: str
+    after: tuple[str, ...] = ()
+
+    @property
+    def object(self) -> str:
+        return f"package/{self.package}"
+
+
+@dataclass(frozen=True, slots=True)
+class Preheat:
+    """Start a process and prove it ready, or replace one that is broken or outdated."""
+
+    process: ProcessKey
+    reason: str
+    after: tuple[str, ...] = ()
+
+    @property
+    def object(self) -> str:
+        return f"process/{self.process}"
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """Make `target` the version that answers a PID. A rollback and a repair are switches with another reason."""
+
+    pid: str
+    deployment: str
+    before: PackageRef | None
+    target: PackageRef
+    reason: str
+    after: tuple[str, ...] = ()
+
+    @property
+    def object(self) -> str:
+        return f"pid/{self.pid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Deactivate:
+    """Remove a PID's mapping: the desired tree no longer names it."""
+
+    pid: str
+    before: PackageRef | None
+    reason: str
+    after: tuple[str, ...] = ()
+
+    @property
+    def object(self) -> str:
+        return f"pid/{self.pid}"
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Drain and end a process that nothing needs any more."""
+
+    process: ProcessKey
+    reason: str
+    after: tuple[str, ...] = ()
+
+    @property
+    def object(self) -> str:
+        return f"process/{self.process}"
+
+
+@dataclass(frozen=True, slots=True)
+class RebuildRegistry:
+    """Write `registry.json` again from the receipts."""
+
+    reason: str
+    after: tuple[str, ...] = ()
+
+    @property
+    def object(self) -> str:
+        return "registry"
+
+
+Action = Install | Preheat | Switch | Deactivate | Retire | RebuildRegistry
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Something desired that cannot be done, and why: the deployment is degraded until that changes."""
+
+    object: str
+    deployment: str
+    reason: str
+    code: int | None = None
+    next_step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something that will be tried or looked at again at `until` (seconds of the observer's clock)."""
+
+    object: str
+    deployment: str
+    until: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepPreview:
+    """The PIDs that have the new version once a step of a rollout is done."""
+
+    deployment: str
+    step: str
+    pids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The answer to: what would a pass do now, and why is it not doing the rest?"""
+
+    actions: tuple[Action, ...] = ()
+    blocked: tuple[Blocked, ...] = ()
+    waiting: tuple[Waiting, ...] = ()
+    steps: tuple[StepPreview, ...] = ()
+    targets: dict[str, PackageRef] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        return not self.actions

@@ -1,0 +1,98 @@
+"""What a package is: its identity, its manifest, and the receipt of its installation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+PackageState = Literal["discovered", "validated", "installed", "invalid"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PackageRef:
+    """Name and version: what an operator writes. Together with the digest it is one immutable artefact."""
+
+    name: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The checked content of a `manifest.json`. `supported_pids` is None where the package declares none."""
+
+    name: str
+    version: str
+    entry_point: str
+    description: str = ""
+    supported_pids: tuple[str, ...] | None = None
+    required_assets: tuple[str, ...] = ()
+
+    @property
+    def ref(self) -> PackageRef:
+        return PackageRef(self.name, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """Written last into `deployed/<name>/<version>/receipt.json`: the proof that an installation is complete.
+
+    `working_directory` and `python_path` are relative to the installation: `src` and nothing where the zip was laid
+    out flat or in one top folder, `.` and `src` where the zip itself had `manifest.json` beside `src/`.
+    """
+
+    name: str
+    version: str
+    digest: str
+    entry_point: str
+    supported_pids: tuple[str, ...] | None
+    working_directory: str
+    python_path: tuple[str, ...]
+    interpreter: str
+    python_version: str
+    sdk_version: str
+    wheels: tuple[str, ...]
+    installed_at: str
+    description: str = ""
+
+    @property
+    def ref(self) -> PackageRef:
+        return PackageRef(self.name, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRecord:
+    """One row of the registry and of the status document.
+
+    `zip_name` and `fingerprint` (size, mtime in ns, inode) tie a record to the zip it was read from, so that an
+    unchanged zip is not read again; both are None for a package whose zip is gone.
+    """
+
+    name: str
+    version: str
+    digest: str
+    state: PackageState
+    error_code: int | None = None
+    reason: str = ""
+    supported_pids: tuple[str, ...] | None = None
+    zip_name: str | None = None
+    fingerprint: tuple[int, int, int] | None = None
+
+    @property
+    def ref(self) -> PackageRef:
+        return PackageRef(self.name, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """An installed package as found on disk: the receipt and the folder (absolute) that holds it."""
+
+    receipt: Receipt
+    folder: str
+    size_bytes: int | None = field(default=None, compare=False)
+
+    @property
+    def ref(self) -> PackageRef:
+        return self.receipt.ref

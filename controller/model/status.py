@@ -1,0 +1,113 @@
+"""The status document (design section 3.3). Fields may be added, never renamed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Phase = Literal["Healthy", "Progressing", "Paused", "Degraded", "Suspended"]
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionStatus:
+    id: str
+    source: str
+    valid: bool
+    errors: tuple[str, ...] = ()
+    loaded_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    type: str
+    status: bool
+    reason: str
+    message: str
+    last_transition_time: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentStatus:
+    name: str
+    phase: Phase
+    observed_generation: str
+    package: str
+    target_version: str
+    stable_version: str | None
+    current_step_index: int | None = None
+    desired_weight: int = 100
+    actual_weight: int = 0
+    quarantined: tuple[str, ...] = ()
+    message: str = ""
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PidHealth:
+    samples: int = 0
+    error_rate: float | None = None
+    timeout_rate: float | None = None
+    latency_p50_ms: float | None = None
+    latency_p95_ms: float | None = None
+    ng_rate: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PidStatus:
+    pid: str
+    deployment: str | None
+    active: dict[str, str] | None
+    target_version: str | None
+    pinned: bool
+    held: bool
+    ready: bool
+    health: PidHealth = PidHealth()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStatus:
+    deployment: str
+    name: str
+    version: str
+    replica: int
+    os_pid: int | None
+    state: str
+    sdk_version: str
+    rss_bytes: int | None
+    cpu_percent: float | None
+    restarts: int
+    started_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageStatus:
+    name: str
+    version: str
+    digest: str
+    state: str
+    error_code: int | None
+    reason: str
+    supported_pids: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingStatus:
+    what: str
+    until: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    revision: RevisionStatus
+    converged: bool
+    deployments: tuple[DeploymentStatus, ...] = ()
+    pids: tuple[PidStatus, ...] = ()
+    processes: tuple[ProcessStatus, ...] = ()
+    packages: tuple[PackageStatus, ...] = ()
+    waiting: tuple[WaitingStatus, ...] = ()
+    unmanaged: tuple[str, ...] = ()
+    audit: dict[str, Any] = field(default_factory=dict)
+
+    def to_document(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,1 @@
+"""From an offline zip to an installed package: archive, manifest, wheels, environment, proof, install."""
