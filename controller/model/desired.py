@@ -63,9 +63,7 @@ class Step(_Spec):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if len(self.model_fields_set & {"set_weight", "pause"}) != 1 or (
-            self.set_weight is None and self.pause is None
-        ):
+        if (self.set_weight is None) == (self.pause is None):
             raise ValueError("a step is either setWeight or pause, exactly one of them")
         return self
 
