@@ -112,7 +112,8 @@ def append_durably(path: Path, line: bytes) -> None:
             fsync_folder(path.parent)
     except OSError as error:
         raise StoreError(
-            f"cannot append to {path}: {error.strerror or error}", next_step="check the disk and its free space"
+            f"cannot append to {path}: {error.strerror or error}",
+            next_step="check the disk and its free space",
         ) from error
 
 

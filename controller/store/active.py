@@ -1,0 +1,87 @@
+"""`active/<pid>.json`: the authority for routing. Exactly the keys name, version and activated_at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+
+from controller.errors import StoreError
+from controller.model.observed import ActiveMapping, BrokenMapping
+from controller.store.atomic import remove_durably, write_atomic
+from controller.store.layout import StoreLayout
+
+_KEYS = {"name", "version", "activated_at"}
+
+
+def parse_mapping(content: bytes) -> ActiveMapping:
+    """Return the mapping that a file holds. Raises ValueError saying what is wrong with it."""
+    try:
+        document = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(document, dict) or document.keys() != _KEYS:
+        raise ValueError("expected an object with exactly name, version and activated_at")
+    if not all(isinstance(value, str) and value for value in document.values()):
+        raise ValueError("name, version and activated_at must be text")
+    return ActiveMapping(**document)
+
+
+class ActiveMappings:
+    """Reads and replaces the mappings of one store. Writers hold the store's mutation lock."""
+
+    def __init__(self, layout: StoreLayout) -> None:
+        self._layout = layout
+
+    def read(self, pid: str) -> ActiveMapping | BrokenMapping | None:
+        """Return a PID's mapping, None where it has none. Raises StoreError where the disk cannot be read."""
+        return self._read(self._layout.mapping(pid))
+
+    def read_all(self) -> dict[str, ActiveMapping | BrokenMapping]:
+        """Return every mapping of the store by PID. Raises StoreError where the folder cannot be read."""
+        try:
+            with os.scandir(self._layout.active) as entries:
+                names = sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise StoreError(f"cannot read {self._layout.active}: {error.strerror}") from error
+        folder = self._layout.active
+        found = ((name.removesuffix(".json"), self._read(folder / name)) for name in names)
+        return {pid: mapping for pid, mapping in found if mapping is not None}
+
+    @staticmethod
+    def _read(path: Path) -> ActiveMapping | BrokenMapping | None:
+        try:
+            return parse_mapping(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (ValueError, IsADirectoryError) as error:
+            return BrokenMapping(str(error))
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
+
+    def write(self, pid: str, mapping: ActiveMapping, validate: Callable[[ActiveMapping], None]) -> None:
+        """Replace a PID's mapping durably.
+
+        `validate` gets the mapping as read back from the temporary file and raises where it must not go live.
+        Raises StoreError; the old mapping is then still in place.
+        """
+        content = orjson.dumps(
+            {"name": mapping.name, "version": mapping.version, "activated_at": mapping.activated_at},
+            option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+        )
+        write_atomic(self._layout.mapping(pid), content, lambda read_back: validate(parse_mapping(read_back)))
+
+    def remove(self, pid: str) -> None:
+        """Remove a PID's mapping durably, if it has one. Raises StoreError."""
+        remove_durably(self._layout.mapping(pid))
+
+    def sweep(self) -> tuple[str, ...]:
+        """Remove temporary files that an interrupted write left; return their names."""
+        leftovers = sorted(self._layout.active.glob("*.json.tmp"))
+        for path in leftovers:
+            path.unlink(missing_ok=True)
+        return tuple(path.name for path in leftovers)

@@ -1,0 +1,209 @@
+"""`logs/audit.jsonl`: who changed what, when and why. Append-only JSON lines, each chained by hash to the one before.
+
+A line is the record in canonical JSON (sorted keys) whose last key is `hash`: SHA-256 over the previous line's hash and
+the record without its own. So an edited, removed or inserted line breaks the chain at that line, and a removed tail is
+found against a head that was noted elsewhere (the status document carries one).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from controller.errors import StoreError
+from controller.store.layout import StoreLayout
+
+GENESIS = "0" * 64
+_SUFFIX = b',"hash":"%s"}'
+_SUFFIX_LENGTH = len(_SUFFIX) - 2 + 64
+_TAIL_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """One act. `before` and `after` are JSON values; `outcome` is `started`, `succeeded` or `failed: <why>`."""
+
+    actor: str
+    revision: str
+    action: str
+    object: str
+    before: Any
+    after: Any
+    reason: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditHead:
+    """The last record: its number (from 1; 0 is an empty log) and its hash."""
+
+    seq: int = 0
+    hash: str = GENESIS
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The result of checking the whole chain. `broken_at` is the first bad line (from 1), None where all hold."""
+
+    records: int
+    head: AuditHead
+    broken_at: int | None = None
+    reason: str = ""
+
+
+class AuditLog:
+    """Appends to and verifies one store's audit log. Safe among threads and processes (flock on the log)."""
+
+    def __init__(self, layout: StoreLayout, now: Callable[[], str]) -> None:
+        self._path = layout.audit
+        self._now = now
+
+    def append(self, record: AuditRecord) -> AuditHead:
+        """Add a record durably and return the new head. A torn last line is cut off first, and that is noted.
+
+        Raises:
+            StoreError: the log could not be written. The act that wanted to be recorded must not go ahead.
+        """
+        try:
+            with self._locked() as descriptor:
+                head, torn = _recover_tail(descriptor)
+                if torn:
+                    note = AuditRecord("controller", "", "audit.repair", "audit", f"{torn} bytes", None,
+                                       "the last line was torn by an interrupted write", "succeeded")  # fmt: skip
+                    head = _append(descriptor, head, note, self._now())
+                return _append(descriptor, head, record, self._now())
+        except OSError as error:
+            raise StoreError(
+                f"cannot append to {self._path}: {error.strerror}",
+                next_step="check the disk and its free space",
+            ) from error
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Yield the records, oldest first, as far as they can be read. Raises StoreError."""
+        for line in self._lines():
+            try:
+                yield orjson.loads(line)
+            except orjson.JSONDecodeError:
+                return
+
+    def head(self) -> AuditHead:
+        """Return the last whole record's number and hash, without checking the chain. Raises StoreError."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return AuditHead()
+        except OSError as error:
+            raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
+        try:
+            return _last_record(descriptor)[0]
+        finally:
+            os.close(descriptor)
+
+    def verify(self, noted: AuditHead | None = None) -> Verification:
+        """Check every line's hash and number; with `noted`, also that the chain still holds that earlier head."""
+        head = AuditHead()
+        noted_found = noted is None or noted.seq == 0
+        for number, line in enumerate(self._lines(), start=1):
+            problem, following = _check(line, head)
+            if problem:
+                return Verification(number - 1, head, number, problem)
+            head = following
+            if noted is not None and head.seq == noted.seq:
+                if head.hash != noted.hash:
+                    return Verification(number - 1, head, number, "differs from the head that was noted")
+                noted_found = True
+        if not noted_found and noted is not None:
+            missing = f"records up to {noted.seq} were noted, the log ends at {head.seq}: its tail was removed"
+            return Verification(head.seq, head, head.seq + 1, missing)
+        return Verification(head.seq, head)
+
+    def _lines(self) -> Iterator[bytes]:
+        try:
+            with self._path.open("rb") as file:
+                yield from file
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
+
+
+def _append(descriptor: int, head: AuditHead, record: AuditRecord, time: str) -> AuditHead:
+    body = orjson.dumps(
+        {**asdict(record), "time": time, "seq": head.seq + 1, "prev": head.hash}, option=orjson.OPT_SORT_KEYS
+    )
+    digest = _digest(head.hash, body)
+    line = body[:-1] + _SUFFIX % digest.encode() + b"\n"
+    size = os.fstat(descriptor).st_size
+    try:
+        written = os.write(descriptor, line)
+        if written != len(line):
+            raise OSError(28, os.strerror(28))  # a short write on a regular file: the disk is full
+        os.fdatasync(descriptor)
+    except OSError:
+        with suppress(OSError):  # the first error is the one to report; a torn line is cut by the next append
+            os.ftruncate(descriptor, size)
+        raise
+    return AuditHead(head.seq + 1, digest)
+
+
+def _digest(previous: str, body: bytes) -> str:
+    return hashlib.sha256(previous.encode() + body).hexdigest()
+
+
+def _check(line: bytes, head: AuditHead) -> tuple[str, AuditHead]:
+    """Return what is wrong with a line (empty: nothing) and the head after it."""
+    if not line.endswith(b"\n"):
+        return "the line is torn", head
+    line = line[:-1]
+    body, suffix = line[:-_SUFFIX_LENGTH] + b"}", line[-_SUFFIX_LENGTH:]
+    digest = _digest(head.hash, body)
+    if suffix != _SUFFIX % digest.encode():
+        return "its content or its place in the chain was changed", head
+    return "", AuditHead(head.seq + 1, digest)
+
+
+def _last_record(descriptor: int) -> tuple[AuditHead, int]:
+    """Return the head of the log and the size up to its last whole line. Reads backwards from the end."""
+    size = end = os.fstat(descriptor).st_size
+    tail = b""
+    while end > 0:
+        start = max(0, end - _TAIL_BYTES)
+        tail = os.pread(descriptor, end - start, start) + tail
+        end = start
+        whole = tail[: tail.rfind(b"\n") + 1]
+        if whole and (start == 0 or whole.count(b"\n") > 1):
+            record = orjson.loads(whole[:-1].rsplit(b"\n", 1)[-1])
+            return AuditHead(record["seq"], record["hash"]), size - len(tail) + len(whole)
+    return AuditHead(), 0
+
+
+def _recover_tail(descriptor: int) -> tuple[AuditHead, int]:
+    """Cut a torn last line off; return the head and how many bytes were cut."""
+    size = os.fstat(descriptor).st_size
+    try:
+        head, whole = _last_record(descriptor)
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise StoreError(
+            "cannot append to the audit log: its last record is not readable",
+            next_step="run `pvctl audit --verify`, then move the log aside",
+        ) from error
+    if whole < size:
+        os.ftruncate(descriptor, whole)
+    return head, size - whole

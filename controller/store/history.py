@@ -1,0 +1,63 @@
+"""`history/<pid>.jsonl`: which version answered a PID when, why, and by whose act. Appended to, never rewritten."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from controller.errors import StoreError
+from controller.model.observed import HistoryEntry
+from controller.store.atomic import append_durably
+from controller.store.layout import StoreLayout
+
+
+class PidHistory:
+    """The version histories of one store's PIDs."""
+
+    def __init__(self, layout: StoreLayout) -> None:
+        self._layout = layout
+
+    def read(self, pid: str) -> tuple[HistoryEntry, ...]:
+        """Return a PID's history, oldest first. A line that a power cut tore is passed over. Raises StoreError."""
+        path = self._layout.pid_history(pid)
+        try:
+            lines = path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
+        return tuple(entry for line in lines if (entry := _parse(line)) is not None)
+
+    def append(self, pid: str, entry: HistoryEntry) -> None:
+        """Add an entry durably. Raises StoreError."""
+        path = self._layout.pid_history(pid)
+        separator = b"" if _ends_whole(path) else b"\n"
+        append_durably(path, separator + orjson.dumps(asdict(entry)) + b"\n")
+
+    def pids(self) -> tuple[str, ...]:
+        """Return every PID that has a history."""
+        return tuple(sorted(path.stem for path in self._layout.history.glob("*.jsonl")))
+
+
+def _parse(line: bytes) -> HistoryEntry | None:
+    try:
+        return HistoryEntry(**orjson.loads(line))
+    except (orjson.JSONDecodeError, TypeError):
+        return None
+
+
+def _ends_whole(path: Path) -> bool:
+    """Whether the file is empty or absent, or its last line was written to the end."""
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) == 0:
+                return True
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) == b"\n"
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,49 @@
+"""`registry.json`: the packages that this store knows and their state. Derived from zips and receipts, so repairable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from controller.errors import StoreError
+from controller.model.package import PackageRecord
+from controller.store.atomic import write_if_changed
+from controller.store.layout import StoreLayout
+
+
+class Registry:
+    """Reads and writes one store's registry."""
+
+    def __init__(self, layout: StoreLayout) -> None:
+        self._path = layout.registry
+
+    def read(self) -> tuple[PackageRecord, ...] | None:
+        """Return the records; None where the file is lost or cannot be understood. Raises StoreError on a disk error."""
+        try:
+            return tuple(_record(row) for row in orjson.loads(self._path.read_bytes())["packages"])
+        except FileNotFoundError:
+            return None
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
+
+    def write(self, records: Iterable[PackageRecord]) -> bool:
+        """Write the records where they differ from what is there; return whether they did. Raises StoreError."""
+        rows = [asdict(record) for record in sorted(records, key=_order)]
+        content = orjson.dumps({"packages": rows}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+        return write_if_changed(self._path, content, orjson.loads)
+
+
+def _order(record: PackageRecord) -> tuple[str, str, str]:
+    return record.name, record.version, record.zip_name or ""
+
+
+def _record(row: dict[str, Any]) -> PackageRecord:
+    for key in ("supported_pids", "fingerprint"):
+        if row[key] is not None:
+            row[key] = tuple(row[key])
+    return PackageRecord(**row)

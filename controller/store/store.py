@@ -1,0 +1,49 @@
+"""One runtime store, opened: every file of it behind the class that may touch it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controller.errors import StoreError
+from controller.store.active import ActiveMappings
+from controller.store.audit import AuditLog
+from controller.store.history import PidHistory
+from controller.store.layout import StoreLayout
+from controller.store.lock import MutationLock
+from controller.store.registry import Registry
+from controller.store.revisions import AppliedRevision
+from controller.store.status_file import StatusFile
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The parts of a store. `now` returns the present as an RFC 3339 timestamp."""
+
+    layout: StoreLayout
+    lock: MutationLock
+    active: ActiveMappings
+    history: PidHistory
+    audit: AuditLog
+    registry: Registry
+    revision: AppliedRevision
+    status: StatusFile
+
+    @classmethod
+    def at(cls, layout: StoreLayout, now: Callable[[], str]) -> Store:
+        """Return the store at a place, whether it exists yet or not; nothing is written."""
+        return cls(
+            layout, MutationLock(layout), ActiveMappings(layout), PidHistory(layout), AuditLog(layout, now),
+            Registry(layout), AppliedRevision(layout), StatusFile(layout),
+        )  # fmt: skip
+
+    def create_folders(self) -> None:
+        """Make every folder that a store has. Raises StoreError."""
+        try:
+            for folder in self.layout.folders:
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"cannot create the store at {self.layout.root}: {error.strerror}",
+                next_step="check --store and its permissions",
+            ) from error
