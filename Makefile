@@ -1,0 +1,41 @@
+# Everything a newcomer types. Needs Python >= 3.11, make and a package registry; nothing is installed outside the
+# checkout. PYTHON=/path/to/python3 picks the interpreter.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint schema constraints clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+TESTS ?=
+
+help: ## show what there is to type
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make the virtual environment (quick when nothing changed)
+
+$(STAMP): pyproject.toml constraints.txt scripts/set-up
+	@PYTHON="$(PYTHON)" scripts/set-up $(VENV)
+	@touch $@
+
+demo: $(STAMP) ## pack the example algorithms, deploy them, run detections, roll out the next version
+	$(BIN)/python -m examples.demo
+
+test: $(STAMP) ## run every test (TESTS="-k name" or a path for some)
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(STAMP) ## style, types and the import contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+schema: $(STAMP) ## write docs/schema/desired.schema.json anew
+	$(BIN)/pvctl schema > docs/schema/desired.schema.json
+
+constraints: $(STAMP) ## take the newest releases into constraints.txt
+	scripts/constrain
+
+clean: ## end the demo's processes and remove what was generated, .venv and .cache included
+	if [ -d demo/runtime_store ] && [ -x $(BIN)/pvctl ]; then $(BIN)/pvctl --store demo/runtime_store down; fi
+	rm -rf demo $(VENV) .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
