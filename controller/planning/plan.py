@@ -1,0 +1,275 @@
+"""The plan of one pass: state and `now` go in, typed actions with reasons come out. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from controller.errors import Code
+from controller.model.actions import (
+    Action,
+    Blocked,
+    Deactivate,
+    Install,
+    Plan,
+    Preheat,
+    RebuildRegistry,
+    Retire,
+    StepPreview,
+    Switch,
+    Waiting,
+)
+from controller.model.desired import Deployment, Revision
+from controller.model.observed import ActiveMapping, Observed, ProcessKey
+from controller.model.package import PackageRef
+from controller.planning.cohorts import cohort, rollout_sequence
+from controller.planning.supply import Supply, find_supply, unsupported_pids, unsupported_reason
+
+
+def plan(revision: Revision, observed: Observed, now: float, *, serve: bool = True) -> Plan:
+    """Return what a pass at `now` (seconds of the observer's clock) does to make the station match the revision.
+
+    With `serve` false, processes are wanted only to prove a version before its switch, not to stay up.
+    """
+    draft = _Draft(revision, observed, now, serve)
+    for deployment in revision.deployments:
+        _keep_serving(draft, deployment)
+    if observed.registry_lost:
+        draft.actions.append(RebuildRegistry("registry.json is lost or damaged"))
+    _deactivate_removed(draft)
+    for deployment in revision.deployments:
+        if not deployment.spec.suspend:
+            _move(draft, deployment)
+    _retire_unneeded(draft)
+    return Plan(
+        tuple(draft.actions), tuple(draft.blocked), tuple(draft.waiting), tuple(draft.steps), draft.targets
+    )  # fmt: skip
+
+
+def desired_targets(deployment: Deployment) -> dict[str, PackageRef]:
+    """Return the version that each PID of a deployment is to have: its pin, else the deployment's."""
+    spec = deployment.spec
+    return {pid: spec.pinned_ref(pid) or spec.ref for pid in spec.pids}
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making."""
+
+    revision: Revision
+    observed: Observed
+    now: float
+    serve: bool
+    actions: list[Action] = field(default_factory=list)
+    blocked: list[Blocked] = field(default_factory=list)
+    waiting: list[Waiting] = field(default_factory=list)
+    steps: list[StepPreview] = field(default_factory=list)
+    targets: dict[str, PackageRef] = field(default_factory=dict)
+    needed: set[ProcessKey] = field(default_factory=set)
+    failing: dict[str, bool] = field(default_factory=dict)
+    planned: set[str] = field(default_factory=set)
+
+    def active_ref(self, pid: str) -> PackageRef | None:
+        """The installed version that a PID's mapping names; None where it has none that can be used."""
+        mapping = self.observed.active.get(pid)
+        if isinstance(mapping, ActiveMapping) and mapping.ref in self.observed.installed:
+            return mapping.ref
+        return None
+
+    def add(self, action: Action) -> None:
+        self.actions.append(action)
+        self.planned.add(action.object)
+
+    def backs_off(self, object_: str, deployment: str) -> bool:
+        """Whether an object failed and is not to be tried again yet; says so in the plan, once."""
+        if object_ not in self.failing:
+            self.failing[object_] = self._note_failure(object_, deployment)
+        return self.failing[object_]
+
+    def _note_failure(self, object_: str, deployment: str) -> bool:
+        failure = self.observed.failures.get(object_)
+        if failure is None:
+            return False
+        self.blocked.append(Blocked(object_, deployment, failure.message, failure.code))
+        if failure.retry_at <= self.now:
+            return False
+        reason = f"attempt {failure.attempts} failed: {failure.message}"
+        self.waiting.append(Waiting(object_, deployment, failure.retry_at, reason))
+        return True
+
+
+def _keep_serving(draft: _Draft, deployment: Deployment) -> None:
+    """Make what is active ready again before anything else: a killed process must not wait for an install."""
+    if not draft.serve:
+        return
+    for ref in dict.fromkeys(_answering(draft, deployment, pid) for pid in deployment.spec.pids):
+        if ref is not None:
+            _preheat(draft, deployment, ref, after=())
+
+
+def _answering(draft: _Draft, deployment: Deployment, pid: str) -> PackageRef | None:
+    """The version that this deployment must keep ready for a PID until it moves; None where it need not.
+
+    It need not where the PID's target is ready already (it moves in this very pass), nor where the PID comes from
+    another deployment whose process still answers.
+    """
+    ref = draft.active_ref(pid)
+    target = desired_targets(deployment)[pid]
+    if ref is None or ref == target:
+        return ref
+    serving = {(key.deployment, key.ref) for key, process in draft.observed.processes.items() if process.serves}
+    own, others = (deployment.name, ref) in serving, any(served == ref for _, served in serving)
+    if (deployment.name, target) in serving and not deployment.spec.suspend:
+        return None
+    return ref if own or not others else None
+
+
+def _preheat(draft: _Draft, deployment: Deployment, ref: PackageRef, after: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Plan the processes of a version; return the objects to wait for, None where one cannot be had now."""
+    objects = []
+    for replica in range(deployment.spec.replicas):
+        key = ProcessKey(deployment.name, ref.name, ref.version, replica)
+        draft.needed.add(key)
+        reason = _why_preheat(draft, key)
+        if not reason:
+            continue
+        action = Preheat(key, reason, after)
+        if action.object not in draft.planned:
+            if draft.backs_off(action.object, deployment.name):
+                return None
+            draft.add(action)
+        objects.append(action.object)
+    return tuple(objects)
+
+
+def _why_preheat(draft: _Draft, key: ProcessKey) -> str:
+    """Return why a process must be started or replaced; empty where it is there and right."""
+    process = draft.observed.processes.get(key)
+    if process is None:
+        return "no process runs for it"
+    if not process.serves:
+        return f"its process is {process.state}" + (f": {process.detail}" if process.detail else "")
+    installation = draft.observed.installed.get(key.ref)
+    if installation is not None and installation.receipt.digest != process.digest:
+        return "its process runs another artefact of the same version"
+    return ""
+
+
+def _deactivate_removed(draft: _Draft) -> None:
+    for pid in draft.observed.active:
+        history = draft.observed.history.get(pid, ())
+        managed = bool(history) and history[-1].deployment is not None
+        if pid not in draft.revision.by_pid and managed:
+            draft.add(Deactivate(pid, draft.active_ref(pid), "no deployment names this PID any more"))
+
+
+def _move(draft: _Draft, deployment: Deployment) -> None:
+    """Bring a deployment's PIDs to their versions: install, preheat, switch."""
+    groups: dict[PackageRef, list[str]] = defaultdict(list)
+    for pid, wanted in desired_targets(deployment).items():
+        draft.targets[pid] = wanted
+        groups[_restored(draft, deployment, pid) or wanted].append(pid)
+    for ref, pids in groups.items():
+        _bring_to(draft, deployment, ref, pids)
+    _preview_steps(draft, deployment)
+
+
+def _restored(draft: _Draft, deployment: Deployment, pid: str) -> PackageRef | None:
+    """The version that a PID with a damaged mapping goes back to first: the last one in its history that is here."""
+    if pid not in draft.observed.active or draft.active_ref(pid) is not None:
+        return None
+    for entry in reversed(draft.observed.history.get(pid, ())):
+        if entry.ref is None:
+            return None
+        if entry.ref in draft.observed.installed:
+            supply = find_supply(entry.ref, None, draft.observed)
+            allow = draft.revision.policy.allow_undeclared_pids
+            return entry.ref if not unsupported_pids(supply, [pid], allow_undeclared=allow) else None
+    return None
+
+
+def _bring_to(draft: _Draft, deployment: Deployment, ref: PackageRef, pids: list[str]) -> None:
+    digest = deployment.spec.package.digest if ref == deployment.spec.ref else None
+    supply = find_supply(ref, digest, draft.observed)
+    if supply.problem:
+        draft.blocked.append(
+            Blocked(f"package/{ref}", deployment.name, supply.problem, supply.code, supply.next_step)
+        )  # fmt: skip
+        return
+    supported = _supported(draft, deployment, supply, pids)
+    switching = [pid for pid in supported if draft.active_ref(pid) != ref]
+    if not supported or not (switching or draft.serve):
+        return
+    after = _install(draft, deployment, supply)
+    ready = None if after is None else _preheat(draft, deployment, ref, after)
+    if ready is None:
+        return
+    for pid in switching:
+        _switch(draft, deployment, pid, ref, after=(*(after or ()), *ready))
+
+
+def _supported(draft: _Draft, deployment: Deployment, supply: Supply, pids: list[str]) -> list[str]:
+    allow = draft.revision.policy.allow_undeclared_pids
+    refused = unsupported_pids(supply, pids, allow_undeclared=allow)
+    if refused:
+        reason, next_step = unsupported_reason(supply, refused)
+        draft.blocked.extend(
+            Blocked(f"pid/{pid}", deployment.name, reason, Code.activation_conflict, next_step) for pid in refused
+        )
+    return [pid for pid in pids if pid not in refused]
+
+
+def _install(draft: _Draft, deployment: Deployment, supply: Supply) -> tuple[str, ...] | None:
+    """Plan the installation, if one is needed; return the objects to wait for, None where it is failing."""
+    if supply.installed:
+        return ()
+    reason = f"deployment {deployment.name} wants it"
+    action = Install(supply.package, supply.zip_name, supply.digest, reason)
+    if action.object not in draft.planned:
+        if draft.backs_off(action.object, deployment.name):
+            return None
+        draft.add(action)
+    return (action.object,)
+
+
+def _switch(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef, after: tuple[str, ...]) -> None:
+    reason = _why_switch(draft, deployment, pid, ref)
+    action = Switch(pid, deployment.name, draft.active_ref(pid), ref, reason, after)
+    if not draft.backs_off(action.object, deployment.name):
+        draft.add(action)
+
+
+def _why_switch(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef) -> str:
+    mapping = draft.observed.active.get(pid)
+    history = draft.observed.history.get(pid, ())
+    if mapping is not None and not isinstance(mapping, ActiveMapping):
+        return f"active/{pid}.json is damaged ({mapping.reason}); restored from its history"
+    if mapping is not None and mapping.ref not in draft.observed.installed:
+        return f"active/{pid}.json names {mapping.ref}, which is not installed"
+    if mapping is None:
+        return f"deployment {deployment.name} serves it and it has no active version"
+    if history and history[-1].ref == ref:
+        return f"active/{pid}.json was changed outside the controller; put back"
+    pinned = " (pinned)" if pid in deployment.spec.pinned else ""
+    return f"deployment {deployment.name} wants {ref}{pinned}"
+
+
+def _preview_steps(draft: _Draft, deployment: Deployment) -> None:
+    canary = deployment.spec.strategy.canary
+    sequence = rollout_sequence(deployment.spec)
+    if canary is None or all(draft.active_ref(pid) in {None, deployment.spec.ref} for pid in sequence):
+        return
+    weights = [step.set_weight for step in canary.steps if step.set_weight is not None]
+    draft.steps.extend(
+        StepPreview(deployment.name, f"setWeight {weight}", cohort(sequence, weight)) for weight in [*weights, 100]
+    )
+
+
+def _retire_unneeded(draft: _Draft) -> None:
+    """End the processes that neither a deployment wants nor a PID is still answered by."""
+    active = {draft.active_ref(pid) for pid in draft.observed.active} if draft.serve else set()
+    answered = {key.ref for key in draft.needed}
+    for key, process in draft.observed.processes.items():
+        still_answers = key.ref in active and key.ref not in answered and process.serves
+        if key not in draft.needed and not still_answers:
+            draft.add(Retire(key, "no PID needs it any more"))

@@ -1,0 +1,312 @@
+"""The planner: what a pass does for every shape of desired and observed state. Pure data in, pure data out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from controller.errors import Code
+from controller.model.actions import Deactivate, Install, Preheat, RebuildRegistry, Retire, Switch
+from controller.model.desired import Deployment, Revision
+from controller.model.observed import (
+    ActiveMapping,
+    BrokenMapping,
+    Failure,
+    HistoryEntry,
+    Observed,
+    ObservedProcess,
+    ProcessKey,
+)
+from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
+from controller.planning.plan import plan
+
+OLD, NEW = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
+
+
+def deployment(name: str = "screw", version: str = "1.0.0", pids: tuple[str, ...] = ("A01", "A02"), **spec: Any) -> Any:
+    return {
+        "apiVersion": "procvision.dev/v1",
+        "kind": "AlgorithmDeployment",
+        "metadata": {"name": name},
+        "spec": {"package": {"name": "screw", "version": version}, "pids": list(pids), **spec},
+    }
+
+
+def revision(*deployments: Any, **policy: Any) -> Revision:
+    return Revision(
+        id="r1",
+        source="test",
+        loadedAt="2026-01-01T00:00:00Z",
+        deployments=tuple(Deployment.model_validate(document) for document in deployments),
+        policy=policy,
+    )
+
+
+def installed(
+    *refs: PackageRef, pids: tuple[str, ...] | None = ("A01", "A02", "A03")
+) -> dict[PackageRef, Installation]:
+    return {
+        ref: Installation(
+            Receipt(ref.name, ref.version, f"sha256:{ref.version}", "m:C", pids, "src", (), "python", "3.11", "0.3.2", (),
+                    "2026-01-01T00:00:00Z"),
+            f"deployed/{ref.name}/{ref.version}",
+        )
+        for ref in refs
+    }  # fmt: skip
+
+
+def zipped(*refs: PackageRef, pids: tuple[str, ...] | None = ("A01", "A02", "A03")) -> tuple[PackageRecord, ...]:
+    return tuple(
+        PackageRecord(ref.name, ref.version, f"sha256:{ref.version}", "discovered", supported_pids=pids,
+                      zip_name=f"{ref.name}-{ref.version}.zip")
+        for ref in refs
+    )  # fmt: skip
+
+
+def process(ref: PackageRef, *, name: str = "screw", replica: int = 0, state: Any = "ready") -> ObservedProcess:
+    return ObservedProcess(ProcessKey(name, ref.name, ref.version, replica), f"sha256:{ref.version}", 10, state)
+
+
+def running(*processes: ObservedProcess) -> dict[ProcessKey, ObservedProcess]:
+    return {each.key: each for each in processes}
+
+
+def active(ref: PackageRef, *pids: str) -> dict[str, ActiveMapping | BrokenMapping]:
+    return {pid: ActiveMapping(ref.name, ref.version, "2026-01-01T00:00:00Z") for pid in pids}
+
+
+def past(ref: PackageRef, deployment_name: str | None = "screw") -> tuple[HistoryEntry, ...]:
+    return (HistoryEntry("2026-01-01T00:00:00Z", ref.name, ref.version, deployment_name, "r0", "root", "test"),)
+
+
+CONVERGED = Observed(
+    zips=zipped(OLD), installed=installed(OLD), active=active(OLD, "A01", "A02"), processes=running(process(OLD))
+)
+
+
+def test_from_nothing_it_installs_preheats_and_switches_in_that_order() -> None:
+    result = plan(revision(deployment()), Observed(zips=zipped(OLD)), 0.0)
+
+    assert [type(action) for action in result.actions] == [Install, Preheat, Switch, Switch]
+    install, preheat, *switches = result.actions
+    assert install.object in preheat.after
+    assert all({install.object, preheat.object} <= set(switch.after) for switch in switches)
+    assert result.targets == {"A01": OLD, "A02": OLD}
+
+
+def test_with_everything_in_place_nothing_is_done() -> None:
+    result = plan(revision(deployment()), CONVERGED, 0.0)
+
+    assert result.empty
+    assert not result.blocked
+    assert not result.waiting
+
+
+def test_a_new_version_moves_exactly_that_deployments_pids() -> None:
+    other = deployment("other", pids=("A03",))
+    observed = replace(
+        CONVERGED,
+        zips=zipped(OLD, NEW),
+        active=active(OLD, "A01", "A02", "A03"),
+        processes=running(process(OLD), process(OLD, name="other")),
+    )
+
+    result = plan(revision(deployment(version="1.1.0"), other), observed, 0.0)
+
+    assert {action.pid for action in result.actions if isinstance(action, Switch)} == {"A01", "A02"}
+    assert not any(isinstance(action, Retire) for action in result.actions)
+
+
+def test_the_old_process_is_retired_once_no_pid_is_on_it() -> None:
+    observed = replace(
+        CONVERGED,
+        installed=installed(OLD, NEW),
+        active=active(NEW, "A01", "A02"),
+        processes=running(process(OLD), process(NEW)),
+    )
+
+    result = plan(revision(deployment(version="1.1.0")), observed, 0.0)
+
+    assert [action.object for action in result.actions] == ["process/screw/screw@1.0.0-0"]
+    assert isinstance(result.actions[0], Retire)
+
+
+@pytest.mark.parametrize("state", ["exited", "broken"])
+def test_a_dead_process_is_replaced_before_anything_else(state: str) -> None:
+    observed = replace(CONVERGED, zips=zipped(OLD, NEW), processes=running(process(OLD, state=state)))
+
+    result = plan(revision(deployment(version="1.1.0")), observed, 0.0)
+
+    assert isinstance(result.actions[0], Preheat)
+    assert result.actions[0].process.ref == OLD
+
+
+def test_a_damaged_mapping_goes_back_to_its_last_version_first() -> None:
+    observed = replace(
+        CONVERGED,
+        zips=zipped(OLD, NEW),
+        active={**active(OLD, "A02"), "A01": BrokenMapping("not JSON")},
+        history={"A01": past(OLD)},
+    )
+
+    result = plan(revision(deployment(version="1.1.0")), observed, 0.0)
+
+    [back] = [action for action in result.actions if isinstance(action, Switch) and action.pid == "A01"]
+    assert back.target == OLD
+    assert "not JSON" in back.reason
+    assert not any(after.startswith("package/") for after in back.after)
+
+
+def test_a_mapping_that_was_edited_by_hand_is_put_back() -> None:
+    observed = replace(
+        CONVERGED,
+        installed=installed(OLD, NEW),
+        active={**active(OLD, "A02"), **active(NEW, "A01")},
+        history={"A01": past(OLD)},
+    )
+
+    [action] = plan(revision(deployment()), observed, 0.0).actions
+
+    assert isinstance(action, Switch)
+    assert action.target == OLD
+    assert "changed outside" in action.reason
+
+
+def test_a_dangling_mapping_whose_package_is_deleted_is_installed_again() -> None:
+    observed = replace(CONVERGED, installed={}, history={"A01": past(OLD), "A02": past(OLD)})
+
+    kinds = [type(action) for action in plan(revision(deployment()), observed, 0.0).actions]
+
+    assert kinds == [Install, Switch, Switch]
+
+
+def test_a_removed_pid_is_deactivated_but_one_never_managed_is_left_alone() -> None:
+    observed = replace(CONVERGED, active=active(OLD, "A01", "A02", "A03", "Z9"), history={"A03": past(OLD)})
+
+    [action] = plan(revision(deployment()), observed, 0.0).actions
+
+    assert isinstance(action, Deactivate)
+    assert action.pid == "A03"
+
+
+def test_a_pinned_pid_stays_at_its_version() -> None:
+    observed = replace(CONVERGED, zips=zipped(OLD, NEW))
+
+    result = plan(revision(deployment(version="1.1.0", pinned={"A01": "1.0.0"})), observed, 0.0)
+
+    assert [action.pid for action in result.actions if isinstance(action, Switch)] == ["A02"]
+    assert result.targets["A01"] == OLD
+
+
+def test_a_suspended_deployment_is_kept_serving_and_otherwise_left_as_it_is() -> None:
+    observed = replace(CONVERGED, zips=zipped(OLD, NEW), processes={})
+
+    [action] = plan(revision(deployment(version="1.1.0", suspend=True)), observed, 0.0).actions
+
+    assert isinstance(action, Preheat)
+    assert action.process.ref == OLD
+
+
+def test_a_pid_that_the_package_does_not_support_is_blocked_and_the_others_go_on() -> None:
+    observed = Observed(zips=zipped(OLD, pids=("A01",)))
+
+    result = plan(revision(deployment()), observed, 0.0)
+
+    assert [action.pid for action in result.actions if isinstance(action, Switch)] == ["A01"]
+    [blocked] = result.blocked
+    assert (blocked.object, blocked.code) == ("pid/A02", Code.activation_conflict)
+
+
+@pytest.mark.parametrize(("allow", "switched"), [(False, 0), (True, 2)])
+def test_a_package_without_supported_pids_serves_only_where_the_policy_allows_it(allow: bool, switched: int) -> None:
+    wanted = revision(deployment(), allowUndeclaredPids=allow)
+
+    result = plan(wanted, Observed(zips=zipped(OLD, pids=None)), 0.0)
+
+    assert sum(isinstance(action, Switch) for action in result.actions) == switched
+
+
+def test_a_missing_package_blocks_only_its_own_deployment() -> None:
+    missing = deployment("missing", version="9.9.9", pids=("A03",))
+
+    result = plan(revision(missing, deployment()), Observed(zips=zipped(OLD)), 0.0)
+
+    assert [blocked.deployment for blocked in result.blocked] == ["missing"]
+    assert sum(isinstance(action, Switch) for action in result.actions) == 2
+
+
+def test_a_digest_that_does_not_match_what_is_installed_is_refused() -> None:
+    wanted = deployment()
+    wanted["spec"]["package"]["digest"] = "sha256:" + "0" * 64
+
+    [blocked] = plan(revision(wanted), CONVERGED, 0.0).blocked
+
+    assert blocked.code == Code.invalid_zip
+    assert "sha256:1.0.0" in blocked.reason
+
+
+def test_a_failure_is_waited_for_and_then_tried_again() -> None:
+    failure = Failure("package/screw@1.0.0", "the algorithm raised", 2005, 1, retry_at=10.0)
+    observed = Observed(zips=zipped(OLD), failures={failure.object: failure})
+
+    early, late = (plan(revision(deployment()), observed, now) for now in (9.0, 10.0))
+
+    assert early.empty
+    assert [(wait.object, wait.until) for wait in early.waiting] == [("package/screw@1.0.0", 10.0)]
+    assert [blocked.reason for blocked in early.blocked] == ["the algorithm raised"]
+    assert isinstance(late.actions[0], Install)
+
+
+def test_a_lost_registry_is_rebuilt() -> None:
+    [action] = plan(revision(deployment()), replace(CONVERGED, registry_lost=True), 0.0).actions
+
+    assert isinstance(action, RebuildRegistry)
+
+
+def test_replicas_are_started_and_surplus_ones_retired() -> None:
+    more = plan(revision(deployment(replicas=3)), CONVERGED, 0.0)
+    fewer = plan(
+        revision(deployment()), replace(CONVERGED, processes=running(process(OLD), process(OLD, replica=1))), 0.0
+    )
+
+    assert [action.process.replica for action in more.actions if isinstance(action, Preheat)] == [1, 2]
+    assert [(type(action), action.object) for action in fewer.actions] == [(Retire, "process/screw/screw@1.0.0-1")]
+
+
+def test_without_serving_a_version_is_proven_for_its_switch_and_its_process_then_retired() -> None:
+    first = plan(revision(deployment()), Observed(zips=zipped(OLD)), 0.0, serve=False)
+    then = plan(revision(deployment()), CONVERGED, 0.0, serve=False)
+    last = plan(revision(deployment()), replace(CONVERGED, processes={}), 0.0, serve=False)
+
+    assert [type(action) for action in first.actions] == [Install, Preheat, Switch, Switch]
+    assert [type(action) for action in then.actions] == [Retire]
+    assert last.empty
+
+
+def test_a_pid_that_changes_hands_is_answered_by_the_old_owners_process_until_it_moves() -> None:
+    before = Observed(
+        zips=zipped(OLD, NEW),
+        installed=installed(OLD),
+        active=active(OLD, "A01"),
+        processes=running(process(OLD, name="first")),
+    )
+    wanted = revision(deployment("second", version="1.1.0", pids=("A01",)))
+
+    result = plan(wanted, before, 0.0)
+
+    assert not any(isinstance(action, Retire) for action in result.actions)
+    assert [action.process.ref for action in result.actions if isinstance(action, Preheat)] == [NEW]
+
+
+def test_the_plan_names_the_pids_of_every_step() -> None:
+    strategy = {"canary": {"order": ["A02"], "steps": [{"setWeight": 50}, {"pause": {}}]}}
+    observed = replace(CONVERGED, zips=zipped(OLD, NEW))
+
+    result = plan(revision(deployment(version="1.1.0", strategy=strategy)), observed, 0.0)
+
+    assert [(step.step, step.pids) for step in result.steps] == [
+        ("setWeight 50", ("A02",)),
+        ("setWeight 100", ("A02", "A01")),
+    ]
