@@ -1,0 +1,108 @@
+"""What the examples and the documents promise: trees validate, projects pack, algorithms see what they say."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from controller.errors import Code
+from examples import parts
+from examples.packing import ALGORITHMS, pack, projects
+
+ROOT = Path(__file__).resolve().parents[2]
+PVCTL = Path(sys.executable).with_name("pvctl")
+TREES = ["desired", "desired-full"]
+PAGES = ["README.md", "docs/operations.md"]
+
+
+def pvctl(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [PVCTL, *arguments], cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("tree", TREES)
+def test_desired_trees_are_valid(tree: str) -> None:
+    done = pvctl("validate", f"examples/{tree}")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("project", projects(), ids=lambda project: f"{project.parent.name}-{project.name}")
+def test_projects_pack_into_valid_packages(project: Path, tmp_path: Path) -> None:
+    done = pvctl("package", "validate", str(pack(project, tmp_path)))
+    assert done.returncode == 0, done.stderr
+
+
+def inspect(version: str, monkeypatch: pytest.MonkeyPatch, image: np.ndarray) -> dict[str, Any]:
+    """Return the data of one detection by a version of the example algorithm, in this process."""
+    monkeypatch.syspath_prepend(str(ALGORITHMS / "scratch_inspector" / version))
+    for name in ("scratch_inspector", "scratch_inspector.main"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    algorithm = importlib.import_module("scratch_inspector.main").ScratchInspectorAlgorithm()
+    answer = algorithm.execute(1, "", image, image, [])
+    assert answer["status"] == "OK"
+    data: dict[str, Any] = answer["data"]
+    return data
+
+
+@pytest.mark.parametrize("seed", range(50, 55))
+@pytest.mark.parametrize(
+    ("version", "scratches", "found"),
+    [
+        ("1.0.0", (), 0),
+        ("1.0.0", (parts.DEEP,), 1),
+        ("1.0.0", (parts.FAINT,), 0),
+        ("1.1.0", (), 0),
+        ("1.1.0", (parts.DEEP,), 1),
+        ("1.1.0", (parts.FAINT,), 1),
+        ("1.1.0", (parts.DEEP, parts.FAINT), 2),
+    ],
+)
+def test_the_scratch_inspector_finds_what_its_version_can_see(
+    version: str, scratches: tuple[Any, ...], found: int, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = inspect(version, monkeypatch, parts.draw_part(scratches, seed))
+    assert len(data["defect_rects"]) == found
+    assert data["result_status"] == ("NG" if found else "OK")
+
+
+@pytest.mark.parametrize("version", ["1.0.0", "1.1.0"])
+def test_a_rectangle_lies_around_its_scratch(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (rect,) = inspect(version, monkeypatch, parts.draw_part((parts.DEEP,), 3))["defect_rects"]
+    (left, top), (right, bottom), _ = parts.DEEP
+    tolerance = 16
+    assert abs(rect["x"] - left) <= tolerance
+    assert abs(rect["y"] - top) <= tolerance
+    assert abs(rect["x"] + rect["width"] - right) <= tolerance
+    assert abs(rect["y"] + rect["height"] - bottom) <= tolerance
+
+
+def test_pictures_are_the_same_every_time(tmp_path: Path) -> None:
+    first, second = parts.write_parts(tmp_path / "a"), parts.write_parts(tmp_path / "b")
+    assert {name: path.read_bytes() for name, path in first.items()} == {
+        name: path.read_bytes() for name, path in second.items()
+    }
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_documents_name_only_commands_that_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"pvctl ((?:package )?[a-z]+)", text))
+    known = pvctl("--help").stdout
+    assert named
+    unknown = [name for name in named if not re.search(rf"^\W*{name.split()[0]}\b", known, re.MULTILINE)]
+    assert not unknown
+
+
+def test_operations_explain_every_error_code() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    missing = [code for code in Code if f"| {code.value} {code.name} |" not in text]
+    assert not missing
