@@ -15,7 +15,6 @@ import hashlib
 import importlib.metadata
 import io
 import json
-import os
 import platform
 import shutil
 import subprocess
