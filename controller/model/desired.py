@@ -7,214 +7,132 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
+from controller.model.document import Conflict, Location, Part, did_you_mean, one_of, refuse
+from controller.model.health import (
+    ChangeLimit,
+    CpuLimit,
+    ErrorRateLimit,
+    Health,
+    Heartbeat,
+    LatencyLimit,
+    MemoryLimit,
+    RateLimit,
+    RestartLimit,
+    TimeoutRateLimit,
+    Timeouts,
+)
 from controller.model.package import PackageRef
-from controller.model.units import Boolean, Duration, Integer, Name, Pid, Ratio, Size, Text, Version
+from controller.model.strategy import Analysis, Canary, Pause, Step, Strategy
+from controller.model.units import Boolean, Duration, Integer, Name, Pid, Text, Version, shown, unexpected
+
+__all__ = [
+    "API_VERSION", "Analysis", "Canary", "ChangeLimit", "CpuLimit", "Defaults", "Deployment", "DeploymentSpec",
+    "ErrorRateLimit", "Health", "Heartbeat", "LatencyLimit", "MemoryLimit", "Metadata", "PackageSelector", "Pause",
+    "PolicySpec", "Preheat", "RateLimit", "RestartLimit", "Retention", "Revision", "StationPolicy",
+    "StationRetention", "Step", "Strategy", "TimeoutRateLimit", "Timeouts", "content_hash", "pid_conflicts",
+    "weight_conflicts",
+]  # fmt: skip
 
 API_VERSION = "procvision.dev/v1"
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
+def _inside_the_package(path: str) -> str:
+    if not path or path.startswith("/") or "\\" in path or "\0" in path or ".." in path.split("/"):
+        raise ValueError(
+            f"{shown(path)} leaves the package (expected a path relative to the package root, "
+            "with forward slashes, without ..)"
+        )
+    return path
 
 
-class Metadata(_Spec):
+def _absolute(path: str) -> str:
+    if not path.startswith("/") or "\0" in path:
+        raise ValueError(
+            f"{shown(path)} is not absolute (expected the interpreter's whole path, such as /usr/bin/python3.10; "
+            "those on PATH are found without being listed)"
+        )
+    return path
+
+
+def _digest(text: str) -> str:
+    if re.fullmatch(r"sha256:[0-9a-f]{64}", text):
+        return text
+    raise unexpected(text, "sha256: and 64 lowercase hex digits, as `pvctl package show` prints it")
+
+
+PackagePath = Annotated[Text, AfterValidator(_inside_the_package)]
+InterpreterPath = Annotated[Text, AfterValidator(_absolute)]
+Digest = Annotated[
+    Text, AfterValidator(_digest), WithJsonSchema({"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"})
+]
+
+
+class Metadata(Part):
     """A document's name and its free labels."""
 
-    name: Name
-    labels: dict[str, Text] = Field(default_factory=dict)
-    annotations: dict[str, Text] = Field(default_factory=dict)
+    name: Name = Field(description="Unique within the tree.")
+    labels: dict[str, Text] = Field(default_factory=dict, description="Free text for people and tools.")
+    annotations: dict[str, Text] = Field(default_factory=dict, description="Free text for people and tools.")
 
 
-class PackageSelector(_Spec):
+class PackageSelector(Part):
     """Which package a deployment wants; with `digest`, exactly that zip."""
 
-    name: Name
-    version: Version
-    digest: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")] | None = None
+    name: Name = Field(description="Name in the package's manifest.")
+    version: Version = Field(description="Version in the package's manifest. Quote one that looks like a number.")
+    digest: Digest | None = Field(default=None, description="SHA-256 of the zip; when given it must match.")
 
     @property
     def ref(self) -> PackageRef:
         return PackageRef(self.name, self.version)
 
 
-class Pause(_Spec):
-    """A pause of a canary: for `duration` (seconds), or until `pvctl promote` when there is none."""
-
-    duration: Duration | None = None
-
-
-class Step(_Spec):
-    """One step of a canary: either `setWeight` (percent of the unpinned PIDs) or `pause`."""
-
-    set_weight: Integer | None = Field(default=None, ge=0, le=100)
-    pause: Pause | None = None
-
-    @field_validator("set_weight", mode="before")
-    @classmethod
-    def _percent_sign_is_optional(cls, value: object) -> object:
-        return value.removesuffix("%") if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if (self.set_weight is None) == (self.pause is None):
-            raise ValueError("a step is either setWeight or pause, exactly one of them")
-        return self
-
-
-class Analysis(_Spec):
-    """How the canary is judged while it bakes."""
-
-    initial_delay: Duration = 0.0
-    min_samples: Integer = Field(default=50, ge=1)
-    on_inconclusive: Literal["wait", "promote", "revert"] = "wait"
-
-
-class Canary(_Spec):
-    """PIDs that go first and last, and the steps between."""
-
-    order: tuple[Pid, ...] = ()
-    critical: tuple[Pid, ...] = ()
-    steps: tuple[Step, ...] = ()
-    analysis: Analysis = Analysis()
-
-
-class Strategy(_Spec):
-    """How a new version reaches the PIDs. Without `canary`: all at once."""
-
-    canary: Canary | None = None
-    min_healthy_time: Duration = 0.0
-    progress_deadline: Duration = 600.0
-    auto_promote: Boolean = True
-    auto_revert: Boolean = True
-
-
-class RateLimit(_Spec):
-    """A share of calls that may go wrong within a window."""
-
-    max: Ratio
-    window: Duration = 300.0
-    min_samples: Integer = Field(default=50, ge=1)
-
-
-class LatencyLimit(_Spec):
-    """A quantile of the call latency, in seconds, within a window."""
-
-    max: Duration
-    window: Duration = 300.0
-    min_samples: Integer = Field(default=50, ge=1)
-
-
-class ChangeLimit(_Spec):
-    """How far a share may move, either way, against the stable PIDs over the same time."""
-
-    max_change: Ratio
-    min_samples: Integer = Field(default=50, ge=1)
-
-
-class MemoryLimit(_Spec):
-    """Resident memory of a process and its descendants, in bytes."""
-
-    max: Size
-
-
-class CpuLimit(_Spec):
-    """Share of one core over a window."""
-
-    max: Ratio
-    window: Duration = 60.0
-
-
-class Heartbeat(_Spec):
-    """Ping every `interval`; `max_missed` pongs later than `grace` in a row are a lost heartbeat."""
-
-    interval: Duration = Field(default=5.0, gt=0)
-    grace: Duration = Field(default=2.0, gt=0)
-    max_missed: Integer = Field(default=2, ge=1)
-
-
-class RestartLimit(_Spec):
-    """More than `max` restarts within `window` open the breaker."""
-
-    max: Integer = Field(default=5, ge=0)
-    window: Duration = Field(default=60.0, gt=0)
-
-
-class Health(_Spec):
-    """What is watched on every PID. Without a limit a metric is not judged; the four with defaults always are."""
-
-    error_rate: RateLimit = RateLimit.model_construct(max=0.05, window=300.0, min_samples=50)
-    timeout_rate: RateLimit = RateLimit.model_construct(max=0.01, window=300.0, min_samples=50)
-    latency_p95: LatencyLimit | None = Field(default=None, alias="latencyP95")
-    ng_rate: ChangeLimit | None = None
-    memory: MemoryLimit | None = None
-    cpu: CpuLimit | None = None
-    heartbeat: Heartbeat = Heartbeat()
-    restarts: RestartLimit = RestartLimit()
-
-
-class Timeouts(_Spec):
-    """Deadlines in seconds: becoming ready, one call, and finishing the calls in flight of an old version."""
-
-    start: Duration = Field(default=30.0, gt=0)
-    call: Duration = Field(default=5.0, gt=0)
-    drain: Duration = Field(default=30.0, ge=0)
-
-
-class Preheat(_Spec):
+class Preheat(Part):
     """What a process must do before it gets traffic, beside answering a ping."""
 
-    smoke: Boolean = False
-    image: Text | None = None
+    smoke: Boolean = Field(default=False, description="One call before traffic, which must not hang or crash.")
+    image: PackagePath | None = Field(
+        default=None, description="Image of that call, relative to the package root; else a generated one."
+    )
 
 
-class Retention(_Spec):
-    """How many installed versions of each package are kept."""
+class Retention(Part):
+    """How many installed versions of a package are kept."""
 
-    versions: Integer = Field(default=3, ge=1)
+    versions: Integer = Field(default=3, ge=1, description="Newest versions that are kept.")
 
 
-class DeploymentSpec(_Spec):
+class DeploymentSpec(Part):
     """Which package version serves which PIDs, and how it gets there."""
 
-    package: PackageSelector
-    pids: tuple[Pid, ...] = Field(min_length=1)
-    pinned: dict[Pid, Version] = Field(default_factory=dict)
-    replicas: Integer = Field(default=1, ge=1, le=64)
-    suspend: Boolean = False
-    strategy: Strategy = Strategy()
-    health: Health = Health()
-    timeouts: Timeouts = Timeouts()
-    preheat: Preheat = Preheat()
-    rollback_window: Duration = 86400.0
-    retention: Retention | None = None
-
-    @field_validator("pids")
-    @classmethod
-    def _no_pid_twice(cls, pids: tuple[str, ...]) -> tuple[str, ...]:
-        twice = sorted({pid for pid in pids if pids.count(pid) > 1})
-        if twice:
-            raise ValueError(f"PID listed more than once: {', '.join(twice)}")
-        return pids
+    package: PackageSelector = Field(description="The package version that is wanted.")
+    pids: tuple[Pid, ...] = Field(min_length=1, description="PIDs that it serves. Quote one like a number.")
+    pinned: dict[Pid, Version] = Field(
+        default_factory=dict, description="PID to the version it stays at, whatever the rollout does."
+    )
+    replicas: Integer = Field(default=1, ge=1, le=64, description="Processes per version.")
+    suspend: Boolean = Field(default=False, description="true: observe and report, change nothing.")
+    strategy: Strategy = Field(default=Strategy(), description="How a new version reaches the PIDs.")
+    health: Health = Field(default=Health(), description="What is watched, in and after a rollout.")
+    timeouts: Timeouts = Field(default=Timeouts(), description="Deadlines of a process.")
+    preheat: Preheat = Field(default=Preheat(), description="What a process must do before it gets traffic.")
+    rollback_window: Duration = Field(
+        default=86400.0, description="How long after promotion automatic rollback stays armed."
+    )
+    retention: Retention = Field(default=Retention(), description="What is kept of this package.")
 
     @model_validator(mode="after")
-    def _names_only_own_pids(self, info: ValidationInfo) -> Self:
+    def _parts_agree(self) -> Self:
         canary = self.strategy.canary or Canary()
-        for where, pids in (
-            ("pinned", self.pinned),
-            ("strategy.canary.order", canary.order),
-            ("strategy.canary.critical", canary.critical),
-        ):
-            if strangers := [pid for pid in pids if pid not in self.pids]:
-                raise ValueError(f"{where} names {', '.join(strangers)}, which is not in pids")
-        if both := sorted(set(canary.order) & set(canary.critical)):
-            raise ValueError(f"{', '.join(both)} stands in both strategy.canary.order and critical")
+        weights = [step.set_weight for step in canary.steps]
+        refuse((*pid_conflicts(self.pids, self.pinned, canary.order, canary.critical), *weight_conflicts(weights)))
         return self
 
     @property
@@ -222,17 +140,18 @@ class DeploymentSpec(_Spec):
         return self.package.ref
 
     def pinned_ref(self, pid: str) -> PackageRef | None:
+        """Return the package that a PID is pinned to, or None."""
         version = self.pinned.get(pid)
         return PackageRef(self.package.name, version) if version is not None else None
 
 
-class Deployment(_Spec):
-    """One `AlgorithmDeployment` document."""
+class Deployment(Part):
+    """One `AlgorithmDeployment` document: a package version and the PIDs it serves."""
 
-    api_version: Literal["procvision.dev/v1"]
-    kind: Literal["AlgorithmDeployment"]
-    metadata: Metadata
-    spec: DeploymentSpec
+    api_version: Literal["procvision.dev/v1"] = Field(description="Version of this schema.")
+    kind: Literal["AlgorithmDeployment"] = Field(description="What this document is.")
+    metadata: Metadata = Field(description="Name and labels.")
+    spec: DeploymentSpec = Field(description="What is wanted.")
 
     @property
     def name(self) -> str:
@@ -240,67 +159,53 @@ class Deployment(_Spec):
 
     @cached_property
     def generation(self) -> str:
-        """Hash of the spec, by which a status says what it has observed."""
+        """Hash of the spec's meaning, by which a status says what it has observed: formatting does not change it."""
         return content_hash(self.spec.model_dump(mode="json", by_alias=True))[:12]
 
 
-class StationRetention(_Spec):
-    """Station-wide retention. `zips` None keeps all."""
+class StationRetention(Part):
+    """Station-wide retention."""
 
-    versions: Integer = Field(default=3, ge=1)
-    zips: Integer | None = Field(default=None, ge=0)
-
-
-class Defaults(_Spec):
-    """Health and timeouts for deployments that do not say: merged below each deployment's own."""
-
-    health: dict[str, Any] = Field(default_factory=dict)
-    timeouts: dict[str, Any] = Field(default_factory=dict)
-
-    @field_validator("health")
-    @classmethod
-    def _health_is_valid(cls, value: dict[str, Any]) -> dict[str, Any]:
-        Health.model_validate(value)
-        return value
-
-    @field_validator("timeouts")
-    @classmethod
-    def _timeouts_are_valid(cls, value: dict[str, Any]) -> dict[str, Any]:
-        Timeouts.model_validate(value)
-        return value
+    versions: Integer = Field(default=3, ge=1, description="Newest versions of each package that are kept.")
+    zips: Integer | None = Field(default=None, ge=0, description="Newest zips that are kept; absent: all.")
 
 
-class PolicySpec(_Spec):
+class Defaults(Part):
+    """Values for deployments that do not say. The loader merges them below each deployment's own."""
+
+    health: Health = Field(default=Health(), description="Merged, key by key, below each deployment's own.")
+    timeouts: Timeouts = Field(default=Timeouts(), description="Merged, key by key, below each deployment's own.")
+
+
+class PolicySpec(Part):
     """What holds for the whole station."""
 
-    retention: StationRetention = StationRetention()
-    pythons: tuple[Text, ...] = ()
-    allow_undeclared_pids: Boolean = False
-    defaults: Defaults = Defaults()
+    retention: StationRetention = Field(default=StationRetention(), description="What is kept.")
+    pythons: tuple[InterpreterPath, ...] = Field(
+        default=(), description="Extra interpreters for packages whose wheels need them."
+    )
+    allow_undeclared_pids: Boolean = Field(
+        default=False, description="true: a package without supported_pids may serve any PID."
+    )
+    defaults: Defaults = Field(default=Defaults(), description="Values for deployments that do not say.")
 
 
-class StationPolicy(_Spec):
-    """The one `StationPolicy` document that a tree may have."""
+class StationPolicy(Part):
+    """The one `StationPolicy` document that a tree may have: what holds for the whole station."""
 
-    api_version: Literal["procvision.dev/v1"]
-    kind: Literal["StationPolicy"]
-    metadata: Metadata
-    spec: PolicySpec = PolicySpec()
-
-
-def _kind_of(document: object) -> str:
-    kind = document.get("kind") if isinstance(document, Mapping) else getattr(document, "kind", None)
-    return kind if isinstance(kind, str) else ""
+    api_version: Literal["procvision.dev/v1"] = Field(description="Version of this schema.")
+    kind: Literal["StationPolicy"] = Field(description="What this document is.")
+    metadata: Metadata = Field(description="Name and labels.")
+    spec: PolicySpec = Field(default=PolicySpec(), description="What is wanted.")
 
 
-Document = Annotated[
-    Annotated[Deployment, Tag("AlgorithmDeployment")] | Annotated[StationPolicy, Tag("StationPolicy")],
-    Discriminator(_kind_of),
-]
+class Revision(Part):
+    """One valid state of the whole desired tree. `id` is a git commit (`-dirty` when changed) or a content hash.
 
+    `loaded_at` is RFC 3339 UTC. The policy's defaults are already part of each deployment.
+    """
 
-class Revision(_Spec):
-    """One valid state of the whole desired tree. `id` is a git commit (`-dirty` when changed) or a content hash."""
+    model_config = ConfigDict(populate_by_name=True)
 
     id: str
     source: str
@@ -318,7 +223,61 @@ class Revision(_Spec):
 
     def to_document(self) -> dict[str, Any]:
         """Return the plain form that `Revision.model_validate` reads back."""
-        return self.model_dump(mode="json", by_alias=True, exclude_unset=False)
+        return self.model_dump(mode="json", by_alias=True)
+
+
+def pid_conflicts(
+    pids: Sequence[str], pinned: Mapping[str, Any], order: Sequence[str], critical: Sequence[str]
+) -> Iterator[Conflict]:
+    """Yield what is wrong between the PIDs of one spec; locations are relative to the spec.
+
+    PIDs are file names, and on some disks `A01` and `a01` are one file: those that differ only in case collide.
+    """
+    canary = ("strategy", "canary")
+    for where, listed in (("pids",), pids), ((*canary, "order"), order), ((*canary, "critical"), critical):
+        yield from _repeated(where, listed)
+    named: list[tuple[Location, str]] = [(("pinned", pid, "[key]"), pid) for pid in pinned]
+    named += [((*canary, "order", index), pid) for index, pid in enumerate(order)]
+    named += [((*canary, "critical", index), pid) for index, pid in enumerate(critical)]
+    for at, pid in named:
+        if pid not in pids:
+            hint = did_you_mean(pid, pids)
+            yield Conflict(at, f"PID {shown(pid)} is not in spec.pids (expected {one_of(pids)}){hint}")
+    for index, pid in enumerate(critical):
+        if pid in order:
+            yield Conflict(
+                (*canary, "critical", index),
+                f"PID {shown(pid)} is in order too (expected it to go either first or last)",
+            )
+
+
+def _repeated(where: tuple[str, ...], pids: Sequence[str]) -> Iterator[Conflict]:
+    first: dict[str, int] = {}
+    for index, pid in enumerate(pids):
+        earlier = first.setdefault(pid.casefold(), index)
+        if earlier == index:
+            continue
+        if pids[earlier] == pid:
+            message = f"PID {shown(pid)} is listed twice, first as item {earlier} (expected each PID once)"
+        else:
+            message = (
+                f"PID {shown(pid)} differs only in case from {shown(pids[earlier])}, item {earlier} "
+                "(expected PIDs that are different file names on every disk)"
+            )
+        yield Conflict((*where, index), message)
+
+
+def weight_conflicts(weights: Sequence[int | None]) -> Iterator[Conflict]:
+    """Yield the steps whose weight is smaller than one before; None stands for a pause. Relative to the spec."""
+    highest = 0
+    for index, weight in enumerate(weights):
+        if weight is not None and weight < highest:
+            yield Conflict(
+                ("strategy", "canary", "steps", index, "setWeight"),
+                f"{weight} is less than the {highest} of a step before (expected weights that do not decrease: "
+                "a larger step contains the smaller)",
+            )
+        highest = max(highest, weight or 0)
 
 
 def content_hash(document: object) -> str:

@@ -1,38 +1,67 @@
 """Text with units (`10m`, `5%`, `2GiB`) and the plain scalars of a YAML tree in which every scalar is text.
 
 The desired-state loader hands every scalar over as the text that was written, so that `1.10`, `NO` and `007` stay
-themselves; the types here turn that text into numbers where the schema wants a number.
+themselves; the types here turn that text into numbers where the schema wants a number. Each type reads back what it
+writes without loss. Errors read "got … (expected …)".
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?\Z")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|TiB|KB|MB|GB|TB)\Z")
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)%\Z")
-_RATIO = re.compile(r"(?:0(?:\.\d+)?|1(?:\.0+)?|\.\d+)\Z")
+PID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
+VERSION_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}"
+LONGEST_DURATION = 3650 * 86400.0
+
+_DURATION_TEXT = r"(?:(\d{1,4})d)?(?:(\d{1,6})h)?(?:(\d{1,8})m(?!s))?(?:(\d{1,9}(?:\.\d{1,3})?)s)?(?:(\d{1,12})ms)?"
+_DURATION = re.compile(rf"(?=.){_DURATION_TEXT}\Z", re.ASCII)
+_SIZE_TEXT = r"(\d{1,15}(?:\.\d{1,6})?) ?(B|[KMGT]i?B)"
+_SIZE = re.compile(rf"{_SIZE_TEXT}\Z", re.ASCII)
+_PERCENT_TEXT = r"(\d{1,6}(?:\.\d{1,15})?)%"
+_PERCENT = re.compile(rf"{_PERCENT_TEXT}\Z", re.ASCII)
+_FRACTION = re.compile(r"(?:\d{1,4}(?:\.\d{1,17})?|\.\d{1,17})\Z", re.ASCII)
+_INTEGER = re.compile(r"-?(?:0|[1-9]\d{0,17})\Z", re.ASCII)
 _FACTORS = {
     "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
     "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
 }  # fmt: skip
 
-PID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
-VERSION_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}"
+
+def shown(value: object) -> str:
+    """Return a value as an error message shows it: on one line, as it was written, and never long."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list | tuple):
+        return "a list"
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def unexpected(value: object, expected: str) -> ValueError:
+    """Return the error for a value that is something else than `expected`."""
+    return ValueError(f"got {shown(value)} (expected {expected})")
 
 
 def parse_duration(text: object) -> float:
-    """Return the seconds of `30s`, `10m`, `1h30m`, `2d`, `250ms`. Raises ValueError on anything else."""
-    if isinstance(text, str):
-        match = _DURATION.match(text.strip())
-        if match and any(match.groups()):
-            days, hours, minutes, seconds, millis = (float(part or 0) for part in match.groups())
-            return days * 86400 + hours * 3600 + minutes * 60 + seconds + millis / 1000
-    raise ValueError(f"expected a duration with a unit, such as 30s, 10m or 1h30m; got {text!r}")
+    """Return the seconds of `30s`, `10m`, `1h30m`, `2d`, `250ms`. Raises ValueError on anything else.
+
+    The finest unit is a millisecond, the longest duration 3650d.
+    """
+    if isinstance(text, str) and (match := _DURATION.match(text)):
+        days, hours, minutes, seconds, millis = (Decimal(part or 0) for part in match.groups())
+        total = float(days * 86400 + hours * 3600 + minutes * 60 + seconds + millis / 1000)
+        if total <= LONGEST_DURATION:
+            return total
+        raise unexpected(text, "at most 3650d")
+    raise unexpected(text, "a duration with a unit, such as 30s, 10m or 1h30m")
 
 
 def format_duration(seconds: float) -> str:
@@ -46,26 +75,43 @@ def format_duration(seconds: float) -> str:
     return "".join(parts) or "0s"
 
 
+def _parse_share(text: object) -> float | None:
+    written = str(text) if isinstance(text, float | int) and not isinstance(text, bool) else text
+    if isinstance(written, str):
+        if match := _PERCENT.match(written):
+            return float(Decimal(match.group(1)) / 100)
+        if _FRACTION.match(written):
+            return float(written)
+    return None
+
+
 def parse_ratio(text: object) -> float:
     """Return the fraction 0–1 of `5%` or `0.05`. Raises ValueError on anything else."""
-    if isinstance(text, float | int) and not isinstance(text, bool):
-        text = str(text)
-    if isinstance(text, str):
-        stripped = text.strip()
-        if match := _PERCENT.match(stripped):
-            value = float(match.group(1)) / 100
-            if value <= 1:
-                return value
-        elif _RATIO.match(stripped):
-            return float(stripped)
-    raise ValueError(f"expected a percentage, such as 5% or 0.05, from 0% to 100%; got {text!r}")
+    share = _parse_share(text)
+    if share is not None and share <= 1:
+        return share
+    raise unexpected(text, "a percentage from 0% to 100%, such as 5% or 0.05")
+
+
+def parse_load(text: object) -> float:
+    """Return the number of busy cores of `95%` (0.95) or `400%` (4.0). Raises ValueError on anything else."""
+    share = _parse_share(text)
+    if share is not None:
+        return share
+    raise unexpected(text, "a percentage of one core, such as 95%, or 400% for four cores")
+
+
+def format_ratio(ratio: float) -> str:
+    """Return the percentage that `parse_ratio` reads back as exactly `ratio`."""
+    percent = Decimal(repr(ratio)) * 100
+    return f"{percent.to_integral_value() if percent == percent.to_integral_value() else percent:f}%"
 
 
 def parse_size(text: object) -> int:
     """Return the bytes of `2GiB`, `512MiB`, `1.5GB`. Raises ValueError on anything else."""
-    if isinstance(text, str) and (match := _SIZE.match(text.strip())):
-        return int(float(match.group(1)) * _FACTORS[match.group(2)])
-    raise ValueError(f"expected a size with a unit, such as 512MiB or 2GiB; got {text!r}")
+    if isinstance(text, str) and (match := _SIZE.match(text)):
+        return int(Decimal(match.group(1)) * _FACTORS[match.group(2)])
+    raise unexpected(text, "a size with a unit, such as 512MiB or 2GiB")
 
 
 def format_size(size: float) -> str:
@@ -76,64 +122,90 @@ def format_size(size: float) -> str:
     return f"{int(size)}B"
 
 
-def _integer(value: object) -> int:
+def parse_integer(value: object) -> int:
+    """Return a whole number written in decimal digits. Raises ValueError on anything else (`1e3`, `007`, `0x10`)."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
-    if isinstance(value, str) and re.fullmatch(r"-?(0|[1-9]\d{0,17})", value):
+    if isinstance(value, str) and _INTEGER.match(value):
         return int(value)
-    raise ValueError(f"expected a whole number; got {value!r}")
+    raise unexpected(value, "a whole number")
 
 
-def _boolean(value: object) -> bool:
+def parse_weight(value: object) -> int:
+    """Return the percentage of a canary step: a whole number, with or without a percent sign."""
+    return parse_integer(value.removesuffix("%") if isinstance(value, str) else value)
+
+
+def parse_boolean(value: object) -> bool:
+    """Return `true` or `false` in the spellings of YAML 1.2. Raises ValueError on anything else (`yes`, `on`)."""
     if isinstance(value, bool):
         return value
-    if value in {"true", "false"}:
-        return value == "true"
-    raise ValueError(f"expected true or false; got {value!r}")
+    if isinstance(value, str) and value in {"true", "True", "TRUE", "false", "False", "FALSE"}:
+        return value.lower() == "true"
+    raise unexpected(value, "true or false")
 
 
-def _text(value: object) -> str:
+def parse_text(value: object) -> str:
+    """Return text as it is. Raises ValueError on nothing, on a mapping and on a list."""
     if isinstance(value, str):
         return value
     if value is None:
-        raise ValueError("expected text; got nothing (null). Put it in quotes if the word itself is meant")
-    raise ValueError(f"expected text; got {value!r}")
+        raise ValueError("got nothing (expected text); put the word null in quotes if it is meant itself")
+    raise unexpected(value, "text")
 
 
-def _matches(pattern: str, what: str) -> Any:
+def _identifier(pattern: str, what: str, expected: str, example: str) -> tuple[Any, ...]:
     compiled = re.compile(pattern)
 
     def check(value: str) -> str:
-        if not compiled.fullmatch(value) or value in {".", ".."}:
-            raise ValueError(
-                f"{what} {value!r} is not allowed: letters, digits, dot, dash and underscore, "
-                "starting with a letter or digit"
-            )
-        return value
+        if compiled.fullmatch(value):
+            return value
+        raise ValueError(f"{shown(value)} cannot be a {what} (expected {expected})")
 
-    return AfterValidator(check)
-
-
-def _quantity(parse: Any, format_: Any, example: str) -> Any:
-    """Build the three parts that every unit type shares: reading, writing back, and the JSON Schema."""
     return (
-        BeforeValidator(parse),
-        PlainSerializer(format_, return_type=str),
-        WithJsonSchema({"type": "string", "examples": [example]}),
+        BeforeValidator(parse_text),
+        AfterValidator(check),
+        WithJsonSchema(_string(f"^{pattern}$", example)),
     )
 
 
-Duration = Annotated[float, *_quantity(parse_duration, format_duration, "1h30m")]
+def _quantity(parse: Callable[[object], Any], write: Callable[[Any], str], schema: dict[str, Any]) -> tuple[Any, ...]:
+    """Return the three parts that every unit shares: reading, writing back, and the JSON Schema."""
+    return BeforeValidator(parse), PlainSerializer(write, return_type=str), WithJsonSchema(schema)
+
+
+def _string(pattern: str, *examples: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": pattern.replace(r"\Z", "$"), "examples": list(examples)}
+
+
+_PERCENT_SCHEMA = _string(f"^(?:{_PERCENT_TEXT}|(?:0|1)?\\.\\d{{1,17}}|0|1)$", "5%")
+_WEIGHT_SCHEMA = {
+    "anyOf": [
+        {"type": "integer", "minimum": 0, "maximum": 100},
+        {"type": "string", "pattern": r"^(?:\d{1,2}|100)%?$"},
+    ]
+}
+
+Duration = Annotated[
+    float, *_quantity(parse_duration, format_duration, _string(f"^(?=.){_DURATION_TEXT}$", "30s", "1h30m"))
+]
 Ratio = Annotated[
     float,
-    BeforeValidator(parse_ratio),
-    PlainSerializer(lambda value: f"{value * 100:.12g}%", return_type=str),
-    WithJsonSchema({"type": ["string", "number"], "examples": ["5%"]}),
+    *_quantity(parse_ratio, format_ratio, {"anyOf": [_PERCENT_SCHEMA, {"type": "number", "minimum": 0, "maximum": 1}]}),
 ]
-Size = Annotated[int, *_quantity(parse_size, format_size, "2GiB")]
-Integer = Annotated[int, BeforeValidator(_integer)]
-Boolean = Annotated[bool, BeforeValidator(_boolean)]
-Text = Annotated[str, BeforeValidator(_text)]
-Name = Annotated[str, BeforeValidator(_text), _matches(NAME_PATTERN, "name")]
-Pid = Annotated[str, BeforeValidator(_text), _matches(PID_PATTERN, "PID")]
-Version = Annotated[str, BeforeValidator(_text), _matches(VERSION_PATTERN, "version")]
+Load = Annotated[
+    float,
+    *_quantity(parse_load, format_ratio, {"anyOf": [_string(f"^{_PERCENT_TEXT}$", "95%"), {"type": "number"}]}),
+]
+Size = Annotated[int, *_quantity(parse_size, format_size, _string(f"^{_SIZE_TEXT}$", "512MiB", "2GiB"))]
+Integer = Annotated[int, BeforeValidator(parse_integer)]
+Weight = Annotated[int, BeforeValidator(parse_weight), WithJsonSchema(_WEIGHT_SCHEMA)]
+Boolean = Annotated[bool, BeforeValidator(parse_boolean)]
+Text = Annotated[str, BeforeValidator(parse_text)]
+
+_LETTERS = "letters, digits, dot, dash and underscore, starting with a letter or digit, at most"
+Name = Annotated[str, *_identifier(NAME_PATTERN, "name", f"{_LETTERS} 63", "screw-check")]
+Pid = Annotated[str, *_identifier(PID_PATTERN, "PID", f"{_LETTERS} 64", "A01")]
+Version = Annotated[
+    str, *_identifier(VERSION_PATTERN, "version", "letters, digits and . - _ + !, such as 1.1.0, at most 64", "1.1.0")
+]

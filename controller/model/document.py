@@ -1,0 +1,59 @@
+"""The shape of every part of a desired-state document: frozen, camelCase on the wire, unknown keys refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+Location = tuple[str | int, ...]
+
+
+class Part(BaseModel):
+    """One mapping of a desired-state document."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
+
+
+class Conflict(NamedTuple):
+    """Two values that are each valid but not together. `at` is where the reader should look, in wire names.
+
+    A last item `[key]` means the key of a mapping and not its value, as in pydantic's own locations.
+    """
+
+    at: Location
+    message: str
+
+
+def refuse(conflicts: Iterable[Conflict]) -> None:
+    """Raise one ValidationError that carries every conflict with its own location; nothing when there is none."""
+    details = [
+        InitErrorDetails(
+            type=PydanticCustomError("conflict", "{message}", {"message": conflict.message}),
+            loc=conflict.at,
+            input=None,
+        )
+        for conflict in conflicts
+    ]
+    if details:
+        raise ValidationError.from_exception_data("desired state", details)
+
+
+def did_you_mean(word: str, choices: Iterable[str]) -> str:
+    """Return `; did you mean …?` for the choice that is closest to `word`, or nothing when none is close."""
+    choices = list(choices)
+    if close := [choice for choice in choices if choice.casefold() == word.casefold()]:
+        return f"; did you mean {close[0]}?"
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def one_of(choices: Sequence[str]) -> str:
+    """Return `a, b or c`; of many, the first twelve."""
+    if len(choices) > 12:
+        return f"one of {', '.join(choices[:12])}, …"
+    return " or ".join(filter(None, (", ".join(choices[:-1]), *choices[-1:])))
