@@ -38,9 +38,15 @@ class Station:
         if show:
             print(f"\n$ pvctl {shlex.join(arguments)}", flush=True)
         done = subprocess.run(
-            [PVCTL, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            [PVCTL, *arguments],
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
         )
-        output = (done.stdout + done.stderr).rstrip()
+        output = done.stdout.rstrip()
         if show and output:
             print(textwrap.indent(output, "  "))
         if done.returncode != expect:
