@@ -42,7 +42,7 @@ class Station:
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if show else subprocess.PIPE,
             text=True,
             check=False,
         )
@@ -50,7 +50,7 @@ class Station:
         if show and output:
             print(textwrap.indent(output, "  "))
         if done.returncode != expect:
-            hidden = "" if show else f"\n{output}"
+            hidden = "" if show else f"\n{output}\n{done.stderr}"
             raise Unexpected(f"'pvctl {shlex.join(arguments)}' ended with {done.returncode}, not {expect}{hidden}")
         if show and expect:
             print(f"  (exit code {done.returncode})")
