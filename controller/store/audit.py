@@ -103,6 +103,19 @@ class AuditLog:
             except orjson.JSONDecodeError:
                 return
 
+    def read_tail(self) -> tuple[dict[str, Any], ...]:
+        """Return the last records, oldest first: those within the last 64 KiB of the log. Raises StoreError."""
+        try:
+            with self._path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _TAIL_BYTES))
+                lines = file.read().splitlines()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
+        return tuple(record for line in lines if (record := _parse_or_none(line)) is not None)
+
     def head(self) -> AuditHead:
         """Return the last whole record's number and hash, without checking the chain. Raises StoreError."""
         try:
@@ -142,6 +155,15 @@ class AuditLog:
             return
         except OSError as error:
             raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
+
+
+def _parse_or_none(line: bytes) -> dict[str, Any] | None:
+    """Return a record; None for a line that is cut off, as the first and the last of a tail may be."""
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _append(descriptor: int, head: AuditHead, record: AuditRecord, time: str) -> AuditHead:

@@ -1,4 +1,4 @@
-"""`registry.json`: the packages that this store knows and their state. Derived from zips and receipts, so repairable."""
+"""`registry.json`: the packages that this store knows and their state. Derived from zips and receipts: repairable."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Registry:
         self._path = layout.registry
 
     def read(self) -> tuple[PackageRecord, ...] | None:
-        """Return the records; None where the file is lost or cannot be understood. Raises StoreError on a disk error."""
+        """Return the records; None where the file is lost or not understood. Raises StoreError on a disk error."""
         try:
             return tuple(_record(row) for row in orjson.loads(self._path.read_bytes())["packages"])
         except FileNotFoundError:

@@ -1,0 +1,222 @@
+"""The composition root: the one place that builds objects and plugs them together. Parts are imported when asked for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from controller.cli.app import run
+from controller.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Mapping
+
+    from controller.model.observed import HistoryEntry, ObservedProcess, ProcessKey
+    from controller.model.package import Receipt
+    from controller.packages.install import Installer
+    from controller.reconciler.imperative import PackageOperations
+    from controller.reconciler.observe import Observer
+    from controller.reconciler.preview import Preview
+    from controller.reconciler.rounds import Outcome
+    from controller.runner.calls import Detection, DetectionRequest
+    from controller.sources.folder import FolderSource
+    from controller.store.audit import AuditLog, Verification
+    from controller.store.layout import StoreLayout
+    from controller.store.lock import ControllerLock
+    from controller.store.store import Store
+
+Notify = Callable[[str], None]
+
+
+def utc_now() -> str:
+    """Return the present as an RFC 3339 UTC timestamp."""
+    from controller.model.timestamps import format_timestamp
+
+    return format_timestamp(time.time())
+
+
+def operating_system_user() -> str:
+    """Return the name of the user that runs this process, for the audit."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a container's user need not have a name
+        return f"uid {os.getuid()}"
+
+
+def run_async(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end on uvloop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+class Station:
+    """The parts of the product for one command line's options."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def layout(self) -> StoreLayout:
+        from controller.store.layout import StoreLayout
+
+        return StoreLayout.at(self._settings.store)
+
+    def store(self) -> Store:
+        from controller.store.store import Store
+
+        return Store.at(self.layout(), utc_now)
+
+    def source(self, path: Path | None = None) -> FolderSource:
+        from controller.sources.folder import FolderSource
+
+        return FolderSource(path or self._settings.desired, now=utc_now)
+
+    def installer(self) -> Installer:
+        """Return an installer that knows the interpreters of the policy in force."""
+        from controller.packages.install import Installer
+
+        store = self.store()
+        revision = store.revision.read()
+        pythons = revision.policy.pythons if revision else ()
+        return Installer(store.layout, store.lock, pythons=pythons, now=utc_now)
+
+    def preview(self, *, allow_empty: bool, serve: bool) -> Preview:
+        """Return what a reconcile would do now. Reads only."""
+        from controller.reconciler.preview import preview
+
+        store = self.store()
+        observer = self._observer(store, self.installer(), self._look_at_processes)
+        return run_async(preview(self.source(), store, observer, time.time, allow_empty=allow_empty, serve=serve))
+
+    def reconcile(self, *, serve: bool, timeout: float, allow_empty: bool, notify: Notify) -> Outcome:
+        """Make the station match the desired state, as the store's one controller."""
+        from controller.reconciler.rounds import load_desired
+
+        store, source = self.store(), self.source()
+        load_desired(source, store, allow_empty=allow_empty)  # what was never valid must not create a store
+        store.create_folders()
+        with self._as_controller("reconcile --once"):
+            return run_async(
+                self._reconcile(store, source, serve=serve, timeout=timeout, allow_empty=allow_empty, notify=notify)
+            )
+
+    async def _reconcile(
+        self, store: Store, source: FolderSource, *, serve: bool, timeout: float, allow_empty: bool, notify: Notify
+    ) -> Outcome:
+        from controller.reconciler.apply import Applier
+        from controller.reconciler.recover import recover
+        from controller.reconciler.rounds import Reconciler, take_revision
+        from controller.runner.runner import Runner
+
+        desired = take_revision(source, store, allow_empty=allow_empty)
+        packages, actor = self.installer(), operating_system_user()
+        recover(store, packages, actor, notify)
+        runner = Runner(store.layout, now=utc_now)
+        await runner.open()
+        try:
+            observer = self._observer(store, packages, runner.observe)
+            applier = Applier(store, packages, runner, actor=actor, now=utc_now)
+            reconciler = Reconciler(store, observer, applier, time.time, utc_now, notify)
+            return await reconciler.converge(desired, serve=serve, timeout=timeout)
+        finally:
+            await runner.close()
+
+    def status(self) -> dict[str, Any]:
+        """Return the status document of the last pass, its processes looked at anew."""
+        from controller.reconciler.standing import read_standing
+        from controller.runner.processes import list_processes
+
+        layout = self.layout()
+        alive = (each.key for each in list_processes(layout) if each.ready)
+        return read_standing(layout, ((key.deployment, key.name, key.version, key.replica) for key in alive))
+
+    def execute(self, request: DetectionRequest) -> Detection:
+        """Run one detection through the process that answers for the request's PID."""
+        from controller.runner.direct import execute
+
+        return run_async(execute(self.layout(), request))
+
+    def install(self, zip_path: Path, notify: Notify) -> Receipt:
+        """Install a zip by hand."""
+        store = self.store()
+        store.create_folders()
+        with self._as_controller("install"):
+            return run_async(self._operations(store).install(zip_path, notify))
+
+    def uninstall(self, name: str, version: str) -> None:
+        """Uninstall a version by hand."""
+        from controller.model.package import PackageRef
+
+        with self._as_controller("uninstall"):
+            run_async(self._operations(self.store()).uninstall(PackageRef(name, version)))
+
+    def history(self, pid: str) -> tuple[HistoryEntry, ...]:
+        return self.store().history.read(pid)
+
+    def audit(self) -> AuditLog:
+        return self.store().audit
+
+    def verify_audit(self, head: str | None) -> Verification:
+        """Check the audit's chain against a head given as SEQ:HASH, else against the one in the status document."""
+        from controller.errors import ControllerError
+        from controller.store.audit import AuditHead
+
+        store = self.store()
+        if head is None:
+            noted = (store.status.read() or {}).get("audit") or {}
+            return store.audit.verify(AuditHead(**noted))
+        seq, _, digest = head.partition(":")
+        if not seq.isdecimal() or not digest:
+            raise ControllerError(f"{head!r} is not a head", next_step="give it as SEQ:HASH, as --verify prints it")
+        return store.audit.verify(AuditHead(int(seq), digest))
+
+    def log_paths(self, deployment: str, version: str | None) -> list[Path]:
+        """Return the process logs of a deployment, of all versions or of one."""
+        folder = self.layout().logs / "algorithms" / deployment
+        return sorted(path for path in folder.glob("*.log") if version in {None, path.stem.rpartition("-")[0]})
+
+    def down(self) -> tuple[str, ...]:
+        """End every algorithm process of the store; return their names."""
+        from controller.runner.processes import end_all
+
+        with self._as_controller("down"):
+            return end_all(self.layout())
+
+    def _operations(self, store: Store) -> PackageOperations:
+        from controller.reconciler.imperative import PackageOperations
+
+        packages = self.installer()
+        observer = self._observer(store, packages, self._look_at_processes)
+        return PackageOperations(store, packages, observer, operating_system_user())
+
+    async def _look_at_processes(self) -> Mapping[ProcessKey, ObservedProcess]:
+        from controller.runner.processes import list_processes
+
+        return {each.key: each.observed() for each in list_processes(self.layout())}
+
+    @staticmethod
+    def _observer(store: Store, packages: Installer, processes: Callable[[], Any]) -> Observer:
+        from controller.reconciler.observe import Observer
+
+        return Observer(store, packages, processes)
+
+    def _as_controller(self, role: str) -> ControllerLock:
+        from controller.store.lock import ControllerLock
+
+        return ControllerLock(self.layout(), role, now=utc_now())
+
+
+def main() -> None:
+    """Entry point of `pvctl`."""
+    sys.exit(run(sys.argv[1:], Station))
+
+
+if __name__ == "__main__":
+    main()

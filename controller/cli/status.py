@@ -1,0 +1,75 @@
+"""`pvctl status`: what is deployed, active and running."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from controller.cli.output import columns, emit, settings
+from controller.cli.settings import global_options
+
+
+@click.command("status")
+@global_options()
+def command() -> int:
+    """Show deployments, PIDs, processes and packages as of the last pass; processes are looked at now.
+
+    Exit code 0, whatever the status says; 1 where the store has none yet.
+
+    \b
+    Examples:
+      pvctl status
+      pvctl status -o json | jq '.deployments[] | {name, phase}'
+    """
+    document = settings().station.status()
+    emit(document, lambda: print_status(document))
+    return 0
+
+
+def print_status(document: dict[str, Any]) -> None:
+    """Print a status document for a person."""
+    revision = document["revision"]
+    state = "converged" if document["converged"] else "not converged"
+    click.echo(f"revision {revision['id']} from {revision['source']} ({state})")
+    for problem in revision["errors"]:
+        click.echo(f"  refused: {problem}")
+    _section("DEPLOYMENT PHASE PACKAGE VERSION STABLE WEIGHT MESSAGE", [
+        (each["name"], each["phase"], each["package"], each["target_version"], each["stable_version"],
+         f"{each['actual_weight']}%", each["message"]) for each in document["deployments"]])  # fmt: skip
+    _section("PID DEPLOYMENT ACTIVE TARGET READY SINCE", [
+        (each["pid"], each["deployment"], _ref(each["active"]),
+         _marked(each), "yes" if each["ready"] else "no",
+         each["active"] and each["active"]["activated_at"]) for each in document["pids"]])  # fmt: skip
+    _section("PROCESS STATE OS_PID SDK MEMORY RESTARTS STARTED", [
+        (f"{each['deployment']}/{each['name']}@{each['version']}-{each['replica']}", each["state"], each["os_pid"],
+         each["sdk_version"], _mebibytes(each["rss_bytes"]), each["restarts"], each["started_at"])
+        for each in document["processes"]])  # fmt: skip
+    _section("PACKAGE VERSION STATE DIGEST REASON", [
+        (each["name"], each["version"], each["state"], each["digest"][:19],
+         f"{each['reason']} ({each['error_code']})" if each["error_code"] else each["reason"])
+        for each in document["packages"]])  # fmt: skip
+    for each in document["waiting"]:
+        click.echo(f"waiting: {each['what']} until {each['until']}: {each['reason']}")
+    for pid in document.get("unmanaged", ()):
+        click.echo(f"warning: active/{pid}.json was never managed by this controller; it is left alone")
+
+
+def _section(headers: str, rows: list[tuple[object, ...]]) -> None:
+    if rows:
+        click.echo()
+        columns(headers.split(), rows)
+
+
+def _ref(active: dict[str, str] | None) -> str:
+    return f"{active['name']}@{active['version']}" if active else ""
+
+
+def _marked(pid: dict[str, Any]) -> str:
+    marks = [name for name in ("pinned", "held") if pid[name]]
+    target = pid["target_version"] or ""
+    return f"{target} ({', '.join(marks)})" if marks else target
+
+
+def _mebibytes(size: int | None) -> str:
+    return f"{size / 2**20:.0f} MiB" if size else ""

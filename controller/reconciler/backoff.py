@@ -1,0 +1,44 @@
+"""Exponential back-off with jitter, one for each object that failed; it never holds up another object."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from controller.errors import CodedError, ControllerError
+from controller.model.observed import Failure
+
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 300.0
+
+
+class Backoff:
+    """The failures of one controller's life. `clock` returns seconds; `jitter` a factor around one."""
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),  # noqa: S311 - no secret
+    ) -> None:
+        self._clock = clock
+        self._jitter = jitter
+        self._failures: dict[str, Failure] = {}
+
+    @property
+    def failures(self) -> Mapping[str, Failure]:
+        return MappingProxyType(dict(self._failures))
+
+    def failed(self, object_: str, error: ControllerError) -> Failure:
+        """Note a failed attempt; the delay before the next one doubles each time, up to a bound."""
+        known = self._failures.get(object_)
+        attempts = known.attempts + 1 if known else 1
+        delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempts - 1, 16)) * self._jitter()
+        code = int(error.code) if isinstance(error, CodedError) else None
+        failure = Failure(object_, str(error), code, attempts, self._clock() + delay)
+        self._failures[object_] = failure
+        return failure
+
+    def succeeded(self, object_: str) -> None:
+        """Forget an object's failures."""
+        self._failures.pop(object_, None)

@@ -1,0 +1,117 @@
+"""Observe: gather what is on disk and what runs into one frozen value for the planner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from controller.errors import PackageError, StoreError
+from controller.model.desired import Revision
+from controller.model.observed import (
+    ActiveMapping,
+    BrokenMapping,
+    Failure,
+    HistoryEntry,
+    Observed,
+    ObservedProcess,
+    ProcessKey,
+)
+from controller.model.package import Installation, PackageRecord, PackageRef
+from controller.planning.plan import desired_targets
+from controller.reconciler.ports import Packages
+from controller.store.store import Store
+
+Mappings = Mapping[str, ActiveMapping | BrokenMapping]
+
+
+class Observer:
+    """Looks at one store and its processes. Reads only."""
+
+    def __init__(
+        self,
+        store: Store,
+        packages: Packages,
+        processes: Callable[[], Awaitable[Mapping[ProcessKey, ObservedProcess]]],
+    ) -> None:
+        self._store = store
+        self._packages = packages
+        self._processes = processes
+
+    async def observe(self, revision: Revision, failures: Mapping[str, Failure]) -> Observed:
+        """Return the present state, as far as the planner needs it to serve `revision`. Raises StoreError."""
+        registry = self._store.registry.read()
+        zips = await asyncio.to_thread(self._survey_zips, registry or ())
+        installed = self._packages.installations()
+        active = self._store.active.read_all()
+        history = self._histories(revision, active, installed)
+        return Observed(
+            zips=zips,
+            installed=installed,
+            active=active,
+            history=history,
+            processes=await self._processes(),
+            failures=failures,
+            registry_lost=registry is None and bool(installed),
+            unmanaged=tuple(pid for pid in active if pid not in revision.by_pid and not _managed(history.get(pid, ()))),
+        )
+
+    def _survey_zips(self, known: tuple[PackageRecord, ...]) -> tuple[PackageRecord, ...]:
+        """Return a record for each zip; one that has not changed since the registry was written is not read again."""
+        by_zip = {record.zip_name: record for record in known if record.zip_name is not None}
+        return tuple(self._survey(path, by_zip.get(path.name)) for path in self._zip_paths())
+
+    def _zip_paths(self) -> list[Path]:
+        try:
+            return sorted(self._store.layout.zips.glob("*.zip"))
+        except OSError as error:
+            raise StoreError(f"cannot read {self._store.layout.zips}: {error.strerror}") from error
+
+    def _survey(self, path: Path, known: PackageRecord | None) -> PackageRecord:
+        stat = path.stat()
+        fingerprint = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        if known is not None and known.fingerprint == fingerprint:
+            return known if not known.version else _as_candidate(known)
+        try:
+            manifest, digest = self._packages.survey(path)
+        except PackageError as error:
+            return PackageRecord(
+                path.name, "", "", "invalid", int(error.code), str(error), None, path.name, fingerprint
+            )  # fmt: skip
+        return PackageRecord(
+            manifest.name, manifest.version, digest, "discovered", None, "", manifest.supported_pids, path.name,
+            fingerprint,
+        )  # fmt: skip
+
+    def _histories(
+        self, revision: Revision, active: Mappings, installed: Mapping[PackageRef, Installation]
+    ) -> dict[str, tuple[HistoryEntry, ...]]:
+        """Read the histories that matter now: of PIDs that are not as desired, and of those nobody desires."""
+        wanted = {pid: ref for each in revision.deployments for pid, ref in desired_targets(each).items()}
+        unsettled = [
+            pid
+            for pid in {*wanted, *active}
+            if _settled_ref(active.get(pid), installed) is None
+            or _settled_ref(active[pid], installed) != wanted.get(pid)
+        ]
+        return {pid: entries for pid in unsettled if (entries := self._store.history.read(pid))}
+
+
+def _settled_ref(
+    mapping: ActiveMapping | BrokenMapping | None, installed: Mapping[PackageRef, Installation]
+) -> PackageRef | None:
+    return mapping.ref if isinstance(mapping, ActiveMapping) and mapping.ref in installed else None
+
+
+def _as_candidate(known: PackageRecord) -> PackageRecord:
+    """Return a registry row as what its zip is: whether it can be installed is found out anew, not remembered."""
+    if known.state == "discovered":
+        return known
+    return PackageRecord(
+        known.name, known.version, known.digest, "discovered", None, "", known.supported_pids, known.zip_name,
+        known.fingerprint,
+    )  # fmt: skip
+
+
+def _managed(history: tuple[HistoryEntry, ...]) -> bool:
+    return bool(history) and history[-1].deployment is not None

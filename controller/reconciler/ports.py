@@ -1,0 +1,58 @@
+"""What the reconciler needs from the floor below, as protocols: the real classes and the simulator both fit them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from controller.model.desired import Revision
+from controller.model.observed import ObservedProcess, ProcessKey
+from controller.model.package import Installation, Manifest, PackageRef, Receipt
+from controller.runner.spec import ProcessSpec
+
+
+class Source(Protocol):
+    """Where desired state comes from."""
+
+    def load(self) -> Revision:
+        """Return the present revision. Raises DesiredStateError with every problem of it."""
+
+
+class Packages(Protocol):
+    """Zips and installations. Blocking: callers run it in a thread."""
+
+    def survey(self, zip_path: Path) -> tuple[Manifest, str]:
+        """Return a zip's manifest and digest. Raises PackageError where it cannot be one."""
+
+    def install(
+        self,
+        zip_path: Path,
+        *,
+        expect: PackageRef | None = None,
+        expect_digest: str | None = None,
+        progress: Callable[[str], None] = ...,
+    ) -> Receipt:
+        """Install a zip, or return the receipt where that artefact is installed. Raises PackageError, StoreError."""
+
+    def installations(self) -> dict[PackageRef, Installation]:
+        """Return every complete installation."""
+
+    def uninstall(self, ref: PackageRef) -> None:
+        """Remove an installation. The caller has made sure that nothing needs it."""
+
+    def sweep(self) -> tuple[str, ...]:
+        """Remove leftovers of interrupted installations; return their names."""
+
+
+class Processes(Protocol):
+    """Algorithm processes."""
+
+    async def observe(self) -> Mapping[ProcessKey, ObservedProcess]:
+        """Return the processes of the store."""
+
+    async def start(self, spec: ProcessSpec) -> ObservedProcess:
+        """Start a process, or replace the one under its key, and prove it ready. Raises StartFailed."""
+
+    async def stop(self, key: ProcessKey, *, drain: float) -> None:
+        """Let the call in flight end (`drain` seconds at most), then end the process."""

@@ -1,0 +1,60 @@
+"""Recover: what a controller does once, at start, about work that an earlier one left unfinished."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from controller.model.observed import ActiveMapping, HistoryEntry
+from controller.model.package import PackageRef
+from controller.reconciler.ports import Packages
+from controller.store.audit import AuditRecord
+from controller.store.store import Store
+
+Notify = Callable[[str], None]
+
+
+def recover(store: Store, packages: Packages, actor: str, notify: Notify) -> None:
+    """Remove leftovers and put on record the switches that a killed controller made but did not record.
+
+    Raises StoreError.
+    """
+    for name in packages.sweep():
+        notify(f"removed the leftover {name} of an interrupted installation")
+    with store.lock.held():
+        for name in store.active.sweep():
+            notify(f"removed the leftover active/{name} of an interrupted switch")
+    for pid, intent in _unfinished_switches(store).items():
+        _complete(store, pid, intent, actor, notify)
+
+
+def _unfinished_switches(store: Store) -> dict[str, dict[str, Any]]:
+    """Return the switches and deactivations whose last audit record says that they were started, by PID."""
+    last = {}
+    for record in store.audit.read_tail():
+        if record["action"] in {"switch", "deactivate"}:
+            last[record["object"].removeprefix("pid/")] = record
+    return {pid: record for pid, record in last.items() if record["outcome"] == "started"}
+
+
+def _complete(store: Store, pid: str, intent: dict[str, Any], actor: str, notify: Notify) -> None:
+    """Add what is missing of one switch: its history entry, if it took place, and its outcome."""
+    mapping = store.active.read(pid)
+    wanted = intent["after"] and PackageRef(intent["after"]["name"], intent["after"]["version"])
+    took_place = mapping is None if wanted is None else isinstance(mapping, ActiveMapping) and mapping.ref == wanted
+    history = store.history.read(pid)
+    if took_place and (not history or history[-1].ref != wanted):
+        store.history.append(pid, _missing_entry(intent, mapping, actor))
+    outcome = "succeeded" if took_place else "failed: interrupted before the mapping changed"
+    act = (intent["action"], intent["object"], intent["before"], intent["after"])
+    store.audit.append(AuditRecord(actor, intent["revision"], *act, "found unfinished at start", outcome))
+    notify(f"pid/{pid}: an interrupted {intent['action']} is now on record: {outcome}")
+
+
+def _missing_entry(intent: dict[str, Any], mapping: object, actor: str) -> HistoryEntry:
+    after = intent["after"] or {"name": None, "version": None, "deployment": None}
+    at = mapping.activated_at if isinstance(mapping, ActiveMapping) else intent["time"]
+    reason = f"{intent['reason']} (recorded after an interruption)"
+    return HistoryEntry(
+        at, after["name"], after["version"], after["deployment"], intent["revision"], actor, reason
+    )  # fmt: skip

@@ -1,0 +1,156 @@
+"""Reconcile once: observe → plan → apply → report, round after round, until nothing is left to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import orjson
+
+from controller.errors import ControllerError, DesiredStateError, PackageError, StartFailed
+from controller.model.actions import Plan
+from controller.model.desired import Revision
+from controller.model.observed import Observed
+from controller.model.status import Status
+from controller.planning.catalogue import catalogue
+from controller.planning.plan import plan
+from controller.reconciler.apply import ActionResult, Applier, Notify
+from controller.reconciler.backoff import Backoff
+from controller.reconciler.exits import Exit, worst
+from controller.reconciler.observe import Observer
+from controller.reconciler.ports import Source
+from controller.reconciler.report import report
+from controller.store.store import Store
+
+_MOST_ROUNDS = 25
+_EMPTY_TREE = (
+    "the desired tree has no deployments, but some are in force: nothing was removed; "
+    "if everything is really to be removed, say --allow-empty"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The revision in force and, where a newer one was refused, everything that is wrong with that one."""
+
+    revision: Revision
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a reconcile ended."""
+
+    status: Status
+    exit: Exit
+    results: tuple[ActionResult, ...] = ()
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Makes one station match its desired state. `clock` returns seconds, `now` an RFC 3339 timestamp."""
+
+    store: Store
+    observer: Observer
+    applier: Applier
+    clock: Callable[[], float]
+    now: Callable[[], str]
+    notify: Notify
+    backoff: Backoff = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.backoff = Backoff(self.clock)
+
+    async def converge(self, desired: Desired, *, serve: bool = True, timeout: float | None = None) -> Outcome:
+        """Run rounds until a plan is empty, nothing more succeeds, or `timeout` seconds are over."""
+        results: list[ActionResult] = []
+        deadline = None if timeout is None else self.clock() + timeout
+        for _ in range(_MOST_ROUNDS):
+            observed, planned = await self._look(desired, serve=serve)
+            if planned.empty or (deadline is not None and self.clock() >= deadline):
+                break
+            done = await self._apply(planned, desired.revision, deadline)
+            results.extend(done)
+            if not any(result.succeeded for result in done):
+                observed, planned = await self._look(desired, serve=serve)
+                break
+        return self._conclude(desired, observed, planned, tuple(results))
+
+    async def _look(self, desired: Desired, *, serve: bool) -> tuple[Observed, Plan]:
+        observed = await self.observer.observe(desired.revision, self.backoff.failures)
+        if not observed.registry_lost:
+            self.store.registry.write(catalogue(observed.zips, observed.installed, observed.failures))
+        return observed, plan(desired.revision, observed, self.clock(), serve=serve)
+
+    async def _apply(self, planned: Plan, revision: Revision, deadline: float | None) -> tuple[ActionResult, ...]:
+        return await self.applier.apply(
+            planned, revision, self.backoff, self.notify, lambda: deadline is not None and self.clock() >= deadline
+        )
+
+    def _conclude(
+        self, desired: Desired, observed: Observed, planned: Plan, results: tuple[ActionResult, ...]
+    ) -> Outcome:
+        """Write the status, and judge it."""
+        previous = self.store.status.read()
+        status = report(desired.revision, desired.problems, observed, planned, previous, self.now())
+        head = self.store.audit.head()
+        status = replace(status, audit={"seq": head.seq, "hash": head.hash})
+        if previous is None or _lasting(previous) != _lasting(status.to_document()):
+            self.store.status.write(status.to_document())
+        return Outcome(status, judge(desired.problems, planned, results), results)
+
+
+def load_desired(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:
+    """Return the source's revision where it may be taken, else the last valid one with the problems of the newer.
+
+    Reads only. Raises DesiredStateError where there is no earlier one to keep to.
+    """
+    in_force = store.revision.read()
+    try:
+        revision = source.load()
+        if in_force and in_force.deployments and not revision.deployments and not allow_empty:
+            raise DesiredStateError((f"{revision.source}: {_EMPTY_TREE}",))
+    except DesiredStateError as error:
+        if in_force is None:
+            raise
+        return Desired(in_force, error.problems)
+    if in_force is not None and in_force.model_copy(update={"loaded_at": revision.loaded_at}) == revision:
+        return Desired(in_force)
+    return Desired(revision)
+
+
+def take_revision(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:
+    """Put the source's revision in force where it may be taken, and return what is in force now.
+
+    Raises DesiredStateError where no revision, new or old, is valid; StoreError.
+    """
+    desired = load_desired(source, store, allow_empty=allow_empty)
+    if not desired.problems:
+        store.revision.write(desired.revision)
+    return desired
+
+
+def judge(problems: Sequence[str], planned: Plan, results: Sequence[ActionResult] = ()) -> Exit:
+    """Return the exit code of a reconcile that ended with this plan still to do."""
+    exits = [Exit.done]
+    if problems:
+        exits.append(Exit.invalid)
+    last = {result.action.object: result.error for result in results}
+    exits += [_exit_of(error) for error in last.values() if error is not None]
+    if planned.blocked:
+        exits.append(Exit.degraded)
+    if planned.actions or planned.waiting:
+        exits.append(Exit.progressing)
+    return worst(*exits)
+
+
+def _exit_of(error: ControllerError) -> Exit:
+    """A package or algorithm at fault degrades the station; anything else is the controller's own failure."""
+    return Exit.degraded if isinstance(error, PackageError | StartFailed) else Exit.failed
+
+
+def _lasting(document: dict[str, Any]) -> bytes:
+    """Return a status document without what changes from moment to moment: an idle pass rewrites nothing."""
+    processes = [{**each, "rss_bytes": None, "cpu_percent": None} for each in document.get("processes", ())]
+    return orjson.dumps({**document, "processes": processes}, option=orjson.OPT_SORT_KEYS)

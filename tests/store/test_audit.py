@@ -1,0 +1,121 @@
+"""The audit chain: every edit, removal and insertion is named; a torn tail is cut and noted."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from controller.store.audit import AuditHead, AuditLog, AuditRecord
+from controller.store.layout import StoreLayout
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> AuditLog:
+    ticks = count()
+    return AuditLog(StoreLayout.at(tmp_path), lambda: f"2026-01-01T00:00:{next(ticks):02d}Z")
+
+
+def record(number: int) -> AuditRecord:
+    after = {"name": "screw", "version": f"1.0.{number}"}
+    return AuditRecord(
+        "root", "r1", "switch", f"pid/A{number:02d}", None, after, "a reason — with ünïcode", "succeeded"
+    )
+
+
+def filled(log: AuditLog, records: int = 5) -> Path:
+    for number in range(records):
+        log.append(record(number))
+    return log._path
+
+
+def test_an_untouched_log_holds(log: AuditLog) -> None:
+    filled(log)
+
+    result = log.verify()
+
+    assert (result.broken_at, result.records) == (None, 5)
+    assert result.head == log.head()
+
+
+def test_records_carry_who_what_when_and_why(log: AuditLog) -> None:
+    filled(log, 1)
+
+    [found] = log.read()
+
+    assert (found["actor"], found["object"], found["time"]) == ("root", "pid/A00", "2026-01-01T00:00:00Z")
+    assert found["after"] == {"name": "screw", "version": "1.0.0"}
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_changed_byte_is_found_in_its_own_record(log: AuditLog, data: st.DataObject) -> None:
+    path = log._path
+    if not path.exists():
+        filled(log)
+    content = path.read_bytes()
+    position = data.draw(st.integers(0, len(content) - 1))
+    flipped = bytearray(content)
+    flipped[position] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(bytes(flipped))
+
+    broken_at = log.verify().broken_at
+
+    path.write_bytes(content)
+    assert broken_at is not None
+    assert broken_at <= content[:position].count(b"\n") + 1
+
+
+def test_a_removed_record_is_named(log: AuditLog) -> None:
+    path = filled(log)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:2] + lines[3:]))
+
+    assert log.verify().broken_at == 3
+
+
+def test_a_removed_tail_is_found_against_a_noted_head(log: AuditLog) -> None:
+    path = filled(log)
+    noted = log.head()
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:3]))
+
+    assert log.verify().broken_at is None
+    result = log.verify(noted)
+    assert result.broken_at == 4
+    assert "tail was removed" in result.reason
+
+
+def test_a_noted_head_that_another_history_replaced_is_found(log: AuditLog) -> None:
+    filled(log, 3)
+
+    assert log.verify(AuditHead(2, "0" * 64)).broken_at == 2
+
+
+def test_a_torn_last_line_is_cut_and_noted(log: AuditLog) -> None:
+    path = filled(log, 2)
+    with path.open("ab") as file:
+        file.write(b'{"action":"swi')
+
+    log.append(record(9))
+
+    assert log.verify().broken_at is None
+    assert [each["action"] for each in log.read()] == ["switch", "switch", "audit.repair", "switch"]
+
+
+def test_the_tail_is_read_without_its_cut_off_first_line(log: AuditLog) -> None:
+    filled(log, 400)
+
+    tail = log.read_tail()
+
+    assert 0 < len(tail) < 400
+    assert tail[-1]["seq"] == 400
+
+
+def test_an_empty_log_holds(log: AuditLog) -> None:
+    assert log.verify().records == 0
+    assert log.head() == AuditHead()
+    assert list(log.read()) == []
