@@ -1,0 +1,215 @@
+"""A zip as a checked list of members, and reading from it. Nothing is written here.
+
+Opening refuses what could do harm (names, kinds of file, bombs, overlaps); `verify` reads every byte once.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path, PurePosixPath
+
+from controller.errors import PackageError, StoreError
+from controller.packages.limits import Limits
+from controller.packages.names import check_name, collision_key, decode_name, invalid_zip
+
+CHUNK = 1 << 20
+_ENCRYPTED = 0x1 | 0x40 | 0x2000  # traditional, strong, and masked headers
+_COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
+_LOCAL_HEADER = 30
+_CENTRAL_HEADER = 46
+_END_RECORD = struct.Struct("<4s4H2LH")
+_END64_LOCATOR = struct.Struct("<4sLQL")
+_END64_RECORD = struct.Struct("<4sQ2H2L4Q")
+_DAMAGE = (
+    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
+    ValueError, OverflowError, IndexError,
+)  # fmt: skip
+"""What the standard library raises on an archive that is not well-formed, besides an OSError of the bz2 decoder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file of the archive under its decoded name."""
+
+    name: str
+    info: zipfile.ZipInfo
+
+    @property
+    def size(self) -> int:
+        return self.info.file_size
+
+    @property
+    def executable(self) -> bool:
+        return bool(self.info.external_attr >> 16 & 0o111)
+
+
+class Archive:
+    """An open zip whose central directory has passed every check. `folders` holds implied folders too."""
+
+    def __init__(self, path: Path, handle: BufferedReader, limits: Limits) -> None:
+        self.path = path
+        self._handle = handle
+        self._limits = limits
+        with _damage_is_2001(path):
+            _check_directory_size(handle, limits)
+            self._zip = zipfile.ZipFile(handle)
+            infos = self._zip.infolist()
+            _check_sizes(infos, limits)
+            _check_overlaps(infos, self._zip.start_dir)
+            self.files, self.folders = _checked_members(infos)
+
+    def digest(self) -> str:
+        """Return `sha256:…` of the zip file. Raises StoreError on a disk error."""
+        with _damage_is_2001(self.path):
+            self._handle.seek(0)
+            return "sha256:" + hashlib.file_digest(self._handle, "sha256").hexdigest()
+
+    def read_text(self, name: str) -> bytes:
+        """Return the content of a small member. Raises PackageError 2001 where it is damaged or too large."""
+        member = self.files[name]
+        if member.size > self._limits.text_bytes:
+            raise invalid_zip(f"{name} is larger than {self._limits.text_bytes} bytes")
+        return b"".join(self.chunks(member))
+
+    def chunks(self, member: Member) -> Iterator[bytes]:
+        """Yield a member's content; the end of it proves its CRC. Raises PackageError 2001 where it is damaged."""
+        with _damage_is_2001(self.path, member.name), self._zip.open(member.info) as stream:
+            while chunk := stream.read(CHUNK):
+                yield chunk
+
+    def close(self) -> None:
+        self._zip.close()
+
+
+@contextmanager
+def open_archive(path: Path, limits: Limits) -> Iterator[Archive]:
+    """Open a zip and check everything that its central directory says.
+
+    Raises:
+        PackageError: 2001, it is not a zip, or one that is refused.
+        StoreError: the disk failed.
+    """
+    try:
+        handle = path.open("rb")
+    except OSError as error:
+        raise invalid_zip(f"cannot read {path}: {error.strerror}", next_step="check the path") from error
+    with handle:
+        archive = Archive(path, handle, limits)
+        try:
+            yield archive
+        finally:
+            archive.close()
+
+
+@contextmanager
+def _damage_is_2001(path: Path, member: str = "") -> Iterator[None]:
+    where = f"{member} in {path.name}" if member else path.name
+    try:
+        yield
+    except PackageError:
+        raise
+    except _DAMAGE as error:
+        raise invalid_zip(f"{where} is damaged or not a zip: {error or type(error).__name__}") from error
+    except OSError as error:
+        if error.errno in {None, errno.EINVAL}:  # the bz2 decoder, and a seek to a place that cannot be
+            raise invalid_zip(f"{where} is damaged: {error}") from error
+        raise StoreError(f"cannot read {path}: {error.strerror}", next_step="check the disk") from error
+
+
+def _check_directory_size(handle: BufferedReader, limits: Limits) -> None:
+    """Refuse a directory with too many members before anything builds objects of them."""
+    end = handle.seek(0, 2)
+    start = max(0, end - (1 << 16) - _END_RECORD.size)
+    handle.seek(start)
+    tail = handle.read()
+    at = tail.rfind(b"PK\5\6")
+    if at < 0:
+        raise invalid_zip("it is not a zip: the end of its directory is missing")
+    size = _END_RECORD.unpack_from(tail, at)[5]
+    if size == 0xFFFFFFFF and at >= _END64_LOCATOR.size:
+        locator = _END64_LOCATOR.unpack_from(tail, at - _END64_LOCATOR.size)
+        handle.seek(locator[2])
+        size = _END64_RECORD.unpack(handle.read(_END64_RECORD.size))[8]
+    if size // _CENTRAL_HEADER > limits.members * 4:  # leaves 138 bytes to every name
+        raise invalid_zip(f"its directory is far too large for {limits.members} members")
+
+
+def _check_sizes(infos: Iterable[zipfile.ZipInfo], limits: Limits) -> None:
+    total = 0
+    for count, info in enumerate(infos, 1):
+        total += info.file_size
+        if info.file_size > limits.ratio_from_bytes and info.file_size > limits.ratio * info.compress_size:
+            raise invalid_zip(f"{info.filename!r} unpacks to more than {limits.ratio} times its packed size")
+        if count > limits.members:
+            raise invalid_zip(f"it holds more than {limits.members} members")
+        if total > limits.total_bytes:
+            raise invalid_zip(f"it unpacks to more than {limits.total_bytes} bytes")
+
+
+def _check_overlaps(infos: Iterable[zipfile.ZipInfo], directory_start: int) -> None:
+    end = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise invalid_zip(f"{info.filename!r} overlaps another member")
+        end = info.header_offset + _LOCAL_HEADER + info.compress_size
+    if end > directory_start:
+        raise invalid_zip("a member overlaps the directory")
+
+
+def _checked_members(infos: Iterable[zipfile.ZipInfo]) -> tuple[Mapping[str, Member], frozenset[str]]:
+    files: dict[str, Member] = {}
+    spellings: dict[str, str] = {}
+    folders: set[str] = set()
+    declared: set[str] = set()
+    for info in infos:
+        name = decode_name(info)
+        check_name(name)
+        _check_kind(name, info)
+        path = name.removesuffix("/")
+        if path in files or path in declared:
+            raise invalid_zip(f"{path!r} is there twice")
+        parents = [str(parent) for parent in PurePosixPath(path).parents][:-1]
+        for each in (path, *parents):
+            _check_spelling(each, spellings)
+        folders.update(parents)
+        if name.endswith("/"):
+            declared.add(path)
+        else:
+            files[path] = Member(path, info)
+    folders |= declared
+    if both := sorted(folders & files.keys()):
+        raise invalid_zip(f"{both[0]!r} is a file and a folder")
+    return files, frozenset(folders)
+
+
+def _check_spelling(name: str, spellings: dict[str, str]) -> None:
+    if (other := spellings.setdefault(collision_key(name), name)) != name:
+        raise invalid_zip(f"{name!r} and {other!r} differ only in case or accents")
+
+
+def _check_kind(name: str, info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & _ENCRYPTED:
+        raise invalid_zip(f"{name!r} is encrypted", next_step="pack it without a password")
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind == stat.S_IFLNK:
+        raise invalid_zip(f"{name!r} is a link", next_step="pack the file that it points to")
+    if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+        raise invalid_zip(f"{name!r} is a special file")
+    if kind and (kind == stat.S_IFDIR) != name.endswith("/"):
+        raise invalid_zip(f"{name!r} is said to be a file and a folder")
+    if name.endswith("/") and info.file_size:
+        raise invalid_zip(f"the folder {name!r} holds data")
+    if info.compress_type not in _COMPRESSIONS:
+        raise invalid_zip(
+            f"{name!r} is compressed in a way (method {info.compress_type}) that is not supported",
+            next_step="pack it with deflate",
+        )

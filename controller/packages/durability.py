@@ -1,0 +1,68 @@
+"""Making a whole tree durable at once, and knowing after a power cut that the cache may not be.
+
+One `syncfs` for an environment of thousands of files, instead of an fsync for each.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from controller.store.atomic import fsync_folder
+
+_MARK = "in-use"
+
+
+def sync_file_system(folder: Path) -> None:
+    """Write everything of the file system that holds `folder` to its disk. Raises OSError where that failed."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if not hasattr(libc, "syncfs"):
+            os.sync()
+        elif libc.syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def cache_in_use(cache: Path) -> Iterator[None]:
+    """Mark the cache for the time in which it holds bytes that were not synced; a sweep reads the mark."""
+    mark = cache / _MARK
+    cache.mkdir(parents=True, exist_ok=True)
+    mark.write_text(_boot_id())
+    descriptor = os.open(mark, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    fsync_folder(cache)
+    yield  # after a failure the mark stays: what is in the cache was not synced
+    mark.unlink(missing_ok=True)
+
+
+def discard_torn_cache(cache: Path) -> bool:
+    """Empty the cache if the machine went down while it was being filled; return whether it did. Raises OSError.
+
+    After a mere kill everything is there as written: the mark then is of this boot, and only it goes.
+    """
+    mark = cache / _MARK
+    try:
+        boot = mark.read_text()
+    except FileNotFoundError:
+        return False
+    if torn := boot != _boot_id():
+        shutil.rmtree(cache)
+        cache.mkdir()
+    mark.unlink(missing_ok=True)
+    return torn
+
+
+def _boot_id() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

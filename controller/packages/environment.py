@@ -1,0 +1,111 @@
+"""A package's virtual environment, made by uv from the package's own wheels, without a network.
+
+uv's words about what went wrong become the codes of the contract here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import uv
+
+from controller.errors import Code, PackageError, StoreError
+from controller.packages.interpreters import Interpreter
+from controller.packages.requirements import PinnedRequirement
+
+_FOREIGN = ("UV_", "PIP_", "PYTHON", "VIRTUAL_ENV", "CONDA_", "__PYVENV")
+_TAIL_LINES = 20
+_DISK = re.compile(r"\(os error (?:5|13|28|30|122)\)")  # EIO, EACCES, ENOSPC, EROFS, EDQUOT
+_REQUIRES_PYTHON = re.compile(r"does not satisfy Python|requires Python|Python version", re.IGNORECASE)
+_TAGS = re.compile(r"no wheels? with a matching|(?:Python|platform|ABI) tag", re.IGNORECASE)
+_NOT_FOUND = re.compile(r"([\w.\[\]-]+) was not found|there (?:is|are) no versions? of ([\w.\[\]-]+)")
+
+
+def clean_environment() -> dict[str, str]:
+    """Return this process's environment without what would steer uv, pip or Python."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
+
+
+def make_venv(target: Path, interpreter: Interpreter, cache: Path, *, deadline: float) -> None:
+    """Make an empty relocatable environment. Raises PackageError 2005 or StoreError."""
+    _uv(["venv", "--relocatable", "--no-project", "--python", interpreter.executable, str(target)], cache, deadline)
+
+
+def install_wheels(
+    venv: Path, requirements: Path, wheel_folders: Iterable[Path], cache: Path, *, deadline: float
+) -> None:
+    """Install a requirements file from the given folders of wheels, with hard links from the cache.
+
+    Raises:
+        PackageError: 2004 a dependency has no wheel, 2003 its wheels are for another Python, 2005 anything else.
+        StoreError: the disk failed.
+    """
+    sources = [argument for folder in wheel_folders for argument in ("--find-links", str(folder))]
+    _uv(
+        [
+            "pip", "install", "--no-index", "--no-build", "--link-mode", "hardlink", *sources,
+            "--python", str(venv / "bin" / "python"), "--requirements", str(requirements),
+        ],
+        cache,
+        deadline,
+    )  # fmt: skip
+
+
+def forget_projects(cache: Path, names: Sequence[str]) -> None:
+    """Drop what uv unpacked of these projects from the cache. It is only a cache: what fails is left for next time."""
+    command = [uv.find_uv_bin(), "cache", "clean", "--cache-dir", str(cache), "--no-config", "--offline", *names]
+    subprocess.run(command, env=clean_environment(), capture_output=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def write_requirements(path: Path, requirements: Iterable[PinnedRequirement]) -> None:
+    """Write the requirements in the spelling that was checked: no byte-order mark, no options."""
+    path.write_text("".join(f"{pinned.line}\n" for pinned in requirements), encoding="utf-8")
+
+
+def _uv(arguments: list[str], cache: Path, deadline: float) -> None:
+    command = [
+        uv.find_uv_bin(), *arguments, "--quiet", "--offline", "--no-config", "--no-python-downloads",
+        "--cache-dir", str(cache),
+    ]  # fmt: skip
+    environment = clean_environment() | {"UV_NO_WRAP": "1", "NO_COLOR": "1"}
+    try:
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=deadline, check=False,
+        )  # fmt: skip
+    except OSError as error:
+        raise StoreError(f"cannot run uv: {error.strerror}", next_step="install procvision-controller again") from error
+    except subprocess.TimeoutExpired as error:
+        raise PackageError(
+            Code.install_failed, f"building the environment took more than {deadline:g} s", next_step="check the disk"
+        ) from error
+    if done.returncode != 0:
+        raise _judge(done.stderr + done.stdout)
+
+
+def _judge(output: str) -> PackageError | StoreError:
+    tail = [line.rstrip() for line in output.strip().splitlines()[-_TAIL_LINES:]]
+    words = re.sub(r"\s+", " ", " ".join(line.strip(" ×╰─▶│\t") for line in tail))
+    details = {"output": tail}
+    if _DISK.search(output):
+        return StoreError(
+            f"cannot build the environment: {words}", next_step="check the disk, its free space and permissions"
+        )
+    if _TAGS.search(words) or _REQUIRES_PYTHON.search(words):
+        return PackageError(Code.incompatible_python, words, next_step="pack it for this Python", details=details)
+    if match := _NOT_FOUND.search(words):
+        name = match.group(1) or match.group(2)
+        return PackageError(
+            Code.wheels_missing,
+            f"{name} has no wheel in the package that would do: {words}",
+            next_step="add it to wheels/ and pack again",
+            details=details,
+        )
+    return PackageError(
+        Code.install_failed, f"uv could not build the environment: {words}", next_step="correct wheels/ and pack again",
+        details=details,
+    )  # fmt: skip

@@ -1,0 +1,274 @@
+"""The readable sequence: zip → checked → unpacked → environment → proof → durable → renamed into place.
+
+`Installer` is what the floors above use. What is visible under `deployed/` is complete; everything before that stands
+in a staging folder that is removed whatever happens, or by `sweep` when the process was killed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from packaging.utils import parse_wheel_filename
+
+from controller.errors import Code, PackageError, StoreError
+from controller.model.package import Installation, Manifest, PackageRef, Receipt
+from controller.packages import durability, environment
+from controller.packages.archive import Archive, open_archive
+from controller.packages.contents import Contents
+from controller.packages.inspection import Inspection, examine, read_manifest
+from controller.packages.interpreters import Interpreters
+from controller.packages.limits import Limits
+from controller.packages.names import invalid_zip
+from controller.packages.probe import prove
+from controller.packages.receipts import find_installations, installed_receipt, store_receipt
+from controller.packages.unpacking import prune_wheels, unpack
+from controller.store.atomic import fsync_folder
+from controller.store.layout import StoreLayout
+from controller.store.lock import MutationLock
+
+Progress = Callable[[str], None]
+
+
+def _silent(_: str) -> None:
+    """Say nothing."""
+
+
+class Installer:
+    """Installs packages into one store and removes them. Blocking: call it in a thread.
+
+    `pythons` are further interpreters (StationPolicy `spec.pythons`), `now` returns an RFC 3339 timestamp.
+    """
+
+    def __init__(
+        self,
+        layout: StoreLayout,
+        lock: MutationLock,
+        *,
+        now: Callable[[], str],
+        pythons: Sequence[str] = (),
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+    ) -> None:
+        self._layout = layout
+        self._lock = lock
+        self._now = now
+        self._limits = limits
+        self._interpreters = Interpreters(pythons)
+
+    def survey(self, zip_path: Path | str) -> tuple[Manifest, str]:
+        """Return manifest and digest after a cheap look: structure and names are checked, no member is unpacked.
+
+        Raises PackageError 2001 or 2002, StoreError.
+        """
+        with open_archive(Path(zip_path), self._limits) as archive:
+            return read_manifest(archive), archive.digest()
+
+    def inspect(self, zip_path: Path | str) -> Inspection:
+        """Check all that reading can tell; nothing is written anywhere.
+
+        Raises PackageError 2001–2004, StoreError.
+        """
+        with open_archive(Path(zip_path), self._limits) as archive:
+            return examine(archive, archive.digest(), self._interpreters.at_hand())[0]
+
+    def install(
+        self,
+        zip_path: Path | str,
+        *,
+        expect: PackageRef | None = None,
+        expect_digest: str | None = None,
+        progress: Progress = _silent,
+    ) -> Receipt:
+        """Install a package and return its receipt; where the same digest is installed already, that receipt.
+
+        `expect` and `expect_digest` are what the caller believes the zip to be. `progress` is told each step.
+
+        Raises:
+            PackageError: 2001–2005; nothing is left on the disk.
+            StoreError: the disk failed; nothing is left under `deployed/`.
+        """
+        with open_archive(Path(zip_path), self._limits) as archive:
+            progress("checking")
+            manifest, digest = read_manifest(archive), archive.digest()
+            _check_expected(archive, manifest.ref, digest, expect, expect_digest)
+            if (receipt := self._same_or_refuse(manifest.ref, digest)) is not None:
+                return receipt
+            inspection, contents = examine(archive, digest, self._interpreters.at_hand())
+            with _disk_errors(self._layout.root), self._staging() as staging:
+                folder = staging / "package"
+                with durability.cache_in_use(self._layout.cache):
+                    receipt = self._build(archive, inspection, contents, folder, progress)
+                    progress("writing to disk")
+                    store_receipt(folder / "receipt.json", receipt)
+                    durability.sync_file_system(folder)
+                return self._publish(folder, receipt)
+
+    def trial(self, zip_path: Path | str, progress: Progress = _silent) -> Inspection:
+        """Do everything that an install does, in a temporary folder of which nothing is kept.
+
+        Raises as `install` does.
+        """
+        with tempfile.TemporaryDirectory(prefix="pvctl-trial-", ignore_cleanup_errors=True) as temporary:
+            layout = StoreLayout.at(temporary)
+            scratch = Installer(layout, MutationLock(layout), now=self._now, limits=self._limits)
+            with open_archive(Path(zip_path), self._limits) as archive, _disk_errors(layout.root):
+                progress("checking")
+                inspection, contents = examine(archive, archive.digest(), self._interpreters.at_hand())
+                layout.cache.mkdir(parents=True)
+                scratch._build(archive, inspection, contents, layout.root / "package", progress)
+        return inspection
+
+    def uninstall(self, ref: PackageRef) -> None:
+        """Remove an installed package; the caller has made sure that nothing needs it. Raises StoreError.
+
+        It vanishes with one rename. Wheels that no other package uses leave the cache too.
+        """
+        folder = self._layout.package(ref)
+        with _disk_errors(self._layout.root), self._staging() as staging:
+            with self._lock.held():
+                if not folder.exists():
+                    return
+                folder.rename(staging / "removed")
+                with suppress(OSError):  # other versions stand there
+                    folder.parent.rmdir()
+            fsync_folder(self._layout.deployed)
+        with _disk_errors(self._layout.root):
+            self._prune_cache()
+
+    def installations(self) -> dict[PackageRef, Installation]:
+        """Return what is installed, by its receipts; folders without one are not listed. Raises StoreError."""
+        return {installation.ref: installation for installation in find_installations(self._layout)}
+
+    def sweep(self) -> tuple[str, ...]:
+        """Remove what interrupted work left, and return its paths. Only the store's controller may call it.
+
+        Raises StoreError.
+        """
+        with _disk_errors(self._layout.root):
+            leftovers = sorted(self._layout.staging.iterdir()) if self._layout.staging.exists() else []
+            for leftover in leftovers:
+                _remove(leftover)
+            torn = durability.discard_torn_cache(self._layout.cache)
+        return tuple(str(path) for path in leftovers) + ((str(self._layout.cache),) if torn else ())
+
+    def _same_or_refuse(self, ref: PackageRef, digest: str) -> Receipt | None:
+        """Return the receipt where this very package is installed, None where the place is free."""
+        receipt = installed_receipt(self._layout, ref)
+        if receipt is not None:
+            if receipt.digest == digest:
+                return receipt
+            raise PackageError(
+                Code.invalid_zip,
+                f"{ref} is installed already from another zip: {receipt.digest} is there, {digest} was given",
+                next_step="give the new package a new version, or uninstall the old one first",
+                details={"installed": receipt.digest, "given": digest},
+            )
+        folder = self._layout.package(ref)
+        if folder.exists():
+            raise PackageError(
+                Code.install_failed,
+                f"{folder} is in the way: it has no receipt, so it is not this controller's to replace",
+                next_step="move it away",
+            )
+        return None
+
+    @contextmanager
+    def _staging(self) -> Iterator[Path]:
+        self._layout.staging.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(dir=self._layout.staging))
+        try:
+            yield folder
+        finally:
+            with suppress(OSError):  # the first error is the one to report; sweep removes the rest
+                _remove(folder)
+
+    def _build(
+        self, archive: Archive, inspection: Inspection, contents: Contents, folder: Path, progress: Progress
+    ) -> Receipt:
+        """Make the whole installation in `folder`, and prove it."""
+        limits, uv_cache = self._limits, self._layout.cache / "uv"
+        progress("unpacking")
+        wheel_folders = unpack(archive, contents, inspection.wheels, self._layout.cache / "wheels", folder)
+        progress("building the environment")
+        requirements = folder.with_name("requirements.txt")
+        environment.write_requirements(requirements, inspection.requirements)
+        environment.make_venv(folder / "venv", inspection.interpreter, uv_cache, deadline=limits.build_timeout_s)
+        environment.install_wheels(
+            folder / "venv", requirements, wheel_folders, uv_cache, deadline=limits.build_timeout_s
+        )
+        progress("proving the entry point")
+        images = folder.with_name("images")
+        images.mkdir()
+        sdk_version = prove(folder, contents, inspection.manifest, images, deadline=limits.prove_timeout_s)
+        return _receipt(inspection, contents, sdk_version, self._now())
+
+    def _publish(self, folder: Path, receipt: Receipt) -> Receipt:
+        """Rename a complete installation into place; where another process was faster, its receipt decides."""
+        target = self._layout.package(receipt.ref)
+        with self._lock.held():
+            if (other := self._same_or_refuse(receipt.ref, receipt.digest)) is not None:
+                return other
+            target.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(target)
+        for parent in (target.parent, self._layout.deployed, folder.parent):
+            fsync_folder(parent)
+        return receipt
+
+    def _prune_cache(self) -> None:
+        if files := prune_wheels(self._layout.cache / "wheels"):
+            names = sorted({parse_wheel_filename(file)[0] for file in files})
+            environment.forget_projects(self._layout.cache / "uv", names)
+
+
+def _receipt(inspection: Inspection, contents: Contents, sdk_version: str, now: str) -> Receipt:
+    manifest, interpreter = inspection.manifest, inspection.interpreter
+    return Receipt(
+        name=manifest.name,
+        version=manifest.version,
+        digest=inspection.digest,
+        entry_point=manifest.entry_point,
+        supported_pids=manifest.supported_pids,
+        working_directory=contents.working_directory,
+        python_path=contents.python_path,
+        interpreter=interpreter.executable,
+        python_version=interpreter.version,
+        sdk_version=sdk_version,
+        wheels=tuple(sorted(inspection.wheels)),
+        installed_at=now,
+        description=manifest.description,
+    )
+
+
+def _check_expected(
+    archive: Archive, ref: PackageRef, digest: str, expect: PackageRef | None, expect_digest: str | None
+) -> None:
+    if expect is not None and ref != expect:
+        raise invalid_zip(f"{archive.path.name} holds {ref}, not {expect}", next_step="correct the name or the version")
+    if expect_digest is not None and digest != expect_digest:
+        raise PackageError(
+            Code.invalid_zip,
+            f"{archive.path.name} is not the zip that is wanted: its digest is {digest}, wanted is {expect_digest}",
+            next_step="deliver the right zip, or correct spec.package.digest",
+            details={"given": digest, "wanted": expect_digest},
+        )
+
+
+@contextmanager
+def _disk_errors(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot write to {error.filename or root}: {error.strerror or error}",
+            next_step="check the disk, its free space and permissions",
+        ) from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()

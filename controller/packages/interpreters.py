@@ -1,0 +1,155 @@
+"""The Python interpreters at hand: the controller's own, those of the station policy, those on PATH.
+
+Each is asked once what it is; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from packaging.markers import default_environment
+from packaging.tags import Tag, compatible_tags, cpython_tags, platform_tags
+
+_ON_PATH = re.compile(r"python3(\.\d+)?\Z")
+_DEADLINE_S = 20.0
+_QUESTION = """
+import os, platform, sys, sysconfig
+print(ascii({
+    "executable": getattr(sys, "_base_executable", "") or sys.executable,
+    "implementation": sys.implementation.name, "platform": sysconfig.get_platform(),
+    "version": platform.python_version().rstrip("+"), "numbers": tuple(sys.version_info[:2]),
+    "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+    "debug": bool(sysconfig.get_config_var("Py_DEBUG")),
+}))
+"""
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A CPython on this machine: its executable (never one of a virtual environment) and what wheels it takes."""
+
+    executable: str
+    version: str
+    numbers: tuple[int, int]
+    free_threaded: bool = False
+    debug: bool = False
+    source: str = field(default="", compare=False)
+
+    @cached_property
+    def tags(self) -> frozenset[Tag]:
+        major, minor = self.numbers
+        suffix = ("t" if self.free_threaded else "") + ("d" if self.debug else "")
+        platforms = list(platform_tags())
+        abi = f"cp{major}{minor}{suffix}"
+        return frozenset(
+            [
+                *cpython_tags((major, minor), [abi], platforms),
+                *compatible_tags((major, minor), f"cp{major}{minor}", platforms),
+            ]
+        )
+
+    @cached_property
+    def markers(self) -> Mapping[str, str]:
+        """The environment for PEP 508 markers: that of this machine, with the interpreter's version."""
+        here = {key: str(value) for key, value in default_environment().items()}
+        version = {"python_full_version": self.version, "implementation_version": self.version}
+        return {**here, **version, "python_version": ".".join(map(str, self.numbers))}
+
+    def __str__(self) -> str:
+        return f"Python {self.version} ({self.executable})"
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """An interpreter that the station policy names and that does not run, and why."""
+
+    path: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class Interpreters:
+    """Finds interpreters, the likeliest first, and remembers what each said."""
+
+    def __init__(self, pythons: Sequence[str] = ()) -> None:
+        self._pythons = tuple(pythons)
+        self._known: dict[tuple[str, int], Interpreter | Unusable] = {}
+
+    def at_hand(self) -> Iterator[Interpreter | Unusable]:
+        """Yield the interpreters in order of preference, each once.
+
+        One on PATH that does not run (a shim without a version behind it) is nobody's fault and is left out.
+        """
+        seen: set[str] = set()
+        own = getattr(sys, "_base_executable", "") or sys.executable
+        for path, source in [(own, "own"), *((path, "policy") for path in self._pythons), *_on_path()]:
+            found = self._ask(path, source)
+            if isinstance(found, Unusable):
+                if source == "policy":
+                    yield found
+            elif (real := os.path.realpath(found.executable)) not in seen:
+                seen.add(real)
+                yield found
+
+    def _ask(self, path: str, source: str) -> Interpreter | Unusable:
+        try:
+            key = (path, Path(path).stat().st_mtime_ns)
+        except OSError as error:
+            return Unusable(path, error.strerror or str(error))
+        if key not in self._known:
+            self._known[key] = _ask(path, source)
+        return self._known[key]
+
+
+def _on_path() -> Iterator[tuple[str, str]]:
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        try:
+            names = sorted(entry.name for entry in os.scandir(folder) if _ON_PATH.match(entry.name))
+        except OSError:  # PATH may name folders that are not there
+            continue
+        for name in sorted(names, key=_version_in, reverse=True):
+            yield os.path.join(folder, name), "PATH"  # noqa: PTH118 - a plain string is what is handed on
+
+
+def _version_in(name: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in name.removeprefix("python").split("."))
+
+
+def _ask(path: str, source: str) -> Interpreter | Unusable:
+    try:
+        done = subprocess.run(
+            [path, "-I", "-S", "-c", _QUESTION], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            timeout=_DEADLINE_S, check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Unusable(path, f"it does not run: {error}")
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines()
+        return Unusable(path, f"it does not run: {words[-1] if words else f'exit status {done.returncode}'}")
+    return _judge(path, source, done.stdout)
+
+
+def _judge(path: str, source: str, answer: str) -> Interpreter | Unusable:
+    import sysconfig  # noqa: PLC0415 - needed only when an interpreter is asked
+
+    try:
+        facts = ast.literal_eval(answer)
+    except (ValueError, SyntaxError):
+        return Unusable(path, "it does not answer like a Python interpreter")
+    if facts["implementation"] != "cpython":
+        return Unusable(path, f"it is {facts['implementation']}, not CPython")
+    if facts["platform"] != sysconfig.get_platform():
+        return Unusable(path, f"it is for {facts['platform']}, this machine is {sysconfig.get_platform()}")
+    return Interpreter(
+        facts["executable"], facts["version"], facts["numbers"], facts["free_threaded"], facts["debug"], source
+    )

@@ -1,0 +1,55 @@
+"""`receipt.json`: written last into an installation, and what is installed as told by the receipts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from controller.errors import StoreError
+from controller.model.package import Installation, PackageRef, Receipt
+from controller.store.atomic import write_atomic
+from controller.store.layout import StoreLayout
+
+_FIELDS = {field.name for field in fields(Receipt)}
+
+
+def store_receipt(path: Path, receipt: Receipt) -> None:
+    """Write a receipt durably. Raises StoreError."""
+    content = orjson.dumps(asdict(receipt), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    write_atomic(path, content, _parse)
+
+
+def load_receipt(path: Path) -> Receipt | None:
+    """Return the receipt at `path`; None where there is none or it makes no sense. Raises StoreError."""
+    try:
+        return _parse(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error
+
+
+def find_installations(layout: StoreLayout) -> Iterator[Installation]:
+    """Yield what has a receipt under `deployed/` and stands where its receipt says. Raises StoreError."""
+    for path in sorted(layout.deployed.glob("*/*/receipt.json")):
+        receipt = load_receipt(path)
+        if receipt is not None and layout.receipt(receipt.ref) == path:
+            yield Installation(receipt, str(path.parent))
+
+
+def installed_receipt(layout: StoreLayout, ref: PackageRef) -> Receipt | None:
+    """Return the receipt of an installed package, None where it is not installed. Raises StoreError."""
+    receipt = load_receipt(layout.receipt(ref))
+    return receipt if receipt is not None and receipt.ref == ref else None
+
+
+def _parse(content: bytes) -> Receipt:
+    document: dict[str, Any] = orjson.loads(content)
+    known: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in document.items() if key in _FIELDS
+    }
+    return Receipt(**known)

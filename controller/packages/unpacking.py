@@ -1,0 +1,71 @@
+"""Writing a checked package's files into a staging folder, and the wheels that versions share.
+
+Wheels live once in the cache under their digest and are linked from there: uv keys its own cache by the wheel's path,
+so the same path for the same bytes is what makes a second version cheap. Linked files are never written to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from controller.packages.archive import Archive, Member
+from controller.packages.contents import Contents
+from controller.packages.names import invalid_zip
+
+
+def unpack(archive: Archive, contents: Contents, digests: Mapping[str, str], cache: Path, target: Path) -> list[Path]:
+    """Write the package below `target`; return the cache's folders that hold its wheels, one wheel in each.
+
+    Raises PackageError 2001 where the zip changed meanwhile, and OSError.
+    """
+    for folder in sorted({*contents.folders, *(str(Path(path).parent) for path in contents.tree)}):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    for path, member in contents.tree.items():
+        _write(archive, member, target / path)
+    for name in contents.links:
+        (target / name).symlink_to(Path("src", name))
+    wheels = target / "wheels"
+    wheels.mkdir()
+    return [
+        _link_wheel(archive, member, digests[file], cache, wheels / file) for file, member in contents.wheels.items()
+    ]
+
+
+def _write(archive: Archive, member: Member, target: Path) -> str:
+    """Write one member and return the SHA-256 hex digest of what was written."""
+    digest = hashlib.sha256()
+    with target.open("xb") as file:
+        for chunk in archive.chunks(member):
+            digest.update(chunk)
+            file.write(chunk)
+    if member.executable:
+        target.chmod(0o755)
+    return digest.hexdigest()
+
+
+def _link_wheel(archive: Archive, member: Member, digest: str, cache: Path, target: Path) -> Path:
+    """Put a wheel at `target` and into the cache, one inode for both; return its folder in the cache."""
+    folder = cache / digest
+    cached = folder / target.name
+    folder.mkdir(parents=True, exist_ok=True)
+    if cached.exists():
+        os.link(cached, target)
+    else:
+        if _write(archive, member, target) != digest:
+            raise invalid_zip(f"{archive.path.name} was changed while it was being read", next_step="try again")
+        os.link(target, cached)
+    return folder
+
+
+def prune_wheels(cache: Path) -> list[str]:
+    """Remove the wheels that no installation links any more; return their file names. Raises OSError."""
+    removed = []
+    for wheel in cache.glob("*/*.whl"):
+        if wheel.stat().st_nlink == 1:
+            shutil.rmtree(wheel.parent)
+            removed.append(wheel.name)
+    return removed

@@ -1,0 +1,145 @@
+"""Wheels and which interpreter can use them: file names, tags, metadata, and the closure of the requirements.
+
+Pure: it judges what was read. `check_closure` is no resolver (uv is); it finds what no resolver could mend, before
+anything is written, and says it in the terms of the package's author.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from email.parser import BytesHeaderParser
+
+from packaging.metadata import InvalidMetadata, Metadata
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.tags import Tag
+from packaging.utils import InvalidWheelFilename, NormalizedName, canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from controller.errors import Code, PackageError
+from controller.packages.interpreters import Interpreter
+from controller.packages.requirements import PinnedRequirement
+
+TAIL_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Wheel:
+    """One wheel: its file name taken apart, its digest (hex), and what its METADATA says where that could be read."""
+
+    file: str
+    name: NormalizedName
+    version: Version
+    tags: frozenset[Tag]
+    sha256: str
+    requires: tuple[Requirement, ...] = ()
+    requires_python: SpecifierSet = field(default_factory=SpecifierSet)
+
+    def fits(self, interpreter: Interpreter) -> bool:
+        return not self.tags.isdisjoint(interpreter.tags) and self.requires_python.contains(
+            interpreter.version, prereleases=True
+        )
+
+    @property
+    def wants(self) -> str:
+        """What kind of interpreter it is for, in a few words."""
+        python = f", Python {self.requires_python}" if str(self.requires_python) else ""
+        tags = sorted(str(tag) for tag in self.tags)
+        more = f" and {len(tags) - 1} more tags" if len(tags) > 3 else ""
+        return f"{self.file} wants {tags[0] if more else ' or '.join(tags)}{more}{python}"
+
+
+def parse_wheel(file: str, sha256: str, tail: bytes) -> Wheel:
+    """Return a wheel from its file name and the last bytes of its content. Raises PackageError 2004 on a bad name."""
+    try:
+        name, version, _, tags = parse_wheel_filename(file)
+    except InvalidWheelFilename as error:
+        raise PackageError(
+            Code.wheels_missing, f"wheels/{file} is not named like a wheel: {error}", next_step="pack it again"
+        ) from error
+    requires, requires_python = _metadata(tail)
+    return Wheel(file, name, version, tags, sha256, requires, requires_python)
+
+
+def _metadata(tail: bytes) -> tuple[tuple[Requirement, ...], SpecifierSet]:
+    """Read METADATA, which archivers put at the end of a wheel (PEP 427).
+
+    A wheel that has it elsewhere, or damaged, counts as one without dependencies here: uv reads it again and judges.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(tail)) as archive:
+            name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+            metadata = Metadata.from_email(_headers(archive.read(name)), validate=False)
+            return tuple(metadata.requires_dist or ()), metadata.requires_python or SpecifierSet()
+    except (StopIteration, zipfile.BadZipFile, InvalidMetadata, ExceptionGroup, ValueError, OSError, RuntimeError):
+        return (), SpecifierSet()
+
+
+def _headers(content: bytes) -> bytes:
+    """Drop the long description: nothing here reads it."""
+    message = BytesHeaderParser().parsebytes(content)
+    message.set_payload("")
+    return message.as_bytes()
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """Why an interpreter cannot run the package: wheels that are missing, or that are for another interpreter."""
+
+    missing: tuple[str, ...]
+    incompatible: tuple[str, ...]
+
+
+def check_closure(
+    requirements: Iterable[PinnedRequirement], wheels: Mapping[NormalizedName, list[Wheel]], interpreter: Interpreter
+) -> Misfit | None:
+    """Follow the requirements through the wheels' metadata; return what does not work out, None where all does."""
+    missing: list[str] = []
+    incompatible: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    queue = [(pinned, "") for pinned in requirements]
+    while queue:
+        pinned, extra = queue.pop()
+        requirement = pinned.requirement
+        key = (pinned.line, extra)
+        if key in seen or not _applies(requirement, interpreter, extra):
+            continue
+        seen.add(key)
+        candidates = [
+            wheel
+            for wheel in wheels.get(canonicalize_name(requirement.name), ())
+            if requirement.specifier.contains(wheel.version, prereleases=True) and pinned.allows(wheel.sha256)
+        ]
+        fitting = [wheel for wheel in candidates if wheel.fits(interpreter)]
+        if not candidates:
+            missing.append(_missing(pinned, wheels))
+        elif not fitting:
+            incompatible.append(" | ".join(wheel.wants for wheel in candidates))
+        else:
+            queue.extend(_dependencies(max(fitting, key=lambda wheel: wheel.version), requirement.extras))
+    if not missing and not incompatible:
+        return None
+    return Misfit(tuple(dict.fromkeys(missing)), tuple(dict.fromkeys(incompatible)))
+
+
+def _applies(requirement: Requirement, interpreter: Interpreter, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({**interpreter.markers, "extra": extra})
+
+
+def _dependencies(wheel: Wheel, extras: Iterable[str]) -> Iterator[tuple[PinnedRequirement, str]]:
+    for requirement in wheel.requires:
+        for extra in ("", *sorted(extras)):
+            yield PinnedRequirement(requirement, wanted_by=f"{wheel.name} {wheel.version}"), extra
+
+
+def _missing(pinned: PinnedRequirement, wheels: Mapping[NormalizedName, list[Wheel]]) -> str:
+    there = wheels.get(canonicalize_name(pinned.requirement.name), [])
+    text = f"{pinned.requirement} (wanted by {pinned.wanted_by})"
+    if not there:
+        return f"{text}: there is no wheel of it"
+    if any(pinned.requirement.specifier.contains(wheel.version, prereleases=True) for wheel in there):
+        return f"{text}: no wheel of it has one of the hashes that are asked for"
+    return f"{text}: there is only {', '.join(sorted(str(wheel.version) for wheel in there))}"
