@@ -79,7 +79,7 @@ def _fields(deployment: str | None, before: Any, after: Any, prefix: str = "") -
     from deepdiff import DeepDiff  # noqa: PLC0415 - 116 ms and 16 MB that only an explanation is worth
 
     changes = []
-    for kind, levels in DeepDiff(before, after, view="tree").items():
+    for kind, levels in DeepDiff(before, after, view="tree", threshold_to_diff_deeper=0).items():
         for level in levels:
             path = _path(level.path(output_format="list"), prefix)
             if kind in _ADDED:

@@ -9,16 +9,22 @@ from pydantic import ValidationError
 
 from controller.model.document import Location, did_you_mean, one_of
 from controller.model.units import shown
-from controller.sources.nodes import Node, Problem, locate, path_text
+from controller.sources.nodes import Node, Problem, Sequence, descend, locate, path_text, plain
 from controller.sources.schema import choices, in_words, schema_at
 
-Finding = Any  # one item of pydantic's `ValidationError.errors()`, a TypedDict of another package's core
+Finding = dict[str, Any]  # one item of pydantic's `ValidationError.errors()`
 
 
 def explain(error: ValidationError, kind: str, root: Node) -> Iterator[Problem]:
     """Yield a problem for every finding of a failed validation of `root` as a document of `kind`."""
-    for finding in error.errors(include_url=False):
+    for found in error.errors(include_url=False):
+        finding: Finding = dict(found)
         location: Location = finding["loc"]
+        node = descend(root, *location)
+        if finding["type"] == "too_short" and isinstance(node, Sequence) and node.items:
+            continue  # pydantic does not count the items that are themselves wrong
+        if node is not None:
+            finding["input"] = plain(node)  # what was written: pydantic may have a value that is read already
         words = _WORDS.get(finding["type"], _something_else)(finding, kind)
         yield problem_at(root, location, words, at_key=finding["type"] in {"missing", "extra_forbidden"})
 

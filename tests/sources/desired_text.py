@@ -1,0 +1,27 @@
+"""Desired-state texts that several tests start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from controller.model.desired import Revision
+from controller.sources.folder import FolderSource
+
+
+def deployment(name: str = "screw-check", pids: str = "[A01, A02]", more: str = "") -> str:
+    """Return one document; `more` is added below its spec, indented by two spaces."""
+    return (
+        "apiVersion: procvision.dev/v1\nkind: AlgorithmDeployment\n"
+        f"metadata: {{name: {name}}}\nspec:\n  package: {{name: screw-check, version: 1.1.0}}\n  pids: {pids}\n{more}"
+    )
+
+
+def policy(spec: str) -> str:
+    return f"apiVersion: procvision.dev/v1\nkind: StationPolicy\nmetadata: {{name: default}}\nspec: {spec}\n"
+
+
+def load(folder: Path, **files: str) -> Revision:
+    """Write `name=text` as name.yaml and load the folder."""
+    for name, text in files.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return FolderSource(folder, now=lambda: "2026-01-01T00:00:00Z").load()
