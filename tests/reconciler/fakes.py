@@ -1,0 +1,171 @@
+"""Packages and processes that implement the reconciler's ports in memory, on a real store, and fail when told to."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from controller.errors import ControllerError, PackageError
+from controller.model.desired import Deployment, Revision
+from controller.model.observed import ObservedProcess, ProcessKey
+from controller.model.package import Installation, Manifest, PackageRef, Receipt
+from controller.reconciler.apply import Applier
+from controller.reconciler.observe import Observer
+from controller.reconciler.recover import recover
+from controller.reconciler.rounds import Outcome, Reconciler, take_revision
+from controller.runner.spec import ProcessSpec
+from controller.store.layout import StoreLayout
+from controller.store.store import Store
+
+START = "2026-01-01T00:00:00Z"
+
+
+@dataclass
+class FakeSource:
+    """A source that yields what it was given, or raises it."""
+
+    revision: Revision | ControllerError
+
+    def load(self) -> Revision:
+        if isinstance(self.revision, ControllerError):
+            raise self.revision
+        return self.revision
+
+
+@dataclass
+class FakePackages:
+    """Zips are JSON files that hold a manifest; an installation is a folder with a receipt."""
+
+    layout: StoreLayout
+    failing: dict[PackageRef, ControllerError] = field(default_factory=dict)
+    surveyed: list[str] = field(default_factory=list)
+
+    def add_zip(self, name: str, version: str, pids: tuple[str, ...] = ("A01", "A02", "A03")) -> Path:
+        self.layout.zips.mkdir(parents=True, exist_ok=True)
+        path = self.layout.zips / f"{name}-{version}.zip"
+        path.write_text(json.dumps({"name": name, "version": version, "supported_pids": pids}))
+        return path
+
+    def survey(self, zip_path: Path) -> tuple[Manifest, str]:
+        self.surveyed.append(zip_path.name)
+        document = json.loads(zip_path.read_text())
+        if "refuse" in document:
+            raise PackageError(document["refuse"], f"{zip_path.name} is refused")
+        manifest = Manifest(document["name"], document["version"], "m:C", "", tuple(document["supported_pids"]))
+        return manifest, f"sha256:{manifest.ref}"
+
+    def install(
+        self,
+        zip_path: Path,
+        *,
+        expect: PackageRef | None = None,
+        expect_digest: str | None = None,
+        progress: Callable[[str], None] = lambda step: None,
+    ) -> Receipt:
+        manifest, digest = self.survey(zip_path)
+        if error := self.failing.get(manifest.ref):
+            raise error
+        progress("placing")
+        receipt = Receipt(
+            manifest.name, manifest.version, digest, "m:C", manifest.supported_pids, "src", (), "python", "3.11",
+            "0.3.2", (), START,
+        )  # fmt: skip
+        folder = self.layout.package(receipt.ref)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "receipt.json").write_text(json.dumps(asdict(receipt)))
+        return receipt
+
+    def installations(self) -> dict[PackageRef, Installation]:
+        found = {}
+        for path in sorted(self.layout.deployed.glob("*/*/receipt.json")):
+            document = json.loads(path.read_text())
+            pids = document["supported_pids"]
+            document |= {"supported_pids": pids and tuple(pids), "python_path": (), "wheels": ()}
+            receipt = Receipt(**document)
+            found[receipt.ref] = Installation(receipt, str(path.parent))
+        return found
+
+    def uninstall(self, ref: PackageRef) -> None:
+        (self.layout.package(ref) / "receipt.json").unlink()
+
+    def sweep(self) -> tuple[str, ...]:
+        return ()
+
+
+@dataclass
+class FakeProcesses:
+    """Processes that are ready at once, unless their package is told to fail."""
+
+    failing: dict[PackageRef, ControllerError] = field(default_factory=dict)
+    running: dict[ProcessKey, ObservedProcess] = field(default_factory=dict)
+    started: list[ProcessKey] = field(default_factory=list)
+    stopped: list[ProcessKey] = field(default_factory=list)
+
+    async def observe(self) -> Mapping[ProcessKey, ObservedProcess]:
+        return dict(self.running)
+
+    async def start(self, spec: ProcessSpec) -> ObservedProcess:
+        self.started.append(spec.key)
+        if error := self.failing.get(spec.key.ref):
+            raise error
+        process = ObservedProcess(spec.key, spec.digest, 1000 + len(self.started), "ready", "0.3.2", START)
+        self.running[spec.key] = process
+        return process
+
+    async def stop(self, key: ProcessKey, *, drain: float) -> None:
+        self.stopped.append(key)
+        self.running.pop(key, None)
+
+
+class FakeStation:
+    """A whole station on fakes over a real store: reconcile it, break it, look at it."""
+
+    def __init__(self, root: Path) -> None:
+        self.seconds = 0.0
+        self.store = Store.at(StoreLayout.at(root), self.now)
+        self.store.create_folders()
+        self.packages = FakePackages(self.store.layout)
+        self.processes = FakeProcesses()
+        self.notes: list[str] = []
+
+    def now(self) -> str:
+        return f"2026-01-01T00:{int(self.seconds) // 60:02d}:{self.seconds % 60:09.6f}Z"
+
+    def restart(self) -> Reconciler:
+        """Return a reconciler as a new controller would build it: recovered, with no memory."""
+        recover(self.store, self.packages, "root", self.notes.append)
+        observer = Observer(self.store, self.packages, self.processes.observe)
+        applier = Applier(self.store, self.packages, self.processes, actor="root", now=self.now)
+        return Reconciler(self.store, observer, applier, lambda: self.seconds, self.now, self.notes.append)
+
+    async def reconcile(
+        self, revision: Revision | ControllerError, *, serve: bool = True, allow_empty: bool = False
+    ) -> Outcome:
+        """Reconcile once, with a new controller."""
+        self.seconds += 1
+        desired = take_revision(FakeSource(revision), self.store, allow_empty=allow_empty)
+        return await self.restart().converge(desired, serve=serve)
+
+    def active(self) -> dict[str, str]:
+        return {pid: str(getattr(mapping, "ref", mapping)) for pid, mapping in self.store.active.read_all().items()}
+
+
+def deployment(name: str, version: str, *pids: str, package: str = "screw", **spec: Any) -> dict[str, Any]:
+    """Return an AlgorithmDeployment document."""
+    return {
+        "apiVersion": "procvision.dev/v1",
+        "kind": "AlgorithmDeployment",
+        "metadata": {"name": name},
+        "spec": {"package": {"name": package, "version": version}, "pids": list(pids), **spec},
+    }
+
+
+def revision(*deployments: dict[str, Any], id_: str = "r1") -> Revision:
+    """Return a revision of those documents."""
+    return Revision.model_validate(
+        {"id": id_, "source": "test", "loadedAt": START, "deployments": [Deployment.model_validate(d).model_dump(
+            mode="json", by_alias=True) for d in deployments]}
+    )  # fmt: skip
