@@ -1,4 +1,4 @@
-"""The composition root: the one place that builds objects and plugs them together. Parts are imported when asked for."""
+"""The composition root: the one place that builds objects and plugs them together, each imported when asked for."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from controller.cli.app import run
 from controller.cli.settings import Settings
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from controller.store.store import Store
 
 Notify = Callable[[str], None]
+Result = TypeVar("Result")
 
 
 def utc_now() -> str:
@@ -49,7 +50,7 @@ def operating_system_user() -> str:
         return f"uid {os.getuid()}"
 
 
-def run_async(work: Coroutine[Any, Any, Any]) -> Any:
+def run_async(work: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine to its end on uvloop."""
     import uvloop
 

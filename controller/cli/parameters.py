@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 
-class DurationText(click.ParamType):
+class DurationText(click.ParamType[float]):
     """A duration such as 30s or 5m, in seconds."""
 
     name = "duration"
@@ -25,7 +25,7 @@ class DurationText(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class JsonOrFile(click.ParamType):
+class JsonOrFile(click.ParamType[Any]):
     """JSON text, or @FILE that holds it."""
 
     name = "json"
@@ -42,7 +42,7 @@ class JsonOrFile(click.ParamType):
             self.fail(f"not JSON: {error}", param, ctx)
 
 
-class KeyValue(click.ParamType):
+class KeyValue(click.ParamType[tuple[str, Any]]):
     """KEY=VALUE; a value that is JSON is taken as such, any other as text."""
 
     name = "key=value"
