@@ -30,7 +30,7 @@ from controller.model.health import (
 )
 from controller.model.package import PackageRef
 from controller.model.strategy import Analysis, Canary, Pause, Step, Strategy
-from controller.model.units import Boolean, Duration, Integer, Name, Pid, Text, Version, shown, unexpected
+from controller.model.units import Boolean, Count, Duration, Integer, Name, Pid, Text, Version, shown, unexpected
 
 __all__ = [
     "API_VERSION", "Analysis", "Canary", "ChangeLimit", "CpuLimit", "Defaults", "Deployment", "DeploymentSpec",
@@ -167,7 +167,7 @@ class StationRetention(Part):
     """Station-wide retention."""
 
     versions: Integer = Field(default=3, ge=1, description="Newest versions of each package that are kept.")
-    zips: Integer | None = Field(default=None, ge=0, description="Newest zips that are kept; absent: all.")
+    zips: Count | None = Field(default=None, description="Newest zips that are kept; absent: all.")
 
 
 class Defaults(Part):

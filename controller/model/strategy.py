@@ -20,7 +20,7 @@ class Step(Part):
     """One step of a canary: either `setWeight` or `pause`."""
 
     set_weight: Weight | None = Field(
-        default=None, ge=0, le=100, description="Percent of the unpinned PIDs that have the new version."
+        default=None, description="Percent of the unpinned PIDs that have the new version."
     )
     pause: Pause | None = Field(default=None, description="Wait for a time, or for `pvctl promote`.")
 

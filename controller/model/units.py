@@ -12,15 +12,15 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 PID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 VERSION_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}"
 LONGEST_DURATION = 3650 * 86400.0
 
-_DURATION_TEXT = r"(?:(\d{1,4})d)?(?:(\d{1,6})h)?(?:(\d{1,8})m(?!s))?(?:(\d{1,9}(?:\.\d{1,3})?)s)?(?:(\d{1,12})ms)?"
-_DURATION = re.compile(rf"(?=.){_DURATION_TEXT}\Z", re.ASCII)
+_DURATION_TEXT = r"(?:(\d{1,4})d)?(?:(\d{1,6})h)?(?:(\d{1,8})m)?(?:(\d{1,9}(?:\.\d{1,3})?)s)?(?:(\d{1,12})ms)?"
+_DURATION = re.compile(rf"{_DURATION_TEXT}\Z", re.ASCII)
 _SIZE_TEXT = r"(\d{1,15}(?:\.\d{1,6})?) ?(B|[KMGT]i?B)"
 _SIZE = re.compile(rf"{_SIZE_TEXT}\Z", re.ASCII)
 _PERCENT_TEXT = r"(\d{1,6}(?:\.\d{1,15})?)%"
@@ -55,7 +55,7 @@ def parse_duration(text: object) -> float:
 
     The finest unit is a millisecond, the longest duration 3650d.
     """
-    if isinstance(text, str) and (match := _DURATION.match(text)):
+    if isinstance(text, str) and text and (match := _DURATION.match(text)):
         days, hours, minutes, seconds, millis = (Decimal(part or 0) for part in match.groups())
         total = float(days * 86400 + hours * 3600 + minutes * 60 + seconds + millis / 1000)
         if total <= LONGEST_DURATION:
@@ -132,8 +132,13 @@ def parse_integer(value: object) -> int:
 
 
 def parse_weight(value: object) -> int:
-    """Return the percentage of a canary step: a whole number, with or without a percent sign."""
-    return parse_integer(value.removesuffix("%") if isinstance(value, str) else value)
+    """Return the percentage of a canary step: a whole number to 100, with or without a percent sign."""
+    digits = value.removesuffix("%") if isinstance(value, str) else value
+    if isinstance(digits, int) or (isinstance(digits, str) and _INTEGER.match(digits)):
+        weight = parse_integer(digits)
+        if 0 <= weight <= 100:
+            return weight
+    raise unexpected(value, "a whole percentage from 0 to 100")
 
 
 def parse_boolean(value: object) -> bool:
@@ -187,7 +192,8 @@ _WEIGHT_SCHEMA = {
 }
 
 Duration = Annotated[
-    float, *_quantity(parse_duration, format_duration, _string(f"^(?=.){_DURATION_TEXT}$", "30s", "1h30m"))
+    float,
+    *_quantity(parse_duration, format_duration, _string(f"^{_DURATION_TEXT}$", "30s", "1h30m") | {"minLength": 2}),
 ]
 Ratio = Annotated[
     float,
@@ -199,6 +205,7 @@ Load = Annotated[
 ]
 Size = Annotated[int, *_quantity(parse_size, format_size, _string(f"^{_SIZE_TEXT}$", "512MiB", "2GiB"))]
 Integer = Annotated[int, BeforeValidator(parse_integer)]
+Count = Annotated[int, Field(ge=0), BeforeValidator(parse_integer)]
 Weight = Annotated[int, BeforeValidator(parse_weight), WithJsonSchema(_WEIGHT_SCHEMA)]
 Boolean = Annotated[bool, BeforeValidator(parse_boolean)]
 Text = Annotated[str, BeforeValidator(parse_text)]

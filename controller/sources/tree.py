@@ -78,8 +78,7 @@ class _Walk:
             try:
                 self._entry(entry, real / entry.name, below)
             except OSError as error:
-                if entry.is_symlink() or is_desired_file(entry.name) or entry.is_dir():
-                    self._refuse(below, f"cannot be read: {error.strerror} (expected a readable file)")
+                self._refuse(below, f"cannot be read: {error.strerror} (expected a readable file or folder)")
 
     def _entry(self, entry: os.DirEntry[str], path: Path, relative: str) -> None:
         real = path

@@ -41,7 +41,7 @@ def problems(*texts: str) -> list[str]:
         ("  suspend: [a]\n", "7:12: spec.suspend: got a list (expected true or false)"),
         ("  strategy: canary\n", "7:13: spec.strategy: got 'canary' (expected a mapping with canary"),
         ("  strategy: {canary: {steps: {setWeight: 5}}}\n", "7:30: spec.strategy.canary.steps: got a mapping ("),
-        ("  strategy: {canary: {steps: [{setWeight: 101}]}}\n", "steps[0].setWeight: got '101' (expected at most 100)"),
+        ("  strategy: {canary: {steps: [{setWeight: 101}]}}\n", "steps[0].setWeight: got '101' (expected a whole perc"),
         ("  strategy: {canary: {steps: [{pause: 10m}]}}\n", "steps[0].pause: got '10m' (expected a mapping with d"),
         ("  strategy: {canary: {steps: [{}]}}\n", "7:31: spec.strategy.canary.steps[0]: a step is either s"),
         ("  strategy:\n    canary:\n      steps:\n      - setWeight: 50\n      - setWeight: 25\n",

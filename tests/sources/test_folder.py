@@ -85,9 +85,11 @@ def test_links_inside_the_folder_are_followed_once_and_those_that_leave_it_are_r
     (tmp_path / "outside.yaml").write_text(deployment("b", "[B]"))
     (desired / "out.yaml").symlink_to("../outside.yaml")
     (desired / "gone.yaml").symlink_to("nowhere")
+    (desired / "self.yaml").symlink_to("self.yaml")
     lines = refusal(desired).splitlines()
     assert lines[0].startswith(f"{desired}/gone.yaml:1:1: cannot be read: No such file or directory")
     assert lines[1].startswith(f"{desired}/out.yaml:1:1: is a link that leaves {desired}")
+    assert lines[2].startswith(f"{desired}/self.yaml:1:1: ")
 
 
 def test_a_folder_that_is_itself_a_link_is_read(tmp_path: Path) -> None:

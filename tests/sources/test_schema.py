@@ -136,3 +136,17 @@ def test_defaults_stand_in_the_operators_units() -> None:
     assert definitions["Timeouts"]["properties"]["call"]["default"] == "5s"
     assert definitions["ErrorRateLimit"]["properties"]["max"]["default"] == "5%"
     assert definitions["DeploymentSpec"]["properties"]["rollbackWindow"]["default"] == "1d"
+
+
+def test_only_keywords_of_json_schema_are_used() -> None:
+    known = {"type", "description", "default", "properties", "required", "additionalProperties", "patternProperties",
+             "items", "minItems", "enum", "const", "anyOf", "$ref", "pattern", "examples", "minLength", "minimum",
+             "exclusiveMinimum", "maximum", "propertyNames"}  # fmt: skip
+
+    def keywords(schema: Any) -> set[str]:
+        inner = [*schema.get("properties", {}).values(), *schema.get("patternProperties", {}).values()]
+        inner += [*schema.get("anyOf", []), *([schema["items"]] if "items" in schema else [])]
+        return set(schema).union(*map(keywords, inner))
+
+    for name, definition in json_schema()["$defs"].items():
+        assert keywords(definition) <= known, name
