@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pwd
 import sys
@@ -52,6 +51,8 @@ def operating_system_user() -> str:
 
 def run_async(work: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine to its end on uvloop."""
+    import asyncio
+
     import uvloop
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -132,17 +133,19 @@ class Station:
     def status(self) -> dict[str, Any]:
         """Return the status document of the last pass, its processes looked at anew."""
         from controller.reconciler.standing import read_standing
-        from controller.runner.processes import list_processes
+        from controller.runner.listing import list_processes
 
         layout = self.layout()
-        alive = (each.key for each in list_processes(layout) if each.ready)
+        alive = (each.key for each in list_processes(layout) if each.serves)
         return read_standing(layout, ((key.deployment, key.name, key.version, key.replica) for key in alive))
 
     def execute(self, request: DetectionRequest) -> Detection:
         """Run one detection through the process that answers for the request's PID."""
-        from controller.runner.direct import execute
+        from controller.runner.once import execute_once
+        from controller.runner.routing import active_version
 
-        return run_async(execute(self.layout(), request))
+        ref = active_version(self.store().active, request.pid)
+        return run_async(execute_once(self.layout(), ref, None, request))
 
     def install(self, zip_path: Path, notify: Notify) -> Receipt:
         """Install a zip by hand."""
@@ -185,10 +188,10 @@ class Station:
 
     def down(self) -> tuple[str, ...]:
         """End every algorithm process of the store; return their names."""
-        from controller.runner.processes import end_all
+        from controller.runner.listing import end_all
 
         with self._as_controller("down"):
-            return end_all(self.layout())
+            return tuple(str(process.key) for process in end_all(self.layout()))
 
     def _operations(self, store: Store) -> PackageOperations:
         from controller.reconciler.imperative import PackageOperations
@@ -198,9 +201,9 @@ class Station:
         return PackageOperations(store, packages, observer, operating_system_user())
 
     async def _look_at_processes(self) -> Mapping[ProcessKey, ObservedProcess]:
-        from controller.runner.processes import list_processes
+        from controller.runner.listing import list_processes
 
-        return {each.key: each.observed() for each in list_processes(self.layout())}
+        return {each.key: each for each in list_processes(self.layout())}
 
     @staticmethod
     def _observer(store: Store, packages: Installer, processes: Callable[[], Any]) -> Observer:

@@ -45,7 +45,7 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option of the contract
 
     request = DetectionRequest(
         pid=pid, image=image, guide_image=guide_image, step_index=step, step_desc=step_desc,
-        guide_info=guide_info, params=dict(params), phase=phase, timeout=timeout,
+        guide_info=() if guide_info is None else guide_info, params=dict(params), phase=phase, timeout=timeout,
     )  # fmt: skip
     try:
         detection = settings().station.execute(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,14 @@ def show(zip_path: Path) -> int:
         else:
             emit({"error": error.to_document()}, lambda: None)
         return 4
-    document = inspection.to_document()
+    document = {
+        **asdict(inspection.manifest),
+        "digest": inspection.digest,
+        "layout": inspection.layout,
+        "interpreter": str(inspection.interpreter.path),
+        "wheels": sorted(inspection.wheels),
+        "warnings": list(inspection.warnings),
+    }
     emit(document, lambda: columns(["FIELD", "VALUE"], [(key, _shown(value)) for key, value in document.items()]))
     return 0
 
