@@ -77,7 +77,7 @@ def show(zip_path: Path) -> int:
         **asdict(inspection.manifest),
         "digest": inspection.digest,
         "layout": inspection.layout,
-        "interpreter": str(inspection.interpreter.path),
+        "interpreter": inspection.interpreter.executable,
         "wheels": sorted(inspection.wheels),
         "warnings": list(inspection.warnings),
     }

@@ -57,7 +57,11 @@ def _link_wheel(archive: Archive, member: Member, digest: str, cache: Path, targ
     else:
         if _write(archive, member, target) != digest:
             raise invalid_zip(f"{archive.path.name} was changed while it was being read", next_step="try again")
-        os.link(target, cached)
+        try:
+            os.link(target, cached)
+        except FileExistsError:  # an installation beside this one was quicker: share its inode
+            target.unlink()
+            os.link(cached, target)
     return folder
 
 

@@ -1,0 +1,158 @@
+"""What is remembered of a rollout across passes, restarts and reboots. Frozen and JSON-able."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from controller.model.package import PackageRef
+
+State = Literal[
+    "stepping", "baking", "paused", "waiting", "promoted", "completed", "reverting", "reverted", "stopped"
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment of the boot-time clock: which boot, and seconds since it. Clock steps do not move it."""
+
+    boot: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Countdown:
+    """Time that is left, in seconds; it runs while `since` is set.
+
+    Within a boot it is exact. Across boots it goes on with what was left when it was last noted, since no clock
+    counts the time between.
+    """
+
+    left: float
+    since: Instant | None = None
+
+    def remaining(self, now: Instant) -> float:
+        if self.since is None or self.since.boot != now.boot:
+            return self.left
+        return max(0.0, self.left - (now.seconds - self.since.seconds))
+
+    def over(self, now: Instant) -> bool:
+        return self.remaining(now) <= 0.0
+
+    def run(self, now: Instant) -> Countdown:
+        """Return it running, what is left noted as of now."""
+        return Countdown(self.remaining(now), now)
+
+    def stop(self, now: Instant) -> Countdown:
+        """Return it standing still."""
+        return Countdown(self.remaining(now), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One step of a rollout as pinned at its start: a weight in percent, or a pause (None: until promoted)."""
+
+    kind: Literal["weight", "pause"]
+    weight: int = 0
+    pause: float | None = None
+
+    def __str__(self) -> str:
+        if self.kind == "weight":
+            return f"setWeight {self.weight}"
+        return "pause until promoted" if self.pause is None else f"pause {self.pause:g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The strategy as it was when the rollout started; later edits of it are for the next rollout."""
+
+    stages: tuple[Stage, ...]
+    sequence: tuple[str, ...]
+    min_healthy_time: float
+    progress_deadline: float
+    auto_revert: bool
+    on_inconclusive: Literal["wait", "promote", "revert"]
+    rollback_window: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """An artefact that failed in a deployment: not tried again until `pvctl retry`."""
+
+    package: PackageRef
+    digest: str
+    at: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """The way of one artefact through a deployment's stages.
+
+    `stable` is each PID's version at the start and `back` where it goes when the rollout is taken back. `stage` is the
+    index of the present stage; `timer` that of the bake, the pause or the rollback window; `progress` what is left of
+    the progress deadline. `paused_by` and `held_for` say who or what stands in its way.
+    """
+
+    deployment: str
+    target: PackageRef
+    digest: str
+    terms: Terms
+    stable: Mapping[str, PackageRef]
+    state: State
+    started_at: str
+    stage: int = 0
+    timer: Countdown | None = None
+    progress: Countdown = Countdown(0.0)
+    back: Mapping[str, PackageRef] = field(default_factory=dict)
+    paused_by: str = ""
+    held_for: str = ""
+    full: bool = False
+    reason: str = ""
+    emergency: bool = False
+
+    @property
+    def weight(self) -> int:
+        """The weight that is wanted now: that of the last weight stage reached; 100 once promoted."""
+        if self.state in {"promoted", "completed"}:
+            return 100
+        reached = [stage.weight for stage in self.terms.stages[: self.stage + 1] if stage.kind == "weight"]
+        return reached[-1] if reached else 0
+
+    @property
+    def under_way(self) -> bool:
+        return self.state in {"stepping", "baking", "paused", "waiting"}
+
+    @property
+    def failed(self) -> bool:
+        return self.state in {"reverting", "reverted", "stopped"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """An operator's decision on a PID that outranks the desired state until `pvctl resume`."""
+
+    pid: str
+    package: PackageRef
+    actor: str
+    at: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentMemory:
+    """All that is remembered of one deployment: its latest rollout and its quarantine."""
+
+    rollout: Rollout | None = None
+    quarantine: tuple[Quarantine, ...] = ()
+
+    def quarantined(self, package: PackageRef, digest: str | None) -> Quarantine | None:
+        """Return the quarantine of an artefact; with no digest known, of any artefact of that version."""
+        for each in self.quarantine:
+            if each.package == package and (digest is None or each.digest == digest):
+                return each
+        return None
+
+    def with_rollout(self, rollout: Rollout | None) -> DeploymentMemory:
+        return replace(self, rollout=rollout)
