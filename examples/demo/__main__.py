@@ -123,23 +123,22 @@ ACTS = (
 
 def perform(stage: Stage) -> None:
     for number, act in enumerate(ACTS, start=1):
-        print(f"\n=== {number}. {act.__doc__}\n", flush=True)
+        print(f"\n=== {number}. {act.__doc__}", flush=True)
         act(stage)
 
 
 def main() -> int:
     started = time.monotonic()
     station = Station(ROOT / "demo")
-    station.start_anew()
-    station.desired.mkdir()
-    print(f"The commands below run in {station.folder.relative_to(ROOT)}/, made anew for this demo.")
     try:
+        station.start_anew()
+        print(f"The commands below run in {station.folder.relative_to(ROOT)}/, made anew for this demo.")
         perform(Stage(station, write_parts(station.folder / "parts")))
     except Unexpected as problem:
         print(f"\nThe demo failed: {problem}", file=sys.stderr)
         return 1
     finally:
-        station.run("down", show=False)
+        station.end()
     print(f"\nThe demo took {time.monotonic() - started:.0f} s. Its files are in demo/; the next demo removes them.")
     return 0
 

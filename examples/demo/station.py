@@ -32,6 +32,11 @@ class Station:
             self.run("down", show=False)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.zips.mkdir(parents=True)
+        self.desired.mkdir()
+
+    def end(self) -> None:
+        """End what still runs, where the demo failed or was interrupted; why is told elsewhere."""
+        subprocess.run([PVCTL, "down"], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
     def run(self, *arguments: str, expect: int = 0, show: bool = True) -> str:
         """Run a command, show it with its output, and return the output. Raises Unexpected on another exit code."""
