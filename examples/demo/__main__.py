@@ -5,7 +5,9 @@ Add an act as a function of the stage and name it in `ACTS`.
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -94,6 +96,18 @@ def act_next_version(stage: Stage) -> None:
     stage.expect(LEGACY_PID, "good", "OK", "1.0.0")
 
 
+def act_repair(stage: Stage) -> None:
+    """A killed algorithm process and a damaged mapping are repaired by the next round"""
+    station = stage.station
+    (process,) = (each for each in station.status()["processes"] if each["deployment"] == "surface-scratch")
+    os.kill(process["os_pid"], signal.SIGKILL)
+    print(f"\n$ kill -9 {process['os_pid']}; echo garbage > runtime_store/active/A02.json")
+    (station.folder / "runtime_store" / "active" / "A02.json").write_text("garbage\n", encoding="utf-8")
+    station.run("reconcile", "--once")
+    stage.expect("A01", "good", "OK", "1.1.0")
+    stage.expect("A02", "faint", "NG", "1.1.0")
+
+
 def act_books(stage: Stage) -> None:
     """Who changed what, when and why"""
     history = stage.station.run("history", "A01")
@@ -116,6 +130,7 @@ ACTS = (
     act_status,
     act_typo,
     act_next_version,
+    act_repair,
     act_books,
     act_down,
 )

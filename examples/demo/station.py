@@ -61,6 +61,11 @@ class Station:
             print(f"  (exit code {done.returncode})")
         return output
 
+    def status(self) -> dict[str, Any]:
+        """Return the status document, without a word."""
+        document: dict[str, Any] = json.loads(self.run("-o", "json", "status", show=False))
+        return document
+
     def detect(self, pid: str, picture: Path, *options: str) -> dict[str, Any]:
         """Run one detection, show its verdict in a line, and return the whole answer."""
         arguments = ["exec", pid, "--image", str(picture.relative_to(self.folder)), *options]
