@@ -1,1 +1,1 @@
-"""The data plane: algorithm processes and their holders, images, calls. It starts what it is told and decides nothing."""
+"""The data plane: algorithm processes and their holders, images, calls. It starts what it is told, decides nothing."""

@@ -1,1 +1,4 @@
-"""The adapter's protocol as data: frames, messages, and which message is legal when. No I/O, no asyncio, no clock."""
+"""The adapter's protocol as pure functions of bytes: frames, messages and which message is legal when.
+
+No I/O, no clock, no event loop: bytes in, messages out, and the other way round (after h11's example).
+"""

@@ -1,0 +1,130 @@
+"""From a spec to a process that is proven ready, or to a `StartFailed` that says why not, with nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from controller.errors import CallError, StartFailed
+from controller.runner import listing, records
+from controller.runner.detect import smoke
+from controller.runner.identity import TOKEN_VARIABLE
+from controller.runner.lending import HolderGone, Holders, Launch
+from controller.runner.process import AlgorithmProcess
+from controller.runner.records import ProcessRecord
+from controller.runner.slots import Slots
+from controller.runner.spec import ProcessSpec
+from controller.store.layout import StoreLayout
+
+_TAIL_BYTES = 8192
+_TAIL_LINES = 8
+_NOT_INHERITED = ("PYTHON", "PVCTL_", "PROC_", "VIRTUAL_ENV", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "CONDA")
+
+
+class Launcher:
+    """Starts processes of one store and adopts those that run. `python` is what holders run on."""
+
+    def __init__(self, layout: StoreLayout, python: str) -> None:
+        self._layout = layout
+        self._holders = Holders(layout.run, python)
+
+    async def start(self, spec: ProcessSpec, started_at: str) -> AlgorithmProcess:
+        """Start a process and prove it: hello, ping, pong within the start timeout, then the smoke call.
+
+        Raises:
+            StartFailed: with the algorithm's own words and its last lines of log; nothing of it is left.
+        """
+        token = records.new_token(self._layout.run)
+        process: AlgorithmProcess | None = None
+        try:
+            async with asyncio.timeout(spec.start_timeout):
+                loan = await self._holders.start(self._launch(spec, token, started_at))
+                process = AlgorithmProcess(loan, self._slots(token), adopted=False)
+                await process.greet()
+            if spec.smoke:
+                await smoke(process)
+            await process.mark(spec)
+        except TimeoutError:
+            reason = f"it was not ready within {spec.start_timeout:g} s"
+            reason += "; it never said hello" if process is None or not process.greeted else "; it answered no ping"
+        except CallError as error:
+            reason = error.message
+        except (HolderGone, OSError) as error:
+            reason = str(error)
+        except BaseException:
+            await self._discard(token, process)
+            raise
+        else:
+            return process
+        await self._discard(token, process)
+        raise StartFailed(
+            f"{spec.key} did not become ready: {reason}{_last_lines(Path(spec.log_path))}",
+            next_step=f"see {spec.log_path}",
+        )
+
+    def _slots(self, token: str) -> Slots:
+        return Slots(self._layout.images, token)
+
+    def _launch(self, spec: ProcessSpec, token: str, started_at: str) -> Launch:
+        return Launch(
+            title=str(spec.key),
+            token=token,
+            command=spec.command,
+            working_directory=spec.working_directory,
+            environment=_environment(spec, token, self._layout.images),
+            log_path=Path(spec.log_path),
+            description={"spec": spec.to_document(), "started_at": started_at, "ready": None, "exit": None},
+        )
+
+    async def _discard(self, token: str, process: AlgorithmProcess | None) -> None:
+        """End a process that did not make it, and remove what it leaves."""
+        if process is not None:
+            await process.end(0)
+            process.release()
+        await asyncio.get_running_loop().run_in_executor(None, listing.end_token, self._layout, token)
+
+    async def adopt(self, record: ProcessRecord) -> AlgorithmProcess:
+        """Borrow a process that another controller started, and prove it by a ping; it may first finish a call.
+
+        Raises:
+            HolderBusy: another controller has it. HolderGone: it has ended.
+            CallError: it does not answer, and is being ended.
+        """
+        loan = await self._holders.borrow(record.token)
+        process = AlgorithmProcess(loan, self._slots(record.token), adopted=True)
+        try:
+            await process.reconnect(process.spec.call_timeout + process.spec.grace_ms / 1000)
+        except BaseException:
+            await process.settle()
+            process.release()
+            raise
+        return process
+
+
+def _environment(spec: ProcessSpec, token: str, images: Path) -> Mapping[str, str]:
+    """Return the adapter's environment: ours, without what would bend its Python or is meant for a controller."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    if spec.python_path:
+        inherited["PYTHONPATH"] = os.pathsep.join(spec.python_path)
+    return {
+        **inherited,
+        TOKEN_VARIABLE: token,
+        "PROC_ENV": "prod",
+        "PROC_ALGO_ROOT": spec.working_directory,
+        "PROC_SHM_DIR": str(images),
+    }
+
+
+def _last_lines(log: Path) -> str:
+    """Return the last lines that the latest process wrote, as the end of a message."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    latest = text.rpartition(" started as process ")[2]
+    lines = [line for line in latest.splitlines()[1:] if line.strip() and not line.startswith("=== ")]
+    return "".join(f"\n    {line[:500]}" for line in lines[-_TAIL_LINES:])

@@ -1,0 +1,335 @@
+"""One algorithm process as its borrower sees it: proven, called, ended. Everything happens on one event loop.
+
+The adapter is serial: who has the turn may call, one call at a time. A process that broke the protocol, missed a
+deadline or ended is of no use any more; the cure is another one, started by whoever decides that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import secrets
+import signal
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, cast
+
+from controller.errors import CallError, Code, ProtocolViolation
+from controller.model.observed import ProcessKey, ProcessState
+from controller.runner.calls import failure_of
+from controller.runner.lending import HolderGone, Loan
+from controller.runner.pipes import Pipes
+from controller.runner.records import Exit, ProcessRecord, Readiness
+from controller.runner.slots import Slots
+from controller.runner.spec import ProcessSpec
+from controller.runner.turns import Turns
+from controller.wire.messages import CallFailed, Hello, Message, Result, ShutdownAck, StartupError
+from controller.wire.session import Session, State
+
+_REPORT = 2.0
+"""Seconds that a holder may take to say how an adapter ended that is known to have ended."""
+_UNKILLABLE = 10.0
+"""Seconds beyond all grace after which a process that SIGKILL does not end is given up on."""
+_CONVERSATION = secrets.token_hex(4)
+_numbers = itertools.count(1)
+
+
+def new_request_id() -> str:
+    """Return an id that no earlier controller has used: late answers to those must not be taken for ours."""
+    return f"{_CONVERSATION}-{next(_numbers)}"
+
+
+class AlgorithmProcess:
+    """A borrowed adapter.
+
+    `on_exit` is called once, when the process has ended. `exited` has its exit then (None: nobody saw it).
+    """
+
+    def __init__(self, loan: Loan, slots: Slots, *, adopted: bool) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loan = loan
+        self._session = Session(adopted=adopted)
+        self._awaiting: asyncio.Future[Message] | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._turn_ends_with_answer = False
+        self._report: asyncio.TimerHandle | None = None
+        self._holder_gone = False
+        self._released = False
+        self._ending: asyncio.Task[None] | None = None
+        self.record: ProcessRecord = loan.record
+        self.spec: ProcessSpec = loan.record.spec
+        self.ready: Readiness | None = loan.record.ready
+        self.slots = slots
+        self.turns = Turns()
+        self._broken: CallError | None = None
+        self.draining = False
+        self.exited: asyncio.Future[Exit | None] = self._loop.create_future()
+        self.on_exit: Callable[[AlgorithmProcess], None] = lambda _: None
+        loan.link.on_exit = self._on_report
+        self._loop.add_reader(loan.pidfd, self._on_end)
+        self._pipes = Pipes(loan.stdin, loan.stdout, self._receive)
+
+    @property
+    def key(self) -> ProcessKey:
+        return self.spec.key
+
+    @property
+    def os_pid(self) -> int:
+        return self.record.adapter.os_pid
+
+    @property
+    def greeted(self) -> bool:
+        """Whether its hello has arrived."""
+        return self._session.state is not State.SPAWNED
+
+    @property
+    def detail(self) -> str:
+        """Why it is of no use any more; empty where it is."""
+        return self._broken.message if self._broken else ""
+
+    @property
+    def state(self) -> ProcessState:
+        if self.exited.done():
+            return "exited"
+        if self._broken is not None:
+            return "broken"
+        if self.draining:
+            return "draining"
+        if self.ready is None:
+            return "starting"
+        return "busy" if self.turns.taken else "ready"
+
+    # Proving it.
+
+    async def greet(self) -> Readiness:
+        """Wait for the hello, answer it, and return when a pong has proven that the algorithm is loaded.
+
+        To be called at once after construction; the deadline is the caller's matter.
+
+        Raises:
+            CallError: it said that it cannot load, ended, or spoke garbage.
+        """
+        hello = cast(Hello, await self._await(None))  # what the session's table allows here
+        if self._broken is not None:  # it said at once that it cannot load, before this line was reached
+            raise self._broken
+        self._pipes.write(self._session.hello(self.spec.heartbeat_interval_ms, self.spec.grace_ms))
+        await self._ping(None)
+        self.ready = Readiness(hello.sdk_version, hello.generation)
+        return self.ready
+
+    async def reconnect(self, timeout: float) -> None:
+        """Prove a process that another controller left behind: read what it left unread, then ping.
+
+        Raises:
+            CallError: 1006, no pong within `timeout` seconds; the process is being ended then.
+        """
+        self._pipes.drain()
+        await self._ping(timeout)
+
+    async def ping(self, timeout: float) -> None:
+        """Have the idle process give a sign of life; the turn is the caller's. Raises CallError like `reconnect`."""
+        self._require_usable()
+        await self._ping(timeout)
+
+    async def _ping(self, timeout: float | None) -> None:
+        lost = CallError(Code.heartbeat_lost, f"{self.key} did not answer a ping within {timeout} s")
+        request_id = new_request_id()
+        self._pipes.write(self._session.ping(request_id))
+        await self._await(timeout, lost)
+
+    async def mark(self, spec: ProcessSpec) -> None:
+        """Record the process as proven, and its spec. Raises HolderGone."""
+        ready = self.ready and {"sdk_version": self.ready.sdk_version, "generation": self.ready.generation}
+        await self._loan.link.request("mark", fields={"ready": ready, "spec": spec.to_document()})
+        self.spec = spec
+        self.record = replace(self.record, spec=spec, ready=self.ready)
+
+    # Calling it.
+
+    async def take_turn(self, patience: float, error: CallError) -> None:
+        """Wait until it is the caller's turn; raise `error` after `patience` seconds, 1006 where it is of no use."""
+        self._require_usable()
+        await self.turns.take(patience, error)
+        if self._broken is not None:
+            self.turns.give()
+            self._require_usable()
+
+    def give_turn(self) -> None:
+        """End the turn: now, or where its caller left early, when the adapter has answered."""
+        if self._awaiting is None:
+            self.turns.give()
+        else:
+            self._turn_ends_with_answer = True
+
+    async def call(self, request_id: str, data: Mapping[str, Any], timeout: float, patience: float) -> Result:
+        """Call the algorithm and return its answer; the turn is the caller's.
+
+        After `timeout` seconds the process is ended. A caller with less `patience` leaves earlier, and nothing else
+        happens for that.
+
+        Raises:
+            CallError: 1005 no answer in time, 1006 the process ended, 1010 it spoke garbage, 1003 the arguments
+                cannot be sent, or what the algorithm's own `error` frame says.
+        """
+        self._require_usable()
+        frame = self._session.call(request_id, data)
+        self._pipes.write(frame)
+        late = CallError(
+            Code.timeout,
+            f"{self.key} did not answer within {self.spec.call_timeout:g} s",
+            next_step="it is being replaced; see spec.timeouts.call and `pvctl logs`",
+        )
+        answer = await self._await(timeout, late, patience)
+        if isinstance(answer, CallFailed):
+            raise failure_of(answer)
+        return cast(Result, answer)  # what the session's table allows here
+
+    def _await(
+        self, timeout: float | None, error: CallError | None = None, patience: float | None = None
+    ) -> asyncio.Future[Message]:
+        """Return what the next accepted message will be put into; after `timeout` the process breaks with `error`."""
+        awaiting = self._awaiting = self._loop.create_future()
+        if timeout is not None and error is not None:
+            self._deadline = self._loop.call_later(timeout, self._break, error)
+            if patience is not None and patience < timeout:
+                self._loop.call_later(patience, _leave, awaiting, patience)
+        return awaiting
+
+    def _require_usable(self) -> None:
+        if self._broken is not None:
+            raise CallError(
+                Code.heartbeat_lost, f"{self.key} is of no use: {self.detail}", next_step="it has to be started again"
+            )
+
+    # What comes from it.
+
+    def _receive(self, data: bytes) -> None:
+        try:
+            messages = self._session.receive(data)
+        except ProtocolViolation as violation:
+            self._break(CallError(Code.stdout_contaminated, violation.message, next_step=violation.next_step))
+            return
+        for message in messages:
+            if isinstance(message, StartupError):
+                self._break(CallError(Code.not_initialized, message.message or "it said no reason"))
+            elif not isinstance(message, ShutdownAck):
+                self._conclude(message)
+
+    def _conclude(self, message: Message) -> None:
+        awaiting = self._stop_awaiting()
+        if awaiting is not None and not awaiting.done():
+            awaiting.set_result(message)
+
+    def _stop_awaiting(self) -> asyncio.Future[Message] | None:
+        awaiting, self._awaiting = self._awaiting, None
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if self._turn_ends_with_answer:
+            self._turn_ends_with_answer = False
+            self.turns.give()
+        return awaiting
+
+    def _break(self, error: CallError) -> None:
+        """Note why the process is of no use, tell everybody who waits, and have it ended."""
+        if self._broken is not None:
+            return
+        self._broken = error
+        self._pipes.close()
+        awaiting = self._stop_awaiting()
+        if awaiting is not None and not awaiting.done():
+            awaiting.set_exception(error)
+        self.turns.fail(error)
+        if not self.exited.done():
+            self._ending = self._loop.create_task(self.end(0))
+
+    # Its end.
+
+    def _on_end(self) -> None:
+        """The pidfd says that the adapter has ended. How, the holder says."""
+        self._loop.remove_reader(self._loan.pidfd)
+        self._pipes.drain()
+        if self._holder_gone:
+            self._finish(None)
+        else:
+            self._report = self._loop.call_later(_REPORT, self._finish, None)
+
+    def _on_report(self, ended: Exit | None) -> None:
+        """The holder reports how the adapter ended; or it is gone itself, and then the kernel ends the adapter."""
+        self._holder_gone = ended is None
+        if ended is not None or self._report is not None:
+            self._finish(ended)
+        else:
+            self._report = self._loop.call_later(_REPORT, self._kill)
+
+    def _kill(self) -> None:
+        with suppress(OSError):  # it has ended
+            signal.pidfd_send_signal(self._loan.pidfd, signal.SIGKILL)
+        self._finish(None)
+
+    def _finish(self, ended: Exit | None) -> None:
+        if self.exited.done():
+            return
+        if self._report is not None:
+            self._report.cancel()
+        self._pipes.drain()
+        self._loop.remove_reader(self._loan.pidfd)
+        self.record = replace(self.record, exit=ended)
+        self.exited.set_result(ended)
+        where = " in the middle of a message" if self._session.pending else ""
+        self._break(CallError(Code.heartbeat_lost, f"the process ended ({ended or 'killed with its holder'}){where}"))
+        self.on_exit(self)
+
+    async def end(self, grace: float) -> None:
+        """Have the process ended with all that it started: SIGTERM, after `grace` seconds SIGKILL (0: at once).
+
+        Returns when its holder has ended too.
+        """
+        with suppress(HolderGone):  # then the kernel is ending the adapter
+            await self._loan.link.request("terminate", grace=grace)
+        with suppress(TimeoutError):  # it waits for a device and cannot even be killed; there is nothing left to do
+            await asyncio.wait_for(asyncio.shield(self.exited), 2 * grace + _UNKILLABLE)
+        await asyncio.wait([self._loan.link.closed], timeout=_REPORT)
+
+    async def settle(self) -> None:
+        """Wait until a process that broke has ended."""
+        if self._ending is not None:
+            await self._ending
+
+    async def stop(self, drain: float) -> None:
+        """Let the present call finish within `drain` seconds, ask the adapter to end, and end it where it does not."""
+        self.draining = True
+        with suppress(CallError):  # it is of no use, or the call goes on for too long: both end now
+            await self.take_turn(drain, CallError(Code.busy, "still busy"))
+            self._pipes.write(self._session.shutdown())
+            await asyncio.wait([self.exited], timeout=self.spec.stop_grace)
+        await self.end(self.spec.stop_grace)
+
+    def release(self) -> None:
+        """Give the pipes back. Unless it has ended, the process goes on for the next borrower."""
+        self._pipes.close()
+        self._stop_awaiting()
+        for timer in (self._report, self._deadline):
+            if timer is not None:
+                timer.cancel()
+        self._loan.link.on_exit = lambda _: None
+        self._loan.link.close()
+        if not self._released:
+            self._released = True
+            self._loop.remove_reader(self._loan.pidfd)
+            os.close(self._loan.pidfd)
+        self.slots.close()
+
+
+def _leave(awaiting: asyncio.Future[Message], patience: float) -> None:
+    if not awaiting.done():
+        awaiting.set_exception(
+            CallError(
+                Code.timeout,
+                f"no answer within the {patience:.3g} s that the caller waits",
+                next_step="raise the request's timeout",
+                details={"caller_timeout": True},
+            )
+        )

@@ -1,0 +1,65 @@
+"""What is needed to start an algorithm process, as data that also stands in the process's record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from controller.model.observed import ProcessKey
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """How to start one process and how long to wait for it. Paths are absolute; times in seconds unless named.
+
+    `python` is the interpreter of the package's environment; `entry_point` is empty where the adapter shall read it
+    from the manifest itself. `start_timeout` runs until the pong, `call_timeout` from dispatch to answer, `stop_grace`
+    is waited for between the shutdown frame, SIGTERM and SIGKILL. `smoke` asks for one call before traffic, on
+    `smoke_image` or a generated picture, for 0.0.x as PID `smoke_pid`.
+    """
+
+    key: ProcessKey
+    digest: str
+    python: str
+    working_directory: str
+    log_path: str
+    entry_point: str = ""
+    python_path: tuple[str, ...] = ()
+    start_timeout: float = 30.0
+    call_timeout: float = 5.0
+    stop_grace: float = 2.0
+    heartbeat_interval_ms: int = 5000
+    grace_ms: int = 2000
+    smoke: bool = False
+    smoke_image: str | None = None
+    smoke_pid: str = ""
+
+    @property
+    def command(self) -> list[str]:
+        """The adapter's command line."""
+        command = [self.python, "-m", "procvision_algorithm_sdk.adapter"]
+        return [*command, "--entry", self.entry_point] if self.entry_point else command
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of what a running process cannot change any more: where it differs, a new process is needed."""
+        started_with = [
+            self.digest, self.python, self.working_directory, self.entry_point, self.python_path,
+            self.heartbeat_interval_ms, self.grace_ms,
+        ]  # fmt: skip
+        return hashlib.sha256(json.dumps(started_with).encode()).hexdigest()[:16]
+
+    def to_document(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> ProcessSpec:
+        """Return the spec in a record; unknown fields are a newer controller's. Raises TypeError, KeyError."""
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in document.items() if name in known}
+        values["key"] = ProcessKey(**document["key"])
+        values["python_path"] = tuple(document.get("python_path", ()))
+        return cls(**values)

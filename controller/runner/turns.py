@@ -1,0 +1,62 @@
+"""Whose turn it is at a process: one caller at a time, in the order they came, each waiting within its own bound."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from controller.errors import CallError
+
+
+class Turns:
+    """A lock whose holder may leave before the work is over, and which fails everybody when the process breaks."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.taken = False
+
+    @property
+    def load(self) -> int:
+        """Callers that have or await the turn."""
+        return self.taken + len(self._waiting)
+
+    async def take(self, patience: float, error: CallError) -> None:
+        """Wait for the turn; raise `error` after `patience` seconds, or what `fail` is called with."""
+        if not self.taken:
+            self.taken = True
+            return
+        loop = asyncio.get_running_loop()
+        place = loop.create_future()
+        self._waiting.append(place)
+        timer = loop.call_later(patience, self._give_up, place, error)
+        try:
+            await place
+        except asyncio.CancelledError:
+            if place.done() and not place.cancelled():  # the turn came at the moment of the cancellation
+                self.give()
+            raise
+        finally:
+            timer.cancel()
+            if place in self._waiting:
+                self._waiting.remove(place)
+
+    def _give_up(self, place: asyncio.Future[None], error: CallError) -> None:
+        if not place.done():
+            self._waiting.remove(place)
+            place.set_exception(error)
+
+    def give(self) -> None:
+        """Hand the turn to whoever waits longest."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_result(None)
+                return
+        self.taken = False
+
+    def fail(self, error: CallError) -> None:
+        """Send everybody away who waits."""
+        while self._waiting:
+            place = self._waiting.popleft()
+            if not place.done():
+                place.set_exception(error)
