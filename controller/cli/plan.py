@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from controller.cli.output import emit, settings
+from controller.cli.output import columns, emit, settings
 from controller.cli.settings import global_options
 
 if TYPE_CHECKING:
@@ -57,15 +57,16 @@ def _print(preview: Preview) -> None:
     plan = preview.plan
     if plan.empty:
         click.echo("nothing to do")
-    for action in plan.actions:
-        click.echo(f"{type(action).__name__.lower():<16} {_object(action):<40} {action.reason}")
+    if plan.actions:
+        rows = [(type(action).__name__.lower(), _object(action), action.reason) for action in plan.actions]
+        columns(["ACTION", "OBJECT", "REASON"], rows)
     for step in plan.steps:
         click.echo(f"{step.deployment}: {step.step}: {', '.join(step.pids)}")
     for each in plan.blocked:
-        code = f" ({each.code})" if each.code else ""
-        click.echo(f"{'blocked':<16} {each.object:<40} {each.reason}{code}")
+        code = f" ({int(each.code)})" if each.code else ""
+        click.echo(f"blocked: {each.object}: {each.reason}{code}")
         if each.next_step:
-            click.echo(f"{'':<16} {'':<40} next: {each.next_step}")
+            click.echo(f"  next: {each.next_step}")
 
 
 def _object(action: Any) -> str:

@@ -41,6 +41,7 @@ def command(once: bool, wait: bool, timeout: float, no_serve: bool, allow_empty:
         )
     document = outcome.status.to_document()
     emit(document, lambda: print_status(document))
-    for problem in outcome.status.revision.errors:
-        click.echo(problem, err=True)
+    if settings().output != "table":
+        for problem in outcome.status.revision.errors:
+            click.echo(problem, err=True)
     return int(outcome.exit)

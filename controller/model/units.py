@@ -14,9 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-PID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
-VERSION_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._+!-]{0,63}"
+from controller.model.names import NAME_PATTERN, PID_PATTERN, VERSION_PATTERN
+
 LONGEST_DURATION = 3650 * 86400.0
 
 _DURATION_TEXT = r"(?:(\d{1,4})d)?(?:(\d{1,6})h)?(?:(\d{1,8})m)?(?:(\d{1,9}(?:\.\d{1,3})?)s)?(?:(\d{1,12})ms)?"

@@ -6,8 +6,8 @@ import json
 import re
 from typing import Any
 
+from controller.model.names import NAME_PATTERN, PID_PATTERN, VERSION_PATTERN
 from controller.model.package import Manifest
-from controller.model.units import NAME_PATTERN, PID_PATTERN, VERSION_PATTERN
 from controller.packages.names import check_name, invalid_zip
 
 _KINDS: dict[type, str] = {str: "text", list: "a list", dict: "an object"}

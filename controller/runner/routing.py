@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from controller.errors import CallError, Code
+from controller.model.names import PID_PATTERN
 from controller.model.observed import ActiveMapping
 from controller.model.package import PackageRef
 from controller.store.active import ActiveMappings
@@ -12,9 +15,11 @@ def active_version(active: ActiveMappings, pid: str) -> PackageRef:
     """Return the version that answers a PID now.
 
     Raises:
-        CallError: 1012, it has none, or its mapping is damaged.
+        CallError: 1001, it cannot be a PID; 1012, it has no version, or its mapping is damaged.
         StoreError: the disk could not be read.
     """
+    if not re.fullmatch(PID_PATTERN, pid):
+        raise CallError(Code.invalid_pid, f"{pid!r} cannot be a PID", next_step="see `pvctl status` for the PIDs")
     mapping = active.read(pid)
     if isinstance(mapping, ActiveMapping):
         return mapping.ref
