@@ -92,7 +92,7 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path, limits: Limits) -> Iterator[Archive]:
-    """Open a zip and check everything that its central directory says.
+    """Open a zip and check everything that its central directory says. What is refused later names the zip too.
 
     Raises:
         PackageError: 2001, it is not a zip, or one that is refused.
@@ -103,11 +103,21 @@ def open_archive(path: Path, limits: Limits) -> Iterator[Archive]:
     except OSError as error:
         raise invalid_zip(f"cannot read {path}: {error.strerror}", next_step="check the path") from error
     with handle:
-        archive = Archive(path, handle, limits)
         try:
-            yield archive
-        finally:
-            archive.close()
+            archive = Archive(path, handle, limits)
+            try:
+                yield archive
+            finally:
+                archive.close()
+        except PackageError as error:
+            raise _naming(path, error) from error.__cause__
+
+
+def _naming(path: Path, error: PackageError) -> PackageError:
+    """Return the error with the zip's name in it, wherever in its work it was found."""
+    if path.name in error.message:
+        return error
+    return PackageError(error.code, f"{path.name}: {error.message}", next_step=error.next_step, details=error.details)
 
 
 @contextmanager

@@ -9,12 +9,14 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import uv
 
 from controller.errors import Code, PackageError, StoreError
 from controller.packages.interpreters import Interpreter
+from controller.packages.leftovers import mark
 from controller.packages.requirements import PinnedRequirement
 
 _FOREIGN = ("UV_", "PIP_", "PYTHON", "VIRTUAL_ENV", "CONDA_", "__PYVENV")
@@ -30,29 +32,54 @@ def clean_environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
 
 
-def make_venv(target: Path, interpreter: Interpreter, cache: Path, *, deadline: float) -> None:
-    """Make an empty relocatable environment. Raises PackageError 2005 or StoreError."""
-    _uv(["venv", "--relocatable", "--no-project", "--python", interpreter.executable, str(target)], cache, deadline)
+@dataclass(frozen=True, slots=True)
+class Uv:
+    """uv at work in one staging folder, with one cache. `deadline_s` bounds each of its steps, in seconds."""
 
+    staging: Path
+    cache: Path
+    deadline_s: float
 
-def install_wheels(
-    venv: Path, requirements: Path, wheel_folders: Iterable[Path], cache: Path, *, deadline: float
-) -> None:
-    """Install a requirements file from the given folders of wheels, with hard links from the cache.
+    def make_venv(self, target: Path, interpreter: Interpreter) -> None:
+        """Make an empty relocatable environment. Raises PackageError 2005 or StoreError."""
+        self._run(["venv", "--relocatable", "--no-project", "--python", interpreter.executable, str(target)])
 
-    Raises:
-        PackageError: 2004 a dependency has no wheel, 2003 its wheels are for another Python, 2005 anything else.
-        StoreError: the disk failed.
-    """
-    sources = [argument for folder in wheel_folders for argument in ("--find-links", str(folder))]
-    _uv(
-        [
-            "pip", "install", "--no-index", "--no-build", "--link-mode", "hardlink", *sources,
-            "--python", str(venv / "bin" / "python"), "--requirements", str(requirements),
-        ],
-        cache,
-        deadline,
-    )  # fmt: skip
+    def install(self, venv: Path, requirements: Path, wheel_folders: Iterable[Path]) -> None:
+        """Install a requirements file from the given folders of wheels, with hard links from the cache.
+
+        Raises:
+            PackageError: 2004 a dependency has no wheel, 2003 its wheels are for another Python, 2005 anything else.
+            StoreError: the disk failed.
+        """
+        sources = [argument for folder in wheel_folders for argument in ("--find-links", str(folder))]
+        self._run(
+            [
+                "pip", "install", "--no-index", "--no-build", "--link-mode", "hardlink", *sources,
+                "--python", str(venv / "bin" / "python"), "--requirements", str(requirements),
+            ]
+        )  # fmt: skip
+
+    def _run(self, arguments: list[str]) -> None:
+        command = [
+            uv.find_uv_bin(), *arguments, "--quiet", "--offline", "--no-config", "--no-python-downloads",
+            "--cache-dir", str(self.cache),
+        ]  # fmt: skip
+        environment = mark(clean_environment() | {"UV_NO_WRAP": "1", "NO_COLOR": "1"}, self.staging)
+        try:
+            done = subprocess.run(
+                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+                timeout=self.deadline_s, check=False,
+            )  # fmt: skip
+        except OSError as error:
+            raise StoreError(
+                f"cannot run uv: {error.strerror}", next_step="install procvision-controller again"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise StoreError(
+                f"building the environment took more than {self.deadline_s:g} s", next_step="check the disk"
+            ) from error
+        if done.returncode != 0:
+            raise _judge(done.stderr + done.stdout)
 
 
 def forget_projects(cache: Path, names: Sequence[str]) -> None:
@@ -64,27 +91,6 @@ def forget_projects(cache: Path, names: Sequence[str]) -> None:
 def write_requirements(path: Path, requirements: Iterable[PinnedRequirement]) -> None:
     """Write the requirements in the spelling that was checked: no byte-order mark, no options."""
     path.write_text("".join(f"{pinned.line}\n" for pinned in requirements), encoding="utf-8")
-
-
-def _uv(arguments: list[str], cache: Path, deadline: float) -> None:
-    command = [
-        uv.find_uv_bin(), *arguments, "--quiet", "--offline", "--no-config", "--no-python-downloads",
-        "--cache-dir", str(cache),
-    ]  # fmt: skip
-    environment = clean_environment() | {"UV_NO_WRAP": "1", "NO_COLOR": "1"}
-    try:
-        done = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-            timeout=deadline, check=False,
-        )  # fmt: skip
-    except OSError as error:
-        raise StoreError(f"cannot run uv: {error.strerror}", next_step="install procvision-controller again") from error
-    except subprocess.TimeoutExpired as error:
-        raise PackageError(
-            Code.install_failed, f"building the environment took more than {deadline:g} s", next_step="check the disk"
-        ) from error
-    if done.returncode != 0:
-        raise _judge(done.stderr + done.stdout)
 
 
 def _judge(output: str) -> PackageError | StoreError:

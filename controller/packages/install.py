@@ -21,6 +21,7 @@ from controller.packages.archive import Archive, open_archive
 from controller.packages.contents import Contents
 from controller.packages.inspection import Inspection, examine, read_manifest
 from controller.packages.interpreters import Interpreters
+from controller.packages.leftovers import end_processes
 from controller.packages.limits import Limits
 from controller.packages.names import invalid_zip
 from controller.packages.probe import prove
@@ -150,6 +151,7 @@ class Installer:
         with _disk_errors(self._layout.root):
             leftovers = sorted(self._layout.staging.iterdir()) if self._layout.staging.exists() else []
             for leftover in leftovers:
+                end_processes(leftover)
                 _remove(leftover)
             torn = durability.discard_torn_cache(self._layout.cache)
         return tuple(str(path) for path in leftovers) + ((str(self._layout.cache),) if torn else ())
@@ -189,16 +191,15 @@ class Installer:
         self, archive: Archive, inspection: Inspection, contents: Contents, folder: Path, progress: Progress
     ) -> Receipt:
         """Make the whole installation in `folder`, and prove it."""
-        limits, uv_cache = self._limits, self._layout.cache / "uv"
+        limits = self._limits
         progress("unpacking")
         wheel_folders = unpack(archive, contents, inspection.wheels, self._layout.cache / "wheels", folder)
         progress("building the environment")
         requirements = folder.with_name("requirements.txt")
         environment.write_requirements(requirements, inspection.requirements)
-        environment.make_venv(folder / "venv", inspection.interpreter, uv_cache, deadline=limits.build_timeout_s)
-        environment.install_wheels(
-            folder / "venv", requirements, wheel_folders, uv_cache, deadline=limits.build_timeout_s
-        )
+        uv = environment.Uv(folder.parent, self._layout.cache / "uv", limits.build_timeout_s)
+        uv.make_venv(folder / "venv", inspection.interpreter)
+        uv.install(folder / "venv", requirements, wheel_folders)
         progress("proving the entry point")
         images = folder.with_name("images")
         images.mkdir()

@@ -10,9 +10,10 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from packaging.markers import default_environment
@@ -41,7 +42,6 @@ class Interpreter:
     numbers: tuple[int, int]
     free_threaded: bool = False
     debug: bool = False
-    source: str = field(default="", compare=False)
 
     @cached_property
     def tags(self) -> frozenset[Tag]:
@@ -79,21 +79,20 @@ class Unusable:
 
 
 class Interpreters:
-    """Finds interpreters, the likeliest first, and remembers what each said."""
+    """Finds interpreters, the likeliest first."""
 
     def __init__(self, pythons: Sequence[str] = ()) -> None:
         self._pythons = tuple(pythons)
-        self._known: dict[tuple[str, int], Interpreter | Unusable] = {}
 
     def at_hand(self) -> Iterator[Interpreter | Unusable]:
-        """Yield the interpreters in order of preference, each once.
+        """Yield the interpreters in order of preference, each once; only those that are wanted are asked.
 
         One on PATH that does not run (a shim without a version behind it) is nobody's fault and is left out.
         """
         seen: set[str] = set()
         own = getattr(sys, "_base_executable", "") or sys.executable
         for path, source in [(own, "own"), *((path, "policy") for path in self._pythons), *_on_path()]:
-            found = self._ask(path, source)
+            found = _identify(path)
             if isinstance(found, Unusable):
                 if source == "policy":
                     yield found
@@ -101,14 +100,12 @@ class Interpreters:
                 seen.add(real)
                 yield found
 
-    def _ask(self, path: str, source: str) -> Interpreter | Unusable:
-        try:
-            key = (path, Path(path).stat().st_mtime_ns)
-        except OSError as error:
-            return Unusable(path, error.strerror or str(error))
-        if key not in self._known:
-            self._known[key] = _ask(path, source)
-        return self._known[key]
+
+def _identify(path: str) -> Interpreter | Unusable:
+    try:
+        return _ask(path, Path(path).stat().st_mtime_ns)
+    except OSError as error:
+        return Unusable(path, error.strerror or str(error))
 
 
 def _on_path() -> Iterator[tuple[str, str]]:
@@ -125,7 +122,9 @@ def _version_in(name: str) -> tuple[int, ...]:
     return tuple(int(part) for part in name.removeprefix("python").split("."))
 
 
-def _ask(path: str, source: str) -> Interpreter | Unusable:
+@lru_cache(maxsize=64)
+def _ask(path: str, _mtime_ns: int) -> Interpreter | Unusable:
+    """Run an interpreter to learn what it is; once, as long as its file is the same."""
     try:
         done = subprocess.run(
             [path, "-I", "-S", "-c", _QUESTION], stdin=subprocess.DEVNULL, capture_output=True, text=True,
@@ -136,12 +135,10 @@ def _ask(path: str, source: str) -> Interpreter | Unusable:
     if done.returncode != 0:
         words = done.stderr.strip().splitlines()
         return Unusable(path, f"it does not run: {words[-1] if words else f'exit status {done.returncode}'}")
-    return _judge(path, source, done.stdout)
+    return _judge(path, done.stdout)
 
 
-def _judge(path: str, source: str, answer: str) -> Interpreter | Unusable:
-    import sysconfig  # noqa: PLC0415 - needed only when an interpreter is asked
-
+def _judge(path: str, answer: str) -> Interpreter | Unusable:
     try:
         facts = ast.literal_eval(answer)
     except (ValueError, SyntaxError):
@@ -150,6 +147,4 @@ def _judge(path: str, source: str, answer: str) -> Interpreter | Unusable:
         return Unusable(path, f"it is {facts['implementation']}, not CPython")
     if facts["platform"] != sysconfig.get_platform():
         return Unusable(path, f"it is for {facts['platform']}, this machine is {sysconfig.get_platform()}")
-    return Interpreter(
-        facts["executable"], facts["version"], facts["numbers"], facts["free_threaded"], facts["debug"], source
-    )
+    return Interpreter(facts["executable"], facts["version"], facts["numbers"], facts["free_threaded"], facts["debug"])

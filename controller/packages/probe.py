@@ -1,6 +1,7 @@
 """Proves an entry point in a process of its own inside the package's environment, under a deadline.
 
-The verdict comes over a pipe of its own, because an algorithm may print. The whole process group is ended afterwards.
+The verdict comes over a pipe of its own, because an algorithm may print. The whole process group is ended afterwards,
+and what left the group.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from controller.errors import Code, PackageError
 from controller.model.package import Manifest
 from controller.packages.contents import Contents
 from controller.packages.environment import clean_environment
+from controller.packages.leftovers import MARK, end_processes, mark
 
 _ENTRY = Path(__file__).with_name("probe_entry.py")
 _TAIL_BYTES = 16 << 10
@@ -65,7 +67,7 @@ def prove(folder: Path, contents: Contents, manifest: Manifest, shm: Path, *, de
         PackageError: 2005 with the algorithm's own message; its last output is in the details.
     """
     record = _Record()
-    environment = process_environment(folder, contents, shm)
+    environment = mark(process_environment(folder, contents, shm), folder.parent)
     working_directory = folder / contents.working_directory
     status = _run(
         folder / "venv" / "bin" / "python", manifest.entry_point, working_directory, environment, record, deadline
@@ -106,6 +108,7 @@ def _run(
             with suppress(ProcessLookupError):  # the group is empty already
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            end_processes(Path(environment[MARK]))
 
 
 class _Pipe:

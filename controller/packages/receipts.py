@@ -48,7 +48,9 @@ def installed_receipt(layout: StoreLayout, ref: PackageRef) -> Receipt | None:
 
 
 def _parse(content: bytes) -> Receipt:
-    document: dict[str, Any] = orjson.loads(content)
+    document = orjson.loads(content)
+    if not isinstance(document, dict):
+        raise TypeError("a receipt is an object")
     known: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in document.items() if key in _FIELDS
     }

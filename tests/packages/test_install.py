@@ -1,0 +1,375 @@
+"""Installing real packages: what stands afterwards, what a second version costs, and what failures leave."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from controller.errors import Code, PackageError, StoreError
+from controller.model.package import PackageRef
+from controller.packages import durability
+from controller.packages.install import Installer
+from controller.packages.receipts import load_receipt
+from controller.store.layout import StoreLayout
+from controller.store.lock import MutationLock
+from tests.packages.conftest import NOW, marked, snapshot, visible
+from tests.packages.zips import append, raw_name, rewrite
+from tests.packaging import BRIGHTNESS, OK, SETUP_HANGS, build_package, make_wheel
+
+pytestmark = pytest.mark.real
+SCREW = PackageRef("screw-check", "1.0.0")
+ROOT = "screw-check/"
+SETUP = """
+import sys
+from controller.packages.install import Installer
+from controller.store.layout import StoreLayout
+from controller.store.lock import MutationLock
+layout = StoreLayout.at(sys.argv[1])
+installer = Installer(layout, MutationLock(layout), now=lambda: "2026-01-31T08:15:00Z")
+"""
+
+
+def run_in(folder: Path, python_path: tuple[str, ...], working_directory: str, code: str) -> str:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join(str(folder / path) for path in python_path),
+    }
+    return subprocess.run(
+        [folder / "venv" / "bin" / "python", "-c", code], cwd=folder / working_directory, env=environment, check=True,
+        capture_output=True, text=True,
+    ).stdout  # fmt: skip
+
+
+def test_a_package_of_the_current_sdk(good_zip: Path, installer: Installer, layout: StoreLayout) -> None:
+    steps: list[str] = []
+    receipt = installer.install(good_zip, progress=steps.append)
+    folder = layout.package(SCREW)
+    assert steps == ["checking", "unpacking", "building the environment", "proving the entry point", "writing to disk"]
+    assert (receipt.ref, receipt.sdk_version, receipt.installed_at) == (SCREW, "0.3.2", NOW)
+    assert (receipt.working_directory, receipt.python_path) == ("src", ())
+    assert receipt.supported_pids == ("A01", "A02", "A03", "A04")
+    assert receipt.digest == installer.survey(good_zip)[1]
+    assert load_receipt(folder / "receipt.json") == receipt
+    assert (folder / "manifest.json").readlink() == Path("src/manifest.json")
+    assert json.loads((folder / "manifest.json").read_text())["name"] == "screw-check"
+    assert (folder / "requirements.txt").readlink() == Path("src/requirements.txt")
+    assert sorted(path.name for path in (folder / "wheels").iterdir()) == sorted(receipt.wheels)
+    assert not (folder / "src" / "wheels").exists()
+    assert (folder / "src" / "screw_check" / "__pycache__").is_dir()
+    assert run_in(folder, (), "src", f"import {receipt.entry_point.split(':')[0]}; print('in')") == "in\n"
+    assert list(layout.staging.iterdir()) == []
+    assert {ref: found.folder for ref, found in installer.installations().items()} == {SCREW: str(folder)}
+
+
+def test_a_package_of_the_legacy_sdk(tmp_path: Path, installer: Installer, layout: StoreLayout) -> None:
+    package = build_package(
+        tmp_path, name="legacy-check", generation="0.0", source=BRIGHTNESS, supported_pids=["L1", "L2"]
+    )
+    receipt = installer.install(package)
+    assert (receipt.sdk_version, receipt.supported_pids) == ("0.0.7", ("L1", "L2"))
+    assert run_in(layout.package(receipt.ref), (), "src", "import PIL, numpy; print('in')") == "in\n"
+
+
+def test_a_second_install_of_the_same_zip_does_nothing(
+    good_zip: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    first = installer.install(good_zip)
+    before = {path: path.lstat().st_mtime_ns for path in layout.deployed.rglob("*")}
+    assert installer.install(good_zip) == first
+    assert {path: path.lstat().st_mtime_ns for path in layout.deployed.rglob("*")} == before
+
+
+def test_a_second_version_shares_the_files_of_its_wheels(
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    installer.install(good_zip)
+    installer.install(build_package(tmp_path, name="screw-check", version="1.1.0", source=BRIGHTNESS))
+    one, two = layout.package(SCREW), layout.package(PackageRef("screw-check", "1.1.0"))
+
+    def inode(folder: Path, pattern: str) -> int:
+        return next(folder.glob(pattern)).stat().st_ino
+
+    for pattern in ("wheels/numpy*.whl", "venv/lib/python3*/site-packages/numpy/__init__.py"):
+        assert inode(one, pattern) == inode(two, pattern)
+    assert inode(one, "src/screw_check/main.py") != inode(two, "src/screw_check/main.py")
+
+
+def test_the_flat_layout_keeps_its_shape(
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    def flatten(name: str) -> str:
+        name = name.removeprefix(ROOT)
+        return f"src/{name}" if name.startswith("screw_check/") else name
+
+    assets = {"assets/golden.txt": b"golden"}
+    receipt = installer.install(rewrite(good_zip, tmp_path / "flat.zip", rename=flatten, add=assets))
+    folder = layout.package(SCREW)
+    assert (receipt.working_directory, receipt.python_path) == (".", ("src",))
+    assert not (folder / "manifest.json").is_symlink()
+    assert (folder / "assets" / "golden.txt").read_bytes() == b"golden"
+    module = receipt.entry_point.split(":")[0]
+    assert run_in(folder, ("src",), ".", f"import {module}; print(open('assets/golden.txt').read())") == "golden\n"
+
+
+def test_everything_at_the_root_of_the_zip_goes_into_src(
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    package = rewrite(good_zip, tmp_path / "p.zip", rename=lambda name: name.removeprefix(ROOT), add={"assets/a": b"1"})
+    receipt = installer.install(package)
+    folder = layout.package(SCREW)
+    assert receipt.working_directory == "src"
+    assert (folder / "assets").readlink() == Path("src/assets")
+    assert (folder / "assets" / "a").read_bytes() == b"1"
+
+
+def test_wheels_inside_the_package_root_and_strangers_beside_it(
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    package = rewrite(
+        good_zip, tmp_path / "p.zip", rename=lambda name: ROOT + name if name.startswith("wheels/") else name,
+        add={"__MACOSX/._x": b"", f"{ROOT}empty/": b""},
+    )  # fmt: skip
+    assert any("__MACOSX/._x" in warning for warning in installer.inspect(package).warnings)
+    installer.install(package)
+    folder = layout.package(SCREW)
+    assert not (folder / "src" / "wheels").exists()
+    assert (folder / "src" / "empty").is_dir()
+    assert "__MACOSX" not in str(snapshot(folder).keys())
+
+
+@pytest.mark.parametrize("name", ["venv/bin/python", "receipt.json"])
+def test_the_flat_layout_may_not_bring_what_is_ours(
+    good_zip: Path, tmp_path: Path, refused: Callable[[Path, Code], PackageError], name: str
+) -> None:
+    bad = rewrite(good_zip, tmp_path / "bad.zip", add={f"{ROOT}src/x.py": b"", ROOT + name: b"{}"})
+    assert "needs for itself" in refused(bad, Code.invalid_zip).message
+
+
+def test_gbk_names_byte_order_marks_and_modes(
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    def executable(info: zipfile.ZipInfo) -> None:
+        info.external_attr = 0o755 << 16
+
+    with zipfile.ZipFile(good_zip) as archive:
+        names = [f"{ROOT}manifest.json", f"{ROOT}requirements.txt"]
+        marked = {name: b"\xef\xbb\xbf" + archive.read(name) for name in names}
+    with_marks = rewrite(good_zip, tmp_path / "marks.zip", replace=marked)
+    with_tool = append(with_marks, tmp_path / "tool.zip", f"{ROOT}QQQQ", b"tool", executable)
+    installer.install(raw_name(with_tool, tmp_path / "gbk.zip", "QQQQ", "螺丝".encode("gbk")))
+    tool = layout.package(SCREW) / "src" / "螺丝"
+    assert tool.read_bytes() == b"tool"
+    assert tool.stat().st_mode & 0o111
+    assert (layout.package(SCREW) / "src" / "manifest.json").read_bytes() == marked[names[0]]
+
+
+def test_another_zip_of_an_installed_version_is_refused_with_both_digests(
+    good_zip: Path, tmp_path: Path, installer: Installer, refused: Callable[[Path, Code], PackageError]
+) -> None:
+    first = installer.install(good_zip)
+    other = rewrite(good_zip, tmp_path / "other.zip", add={f"{ROOT}more.txt": b"more"})
+    error = refused(other, Code.invalid_zip)
+    assert first.digest in error.message
+    assert installer.survey(other)[1] in error.message
+    installer.uninstall(SCREW)
+    assert installer.install(other).digest != first.digest
+
+
+def test_expectations_are_checked_first(good_zip: Path, installer: Installer, layout: StoreLayout) -> None:
+    before = snapshot(layout.root)
+    with pytest.raises(PackageError, match=r"holds screw-check@1\.0\.0, not screw-check@2\.0\.0") as caught:
+        installer.install(good_zip, expect=PackageRef("screw-check", "2.0.0"))
+    assert caught.value.code == Code.invalid_zip
+    with pytest.raises(PackageError, match="not the zip that is wanted") as caught:
+        installer.install(good_zip, expect_digest="sha256:" + "0" * 64)
+    assert caught.value.code == Code.invalid_zip
+    assert snapshot(layout.root) == before
+
+
+def test_a_folder_that_is_not_ours_is_neither_replaced_nor_listed(
+    good_zip: Path, installer: Installer, layout: StoreLayout, refused: Callable[[Path, Code], PackageError]
+) -> None:
+    (layout.package(SCREW) / "src").mkdir(parents=True)
+    assert "no receipt" in refused(good_zip, Code.install_failed).message
+    assert installer.installations() == {}
+
+
+def test_wheels_that_are_not_what_they_are_called_fail_and_leave_nothing(
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    bad = rewrite(
+        good_zip, tmp_path / "bad.zip", rename=lambda name: None if "wheels/numpy" in name else name,
+        add={"wheels/numpy-2.0.0-py3-none-any.whl": b"not a wheel"},
+    )  # fmt: skip
+    before = visible(layout)
+    with pytest.raises(PackageError) as caught:
+        installer.install(bad)
+    assert caught.value.code == Code.install_failed
+    assert "numpy" in caught.value.message
+    assert visible(layout) == before
+
+
+def test_conflicting_wheels_are_reported_in_uvs_words(
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    wheels = [make_wheel(tmp_path, "lenses", requires=["glass<2"]), make_wheel(tmp_path, "glass", "1.0"),
+              make_wheel(tmp_path, "glass", "2.0")]  # fmt: skip
+    text = b"procvision-algorithm-sdk\nlenses\nglass>=2\n"
+    bad = rewrite(
+        good_zip, tmp_path / "bad.zip", replace={f"{ROOT}requirements.txt": text},
+        add={f"wheels/{wheel.name}": wheel.read_bytes() for wheel in wheels},
+    )  # fmt: skip
+    with pytest.raises(PackageError, match="glass") as caught:
+        installer.install(bad)
+    assert caught.value.code == Code.install_failed
+    assert list(layout.staging.iterdir()) == []
+
+
+def test_a_trial_keeps_nothing_and_needs_no_store(good_zip: Path, tmp_path: Path) -> None:
+    layout = StoreLayout.at(tmp_path / "no-store")
+    steps: list[str] = []
+    found = Installer(layout, MutationLock(layout), now=lambda: NOW).trial(good_zip, steps.append)
+    assert found.manifest.ref == SCREW
+    assert steps[-1] == "proving the entry point"
+    assert not layout.root.exists()
+
+
+def test_uninstall_removes_the_package_and_the_wheels_nobody_uses(
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    installer.install(good_zip)
+    second = installer.install(build_package(tmp_path, name="screw-check", version="1.1.0", source=BRIGHTNESS))
+    installer.uninstall(SCREW)
+    assert list(installer.installations()) == [second.ref]
+    assert len(list(layout.cache.glob("wheels/*/*.whl"))) == len(second.wheels)
+    installer.uninstall(second.ref)
+    installer.uninstall(second.ref)
+    assert list(layout.deployed.iterdir()) == []
+    assert list(layout.cache.glob("wheels/*")) == []
+    assert list(layout.staging.iterdir()) == []
+    assert installer.install(good_zip).ref == SCREW
+
+
+def test_a_store_that_cannot_be_written_is_a_store_error(good_zip: Path, tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file where the store should be")
+    layout = StoreLayout.at(tmp_path / "store")
+    with pytest.raises(StoreError, match="cannot write"):
+        Installer(layout, MutationLock(layout), now=lambda: NOW).install(good_zip)
+
+
+@pytest.mark.parametrize("step", ["durability.sync_file_system", "install.unpack", "install.store_receipt"])
+def test_a_full_disk_is_a_store_error_and_leaves_nothing(
+    good_zip: Path, installer: Installer, layout: StoreLayout, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(f"controller.packages.{step}", full)
+    before = visible(layout)
+    with pytest.raises(StoreError, match="No space left"):
+        installer.install(good_zip)
+    assert visible(layout) == before
+
+
+@pytest.mark.parametrize(
+    "stage", ["unpacking", "building the environment", "proving the entry point", "writing to disk"]
+)
+def test_kill_at_a_stage_leaves_nothing_visible_and_the_next_run_converges(
+    good_zip: Path, installer: Installer, layout: StoreLayout, stage: str
+) -> None:
+    code = SETUP + (
+        "import os, signal\n"
+        "def die(step):\n    if step == sys.argv[3]: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "installer.install(sys.argv[2], progress=die)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, layout.root, good_zip, stage], check=False)
+    assert done.returncode == -signal.SIGKILL
+    _converges(good_zip, installer, layout)
+
+
+def test_kill_while_uv_works_leaves_nothing_visible(good_zip: Path, installer: Installer, layout: StoreLayout) -> None:
+    code = SETUP + "installer.install(sys.argv[2])"
+    process = subprocess.Popen([sys.executable, "-c", code, layout.root, good_zip], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not list(layout.staging.glob("*/package/venv/pyvenv.cfg")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    _converges(good_zip, installer, layout)
+
+
+def test_kill_during_a_proof_that_hangs_leaves_no_process(
+    tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    package = build_package(tmp_path, name="hangs", source=SETUP_HANGS)
+    process = subprocess.Popen([sys.executable, "-c", SETUP + "installer.install(sys.argv[2])", layout.root, package])
+    deadline = time.monotonic() + 60
+    while not marked(layout, "sleep"):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    assert marked(layout, "python")
+    assert len(installer.sweep()) == 1
+    assert marked(layout) == []
+
+
+def _converges(good_zip: Path, installer: Installer, layout: StoreLayout) -> None:
+    assert list(layout.deployed.rglob("*")) == []
+    assert len(installer.sweep()) == 1
+    assert list(layout.staging.iterdir()) == []
+    assert installer.sweep() == ()
+    assert installer.install(good_zip).ref == SCREW
+    assert list(layout.staging.iterdir()) == []
+
+
+def test_a_cache_that_a_power_cut_may_have_torn_is_emptied(
+    good_zip: Path, installer: Installer, layout: StoreLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installer.install(good_zip)
+    assert installer.sweep() == ()
+    (layout.cache / "in-use").write_text("the boot before this one")
+    assert installer.sweep() == (str(layout.cache),)
+    assert list(layout.cache.iterdir()) == []
+    installer.uninstall(SCREW)
+    assert installer.install(good_zip).ref == SCREW
+    monkeypatch.setattr(durability, "_boot_id", lambda: "the next boot")
+    assert installer.sweep() == ()
+
+
+def test_the_slower_of_two_installers_takes_the_receipt_of_the_faster(
+    good_zip: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    def overtake(step: str) -> None:
+        if step == "writing to disk":
+            Installer(layout, MutationLock(layout), now=lambda: "2026-01-31T00:00:00Z").install(good_zip)
+
+    assert installer.install(good_zip, progress=overtake).installed_at == "2026-01-31T00:00:00Z"
+    assert list(layout.staging.iterdir()) == []
+
+
+def test_a_receipt_that_makes_no_sense_is_none(tmp_path: Path) -> None:
+    path = tmp_path / "receipt.json"
+    assert load_receipt(path) is None
+    for content in (b"", b"{}", b"[]", b'{"name": "x"}', b"\xff"):
+        path.write_bytes(content)
+        assert load_receipt(path) is None
+    with pytest.raises(StoreError, match="cannot read"):
+        load_receipt(tmp_path)
+
+
+def test_undeclared_pids_stay_undeclared(tmp_path: Path, installer: Installer) -> None:
+    package = build_package(tmp_path, name="any-pid", source=OK, supported_pids=None)
+    assert "the manifest declares no supported_pids" in installer.inspect(package).warnings
+    assert installer.install(package).supported_pids is None

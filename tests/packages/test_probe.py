@@ -1,0 +1,163 @@
+"""The proof of an entry point: each way to fail it is 2005 in the algorithm's own words, and nothing stays behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.errors import Code, PackageError
+from controller.packages.install import Installer
+from controller.packages.limits import Limits
+from controller.store.layout import StoreLayout
+from controller.store.lock import MutationLock
+from tests.packages.conftest import NOW, marked, visible
+from tests.packages.zips import rewrite
+from tests.packaging import (
+    IMPORT_DIES,
+    IMPORT_EXITS,
+    IMPORT_RAISES,
+    NOT_AN_ALGORITHM,
+    PRINTS,
+    SETUP_HANGS,
+    SETUP_RAISES,
+    SHADOWS_STDOUT,
+    Algorithm,
+    Generation,
+    build_package,
+)
+
+pytestmark = pytest.mark.real
+PIDS = ("A01", "A02", "A03", "A04")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StoreLayout]:
+    """One store for all the packages of this module, so that uv's cache is warm."""
+    layout = StoreLayout.at(tmp_path_factory.mktemp("probes") / "store")
+    for folder in layout.folders:
+        folder.mkdir(parents=True)
+    yield layout
+    assert list(layout.staging.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> dict[Generation, Path]:
+    folder = tmp_path_factory.mktemp("plain")
+    return {
+        "0.3": build_package(folder, name="probed"),
+        "0.0": build_package(folder, name="legacy-probed", generation="0.0"),
+    }
+
+
+def variant(plain: dict[Generation, Path], target: Path, generation: Generation, algorithm: Algorithm | str) -> Path:
+    """Replace the source of a packed algorithm: the real packager's zip, without packing numpy again."""
+    root, module, name = {
+        "0.3": ("probed", "probed", "ProbedAlgorithm"),
+        "0.0": ("legacy-probed", "legacy_probed", "LegacyProbedAlgorithm"),
+    }[generation]  # fmt: skip
+    source = algorithm if isinstance(algorithm, str) else algorithm.source(generation, name, PIDS)
+    return rewrite(plain[generation], target / "variant.zip", replace={f"{root}/{module}/main.py": source.encode()})
+
+
+def fails(layout: StoreLayout, package: Path, **limits: float) -> PackageError:
+    before = visible(layout)
+    installer = Installer(layout, MutationLock(layout), now=lambda: NOW, limits=Limits(**limits))  # type: ignore[arg-type]
+    with pytest.raises(PackageError) as caught:
+        installer.install(package)
+    assert caught.value.code == Code.install_failed
+    assert visible(layout) == before
+    return caught.value
+
+
+GET_INFO = Algorithm(info={"supported_pids": ["A01", "B07"]})
+BROKEN_INFO = Algorithm(top="BaseAlgorithm.get_info = None")
+SEGFAULT = Algorithm(top="os.kill(os.getpid(), 11)")
+CLASS_MISSING = "from procvision_algorithm_sdk import BaseAlgorithm\n"
+SYNTAX = "def ("
+NO_EXECUTE = "from procvision_algorithm_sdk import BaseAlgorithm\nclass ProbedAlgorithm(BaseAlgorithm): pass\n"
+
+
+@pytest.mark.parametrize(
+    ("generation", "algorithm", "words"),
+    [
+        ("0.3", IMPORT_RAISES, "RuntimeError: model file model.onnx is damaged"),
+        ("0.0", IMPORT_RAISES, "RuntimeError: model file model.onnx is damaged"),
+        ("0.3", IMPORT_EXITS, "it called sys.exit(0)"),
+        ("0.3", IMPORT_DIES, "ended its process (exit status 0) while importing probed.main"),
+        ("0.3", SETUP_RAISES, "RuntimeError: no such camera: cam-7"),
+        ("0.0", SETUP_RAISES, "running setup(): RuntimeError: no such camera: cam-7"),
+        ("0.3", NOT_AN_ALGORITHM, "is not a subclass of the SDK's BaseAlgorithm"),
+        ("0.0", GET_INFO, "A01, B07 against A01, A02, A03, A04"),
+        ("0.3", SEGFAULT, "was ended by SIGSEGV"),
+        ("0.3", CLASS_MISSING, "has no attribute 'ProbedAlgorithm'"),
+        ("0.3", SYNTAX, "SyntaxError"),
+        ("0.3", NO_EXECUTE, "abstract"),
+    ],
+)
+def test_a_failed_proof_says_it_in_the_algorithms_words(
+    shared: StoreLayout, plain: dict[Generation, Path], tmp_path: Path, generation: Generation,
+    algorithm: Algorithm | str, words: str,
+) -> None:  # fmt: skip
+    error = fails(shared, variant(plain, tmp_path, generation, algorithm))
+    assert words in error.message
+    assert error.details["stage"]
+    assert isinstance(error.details["output"], list)
+
+
+def test_the_last_output_is_kept_and_bounded(
+    shared: StoreLayout, plain: dict[Generation, Path], tmp_path: Path
+) -> None:
+    noisy = Algorithm(top="for i in range(100000): print('line', i)\nraise RuntimeError('x' * 5_000_000)")
+    error = fails(shared, variant(plain, tmp_path, "0.3", noisy))
+    assert len("".join(error.details["output"])) <= 20_000
+    assert len(error.message) < 3_000
+
+
+def test_a_hanging_setup_is_ended_with_its_children(
+    shared: StoreLayout, plain: dict[Generation, Path], tmp_path: Path
+) -> None:
+    error = fails(shared, variant(plain, tmp_path, "0.0", SETUP_HANGS), prove_timeout_s=5)
+    assert "did not finish running setup() within 5 s" in error.message
+    assert error.details["output"] == ["loading"]
+    assert marked(shared) == []
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        PRINTS,
+        SHADOWS_STDOUT,
+        Algorithm(top="sys.stdout.close(); sys.stderr.close()"),
+        Algorithm(top="import threading; threading.Thread(target=time.sleep, args=(600,)).start()"),
+        Algorithm(setup="assert sys.stdin.read() == ''"),
+        Algorithm(setup="assert os.environ['PROC_ENV'] == 'prod' and os.getcwd() == os.environ['PROC_ALGO_ROOT']\n"
+                        "assert sys.path[0] == os.getcwd() and os.path.isdir(os.environ['PROC_SHM_DIR'])\n"
+                        "assert open('manifest.json').read() and len(sys.argv) == 1"),
+        Algorithm(top="import subprocess; subprocess.Popen(['sleep', '613'])"),
+        Algorithm(top="import subprocess; subprocess.Popen(['sleep', '613'], start_new_session=True)"),
+    ],
+)  # fmt: skip
+def test_what_is_odd_but_works_is_installed(
+    shared: StoreLayout, plain: dict[Generation, Path], tmp_path: Path, algorithm: Algorithm
+) -> None:
+    installer = Installer(shared, MutationLock(shared), now=lambda: NOW)
+    receipt = installer.install(variant(plain, tmp_path, "0.3", algorithm))
+    assert receipt.sdk_version == "0.3.2"
+    installer.uninstall(receipt.ref)
+    assert marked(shared) == []
+
+
+def test_an_environment_of_the_caller_does_not_leak_in(
+    shared: StoreLayout, plain: dict[Generation, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("UV_FIND_LINKS", "https://example.org")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://example.org")
+    monkeypatch.setenv("UV_OFFLINE", "nonsense")
+    algorithm = Algorithm(setup="assert not [k for k in os.environ if k.startswith(('UV_', 'PIP_', 'PYTHON'))]")
+    installer = Installer(shared, MutationLock(shared), now=lambda: NOW)
+    receipt = installer.install(variant(plain, tmp_path, "0.3", algorithm))
+    installer.uninstall(receipt.ref)
+    assert receipt.name == "probed"
