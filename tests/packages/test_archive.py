@@ -98,8 +98,6 @@ def test_an_encrypted_member_is_refused(small_zip: Path, tmp_path: Path, refused
 
     bad = patch_central(small_zip, tmp_path / "b.zip", MANIFEST, edit)
     assert "encrypted" in refused(bad, Code.invalid_zip).message
-        "encrypted" in refused(patch_central(small_zip, tmp_path / "b.zip", MANIFEST, edit), Code.invalid_zip).message
-    )
 
 
 def test_an_unknown_compression_is_refused(small_zip: Path, tmp_path: Path, refused: Refused) -> None:
