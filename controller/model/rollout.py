@@ -15,10 +15,14 @@ State = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """A moment of the boot-time clock: which boot, and seconds since it. Clock steps do not move it."""
+    """A moment of the boot-time clock: which boot, and seconds since it. Clock steps do not move it.
+
+    `epoch` is what the wall clock said then (seconds since 1970): for people, never for reckoning.
+    """
 
     boot: str
     seconds: float
+    epoch: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

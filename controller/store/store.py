@@ -13,6 +13,7 @@ from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from controller.store.registry import Registry
 from controller.store.revisions import AppliedRevision
+from controller.store.rollouts import RolloutFiles
 from controller.store.status_file import StatusFile
 
 
@@ -28,13 +29,14 @@ class Store:
     registry: Registry
     revision: AppliedRevision
     status: StatusFile
+    rollouts: RolloutFiles
 
     @classmethod
     def at(cls, layout: StoreLayout, now: Callable[[], str]) -> Store:
         """Return the store at a place, whether it exists yet or not; nothing is written."""
         return cls(
             layout, MutationLock(layout), ActiveMappings(layout), PidHistory(layout), AuditLog(layout, now),
-            Registry(layout), AppliedRevision(layout), StatusFile(layout),
+            Registry(layout), AppliedRevision(layout), StatusFile(layout), RolloutFiles(layout),
         )  # fmt: skip
 
     def create_folders(self) -> None:

@@ -1,0 +1,83 @@
+"""`rollouts/`: what is remembered of each deployment's rollout and quarantine, and the holds on PIDs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from controller.errors import StoreError
+from controller.model.rollout import DeploymentMemory, Hold
+from controller.store.atomic import remove_durably, write_if_changed
+from controller.store.layout import StoreLayout
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Value = TypeVar("Value")
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    from pydantic import TypeAdapter  # noqa: PLC0415 - only who reads or writes rollouts pays for pydantic
+
+    return TypeAdapter(kind)
+
+
+class RolloutFiles:
+    """Reads and writes what one store remembers of rollouts. Names of deployments never begin with a dot."""
+
+    def __init__(self, layout: StoreLayout) -> None:
+        self._folder = layout.rollouts
+        self._holds = layout.rollouts / ".holds.json"
+
+    def read_all(self) -> dict[str, DeploymentMemory]:
+        """Return what is remembered, by deployment.
+
+        Raises:
+            StoreError: a file cannot be read or understood. Going on without it could forgive a failure.
+        """
+        paths = sorted(path for path in self._folder.glob("*.json") if not path.name.startswith("."))
+        return {path.stem: _read(path, DeploymentMemory) or DeploymentMemory() for path in paths}
+
+    def write(self, deployment: str, memory: DeploymentMemory) -> bool:
+        """Remember a deployment's rollout durably; return whether that changed anything. Raises StoreError."""
+        return write_if_changed(self._path(deployment), _dump(DeploymentMemory, memory), orjson.loads)
+
+    def forget(self, deployment: str) -> None:
+        """Forget a deployment. Raises StoreError."""
+        remove_durably(self._path(deployment))
+
+    def read_holds(self) -> dict[str, Hold]:
+        """Return the holds by PID. Raises StoreError as `read_all` does."""
+        return {hold.pid: hold for hold in _read(self._holds, tuple[Hold, ...]) or ()}
+
+    def write_holds(self, holds: Iterable[Hold]) -> bool:
+        """Replace all holds durably; return whether that changed anything. Raises StoreError."""
+        return write_if_changed(self._holds, _dump(tuple[Hold, ...], tuple(sorted(holds, key=lambda hold: hold.pid))))
+
+    def _path(self, deployment: str) -> Path:
+        return self._folder / f"{deployment}.json"
+
+
+def _dump(kind: Any, value: object) -> bytes:
+    document = _adapter(kind).dump_python(value, mode="json")
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _read(path: Path, kind: type[Value]) -> Value | None:
+    try:
+        value: Value = _adapter(kind).validate_python(orjson.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:  # not JSON, or not what this controller writes
+        raise StoreError(
+            f"{path} cannot be understood: {error}",
+            next_step="its content guards against a failed version coming back; move it aside to give that up",
+        ) from error
+    return value
