@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -16,8 +16,6 @@ from controller.store.layout import StoreLayout
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-Value = TypeVar("Value")
 
 
 @cache
@@ -41,7 +39,7 @@ class RolloutFiles:
             StoreError: a file cannot be read or understood. Going on without it could forgive a failure.
         """
         paths = sorted(path for path in self._folder.glob("*.json") if not path.name.startswith("."))
-        return {path.stem: _read(path, DeploymentMemory) or DeploymentMemory() for path in paths}
+        return {path.stem: _read(path, DeploymentMemory) for path in paths}
 
     def write(self, deployment: str, memory: DeploymentMemory) -> bool:
         """Remember a deployment's rollout durably; return whether that changed anything. Raises StoreError."""
@@ -68,9 +66,9 @@ def _dump(kind: Any, value: object) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _read(path: Path, kind: type[Value]) -> Value | None:
+def _read(path: Path, kind: Any) -> Any:
     try:
-        value: Value = _adapter(kind).validate_python(orjson.loads(path.read_bytes()))
+        return _adapter(kind).validate_python(orjson.loads(path.read_bytes()))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -80,4 +78,3 @@ def _read(path: Path, kind: type[Value]) -> Value | None:
             f"{path} cannot be understood: {error}",
             next_step="its content guards against a failed version coming back; move it aside to give that up",
         ) from error
-    return value
