@@ -16,7 +16,7 @@ from packaging.utils import parse_wheel_filename
 
 from controller.errors import Code, PackageError, StoreError
 from controller.model.package import Installation, Manifest, PackageRef, Receipt
-from controller.packages import durability, environment
+from controller.packages import bytecode, durability, environment
 from controller.packages.archive import Archive, open_archive
 from controller.packages.contents import Contents
 from controller.packages.inspection import Inspection, examine, read_manifest
@@ -200,6 +200,9 @@ class Installer:
         uv = environment.Uv(folder.parent, self._layout.cache / "uv", limits.build_timeout_s)
         uv.make_venv(folder / "venv", inspection.interpreter)
         uv.install(folder / "venv", requirements, wheel_folders)
+        name, interpreter = inspection.manifest.name, inspection.interpreter
+        if other := bytecode.nearest(find_installations(self._layout), name, interpreter):
+            bytecode.inherit(Path(other.folder, "venv"), folder / "venv")
         progress("proving the entry point")
         images = folder.with_name("images")
         images.mkdir()

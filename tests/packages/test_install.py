@@ -18,6 +18,7 @@ import pytest
 from controller.errors import Code, PackageError, StoreError
 from controller.model.package import PackageRef
 from controller.packages import durability
+from controller.packages.bytecode import inherit
 from controller.packages.install import Installer
 from controller.packages.receipts import load_receipt
 from controller.store.layout import StoreLayout
@@ -31,6 +32,7 @@ SCREW = PackageRef("screw-check", "1.0.0")
 ROOT = "screw-check/"
 SETUP = """
 import sys
+from controller.packages.bytecode import inherit
 from controller.packages.install import Installer
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
@@ -101,7 +103,24 @@ def test_a_second_version_shares_the_files_of_its_wheels(
 
     for pattern in ("wheels/numpy*.whl", "venv/lib/python3*/site-packages/numpy/__init__.py"):
         assert inode(one, pattern) == inode(two, pattern)
+    bytecode = "venv/lib/python3*/site-packages/numpy/__pycache__/__init__.*.pyc"
+    assert inode(one, bytecode) == inode(two, bytecode)
     assert inode(one, "src/screw_check/main.py") != inode(two, "src/screw_check/main.py")
+
+
+def test_bytecode_is_taken_over_only_where_its_source_is_the_same_file(tmp_path: Path) -> None:
+    for venv in ("one", "two"):
+        for module in ("same", "other", "gone"):
+            (tmp_path / venv / "lib" / module / "__pycache__").mkdir(parents=True)
+            (tmp_path / venv / "lib" / module / "m.py").write_text("x = 1")
+    (tmp_path / "two/lib/same/m.py").unlink()
+    (tmp_path / "two/lib/same/m.py").hardlink_to(tmp_path / "one/lib/same/m.py")
+    (tmp_path / "two/lib/gone/m.py").unlink()
+    for module in ("same", "other", "gone"):
+        (tmp_path / "one/lib" / module / "__pycache__" / "m.cpython-311.pyc").write_bytes(b"compiled")
+    (tmp_path / "one/lib/same/__pycache__/notes.txt").write_text("")
+    assert inherit(tmp_path / "one", tmp_path / "two") == 1
+    assert [path.parent.parent.name for path in (tmp_path / "two").rglob("*.pyc")] == ["same"]
 
 
 def test_the_flat_layout_keeps_its_shape(
