@@ -124,8 +124,8 @@ class Station:
         await runner.open()
         try:
             observer = self._observer(store, packages, runner.observe)
-            applier = Applier(store, packages, runner, actor=actor, now=utc_now)
-            reconciler = Reconciler(store, observer, applier, time.time, utc_now, notify)
+            applier = Applier(store, packages, runner, actor=actor, now=utc_now, notify=notify)
+            reconciler = Reconciler(store, observer, applier, time.time, utc_now)
             return await reconciler.converge(desired, serve=serve, timeout=timeout)
         finally:
             await runner.close()

@@ -17,7 +17,6 @@ from controller.model.desired import Deployment, Revision, Timeouts
 from controller.model.observed import ActiveMapping, HistoryEntry, ProcessKey
 from controller.model.package import Installation
 from controller.planning.catalogue import catalogue
-from controller.reconciler.backoff import Backoff
 from controller.reconciler.ports import Packages, Processes
 from controller.runner.spec import ProcessSpec
 from controller.store.audit import AuditRecord
@@ -29,15 +28,10 @@ _STARTS_AT_ONCE = 4
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """What became of an action. `error` None and `skipped` false: it succeeded."""
+    """What became of an action. `error` None: it succeeded."""
 
     action: Action
     error: ControllerError | None = None
-    skipped: bool = False
-
-    @property
-    def succeeded(self) -> bool:
-        return self.error is None and not self.skipped
 
 
 Notify = Callable[[str], None]
@@ -46,59 +40,75 @@ Notify = Callable[[str], None]
 class Applier:
     """Performs actions on one store. `actor` is who is noted in the audit; `now` an RFC 3339 clock."""
 
-    def __init__(
-        self, store: Store, packages: Packages, processes: Processes, *, actor: str, now: Callable[[], str]
-    ) -> None:
+    def __init__(self, store: Store, packages: Packages, processes: Processes, *, actor: str,
+                 now: Callable[[], str], notify: Notify) -> None:  # fmt: skip
         self._store = store
         self._packages = packages
         self._processes = processes
         self._actor = actor
         self._now = now
+        self._notify = notify
         self._installing = asyncio.Semaphore(_INSTALLS_AT_ONCE)
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
-        self._acts: Mapping[type[Action], Callable[[Any, Revision, Notify], Awaitable[None]]] = {
-            Install: self._install,
-            Preheat: self._preheat,
+        self._in_flight: dict[str, asyncio.Task[ActionResult]] = {}
+        self._store_acts: Mapping[type[Action], Callable[[Any, Revision], None]] = {
             Switch: self._switch,
             Deactivate: self._deactivate,
-            Retire: self._retire,
             RebuildRegistry: self._rebuild_registry,
         }
+        self._acts: Mapping[type[Action], Callable[[Any, Revision], Awaitable[None]]] = {
+            Install: self._install,
+            Preheat: self._preheat,
+            Retire: self._retire,
+        }
 
-    async def apply(
-        self, plan: Plan, revision: Revision, backoff: Backoff, notify: Notify, superseded: Callable[[], bool]
-    ) -> tuple[ActionResult, ...]:
-        """Carry out every action of a plan, each as soon as what it stands on is done.
+    @property
+    def in_flight(self) -> frozenset[str]:
+        """The objects that are being worked on."""
+        return frozenset(self._in_flight)
 
-        `superseded` is asked before each action: once it is true, the rest is skipped, for a newer plan to decide.
+    def launch(self, plan: Plan, revision: Revision) -> None:
+        """Begin every action of a plan whose object is free and which stands on nothing that is still to be done.
+
+        The others' time comes with a later plan: a finished action is a reason to plan again, never to go on blindly.
         """
-        tasks: dict[str, asyncio.Task[ActionResult]] = {}
-
-        async def carry_out(action: Action) -> ActionResult:
-            results = [await tasks[name] for name in action.after if name in tasks]
-            if superseded() or not all(result.succeeded for result in results):
-                return ActionResult(action, skipped=True)
-            return await self._carry_out(action, revision, backoff, notify)
-
+        pending = {action.object for action in plan.actions} | self._in_flight.keys()
         for action in plan.actions:
-            tasks[action.object] = asyncio.create_task(carry_out(action))
-        return tuple(await asyncio.gather(*tasks.values()))
+            if action.object not in self._in_flight and not pending.intersection(action.after):
+                self._in_flight[action.object] = asyncio.create_task(self._carry_out(action, revision))
 
-    async def _carry_out(self, action: Action, revision: Revision, backoff: Backoff, notify: Notify) -> ActionResult:
+    async def settled(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
+        """Wait for an action in flight to end, for `timeout` seconds at most; return the results of all that did."""
+        if self._in_flight:
+            await asyncio.wait(self._in_flight.values(), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        done = [name for name, task in self._in_flight.items() if task.done()]
+        return tuple(self._in_flight.pop(name).result() for name in done)
+
+    async def _carry_out(self, action: Action, revision: Revision) -> ActionResult:
         try:
-            self._audit(action, revision, "started")
-            await self._acts[type(action)](action, revision, notify)
-            self._audit(action, revision, "succeeded")
+            if type(action) in self._store_acts:
+                await asyncio.to_thread(self._change_store, action, revision)
+            else:
+                await self._do(action, revision)
         except ControllerError as error:  # tolerated here, once: one bad object never stops the others
-            notify(f"{action.object}: failed: {error}")
-            backoff.failed(action.object, error)
-            self._audit_failure(action, revision, error, notify)
+            self._notify(f"{action.object}: failed: {error}")
+            await asyncio.to_thread(self._audit_failure, action, revision, error)
             return ActionResult(action, error)
-        backoff.succeeded(action.object)
-        notify(f"{action.object}: {_DONE[type(action)]} ({action.reason})")
+        self._notify(f"{action.object}: {_DONE[type(action)]} ({action.reason})")
         return ActionResult(action)
 
-    async def _install(self, action: Install, revision: Revision, notify: Notify) -> None:
+    def _change_store(self, action: Action, revision: Revision) -> None:
+        """Perform an act on the store's files with its audit, in one go: the disk must not hold up anybody's call."""
+        self._audit(action, revision, "started")
+        self._store_acts[type(action)](action, revision)
+        self._audit(action, revision, "succeeded")
+
+    async def _do(self, action: Action, revision: Revision) -> None:
+        await asyncio.to_thread(self._audit, action, revision, "started")
+        await self._acts[type(action)](action, revision)
+        await asyncio.to_thread(self._audit, action, revision, "succeeded")
+
+    async def _install(self, action: Install, revision: Revision) -> None:
         zip_path = self._store.layout.zips / action.zip_name
         async with self._installing:
             await asyncio.to_thread(
@@ -106,17 +116,17 @@ class Applier:
                 zip_path,
                 expect=action.package,
                 expect_digest=action.digest,
-                progress=lambda step: notify(f"{action.object}: {step} …"),
+                progress=lambda step: self._notify(f"{action.object}: {step} …"),
             )
 
-    async def _preheat(self, action: Preheat, revision: Revision, notify: Notify) -> None:
+    async def _preheat(self, action: Preheat, revision: Revision) -> None:
         deployment = revision.by_name[action.process.deployment]
         installation = self._packages.installations()[action.process.ref]
-        notify(f"{action.object}: starting …")
+        self._notify(f"{action.object}: starting …")
         async with self._starting:
             await self._processes.start(process_spec(action.process, deployment, installation, self._store))
 
-    async def _switch(self, action: Switch, revision: Revision, notify: Notify) -> None:
+    def _switch(self, action: Switch, revision: Revision) -> None:
         mapping = ActiveMapping(action.target.name, action.target.version, self._now())
         digest = self._packages.installations()[action.target].receipt.digest
         with self._store.lock.held():
@@ -133,19 +143,19 @@ class Applier:
         if not self._store.layout.receipt(mapping.ref).is_file():
             raise StoreError(f"{mapping.ref} is not installed any more; the mapping stays as it was")
 
-    async def _deactivate(self, action: Deactivate, revision: Revision, notify: Notify) -> None:
+    def _deactivate(self, action: Deactivate, revision: Revision) -> None:
         with self._store.lock.held():
             self._store.active.remove(action.pid)
         self._store.history.append(
             action.pid, HistoryEntry(self._now(), None, None, None, revision.id, self._actor, action.reason)
         )
 
-    async def _retire(self, action: Retire, revision: Revision, notify: Notify) -> None:
+    async def _retire(self, action: Retire, revision: Revision) -> None:
         deployment = revision.by_name.get(action.process.deployment)
         drain = deployment.spec.timeouts.drain if deployment else Timeouts().drain
         await self._processes.stop(action.process, drain=drain)
 
-    async def _rebuild_registry(self, action: RebuildRegistry, revision: Revision, notify: Notify) -> None:
+    def _rebuild_registry(self, action: RebuildRegistry, revision: Revision) -> None:
         self._store.registry.write(catalogue((), self._packages.installations(), {}))
 
     def _audit(self, action: Action, revision: Revision, outcome: str) -> None:
@@ -154,11 +164,11 @@ class Applier:
         record = AuditRecord(self._actor, revision.id, kind, action.object, before, after, action.reason, outcome)
         self._store.audit.append(record)
 
-    def _audit_failure(self, action: Action, revision: Revision, error: ControllerError, notify: Notify) -> None:
+    def _audit_failure(self, action: Action, revision: Revision, error: ControllerError) -> None:
         try:
             self._audit(action, revision, f"failed: {error}")
         except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is said too
-            notify(f"{action.object}: {unrecorded}")
+            self._notify(f"{action.object}: {unrecorded}")
 
 
 _DONE: Mapping[type[Action], str] = {

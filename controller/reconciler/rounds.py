@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +16,7 @@ from controller.model.observed import Observed
 from controller.model.status import Status
 from controller.planning.catalogue import catalogue
 from controller.planning.plan import plan
-from controller.reconciler.apply import ActionResult, Applier, Notify
+from controller.reconciler.apply import ActionResult, Applier
 from controller.reconciler.backoff import Backoff
 from controller.reconciler.exits import Exit, worst
 from controller.reconciler.observe import Observer
@@ -23,7 +24,7 @@ from controller.reconciler.ports import Source
 from controller.reconciler.report import report
 from controller.store.store import Store
 
-_MOST_ROUNDS = 25
+_MOST_ACTS = 10
 _EMPTY_TREE = (
     "the desired tree has no deployments, but some are in force: nothing was removed; "
     "if everything is really to be removed, say --allow-empty"
@@ -56,40 +57,48 @@ class Reconciler:
     applier: Applier
     clock: Callable[[], float]
     now: Callable[[], str]
-    notify: Notify
     backoff: Backoff = field(init=False)
 
     def __post_init__(self) -> None:
         self.backoff = Backoff(self.clock)
 
     async def converge(self, desired: Desired, *, serve: bool = True, timeout: float | None = None) -> Outcome:
-        """Run rounds until a plan is empty, nothing more succeeds, or `timeout` seconds are over."""
+        """Run rounds until nothing is left that can be done now, or `timeout` seconds are over."""
         results: list[ActionResult] = []
         deadline = None if timeout is None else self.clock() + timeout
-        for _ in range(_MOST_ROUNDS):
-            observed, planned = await self._look(desired, serve=serve)
-            if planned.empty or (deadline is not None and self.clock() >= deadline):
-                break
-            done = await self._apply(planned, desired.revision, deadline)
-            results.extend(done)
-            if not any(result.succeeded for result in done):
-                observed, planned = await self._look(desired, serve=serve)
-                break
-        return self._conclude(desired, observed, planned, tuple(results))
+        while True:
+            observed, planned = await self.look(desired, serve=serve)
+            if (deadline is None or self.clock() < deadline) and self._settles(results):
+                self.applier.launch(planned, desired.revision)
+            if not self.applier.in_flight:
+                return self.conclude(desired, observed, planned, results)
+            results.extend(await self.wait_for_results())
 
-    async def _look(self, desired: Desired, *, serve: bool) -> tuple[Observed, Plan]:
+    async def look(self, desired: Desired, *, serve: bool = True) -> tuple[Observed, Plan]:
+        """Observe and plan; the registry then says what was seen."""
         observed = await self.observer.observe(desired.revision, self.backoff.failures)
         if not observed.registry_lost:
             self.store.registry.write(catalogue(observed.zips, observed.installed, observed.failures))
         return observed, plan(desired.revision, observed, self.clock(), serve=serve)
 
-    async def _apply(self, planned: Plan, revision: Revision, deadline: float | None) -> tuple[ActionResult, ...]:
-        return await self.applier.apply(
-            planned, revision, self.backoff, self.notify, lambda: deadline is not None and self.clock() >= deadline
-        )
+    async def wait_for_results(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
+        """Return what has ended since, waiting for something to end; failures are noted for the back-off."""
+        results = await self.applier.settled(timeout)
+        for result in results:
+            if result.error is None:
+                self.backoff.succeeded(result.action.object)
+            else:
+                self.backoff.failed(result.action.object, result.error)
+        return results
 
-    def _conclude(
-        self, desired: Desired, observed: Observed, planned: Plan, results: tuple[ActionResult, ...]
+    @staticmethod
+    def _settles(results: Sequence[ActionResult]) -> bool:
+        """Whether no object was acted on again and again: two parts of the station would then be at odds."""
+        acts = Counter(result.action.object for result in results)
+        return all(count < _MOST_ACTS for count in acts.values())
+
+    def conclude(
+        self, desired: Desired, observed: Observed, planned: Plan, results: Sequence[ActionResult] = ()
     ) -> Outcome:
         """Write the status, and judge it."""
         previous = self.store.status.read()
@@ -98,7 +107,7 @@ class Reconciler:
         status = replace(status, audit={"seq": head.seq, "hash": head.hash})
         if previous is None or _lasting(previous) != _lasting(status.to_document()):
             self.store.status.write(status.to_document())
-        return Outcome(status, judge(desired.problems, planned, results), results)
+        return Outcome(status, judge(desired.problems, planned, results), tuple(results))
 
 
 def load_desired(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:

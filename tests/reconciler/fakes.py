@@ -138,8 +138,10 @@ class FakeStation:
         """Return a reconciler as a new controller would build it: recovered, with no memory."""
         recover(self.store, self.packages, "root", self.notes.append)
         observer = Observer(self.store, self.packages, self.processes.observe)
-        applier = Applier(self.store, self.packages, self.processes, actor="root", now=self.now)
-        return Reconciler(self.store, observer, applier, lambda: self.seconds, self.now, self.notes.append)
+        applier = Applier(
+            self.store, self.packages, self.processes, actor="root", now=self.now, notify=self.notes.append
+        )
+        return Reconciler(self.store, observer, applier, lambda: self.seconds, self.now)
 
     async def reconcile(
         self, revision: Revision | ControllerError, *, serve: bool = True, allow_empty: bool = False
