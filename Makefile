@@ -1,7 +1,7 @@
 # Everything a newcomer types. Needs Python >= 3.11, make and a package registry; nothing is installed outside the
 # checkout. PYTHON=/path/to/python3 picks the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint schema constraints clean
+.PHONY: help setup demo test lint bench schema constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -28,6 +28,10 @@ lint: $(STAMP) ## style, types and the import contracts
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+bench: $(STAMP) ## measure against the bare mechanisms, as ratios
+	@unmet=0; for file in $$(grep -l __main__ benchmarks/*.py); do \
+		$(BIN)/python -m benchmarks.$$(basename $$file .py) || unmet=1; echo; done; exit $$unmet
 
 schema: $(STAMP) ## write docs/schema/desired.schema.json anew
 	$(BIN)/pvctl schema > docs/schema/desired.schema.json
