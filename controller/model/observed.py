@@ -90,13 +90,17 @@ class ObservedProcess:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed attempt at an object. It is not tried again before `retry_at` (seconds of the observer's clock)."""
+    """A failed attempt at an object, or an end unasked. It is not tried before `retry_at` (the observer's clock).
+
+    `breaker`: it failed more often than its deployment's `restarts` tolerates.
+    """
 
     object: str
     message: str
     code: int | None
     attempts: int
     retry_at: float
+    breaker: bool = False
 
 
 @dataclass(frozen=True, slots=True)

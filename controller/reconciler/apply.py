@@ -51,6 +51,7 @@ class Applier:
         self._installing = asyncio.Semaphore(_INSTALLS_AT_ONCE)
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
         self._in_flight: dict[str, asyncio.Task[ActionResult]] = {}
+        self.on_settled: Callable[[], None] = lambda: None
         self._store_acts: Mapping[type[Action], Callable[[Any, Revision], None]] = {
             Switch: self._switch,
             Deactivate: self._deactivate,
@@ -75,7 +76,9 @@ class Applier:
         pending = {action.object for action in plan.actions} | self._in_flight.keys()
         for action in plan.actions:
             if action.object not in self._in_flight and not pending.intersection(action.after):
-                self._in_flight[action.object] = asyncio.create_task(self._carry_out(action, revision))
+                task = asyncio.create_task(self._carry_out(action, revision))
+                task.add_done_callback(lambda _: self.on_settled())
+                self._in_flight[action.object] = task
 
     async def settled(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
         """Wait for an action in flight to end, for `timeout` seconds at most; return the results of all that did."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from controller.errors import CodedError, ControllerError
+from controller.model.health import RestartLimit
 from controller.model.observed import Failure
 
 FIRST_DELAY = 1.0
@@ -24,6 +25,7 @@ class Backoff:
         self._clock = clock
         self._jitter = jitter
         self._failures: dict[str, Failure] = {}
+        self._crashes: dict[str, list[float]] = {}
 
     @property
     def failures(self) -> Mapping[str, Failure]:
@@ -36,6 +38,23 @@ class Backoff:
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempts - 1, 16)) * self._jitter()
         code = int(error.code) if isinstance(error, CodedError) else None
         failure = Failure(object_, str(error), code, attempts, self._clock() + delay)
+        self._failures[object_] = failure
+        return failure
+
+    def crashed(self, object_: str, why: str, limit: RestartLimit | None) -> Failure:
+        """Note that something ended unasked. It may start again at once the first time within the limit's window.
+
+        Then the delay doubles with each crash; more crashes than the limit open the breaker: the longest delay.
+        """
+        limit, now = limit or RestartLimit(), self._clock()
+        times = [at for at in self._crashes.get(object_, ()) if now - at < limit.window] + [now]
+        self._crashes[object_] = times
+        crashes = len(times)
+        delay = 0.0 if crashes == 1 else min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (crashes - 2)) * self._jitter()
+        message = f"it ended unasked: {why}"
+        if crashes > limit.max:
+            delay, message = LONGEST_DELAY, f"the breaker is open after {crashes} crashes; the last: {why}"
+        failure = Failure(object_, message, None, crashes, now + delay, breaker=crashes > limit.max)
         self._failures[object_] = failure
         return failure
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
-from controller.errors import ControllerError, DesiredStateError, PackageError, StartFailed
+from controller.errors import ControllerError, DesiredStateError, PackageError, StartFailed, StoreError
 from controller.model.actions import Plan
 from controller.model.desired import Revision
 from controller.model.observed import Observed
-from controller.model.status import Status
+from controller.model.status import RevisionStatus, Status
 from controller.planning.catalogue import catalogue
 from controller.planning.plan import plan
 from controller.reconciler.apply import ActionResult, Applier
@@ -22,6 +22,7 @@ from controller.reconciler.exits import Exit, worst
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Source
 from controller.reconciler.report import report
+from controller.sources.settling import SettlingTree
 from controller.store.store import Store
 
 _MOST_ACTS = 10
@@ -43,6 +44,8 @@ class Desired:
 class Outcome:
     """How a reconcile ended."""
 
+    desired: Desired
+    plan: Plan
     status: Status
     exit: Exit
     results: tuple[ActionResult, ...] = ()
@@ -97,6 +100,13 @@ class Reconciler:
         acts = Counter(result.action.object for result in results)
         return all(count < _MOST_ACTS for count in acts.values())
 
+    def refuse(self, problems: Sequence[str], source: str) -> None:
+        """Tell in the status that no revision is valid; whatever runs goes on."""
+        document = self.store.status.read() or Status(RevisionStatus("", source, valid=False), False).to_document()
+        document["revision"] |= {"valid": False, "errors": list(problems)}
+        document["converged"] = False
+        self.store.status.write(document)
+
     def conclude(
         self, desired: Desired, observed: Observed, planned: Plan, results: Sequence[ActionResult] = ()
     ) -> Outcome:
@@ -107,7 +117,40 @@ class Reconciler:
         status = replace(status, audit={"seq": head.seq, "hash": head.hash})
         if previous is None or _lasting(previous) != _lasting(status.to_document()):
             self.store.status.write(status.to_document())
-        return Outcome(status, judge(desired.problems, planned, results), tuple(results))
+        return Outcome(desired, planned, status, judge(desired.problems, planned, results), tuple(results))
+
+
+class RevisionTaker:
+    """Takes a new revision when the desired tree has changed and settled, and remembers what is in force."""
+
+    def __init__(self, source: Source, store: Store, tree: SettlingTree, being_written: Callable[[], bool]) -> None:
+        self._source = source
+        self._store = store
+        self._tree = tree
+        self._being_written = being_written
+        self._desired: Desired | None = None
+        self._allow_empty = False
+
+    def read_again(self, *, allow_empty: bool = False) -> None:
+        """Read the tree at the next look whether it has changed or not."""
+        self._allow_empty = allow_empty
+        self._tree.read_again()
+
+    def take(self) -> tuple[Desired | None, bool]:
+        """Return what is in force, and whether the tree is still changing.
+
+        Raises DesiredStateError where no revision, new or old, is valid; StoreError.
+        """
+        verdict = self._tree.look(being_written=self._being_written())
+        if verdict == "settled":
+            try:
+                self._desired = take_revision(self._source, self._store, allow_empty=self._allow_empty)
+            except StoreError:
+                self._tree.read_again()
+                raise
+            finally:
+                self._allow_empty = False
+        return self._desired, verdict == "settling"
 
 
 def load_desired(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:

@@ -1,0 +1,82 @@
+"""What operators may ask of a running daemon: the port of the HTTP surface, on the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from controller.errors import Code, CodedError
+from controller.reconciler.loop import Loop
+from controller.reconciler.rounds import Outcome, RevisionTaker
+
+Notify = Callable[[str], None]
+
+
+class Notices:
+    """Progress lines for whoever listens; always also for `log`."""
+
+    def __init__(self, log: Notify) -> None:
+        self._log = log
+        self._listeners: list[Notify] = []
+
+    def __call__(self, line: str) -> None:
+        self._log(line)
+        for listener in tuple(self._listeners):
+            listener(line)
+
+    @contextmanager
+    def heard_by(self, listener: Notify) -> Iterator[None]:
+        """Let `listener` hear what is said during the block."""
+        self._listeners.append(listener)
+        try:
+            yield
+        finally:
+            self._listeners.remove(listener)
+
+
+class Control:
+    """Answers for one daemon. `end_processes` ends every algorithm process of the store."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        taker: RevisionTaker,
+        notices: Notices,
+        end_processes: Callable[[], Awaitable[tuple[str, ...]]],
+    ) -> None:
+        self._loop = loop
+        self._taker = taker
+        self._notices = notices
+        self._end_processes = end_processes
+
+    def status(self) -> dict[str, Any]:
+        """Return the status document as of the last pass."""
+        if self._loop.outcome is None:
+            raise CodedError(Code.not_initialized, "the daemon is still starting", next_step="ask again in a moment")
+        return self._loop.outcome.status.to_document()
+
+    def ready(self) -> tuple[bool, str]:
+        """Return whether every PID with an active version can be answered, and if not, why."""
+        outcome = self._loop.outcome
+        if outcome is None:
+            return False, "the daemon is still starting"
+        waiting = [pid.pid for pid in outcome.status.pids if pid.active and not pid.ready]
+        return not waiting, f"not ready: {', '.join(waiting)}" if waiting else ""
+
+    async def reconcile(self, *, allow_empty: bool, wait: bool, timeout: float, notify: Notify) -> dict[str, Any]:
+        """Read the desired tree again, and return {exit, status} once nothing is left that can be done now."""
+        self._taker.read_again(allow_empty=allow_empty)
+        with self._notices.heard_by(notify):
+            outcome: Outcome = await self._loop.settled(timeout)
+        return {"exit": int(outcome.exit), "status": outcome.status.to_document()}
+
+    async def operate(self, verb: str, subject: str, arguments: dict[str, Any], actor: str) -> dict[str, Any]:
+        """Carry out an operator's verb."""
+        raise CodedError(Code.invalid_params, f"{verb} is not known here", next_step="see `pvctl --help`")
+
+    async def down(self) -> tuple[str, ...]:
+        """End the loop, then every algorithm process; return their names."""
+        self._loop.stop()
+        await self._loop.finished.wait()
+        return await self._end_processes()

@@ -1,0 +1,125 @@
+"""The loop of `pvctl run`: one pass after another, for ever. Events only wake it; every pass looks afresh.
+
+A pass never waits for an action to end: what is in flight goes on beside it, and its end is another reason to wake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from controller.errors import ControllerError, DesiredStateError, StoreError
+from controller.model.observed import ProcessKey
+from controller.reconciler.rounds import Desired, Outcome, Reconciler
+
+log = logging.getLogger(__name__)
+
+RESYNC = 10.0
+"""Seconds after which a pass is made without any event: what a missed event costs at most."""
+SETTLE_LOOK = 0.1
+"""Seconds between two looks at a tree that is changing."""
+DEBOUNCE = 0.02
+"""Seconds in which several events make one pass."""
+
+
+@dataclass(slots=True)
+class Loop:
+    """Keeps a station as desired. `take` returns what is in force now, reading the source where it has changed.
+
+    `take` returns None while the desired tree is still changing and nothing is in force yet; it raises
+    DesiredStateError where no revision, new or old, is valid.
+    """
+
+    reconciler: Reconciler
+    take: Callable[[], tuple[Desired | None, bool]]
+    on_pass: Callable[[Outcome], None] = lambda _: None
+    outcome: Outcome | None = field(default=None, init=False)
+    _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _stopping: bool = field(default=False, init=False)
+    _passes: int = field(default=0, init=False)
+    _passed: asyncio.Condition = field(default_factory=asyncio.Condition, init=False)
+
+    def wake(self) -> None:
+        """Ask for a pass. Call it in the loop's own thread."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """End after the present pass; what is in flight is waited for, the processes go on."""
+        self._stopping = True
+        self._woken.set()
+
+    def process_ended(self, key: ProcessKey, why: str) -> None:
+        """Note that a process ended unasked: it is restarted, the first time at once, then ever later."""
+        desired = self.outcome and self.outcome.desired.revision.by_name.get(key.deployment)
+        limit = desired.spec.health.restarts if desired else None
+        self.reconciler.backoff.crashed(f"process/{key}", why, limit)
+        self.wake()
+
+    async def run(self) -> None:
+        """Make passes until `stop`. Errors of the store are told and tried again at the next pass."""
+        self.reconciler.applier.on_settled = self.wake
+        while not self._stopping:
+            self._woken.clear()
+            try:
+                pause = await self._pass()
+            except DesiredStateError as error:
+                self.reconciler.refuse(error.problems, "")
+                pause = RESYNC
+            except StoreError as error:  # a full disk, say: calls go on, and the next pass tries again
+                log.error("%s", error)  # noqa: TRY400 - an operator's error, not a defect
+                pause = RESYNC / 2
+            await self._sleep(pause)
+        while self.reconciler.applier.in_flight:
+            await self.reconciler.wait_for_results()
+        self.finished.set()
+
+    async def _pass(self) -> float:
+        """Make one pass; return the seconds after which the next is due without any event."""
+        await self.reconciler.wait_for_results(timeout=0)
+        desired, settling = await asyncio.to_thread(self.take)
+        if desired is not None:
+            observed, planned = await self.reconciler.look(desired)
+            self.reconciler.applier.launch(planned, desired.revision)
+            self.outcome = self.reconciler.conclude(desired, observed, planned)
+            self.on_pass(self.outcome)
+            await self._tell()
+        due = min((wait.until for wait in self.outcome.plan.waiting), default=float("inf")) if self.outcome else 1.0
+        return SETTLE_LOOK if settling else min(RESYNC, max(0.0, due - self.reconciler.clock()))
+
+    async def _tell(self) -> None:
+        async with self._passed:
+            self._passes += 1
+            self._passed.notify_all()
+
+    async def _sleep(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(DEBOUNCE)
+
+    async def settled(self, timeout: float) -> Outcome:
+        """Return the outcome once nothing is left that can be done now, or after `timeout` seconds.
+
+        Raises:
+            ControllerError: no pass has succeeded yet.
+        """
+        asked = self._passes
+        self.wake()
+        try:
+            async with asyncio.timeout(timeout), self._passed:
+                await self._passed.wait_for(lambda: self._passes > asked + 1 and self._at_rest())
+        except TimeoutError:
+            pass  # the outcome so far tells how far it came
+        if self.outcome is None:
+            raise ControllerError("the daemon has not finished a pass yet", next_step="see its log")
+        return self.outcome
+
+    def _at_rest(self) -> bool:
+        if self.reconciler.applier.in_flight or self.outcome is None:
+            return False
+        return self.outcome.plan.empty
