@@ -66,22 +66,24 @@ def _share(process: AlgorithmProcess, image: Picture | ImageRef, role: str) -> S
 
 
 async def _take_turn(process: AlgorithmProcess, queue: float, leave: float | None) -> None:
-    left = queue if leave is None else leave - time.monotonic()
-    if left < queue:
-        error = CallError(
-            Code.timeout,
-            f"{process.key} stayed busy for as long as the caller waits",
-            next_step="raise the request's timeout",
-            details={"caller_timeout": True},
-        )
-    else:
-        error = CallError(
+    left = float("inf") if leave is None else max(leave - time.monotonic(), 0.0)
+
+    def overdue() -> CallError:
+        if left < queue:
+            return CallError(
+                Code.timeout,
+                f"{process.key} stayed busy for as long as the caller waits",
+                next_step="raise the request's timeout",
+                details={"caller_timeout": True},
+            )
+        return CallError(
             Code.busy,
             f"{process.key} was busy for {queue:g} s",
             next_step="call again, or raise spec.replicas",
             details={"retry_after": queue},
         )
-    await process.take_turn(min(queue, max(left, 0.0)), error)
+
+    await process.take_turn(min(queue, left), overdue)
 
 
 async def _call(process: AlgorithmProcess, request: DetectionRequest, plan: _Plan, shared: SharedImages) -> Detection:

@@ -16,7 +16,7 @@ from typing import Any
 from controller.errors import ControllerError
 from controller.runner.records import Exit, ProcessRecord
 
-_SCRIPT = Path(__file__).with_name("holder.py")
+_SCRIPT = str(Path(__file__).with_name("holder.py"))
 _PACKET = 65536
 
 
@@ -171,8 +171,8 @@ class Holders:
     def _spawn(self, launch: Launch, connection: socket.socket) -> int:
         launch.log_path.parent.mkdir(parents=True, exist_ok=True)
         arguments = [
-            self._python, "-I", "-S", str(_SCRIPT), launch.title, str(self._run), launch.token,
-            launch.working_directory, json.dumps(launch.description), *launch.command,
+            self._python, "-I", "-S", _SCRIPT, launch.title, str(self._run), launch.token,
+            json.dumps(launch.description), launch.working_directory, *launch.command,
         ]  # fmt: skip
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         return os.posix_spawn(

@@ -75,8 +75,14 @@ def read_header(data: bytes | memoryview) -> Header:
     offset = begin + int.from_bytes(start[8:begin], "little")
     if offset > len(start):
         raise NotAnImage("is truncated within its header" if offset > len(data) else "has a header of absurd length")
+    return _parse_header(start[:offset], begin)
+
+
+@lru_cache(maxsize=64)
+def _parse_header(start: bytes, begin: int) -> Header:
+    """Cached, because a camera's pictures all begin with the same bytes and evaluating them takes a while."""
     try:
-        fields = ast.literal_eval(start[begin:offset].decode("utf-8" if start[6] >= 3 else "latin1"))
+        fields = ast.literal_eval(start[begin:].decode("utf-8" if start[6] >= 3 else "latin1"))
         description, shape = fields["descr"], tuple(fields["shape"])
     except (ValueError, SyntaxError, KeyError, TypeError, MemoryError, RecursionError):
         raise NotAnImage("has a damaged header") from None
@@ -86,4 +92,4 @@ def read_header(data: bytes | memoryview) -> Header:
         raise NotAnImage("holds pickled Python objects, which are never loaded")
     check_type(description)
     check_shape(shape)
-    return Header(shape, offset, bool(fields.get("fortran_order")))
+    return Header(shape, len(start), bool(fields.get("fortran_order")))

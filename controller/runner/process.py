@@ -24,7 +24,7 @@ from controller.runner.pipes import Pipes
 from controller.runner.records import Exit, ProcessRecord, Readiness
 from controller.runner.slots import Slots
 from controller.runner.spec import ProcessSpec
-from controller.runner.turns import Turns
+from controller.runner.turns import Overdue, Turns
 from controller.wire.messages import CallFailed, Hello, Message, Result, ShutdownAck, StartupError
 from controller.wire.session import Session, State
 
@@ -111,7 +111,7 @@ class AlgorithmProcess:
         Raises:
             CallError: it said that it cannot load, ended, or spoke garbage.
         """
-        hello = cast(Hello, await self._await(None))  # what the session's table allows here
+        hello = cast(Hello, await self._await(None, self._late))  # what the session's table allows here
         if self._broken is not None:  # it said at once that it cannot load, before this line was reached
             raise self._broken
         self._pipes.write(self._session.hello(self.spec.heartbeat_interval_ms, self.spec.grace_ms))
@@ -134,10 +134,8 @@ class AlgorithmProcess:
         await self._ping(timeout)
 
     async def _ping(self, timeout: float | None) -> None:
-        lost = CallError(Code.heartbeat_lost, f"{self.key} did not answer a ping within {timeout} s")
-        request_id = new_request_id()
-        self._pipes.write(self._session.ping(request_id))
-        await self._await(timeout, lost)
+        self._pipes.write(self._session.ping(new_request_id()))
+        await self._await(timeout, lambda: CallError(Code.heartbeat_lost, f"{self.key} did not answer a ping in time"))
 
     async def mark(self, spec: ProcessSpec) -> None:
         """Record the process as proven, and its spec. Raises HolderGone."""
@@ -148,10 +146,10 @@ class AlgorithmProcess:
 
     # Calling it.
 
-    async def take_turn(self, patience: float, error: CallError) -> None:
-        """Wait until it is the caller's turn; raise `error` after `patience` seconds, 1006 where it is of no use."""
+    async def take_turn(self, patience: float, overdue: Overdue) -> None:
+        """Wait for the caller's turn. Raises what `overdue` makes after `patience` seconds, 1006 if it is of no use."""
         self._require_usable()
-        await self.turns.take(patience, error)
+        await self.turns.take(patience, overdue)
         if self._broken is not None:
             self.turns.give()
             self._require_usable()
@@ -176,24 +174,26 @@ class AlgorithmProcess:
         self._require_usable()
         frame = self._session.call(request_id, data)
         self._pipes.write(frame)
-        late = CallError(
-            Code.timeout,
-            f"{self.key} did not answer within {self.spec.call_timeout:g} s",
-            next_step="it is being replaced; see spec.timeouts.call and `pvctl logs`",
-        )
-        answer = await self._await(timeout, late, patience)
+        answer = await self._await(timeout, self._late, patience)
         if isinstance(answer, CallFailed):
             raise failure_of(answer)
         return cast(Result, answer)  # what the session's table allows here
 
+    def _late(self) -> CallError:
+        return CallError(
+            Code.timeout,
+            f"{self.key} did not answer within {self.spec.call_timeout:g} s",
+            next_step="it is being replaced; see spec.timeouts.call and `pvctl logs`",
+        )
+
     def _await(
-        self, timeout: float | None, error: CallError | None = None, patience: float | None = None
+        self, timeout: float | None, overdue: Overdue, patience: float = float("inf")
     ) -> asyncio.Future[Message]:
-        """Return what the next accepted message will be put into; after `timeout` the process breaks with `error`."""
+        """Return what the next accepted message is put into; after `timeout` the process breaks with `overdue`."""
         awaiting = self._awaiting = self._loop.create_future()
-        if timeout is not None and error is not None:
-            self._deadline = self._loop.call_later(timeout, self._break, error)
-            if patience is not None and patience < timeout:
+        if timeout is not None:
+            self._deadline = self._loop.call_later(timeout, lambda: self._break(overdue()))
+            if patience < timeout:
                 self._loop.call_later(patience, _leave, awaiting, patience)
         return awaiting
 
@@ -302,7 +302,7 @@ class AlgorithmProcess:
         """Let the present call finish within `drain` seconds, ask the adapter to end, and end it where it does not."""
         self.draining = True
         with suppress(CallError):  # it is of no use, or the call goes on for too long: both end now
-            await self.take_turn(drain, CallError(Code.busy, "still busy"))
+            await self.take_turn(drain, lambda: CallError(Code.busy, "still busy"))
             self._pipes.write(self._session.shutdown())
             await asyncio.wait([self.exited], timeout=self.spec.stop_grace)
         await self.end(self.spec.stop_grace)

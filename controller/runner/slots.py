@@ -133,11 +133,14 @@ class Slots:
                 f"image_ref {str(ref.id)[:80]!r} is no image id",
                 next_step="use letters, digits, '.', '_' and '-', not beginning with '.'",
             )
-        path = self.folder / f"{ref.id}.npy"
+        path = f"{self.folder}/{ref.id}.npy"
         try:
-            with path.open("rb", buffering=0) as file:
-                header = npy.read_header(file.read(npy.MAX_HEADER))
-                size = os.fstat(file.fileno()).st_size
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            try:
+                header = npy.read_header(os.read(descriptor, npy.MAX_HEADER))
+                size = os.fstat(descriptor).st_size
+            finally:
+                os.close(descriptor)
             if size < header.end:
                 raise npy.NotAnImage(f"is truncated: {header.end:,} bytes are announced, {size:,} are there")
         except npy.NotAnImage as error:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from controller.errors import CallError
+
+Overdue = Callable[[], CallError]
+"""Makes the error for a wait that took too long; most waits do not."""
 
 
 class Turns:
@@ -20,15 +24,15 @@ class Turns:
         """Callers that have or await the turn."""
         return self.taken + len(self._waiting)
 
-    async def take(self, patience: float, error: CallError) -> None:
-        """Wait for the turn; raise `error` after `patience` seconds, or what `fail` is called with."""
+    async def take(self, patience: float, overdue: Overdue) -> None:
+        """Wait for the turn; raise what `overdue` makes after `patience` seconds, or what `fail` is called with."""
         if not self.taken:
             self.taken = True
             return
         loop = asyncio.get_running_loop()
         place = loop.create_future()
         self._waiting.append(place)
-        timer = loop.call_later(patience, self._give_up, place, error)
+        timer = loop.call_later(patience, self._give_up, place, overdue)
         try:
             await place
         except asyncio.CancelledError:
@@ -40,10 +44,10 @@ class Turns:
             if place in self._waiting:
                 self._waiting.remove(place)
 
-    def _give_up(self, place: asyncio.Future[None], error: CallError) -> None:
+    def _give_up(self, place: asyncio.Future[None], overdue: Overdue) -> None:
         if not place.done():
             self._waiting.remove(place)
-            place.set_exception(error)
+            place.set_exception(overdue())
 
     def give(self) -> None:
         """Hand the turn to whoever waits longest."""

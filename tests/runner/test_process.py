@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from controller.errors import CallError, Code, StartFailed
-from controller.runner import holder
+from controller.runner import holding
 from controller.runner.calls import DetectionRequest
 from controller.runner.identity import identify
 from controller.runner.images import ImageRef
@@ -351,8 +351,8 @@ async def test_a_stderr_flood_is_drained_into_a_log_of_bounded_size(layout, make
         for _ in range(3):
             assert (await runner.execute(KEY.ref, None, ask("stderr", bytes=8_000_000))).status == "OK"
         logs = list(Path(spec.log_path).parent.iterdir())
-        assert len(logs) == holder.LOG_KEPT + 1
-        assert sum(log.stat().st_size for log in logs) <= (holder.LOG_KEPT + 1) * (holder.LOG_BYTES + 65536)
+        assert len(logs) == holding.LOG_KEPT + 1
+        assert sum(log.stat().st_size for log in logs) <= (holding.LOG_KEPT + 1) * (holding.LOG_BYTES + 65536)
 
 
 async def test_a_killed_holder_takes_its_adapter_along(layout, make_spec):

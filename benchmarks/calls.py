@@ -1,0 +1,194 @@
+"""A call through the runner, and a start, against bare blocking pipes to the same adapter (SDK 0.3.2).
+
+Rounds of ours and bare alternate, on two processes of one installed package, so that what disturbs the machine
+disturbs both. `image_ref` and the bare frame name the same picture, which is in memory-backed storage already.
+
+usage: python -m benchmarks.calls [ROUNDS]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import uvloop
+
+from benchmarks.table import Row, median_ratio, milliseconds, print_table
+from controller.model.observed import ProcessKey
+from controller.packages.install import Installer
+from controller.runner.calls import DetectionRequest
+from controller.runner.images import ImageRef
+from controller.runner.listing import end_all
+from controller.runner.runner import Runner
+from controller.runner.spec import ProcessSpec
+from controller.store.layout import StoreLayout
+from controller.store.lock import MutationLock
+from tests.packaging import OK, build_package
+
+_CALLS = 200
+_SMALL, _LARGE = (480, 640, 3), (1200, 1920, 3)
+
+
+def _now() -> str:
+    return "2026-01-01T00:00:00Z"
+
+
+class _Bare:
+    """spawn + hello + ping + pong, and calls by blocking reads and writes: nothing is checked, nothing is bounded."""
+
+    def __init__(self, spec: ProcessSpec, images: Path) -> None:
+        self._images = images
+        environment = {
+            **os.environ, "PROC_ENV": "prod", "PROC_ALGO_ROOT": spec.working_directory, "PROC_SHM_DIR": str(images),
+        }  # fmt: skip
+        self._process = subprocess.Popen(
+            spec.command, cwd=spec.working_directory, env=environment, bufsize=0,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        assert self._read()["type"] == "hello"
+        self._write({"type": "hello", "runner_version": "0", "heartbeat_interval_ms": 5000, "heartbeat_grace_ms": 2000})
+        self._write({"type": "ping", "request_id": "0"})
+        assert self._read()["type"] == "pong"
+
+    def _write(self, message: dict[str, Any]) -> None:
+        assert self._process.stdin
+        body = json.dumps(message).encode()
+        os.write(self._process.stdin.fileno(), len(body).to_bytes(4, "big") + body)
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout
+        descriptor = self._process.stdout.fileno()
+        data = os.read(descriptor, 65536)
+        while len(data) < 4 or len(data) < 4 + int.from_bytes(data[:4], "big"):
+            data += os.read(descriptor, 65536)
+        answer: dict[str, Any] = json.loads(data[4:])
+        return answer
+
+    def call(self, image_id: str, shape: tuple[int, ...]) -> None:
+        meta = {
+            "width": shape[1], "height": shape[0], "timestamp_ms": int(time.time() * 1000), "camera_id": "",
+            "color_space": "RGB",
+        }  # fmt: skip
+        data = {
+            "step_index": 1, "step_desc": "", "guide_info": [], "cur_image_shm_id": image_id, "cur_image_meta": meta,
+            "guide_image_shm_id": image_id, "guide_image_meta": meta,
+        }  # fmt: skip
+        self._write({"type": "call", "request_id": "1", "data": data})
+        assert self._read()["status"] == "OK"
+
+    def save_and_call(self, array: np.ndarray) -> None:
+        np.save(self._images / "bare.npy", array)
+        self.call("bare", array.shape)
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            assert pipe
+            pipe.close()
+
+
+async def _measure_calls(spec: ProcessSpec, layout: StoreLayout, rounds: int) -> list[Row]:
+    runner = Runner(layout, now=_now)
+    await runner.open()
+    await runner.start(spec)
+    bare = _Bare(spec, layout.images)
+    small, large = np.zeros(_SMALL, np.uint8), np.zeros(_LARGE, np.uint8)
+    np.save(layout.images / "cam.npy", small)
+    ref = spec.key.ref
+
+    async def by_reference() -> None:
+        await runner.execute(ref, None, DetectionRequest("A01", ImageRef("cam")))
+
+    async def with_array() -> None:
+        await runner.execute(ref, None, DetectionRequest("A01", large))
+
+    cases = [
+        ("call in process, image in shared storage / bare pipes", by_reference, lambda: bare.call("cam", _SMALL), 1.3),
+        ("call with a 1920×1200 array / numpy.save + bare pipes", with_array, lambda: bare.save_and_call(large), 1.3),
+    ]
+    rows = []
+    for what, ours, plain, aim in cases:
+        count = _CALLS if ours is by_reference else _CALLS // 10
+        ours_s, bare_s = [], []
+        for _ in range(rounds):
+            ours_s.append(await _p50(ours, count))
+            bare_s.append(_p50_blocking(plain, count))
+        rows.append(Row(what, milliseconds(ours_s), milliseconds(bare_s), median_ratio(ours_s, bare_s), aim))
+    bare.end()
+    for name in ("cam", "bare"):
+        (layout.images / f"{name}.npy").unlink()
+    await runner.stop(spec.key, drain=1)
+    return rows
+
+
+async def _p50(call: Any, count: int) -> float:
+    seconds = []
+    for _ in range(count):
+        began = time.perf_counter()
+        await call()
+        seconds.append(time.perf_counter() - began)
+    return median(seconds)
+
+
+def _p50_blocking(call: Any, count: int) -> float:
+    seconds = []
+    for _ in range(count):
+        began = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - began)
+    return median(seconds)
+
+
+async def _measure_starts(spec: ProcessSpec, layout: StoreLayout, rounds: int) -> Row:
+    runner = Runner(layout, now=_now)
+    await runner.open()
+    ours_s, bare_s = [], []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        await runner.start(spec)
+        ours_s.append(time.perf_counter() - began)
+        await runner.stop(spec.key, drain=1)
+        began = time.perf_counter()
+        bare = _Bare(spec, layout.images)
+        bare_s.append(time.perf_counter() - began)
+        bare.end()
+    what = "start to ready / spawn + hello + pong"
+    return Row(what, milliseconds(ours_s), milliseconds(bare_s), median_ratio(ours_s, bare_s), 1.1)
+
+
+def run(rounds: int = 15) -> list[Row]:
+    """Measure calls and starts in `rounds` alternating rounds each."""
+    with tempfile.TemporaryDirectory() as temporary:
+        layout = StoreLayout.at(temporary)
+        for folder in layout.folders:
+            folder.mkdir(parents=True)
+        installer = Installer(layout, MutationLock(layout), now=_now)
+        receipt = installer.install(build_package(layout.zips, name="bench-calls", source=OK))
+        folder = layout.package(receipt.ref)
+        spec = ProcessSpec(
+            key=ProcessKey("bench", receipt.name, receipt.version),
+            digest=receipt.digest,
+            python=str(folder / "venv" / "bin" / "python"),
+            working_directory=str(folder / receipt.working_directory),
+            log_path=str(layout.process_log("bench", receipt.version, 0)),
+            entry_point=receipt.entry_point,
+        )
+        try:
+            rows = uvloop.run(_measure_calls(spec, layout, rounds))
+            return [*rows, uvloop.run(_measure_starts(dataclasses.replace(spec), layout, rounds))]
+        finally:
+            end_all(layout)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if print_table(run(*map(int, sys.argv[1:]))) else 1)
