@@ -37,7 +37,7 @@ def inherit(other: Path, venv: Path) -> int:
             continue
         target = venv / Path(folder).relative_to(other)
         for file in files:
-            source = Path(source_from_cache(str(Path(folder, file)))) if file.endswith(".pyc") else None
+            source = _source_of(Path(folder, file))
             if source is None or not _same_file(source, target.parent / source.name):
                 continue
             with suppress(OSError):  # only a saving: the other version may be being removed at this moment
@@ -45,6 +45,13 @@ def inherit(other: Path, venv: Path) -> int:
                 os.link(Path(folder, file), target / file)
                 count += 1
     return count
+
+
+def _source_of(bytecode: Path) -> Path | None:
+    try:
+        return Path(source_from_cache(str(bytecode)))
+    except ValueError:  # not a name that Python gives to bytecode
+        return None
 
 
 def _same_file(one: Path, other: Path) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from controller.store.atomic import fsync_folder
 
-_MARK = "in-use"
+_MARK = "in-use-"
 
 
 def sync_file_system(folder: Path) -> None:
@@ -32,9 +32,9 @@ def sync_file_system(folder: Path) -> None:
 
 
 @contextmanager
-def cache_in_use(cache: Path) -> Iterator[None]:
-    """Mark the cache for the time in which it holds bytes that were not synced; a sweep reads the mark."""
-    mark = cache / _MARK
+def cache_in_use(cache: Path, user: str) -> Iterator[None]:
+    """Mark the cache for the time in which it holds bytes of `user` that were not synced; a sweep reads the mark."""
+    mark = cache / f"{_MARK}{user}"
     cache.mkdir(parents=True, exist_ok=True)
     mark.write_text(_boot_id())
     descriptor = os.open(mark, os.O_RDONLY)
@@ -50,17 +50,15 @@ def cache_in_use(cache: Path) -> Iterator[None]:
 def discard_torn_cache(cache: Path) -> bool:
     """Empty the cache if the machine went down while it was being filled; return whether it did. Raises OSError.
 
-    After a mere kill everything is there as written: the mark then is of this boot, and only it goes.
+    After a mere kill everything is there as written: the marks then are of this boot, and only they go.
     """
-    mark = cache / _MARK
-    try:
-        boot = mark.read_text()
-    except FileNotFoundError:
-        return False
-    if torn := boot != _boot_id():
+    marks = list(cache.glob(f"{_MARK}*"))
+    torn = any(mark.read_text() != _boot_id() for mark in marks)
+    if torn:
         shutil.rmtree(cache)
         cache.mkdir()
-    mark.unlink(missing_ok=True)
+    for mark in marks:
+        mark.unlink(missing_ok=True)
     return torn
 
 

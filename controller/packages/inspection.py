@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -12,26 +12,30 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from controller.errors import Code, PackageError
 from controller.model.package import Manifest
-from controller.packages.archive import Archive
+from controller.packages.archive import CHUNK, Archive
 from controller.packages.contents import Contents, Shape, find_root, lay_out
-from controller.packages.interpreters import Interpreter, Unusable
+from controller.packages.interpreters import Interpreter, Interpreters, Unusable
 from controller.packages.manifest import decode_text, parse_manifest
 from controller.packages.names import invalid_zip
 from controller.packages.requirements import PinnedRequirement, parse_requirements
-from controller.packages.wheels import TAIL_BYTES, Misfit, Wheel, check_closure, parse_wheel
+from controller.packages.wheels import TAIL_BYTES, Misfit, Wheel, allowed, check_closure, parse_wheel
 
 _SDK = "procvision-algorithm-sdk"
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What a package is, as far as reading tells. `wheels` maps file names to SHA-256 hex digests."""
+    """What a package is, as far as reading tells.
+
+    `wheels` maps file names to SHA-256 hex digests; `allowed` are those that the requirements' hashes do not exclude.
+    """
 
     manifest: Manifest
     digest: str
     root: str
     layout: Shape
     wheels: dict[str, str]
+    allowed: frozenset[str]
     interpreter: Interpreter
     requirements: tuple[PinnedRequirement, ...]
     warnings: tuple[str, ...] = ()
@@ -43,9 +47,7 @@ def read_manifest(archive: Archive) -> Manifest:
     return parse_manifest(archive.read_text(path), path)
 
 
-def examine(
-    archive: Archive, digest: str, interpreters: Iterable[Interpreter | Unusable]
-) -> tuple[Inspection, Contents]:
+def examine(archive: Archive, digest: str, interpreters: Interpreters) -> tuple[Inspection, Contents]:
     """Check everything about an archive that can be checked by reading it; read every byte once.
 
     Raises:
@@ -61,13 +63,15 @@ def examine(
         )
     path = f"{contents.root}requirements.txt"
     requirements = _with_sdk(parse_requirements(decode_text(archive.read_text(path), path), path))
-    wheels = _read_everything(archive, contents)
-    interpreter, unusable = _choose(requirements, wheels, interpreters)
+    algorithms = {"sha256", *(value.split(":")[0] for pinned in requirements for value in pinned.hashes)}
+    wheels = _read_everything(archive, contents, algorithms)
+    interpreter = _choose(requirements, wheels, interpreters)
     digests = {wheel.file: wheel.sha256 for wheel in wheels}
-    warnings = tuple(_warnings(contents, unusable, manifest))
+    warnings = tuple(_warnings(contents, interpreters.unusable(), manifest))
+    usable = allowed(requirements, wheels, interpreter)
     found = Inspection(
-        manifest, digest, contents.root, contents.shape, digests, interpreter, requirements, warnings
-    )  # fmt: skip
+        manifest, digest, contents.root, contents.shape, digests, usable, interpreter, requirements, warnings
+    )
     return found, contents
 
 
@@ -78,40 +82,39 @@ def _with_sdk(requirements: tuple[PinnedRequirement, ...]) -> tuple[PinnedRequir
     return (*requirements, PinnedRequirement(Requirement(_SDK), wanted_by="every algorithm"))
 
 
-def _read_everything(archive: Archive, contents: Contents) -> list[Wheel]:
+def _read_everything(archive: Archive, contents: Contents, algorithms: set[str]) -> list[Wheel]:
     """Read each member to its end, which proves its CRC; take the wheels' digests and metadata on the way."""
     files = {member.name: file for file, member in contents.wheels.items()}
     wheels = []
     for member in archive.files.values():
         file = files.get(member.name)
-        digest, tail = hashlib.sha256(), b""
+        digests = [hashlib.new(algorithm) for algorithm in algorithms]
+        tail: deque[bytes] = deque(maxlen=TAIL_BYTES // CHUNK + 1)
         for chunk in archive.chunks(member):
             if file is not None:
-                digest.update(chunk)
-                tail = (tail + chunk)[-TAIL_BYTES:]
+                for digest in digests:
+                    digest.update(chunk)
+                tail.append(chunk)
         if file is not None:
-            wheels.append(parse_wheel(file, digest.hexdigest(), tail))
+            found = frozenset(f"{digest.name}:{digest.hexdigest()}" for digest in digests)
+            wheels.append(parse_wheel(file, found, b"".join(tail)[-TAIL_BYTES:]))
     return wheels
 
 
 def _choose(
-    requirements: tuple[PinnedRequirement, ...], wheels: list[Wheel], interpreters: Iterable[Interpreter | Unusable]
-) -> tuple[Interpreter, list[Unusable]]:
-    """Return the first interpreter for which everything is there, and those that did not run on the way to it."""
+    requirements: tuple[PinnedRequirement, ...], wheels: list[Wheel], interpreters: Interpreters
+) -> Interpreter:
+    """Return the first interpreter for which everything is there. Raises PackageError 2003 or 2004."""
     by_name: dict[NormalizedName, list[Wheel]] = defaultdict(list)
     for wheel in wheels:
         by_name[wheel.name].append(wheel)
-    unusable: list[Unusable] = []
     misfits: list[tuple[Interpreter, Misfit]] = []
-    for interpreter in interpreters:
-        if isinstance(interpreter, Unusable):
-            unusable.append(interpreter)
-            continue
+    for interpreter in interpreters.at_hand():
         misfit = check_closure(requirements, by_name, interpreter)
         if misfit is None:
-            return interpreter, unusable
+            return interpreter
         misfits.append((interpreter, misfit))
-    raise _none_fits(misfits, unusable)
+    raise _none_fits(misfits, interpreters.unusable())
 
 
 def _none_fits(misfits: list[tuple[Interpreter, Misfit]], unusable: list[Unusable]) -> PackageError:

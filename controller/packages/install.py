@@ -73,7 +73,7 @@ class Installer:
         Raises PackageError 2001–2004, StoreError.
         """
         with open_archive(Path(zip_path), self._limits) as archive:
-            return examine(archive, archive.digest(), self._interpreters.at_hand())[0]
+            return examine(archive, archive.digest(), self._interpreters)[0]
 
     def install(
         self,
@@ -97,10 +97,10 @@ class Installer:
             _check_expected(archive, manifest.ref, digest, expect, expect_digest)
             if (receipt := self._same_or_refuse(manifest.ref, digest)) is not None:
                 return receipt
-            inspection, contents = examine(archive, digest, self._interpreters.at_hand())
+            inspection, contents = examine(archive, digest, self._interpreters)
             with _disk_errors(self._layout.root), self._staging() as staging:
                 folder = staging / "package"
-                with durability.cache_in_use(self._layout.cache):
+                with durability.cache_in_use(self._layout.cache, staging.name):
                     receipt = self._build(archive, inspection, contents, folder, progress)
                     progress("writing to disk")
                     store_receipt(folder / "receipt.json", receipt)
@@ -117,7 +117,7 @@ class Installer:
             scratch = Installer(layout, MutationLock(layout), now=self._now, limits=self._limits)
             with open_archive(Path(zip_path), self._limits) as archive, _disk_errors(layout.root):
                 progress("checking")
-                inspection, contents = examine(archive, archive.digest(), self._interpreters.at_hand())
+                inspection, contents = examine(archive, archive.digest(), self._interpreters)
                 layout.cache.mkdir(parents=True)
                 scratch._build(archive, inspection, contents, layout.root / "package", progress)
         return inspection
@@ -199,7 +199,7 @@ class Installer:
         environment.write_requirements(requirements, inspection.requirements)
         uv = environment.Uv(folder.parent, self._layout.cache / "uv", limits.build_timeout_s)
         uv.make_venv(folder / "venv", inspection.interpreter)
-        uv.install(folder / "venv", requirements, wheel_folders)
+        uv.install(folder / "venv", requirements, [wheel_folders[file] for file in sorted(inspection.allowed)])
         name, interpreter = inspection.manifest.name, inspection.interpreter
         if other := bytecode.nearest(find_installations(self._layout), name, interpreter):
             bytecode.inherit(Path(other.folder, "venv"), folder / "venv")

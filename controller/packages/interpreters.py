@@ -14,6 +14,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
 from pathlib import Path
 
 from packaging.markers import default_environment
@@ -84,21 +85,23 @@ class Interpreters:
     def __init__(self, pythons: Sequence[str] = ()) -> None:
         self._pythons = tuple(pythons)
 
-    def at_hand(self) -> Iterator[Interpreter | Unusable]:
+    def at_hand(self) -> Iterator[Interpreter]:
         """Yield the interpreters in order of preference, each once; only those that are wanted are asked.
 
-        One on PATH that does not run (a shim without a version behind it) is nobody's fault and is left out.
+        What does not run is left out: `unusable` names it where the policy does, and a shim on PATH without a version
+        behind it is nobody's fault.
         """
         seen: set[str] = set()
         own = getattr(sys, "_base_executable", "") or sys.executable
-        for path, source in [(own, "own"), *((path, "policy") for path in self._pythons), *_on_path()]:
+        for path in chain([own], self._pythons, _on_path()):
             found = _identify(path)
-            if isinstance(found, Unusable):
-                if source == "policy":
-                    yield found
-            elif (real := os.path.realpath(found.executable)) not in seen:
+            if isinstance(found, Interpreter) and (real := os.path.realpath(found.executable)) not in seen:
                 seen.add(real)
                 yield found
+
+    def unusable(self) -> list[Unusable]:
+        """Return the interpreters that the station policy names and that cannot be used."""
+        return [found for path in self._pythons if isinstance(found := _identify(path), Unusable)]
 
 
 def _identify(path: str) -> Interpreter | Unusable:
@@ -108,14 +111,14 @@ def _identify(path: str) -> Interpreter | Unusable:
         return Unusable(path, error.strerror or str(error))
 
 
-def _on_path() -> Iterator[tuple[str, str]]:
+def _on_path() -> Iterator[str]:
     for folder in os.environ.get("PATH", "").split(os.pathsep):
         try:
             names = sorted(entry.name for entry in os.scandir(folder) if _ON_PATH.match(entry.name))
         except OSError:  # PATH may name folders that are not there
             continue
         for name in sorted(names, key=_version_in, reverse=True):
-            yield os.path.join(folder, name), "PATH"  # noqa: PTH118 - a plain string is what is handed on
+            yield os.path.join(folder, name)  # noqa: PTH118 - a plain string is what is handed on
 
 
 def _version_in(name: str) -> tuple[int, ...]:

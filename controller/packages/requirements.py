@@ -6,6 +6,7 @@ Only what can be satisfied from the package's own wheels is taken: names with ve
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -14,6 +15,7 @@ from controller.errors import Code, PackageError
 
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _HASH = re.compile(r"\s--hash[=\s]+(\S+)")
+HASH_ALGORITHMS = ("sha256", "sha384", "sha512")
 _NEXT = "list plain requirements whose wheels are in wheels/, and pack again"
 
 
@@ -30,11 +32,9 @@ class PinnedRequirement:
         """The line in the one spelling that uv is given."""
         return " ".join([str(self.requirement), *(f"--hash={value}" for value in self.hashes)])
 
-    def allows(self, sha256: str) -> bool:
-        """Whether a wheel with this digest may be it, as far as SHA-256 can tell; uv checks other algorithms."""
-        return not self.hashes or f"sha256:{sha256}" in self.hashes or any(
-            not value.startswith("sha256:") for value in self.hashes
-        )  # fmt: skip
+    def allows(self, digests: Set[str]) -> bool:
+        """Whether a file with these digests (`algorithm:hex`) may be it."""
+        return not self.hashes or not digests.isdisjoint(self.hashes)
 
 
 def parse_requirements(text: str, where: str = "requirements.txt") -> tuple[PinnedRequirement, ...]:
@@ -71,7 +71,7 @@ def _parse(line: str, where: str) -> PinnedRequirement:
     if re.search(r"\s--", plain):
         raise _refused(where, f"{plain!r} has an option that is not supported")
     for value in hashes:
-        if not re.fullmatch(r"(sha256|sha384|sha512):[0-9a-fA-F]+", value):
+        if not re.fullmatch(rf"({'|'.join(HASH_ALGORITHMS)}):[0-9a-fA-F]+", value):
             raise _refused(where, f"{value!r} is not a hash such as sha256:…")
     try:
         requirement = Requirement(plain)

@@ -17,8 +17,10 @@ from controller.packages.contents import Contents
 from controller.packages.names import invalid_zip
 
 
-def unpack(archive: Archive, contents: Contents, digests: Mapping[str, str], cache: Path, target: Path) -> list[Path]:
-    """Write the package below `target`; return the cache's folders that hold its wheels, one wheel in each.
+def unpack(
+    archive: Archive, contents: Contents, digests: Mapping[str, str], cache: Path, target: Path
+) -> dict[str, Path]:
+    """Write the package below `target`; return the folder of the cache that holds each wheel.
 
     Raises PackageError 2001 where the zip changed meanwhile, and OSError.
     """
@@ -30,9 +32,10 @@ def unpack(archive: Archive, contents: Contents, digests: Mapping[str, str], cac
         (target / name).symlink_to(Path("src", name))
     wheels = target / "wheels"
     wheels.mkdir()
-    return [
-        _link_wheel(archive, member, digests[file], cache, wheels / file) for file, member in contents.wheels.items()
-    ]
+    return {
+        file: _link_wheel(archive, member, digests[file], cache, wheels / file)
+        for file, member in contents.wheels.items()
+    }
 
 
 def _write(archive: Archive, member: Member, target: Path) -> str:
@@ -51,12 +54,12 @@ def _link_wheel(archive: Archive, member: Member, digest: str, cache: Path, targ
     """Put a wheel at `target` and into the cache, one inode for both; return its folder in the cache."""
     folder = cache / digest
     cached = folder / target.name
-    folder.mkdir(parents=True, exist_ok=True)
-    if cached.exists():
+    try:
         os.link(cached, target)
-    else:
+    except FileNotFoundError:
         if _write(archive, member, target) != digest:
-            raise invalid_zip(f"{archive.path.name} was changed while it was being read", next_step="try again")
+            raise invalid_zip("it was changed while it was being read", next_step="try again") from None
+        folder.mkdir(parents=True, exist_ok=True)
         try:
             os.link(target, cached)
         except FileExistsError:  # an installation beside this one was quicker: share its inode

@@ -28,13 +28,13 @@ TAIL_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """One wheel: its file name taken apart, its digest (hex), and what its METADATA says where that could be read."""
+    """One wheel: its file name taken apart, its digests (`algorithm:hex`, SHA-256 always), what its METADATA says."""
 
     file: str
     name: NormalizedName
     version: Version
     tags: frozenset[Tag]
-    sha256: str
+    digests: frozenset[str]
     requires: tuple[Requirement, ...] = ()
     requires_python: SpecifierSet = field(default_factory=SpecifierSet)
 
@@ -42,6 +42,10 @@ class Wheel:
         return not self.tags.isdisjoint(interpreter.tags) and self.requires_python.contains(
             interpreter.version, prereleases=True
         )
+
+    @property
+    def sha256(self) -> str:
+        return next(value for value in self.digests if value.startswith("sha256:")).removeprefix("sha256:")
 
     @property
     def wants(self) -> str:
@@ -52,7 +56,7 @@ class Wheel:
         return f"{self.file} wants {tags[0] if more else ' or '.join(tags)}{more}{python}"
 
 
-def parse_wheel(file: str, sha256: str, tail: bytes) -> Wheel:
+def parse_wheel(file: str, digests: frozenset[str], tail: bytes) -> Wheel:
     """Return a wheel from its file name and the last bytes of its content. Raises PackageError 2004 on a bad name."""
     try:
         name, version, _, tags = parse_wheel_filename(file)
@@ -61,7 +65,7 @@ def parse_wheel(file: str, sha256: str, tail: bytes) -> Wheel:
             Code.wheels_missing, f"wheels/{file} is not named like a wheel: {error}", next_step="pack it again"
         ) from error
     requires, requires_python = _metadata(tail)
-    return Wheel(file, name, version, tags, sha256, requires, requires_python)
+    return Wheel(file, name, version, tags, digests, requires, requires_python)
 
 
 def _metadata(tail: bytes) -> tuple[tuple[Requirement, ...], SpecifierSet]:
@@ -111,7 +115,7 @@ def check_closure(
         candidates = [
             wheel
             for wheel in wheels.get(canonicalize_name(requirement.name), ())
-            if requirement.specifier.contains(wheel.version, prereleases=True) and pinned.allows(wheel.sha256)
+            if requirement.specifier.contains(wheel.version, prereleases=True) and pinned.allows(wheel.digests)
         ]
         fitting = [wheel for wheel in candidates if wheel.fits(interpreter)]
         if not candidates:
@@ -123,6 +127,25 @@ def check_closure(
     if not missing and not incompatible:
         return None
     return Misfit(tuple(dict.fromkeys(missing)), tuple(dict.fromkeys(incompatible)))
+
+
+def allowed(
+    requirements: Iterable[PinnedRequirement], wheels: Iterable[Wheel], interpreter: Interpreter
+) -> frozenset[str]:
+    """Return the files that uv may choose from: all but those that the hashes of their requirement exclude.
+
+    uv itself checks the hashes of a requirement only where its version is pinned with `==`.
+    """
+    hashed = [pinned for pinned in requirements if pinned.hashes and _applies(pinned.requirement, interpreter, "")]
+    return frozenset(
+        wheel.file
+        for wheel in wheels
+        if all(
+            pinned.allows(wheel.digests)
+            for pinned in hashed
+            if canonicalize_name(pinned.requirement.name) == wheel.name
+        )
+    )
 
 
 def _applies(requirement: Requirement, interpreter: Interpreter, extra: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -119,6 +121,7 @@ def test_bytecode_is_taken_over_only_where_its_source_is_the_same_file(tmp_path:
     for module in ("same", "other", "gone"):
         (tmp_path / "one/lib" / module / "__pycache__" / "m.cpython-311.pyc").write_bytes(b"compiled")
     (tmp_path / "one/lib/same/__pycache__/notes.txt").write_text("")
+    (tmp_path / "one/lib/same/__pycache__/odd.pyc").write_text("")
     assert inherit(tmp_path / "one", tmp_path / "two") == 1
     assert [path.parent.parent.name for path in (tmp_path / "two").rglob("*.pyc")] == ["same"]
 
@@ -358,13 +361,25 @@ def test_a_cache_that_a_power_cut_may_have_torn_is_emptied(
 ) -> None:
     installer.install(good_zip)
     assert installer.sweep() == ()
-    (layout.cache / "in-use").write_text("the boot before this one")
+    (layout.cache / "in-use-before").write_text("the boot before this one")
     assert installer.sweep() == (str(layout.cache),)
     assert list(layout.cache.iterdir()) == []
     installer.uninstall(SCREW)
     assert installer.install(good_zip).ref == SCREW
     monkeypatch.setattr(durability, "_boot_id", lambda: "the next boot")
     assert installer.sweep() == ()
+
+
+def test_two_installations_at_the_same_time_share_their_wheels(
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    other = build_package(tmp_path, name="screw-check", version="1.1.0", source=BRIGHTNESS)
+    with ThreadPoolExecutor() as pool:
+        receipts = list(pool.map(installer.install, [good_zip, other]))
+    numpy = {next((layout.package(receipt.ref) / "wheels").glob("numpy*")).stat().st_ino for receipt in receipts}
+    assert len(numpy) == 1
+    assert list(layout.staging.iterdir()) == []
+    assert list(layout.cache.glob("in-use*")) == []
 
 
 def test_the_slower_of_two_installers_takes_the_receipt_of_the_faster(
@@ -392,3 +407,43 @@ def test_undeclared_pids_stay_undeclared(tmp_path: Path, installer: Installer) -
     package = build_package(tmp_path, name="any-pid", source=OK, supported_pids=None)
     assert "the manifest declares no supported_pids" in installer.inspect(package).warnings
     assert installer.install(package).supported_pids is None
+
+
+@pytest.mark.parametrize(
+    ("line", "metadata", "code", "words"),
+    [
+        ("lenses", "Requires-Dist: glass>=2", Code.wheels_missing, "glass"),
+        ("lenses", "Requires-Python: >=3.99", Code.incompatible_python, "3.99"),
+    ],
+)
+def test_what_reading_did_not_find_is_found_by_uv_and_has_the_same_code(
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout, monkeypatch: pytest.MonkeyPatch,
+    line: str, metadata: str, code: Code, words: str,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("controller.packages.inspection.TAIL_BYTES", 64)  # as for a wheel with METADATA at its front
+    wheel = make_wheel(tmp_path, "lenses")
+    text = f"Metadata-Version: 2.1\nName: lenses\nVersion: 1.0\n{metadata}\n".encode()
+    changed = rewrite(wheel, tmp_path / "new.whl", replace={"lenses-1.0.dist-info/METADATA": text})
+    bad = rewrite(
+        good_zip, tmp_path / "bad.zip", add={f"wheels/{wheel.name}": changed.read_bytes()},
+        replace={f"{ROOT}requirements.txt": f"procvision-algorithm-sdk\n{line}\n".encode()},
+    )  # fmt: skip
+    before = visible(layout)
+    with pytest.raises(PackageError) as caught:
+        installer.install(bad)
+    assert caught.value.code == code, str(caught.value)
+    assert words in caught.value.message
+    assert visible(layout) == before
+
+
+def test_hashes_decide_which_of_two_wheels_is_installed(
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    wheels = [make_wheel(tmp_path, "lenses", version) for version in ("1.0", "2.0")]
+    wanted = hashlib.sha512(wheels[0].read_bytes()).hexdigest()
+    package = rewrite(
+        good_zip, tmp_path / "p.zip", add={f"wheels/{wheel.name}": wheel.read_bytes() for wheel in wheels},
+        replace={f"{ROOT}requirements.txt": f"procvision-algorithm-sdk\nlenses --hash=sha512:{wanted}\n".encode()},
+    )  # fmt: skip
+    installer.install(package)
+    assert run_in(layout.package(SCREW), (), "src", "import lenses; print(lenses.version)") == "1.0\n"

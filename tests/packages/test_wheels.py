@@ -12,7 +12,7 @@ import pytest
 from controller.errors import Code, PackageError
 from controller.packages.inspection import Inspection
 from controller.packages.install import Installer
-from controller.packages.interpreters import Interpreter, Interpreters, Unusable
+from controller.packages.interpreters import Interpreter, Interpreters
 from controller.packages.requirements import parse_requirements
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
@@ -80,8 +80,14 @@ def test_what_is_no_interpreter_for_here_says_why(tmp_path: Path, script: str, w
     fake = tmp_path / "fake"
     fake.write_text(f"#!/bin/sh\n{script}\n")
     fake.chmod(0o755)
-    unusable = [found for found in Interpreters([str(fake)]).at_hand() if isinstance(found, Unusable)]
-    assert words in str(unusable[0])
+    assert words in str(Interpreters([str(fake)]).unusable()[0])
+
+
+def test_a_policy_interpreter_that_does_not_run_is_a_warning_where_another_fits(
+    small_zip: Path, layout: StoreLayout
+) -> None:
+    installer = Installer(layout, MutationLock(layout), now=lambda: NOW, pythons=["/nowhere/python3"])
+    assert "spec.pythons: /nowhere/python3: No such file or directory" in installer.inspect(small_zip).warnings
 
 
 def test_a_missing_wheel_is_2004_and_named(small_zip: Path, tmp_path: Path, refused: Refused) -> None:
@@ -164,8 +170,9 @@ def test_two_wheels_of_one_name_are_2001(small_zip: Path, tmp_path: Path, refuse
     )
 
 
-def test_a_hash_that_no_wheel_has_is_2004(small_zip: Path, tmp_path: Path, refused: Refused) -> None:
-    text = f"{SDK}numpy --hash=sha256:{'0' * 64}\n"
+@pytest.mark.parametrize("value", [f"sha256:{'0' * 64}", f"sha512:{'0' * 128}"])
+def test_a_hash_that_no_wheel_has_is_2004(small_zip: Path, tmp_path: Path, refused: Refused, value: str) -> None:
+    text = f"{SDK}numpy --hash={value}\n"
     assert (
         "numpy"
         in (error := refused(with_requirements(small_zip, tmp_path / "b.zip", text), Code.wheels_missing)).message
