@@ -51,8 +51,8 @@ def print_status(document: dict[str, Any]) -> None:
         for each in document["packages"]])  # fmt: skip
     for each in document["waiting"]:
         click.echo(f"waiting: {each['what']} until {each['until']}: {each['reason']}")
-    for pid in document.get("unmanaged", ()):
-        click.echo(f"warning: active/{pid}.json was never managed by this controller; it is left alone")
+    for path in document.get("unmanaged", ()):
+        click.echo(f"warning: {path} was not made by this controller; it is left alone")
 
 
 def _section(headers: str, rows: list[tuple[object, ...]]) -> None:

@@ -53,8 +53,21 @@ class Observer:
             processes=await self._processes(),
             failures=failures,
             registry_lost=registry is None and bool(installed),
-            unmanaged=tuple(pid for pid in active if pid not in revision.by_pid and not _managed(history.get(pid, ()))),
+            unmanaged=(*self._strange_mappings(revision, active, history), *self._strange_folders()),
         )
+
+    @staticmethod
+    def _strange_mappings(
+        revision: Revision, active: Mappings, history: Mapping[str, tuple[HistoryEntry, ...]]
+    ) -> tuple[str, ...]:
+        strange = (pid for pid in active if pid not in revision.by_pid and not _managed(history.get(pid, ())))
+        return tuple(f"active/{pid}.json" for pid in strange)
+
+    def _strange_folders(self) -> tuple[str, ...]:
+        """Folders of packages without a receipt: a store may be older than this controller."""
+        root = self._store.layout.root
+        folders = (path for path in sorted(self._store.layout.deployed.glob("*/*")) if path.is_dir())
+        return tuple(str(path.relative_to(root)) for path in folders if not (path / "receipt.json").exists())
 
     def _survey_zips(self, known: tuple[PackageRecord, ...]) -> tuple[PackageRecord, ...]:
         """Return a record for each zip; one that has not changed since the registry was written is not read again."""

@@ -26,7 +26,7 @@ def read_standing(layout: StoreLayout, alive: Iterable[tuple[str, str, str, int]
     running = set(alive)
     for process in document["processes"]:
         if _key(process) not in running and process["state"] in {"ready", "busy"}:
-            process["state"], process["os_pid"] = "exited", None
+            process |= {"state": "exited", "os_pid": None, "rss_bytes": None, "cpu_percent": None}
             document["converged"] = False
     served = {(name, version) for _, name, version, _ in running}
     for pid in document["pids"]:

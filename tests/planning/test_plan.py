@@ -44,13 +44,14 @@ def revision(*deployments: Any, **policy: Any) -> Revision:
     )
 
 
-def installed(
-    *refs: PackageRef, pids: tuple[str, ...] | None = ("A01", "A02", "A03")
-) -> dict[PackageRef, Installation]:
+def installed(*refs: PackageRef) -> dict[PackageRef, Installation]:
+    at = "2026-01-01T00:00:00Z"
     return {
         ref: Installation(
-            Receipt(ref.name, ref.version, f"sha256:{ref.version}", "m:C", pids, "src", (), "python", "3.11", "0.3.2", (),
-                    "2026-01-01T00:00:00Z"),
+            Receipt(
+                ref.name, ref.version, f"sha256:{ref.version}", "m:C", ("A01", "A02", "A03"), "src", (), "python",
+                "3.11", "0.3.2", (), at,
+            ),
             f"deployed/{ref.name}/{ref.version}",
         )
         for ref in refs

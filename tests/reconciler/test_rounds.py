@@ -176,8 +176,19 @@ async def test_a_removed_pid_is_deactivated_and_a_mapping_of_strangers_is_left_a
     outcome = await station.reconcile(revision(deployment("line", "1.0.0", "A01"), id_="r3"))
 
     assert station.active() == {"A01": "screw@1.0.0", "Z99": "screw@1.0.0"}
-    assert outcome.status.unmanaged == ("Z99",)
+    assert outcome.status.unmanaged == ("active/Z99.json",)
     assert station.store.history.read("A02")[-1].name is None
+
+
+async def test_a_folder_without_a_receipt_is_reported_and_left_alone(station: FakeStation) -> None:
+    older = station.store.layout.deployed / "ancient" / "0.1"
+    older.mkdir(parents=True)
+
+    outcome = await station.reconcile(AT_V1)
+
+    assert outcome.exit == Exit.done
+    assert outcome.status.unmanaged == ("algorithms/deployed/ancient/0.1",)
+    assert older.is_dir()
 
 
 async def test_a_bad_zip_that_nobody_wants_is_only_reported(station: FakeStation) -> None:
