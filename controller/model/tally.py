@@ -1,0 +1,207 @@
+"""What calls on one (PID, version) came to: counts and a bounded latency sketch, as values that add and subtract.
+
+Only what the version did is counted. A tally says nothing about limits; `planning.analysis` judges it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from enum import Enum
+from typing import Any, Self
+
+from controller.errors import Code
+
+
+class Kind(Enum):
+    """What one call came to, for the version's health."""
+
+    ok = "ok"
+    ng = "ng"
+    answered = "answered"  # a result that is neither OK nor NG about the part
+    error = "error"
+    timeout = "timeout"
+    ignored = "ignored"  # not the version's doing: counts for nothing, not even as a call
+
+
+_IGNORED = frozenset(
+    {
+        Code.invalid_pid,
+        Code.image_load_failed,
+        Code.invalid_params,
+        Code.shared_memory_not_found,  # refused before the process saw it: the host application named no such image
+        Code.busy,
+        Code.no_active_version,
+    }
+)
+
+
+def classify(code: int) -> Kind:
+    """Return what a call that failed with an error code of the contract (design section 3.5) counts as.
+
+    Package codes (2xxx) are no calls and count for nothing; a code that nobody knows counts as an error.
+    """
+    if code in _IGNORED or 2000 <= code < 3000:
+        return Kind.ignored
+    return Kind.timeout if code == Code.timeout else Kind.error
+
+
+def classify_result(status: str, result_status: object = None) -> Kind:
+    """Return what a result frame counts as, by its `status` and its `data.result_status`."""
+    if status != "OK":
+        return Kind.error
+    return {"OK": Kind.ok, "NG": Kind.ng}.get(str(result_status), Kind.answered)
+
+
+ACCURACY = 0.02
+SHORTEST, LONGEST = 1e-4, 3600.0
+_LOG_GAMMA = math.log((1 + ACCURACY) / (1 - ACCURACY))
+
+
+def bin_of(seconds: float) -> int:
+    """Return the bin of a latency: ceil(log_gamma x), gamma = (1 + a) / (1 - a).
+
+    Source: Masson, Rim, Lee, DDSketch, PVLDB 12(12), 2019, section 2.1. Latencies are cut to 0.1 ms … 1 h, which
+    bounds a sketch to 436 bins.
+    """
+    return math.ceil(math.log(min(max(seconds, SHORTEST), LONGEST)) / _LOG_GAMMA)
+
+
+def _middle(index: int) -> float:
+    """The value within `ACCURACY` of everything in a bin: 2 gamma^i / (gamma + 1)."""
+    return 2 * math.exp(index * _LOG_GAMMA) / (math.exp(_LOG_GAMMA) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySketch:
+    """How many calls took how long, in bins 4 % wide: quantiles are right to 2 %. Bins are sorted and never empty."""
+
+    bins: tuple[tuple[int, int], ...] = ()
+
+    @classmethod
+    def of(cls, latencies: Iterable[float]) -> Self:
+        """Return the sketch of latencies in seconds."""
+        return cls.counted(Counter(map(bin_of, latencies)))
+
+    @classmethod
+    def counted(cls, counts: Counter[int]) -> Self:
+        """Return the sketch with those counts per bin. Raises ValueError on a negative one."""
+        if any(count < 0 for count in counts.values()):
+            raise ValueError("cannot subtract a latency sketch that is not an earlier state of the same one")
+        return cls(tuple(sorted((index, count) for index, count in counts.items() if count)))
+
+    @property
+    def samples(self) -> int:
+        return sum(count for _, count in self.bins)
+
+    def quantile(self, share: float) -> float | None:
+        """Return the latency (seconds) that `share` of the calls (0–1) do not exceed; None without calls."""
+        rank, below = share * (self.samples - 1), 0
+        for index, count in self.bins:
+            below += count
+            if below > rank:
+                return _middle(index)
+        return None
+
+    def slower_than(self, seconds: float) -> int:
+        """Return how many calls took longer. One in the same bin (at most 4 % longer) does not count."""
+        edge = bin_of(seconds)
+        return sum(count for index, count in self.bins if index > edge)
+
+    def __add__(self, other: LatencySketch) -> LatencySketch:
+        return LatencySketch.counted(Counter(dict(self.bins)) + Counter(dict(other.bins)))
+
+    def __sub__(self, earlier: LatencySketch) -> LatencySketch:
+        counts = Counter(dict(self.bins))
+        counts.subtract(dict(earlier.bins))
+        return LatencySketch.counted(counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What happened on one (PID, version) since a moment, or on several together.
+
+    `calls` are those that count: `errors` (ERROR results, exceptions, a process that died or spoke garbage),
+    `timeouts`, `verdicts_ok`, `verdicts_ng`, and results without a verdict. `latency` holds the answered ones, and
+    those that timed out at the time they were given; an error leaves no latency, or quick failures would make a slow
+    version look fast.
+    """
+
+    calls: int = 0
+    errors: int = 0
+    timeouts: int = 0
+    verdicts_ok: int = 0
+    verdicts_ng: int = 0
+    crashes: int = 0
+    heartbeat_losses: int = 0
+    latency: LatencySketch = LatencySketch()
+
+    @property
+    def verdicts(self) -> int:
+        return self.verdicts_ok + self.verdicts_ng
+
+    def share_slower_than(self, seconds: float) -> float | None:
+        """Return the share (0–1) of calls with a latency that took longer; None without any."""
+        return self.latency.slower_than(seconds) / samples if (samples := self.latency.samples) else None
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Tally)})
+
+    def __sub__(self, earlier: Tally) -> Tally:
+        """Return what came since `earlier`. Raises ValueError if that is not an earlier state of the same tally."""
+        since = Tally(**{each.name: getattr(self, each.name) - getattr(earlier, each.name) for each in fields(Tally)})
+        if any(getattr(since, each.name) < 0 for each in fields(Tally) if each.name != "latency"):
+            raise ValueError("cannot subtract a tally that is not an earlier state of the same one")
+        return since
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the JSON form that `from_document` reads back; the latency as [bin, count] pairs."""
+        return {**asdict(self), "latency": [list(pair) for pair in self.latency.bins]}
+
+    @classmethod
+    def from_document(cls, document: dict[str, Any]) -> Self:
+        """Raises KeyError, TypeError or ValueError if the document is not a tally."""
+        bins = tuple((int(index), int(count)) for index, count in document["latency"])
+        return cls(**{**document, "latency": LatencySketch(bins)})
+
+
+def pooled(tallies: Iterable[Tally]) -> Tally:
+    """Return the sum of tallies, such as of all PIDs on one version."""
+    return sum(tallies, Tally())
+
+
+class Recorder:
+    """Counts as calls end, in a microsecond each; `tally` is the value of it. The one thing here that changes."""
+
+    def __init__(self, before: Tally | None = None) -> None:
+        before = before or Tally()
+        self._counts = Counter({each.name: getattr(before, each.name) for each in fields(Tally)})
+        del self._counts["latency"]
+        self._bins = Counter(dict(before.latency.bins))
+
+    def record(self, kind: Kind, seconds: float) -> None:
+        """Count one call that took `seconds`; for a timeout, the time that it was given."""
+        if kind is Kind.ignored:
+            return
+        self._counts["calls"] += 1
+        if (field := _FIELDS.get(kind)) is not None:
+            self._counts[field] += 1
+        if kind is not Kind.error:
+            self._bins[bin_of(seconds)] += 1
+
+    def crashed(self) -> None:
+        """Count a process that ended by itself. The call that it was in, if any, is recorded on its own."""
+        self._counts["crashes"] += 1
+
+    def heartbeat_lost(self) -> None:
+        """Count a process that missed `heartbeat.maxMissed` pongs in a row."""
+        self._counts["heartbeat_losses"] += 1
+
+    @property
+    def tally(self) -> Tally:
+        return Tally(**self._counts, latency=LatencySketch.counted(self._bins))
+
+
+_FIELDS = {Kind.ok: "verdicts_ok", Kind.ng: "verdicts_ng", Kind.error: "errors", Kind.timeout: "timeouts"}
