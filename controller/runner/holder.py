@@ -7,7 +7,7 @@ how it ended. When the holder itself is killed, the kernel kills the adapter (PD
     holder.py TITLE RUN TOKEN RECORD FOLDER COMMAND...
 
 TITLE is for people who read `ps`; RUN is the folder of the record and the socket; RECORD is the JSON text of what the
-record shall hold beside the identities. Descriptor 0 is the starting controller's connection, 2 the log, already open;
+record shall say about the process. Descriptor 0 is the starting controller's connection, 2 the log, already open;
 the environment is the adapter's.
 
 Here is only what stands between the controller and a running adapter, and it imports next to nothing: the standard

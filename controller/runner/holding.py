@@ -1,22 +1,24 @@
 """What a holder does once its adapter runs: the loop that keeps it, lends its pipes and ends it.
 
-Standard library only, and no other module of this package: `holder.py` loads it by its place on the disk.
-Protocol on the socket, one JSON object a packet: see `Holder.answer`.
+Standard library only, and no other module of this package: `holder.py` loads it by its place on the disk. It loads
+while the adapter does, so it takes the built-in modules under `socket` and `signal`, and leaves JSON to the controller:
+what the record says about the process is text that the holder keeps and never reads. Protocol on the socket, one
+packet a message: see `Holder.answer`.
 """
 
 from __future__ import annotations
 
-import json
+import _signal as signal  # type: ignore[import-not-found]
+import _socket as socket
 import os
 import select
-import signal
-import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as type checkers know it; importing typing would cost 5 ms
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from controller.runner.holder import Adapter
 
 PROTOCOL = 1
@@ -27,6 +29,17 @@ GRACE = 2.0
 UNKILLABLE = 5.0
 """Seconds after which a process that survives SIGKILL (it waits for a device) no longer keeps the holder."""
 SHUTDOWN_FRAME = b'\0\0\0\x13{"type":"shutdown"}'
+
+
+def rfc3339() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def send(connection: socket.socket, text: str, *lent: int) -> None:
+    """Send a packet, and descriptors with it. Raises OSError."""
+    rights = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in lent)
+    ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)] if lent else []
+    connection.sendmsg([text.encode()], ancillary)
 
 
 class Log:
@@ -46,7 +59,7 @@ class Log:
 
     def note(self, text: str) -> None:
 
-        self.write(f"=== {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {text} ===\n".encode())
+        self.write(f"=== {rfc3339()} {text} ===\n".encode())
 
     def _rotate(self) -> None:
         for number in range(LOG_KEPT, 0, -1):
@@ -68,11 +81,11 @@ def stat_of(os_pid: int) -> list[str]:
         return []
 
 
-def identity_of(os_pid: int) -> dict[str, int | str]:
-    """Return what identifies a process for as long as the machine is up: its number and its start in clock ticks."""
+def identity_of(os_pid: int) -> str:
+    """Return, as JSON, what identifies a process while the machine is up: its number and its start in clock ticks."""
     with open("/proc/sys/kernel/random/boot_id") as file:
         boot_id = file.read().strip()
-    return {"os_pid": os_pid, "start_ticks": int(stat_of(os_pid)[19]), "boot_id": boot_id}
+    return f'{{"os_pid": {os_pid}, "start_ticks": {stat_of(os_pid)[19]}, "boot_id": "{boot_id}"}}'
 
 
 def descendants_of(os_pid: int) -> list[int]:
@@ -90,22 +103,30 @@ def descendants_of(os_pid: int) -> list[int]:
 
 
 class Record:
-    """`RUN/TOKEN.json`. The holder is its only writer, so that it is always whole and never raced for."""
+    """`RUN/TOKEN.json`. The holder is its only writer, so that it is always whole and never raced for.
 
-    def __init__(self, folder: int, token: str, content: dict[str, Any]) -> None:
-        self.content = content
-        self._folder = folder
-        self._name = f"{token}.json"
+    `about` is JSON text from the controller, kept as it is; `exit` is null until the adapter has ended.
+    """
 
-    def update(self, **fields: Any) -> None:
-        """Change fields and replace the file. Raises OSError."""
+    def __init__(self, folder: int, token: str, about: str) -> None:
+        self.about = about
+        self.exit = "null"
+        self._folder, self._token = folder, token
+        self._identities = ""
 
-        self.content.update(fields)
-        temporary = self._name + ".tmp"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=self._folder)
+    def identify(self, adapter: int) -> None:
+        self._identities = f'"holder": {identity_of(os.getpid())}, "adapter": {identity_of(adapter)}'
+
+    def text(self) -> str:
+        return f'{{"token": "{self._token}", {self._identities}, "exit": {self.exit}, "about": {self.about}}}'
+
+    def write(self) -> None:
+        """Replace the file. Raises OSError."""
+        name = f"{self._token}.json"
+        descriptor = os.open(name + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=self._folder)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(json.dumps(self.content).encode())
-        os.rename(temporary, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+            file.write(self.text().encode())
+        os.rename(name + ".tmp", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
 
 class Holder:
@@ -148,8 +169,8 @@ class Holder:
         self.watch(self.listener.fileno(), self.accept)
 
     def accept(self) -> None:
-
-        connection, _ = self.listener.accept()
+        descriptor, _ = self.listener._accept()  # type: ignore[attr-defined]
+        connection = socket.socket(fileno=descriptor)
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         if int.from_bytes(credentials[4:8], sys.byteorder) != os.getuid():
             connection.close()
@@ -181,51 +202,51 @@ class Holder:
             self.disconnect(connection)
             return
         try:
-            request = json.loads(packet)
-            self.answer(connection, request["op"], request)
-        except (ValueError, TypeError, KeyError) as error:
-            self.send(connection, {"ok": False, "error": f"not understood: {error!r}"})
+            op, _, argument = packet.decode().partition(" ")
+            self.answer(connection, op, argument)
+        except ValueError as error:
+            self.send(connection, f"error not understood: {error}")
         except OSError as error:
-            self.send(connection, {"ok": False, "error": f"cannot write the record: {error.strerror}"})
+            self.send(connection, f"error cannot write the record: {error.strerror}")
 
-    def answer(self, connection: socket.socket, op: str, request: dict[str, Any]) -> None:
-        """Answer one request.
+    def answer(self, connection: socket.socket, op: str, argument: str) -> None:
+        """Answer one request: with `ok` and a JSON object, or with `error` or `busy` and a reason.
 
-        `info` → `{ok, protocol, record, borrowed}`; `borrow` → the same with stdin, stdout and a pidfd of the adapter
-        as descriptors, or `{ok: false, borrowed: true}`; `mark` with `fields` (the borrower only) puts them into the
-        record; `terminate` with `grace` begins to end the adapter: shutdown frame (unless the pipes are borrowed),
-        SIGTERM, SIGKILL, each `grace` seconds after the one before; for 0 SIGKILL at once. Every connection hears
-        `{event: "exit", exit}` at the end.
+        `info` → `{protocol, borrowed, record}`; `borrow` → the same with stdin, stdout and a pidfd of the adapter as
+        descriptors, or `busy`; `mark JSON` (the borrower only) replaces what the record says about the process;
+        `terminate SECONDS` begins to end the adapter: shutdown frame (unless the pipes are borrowed), SIGTERM, SIGKILL,
+        each so many seconds after the one before; for 0 SIGKILL at once. Every connection hears `exit JSON` at the end.
         """
         if op == "info":
-            self.send(connection, self.state(ok=True))
+            self.send(connection, self.state())
         elif op == "borrow":
             self.lend(connection)
         elif op == "mark" and self.borrower == connection.fileno():
-            self.record.update(**request["fields"])
-            self.send(connection, {"ok": True})
+            self.record.about = argument
+            self.record.write()
+            self.send(connection, "ok {}")
         elif op == "terminate":
-            self.end(float(request["grace"]))
-            self.send(connection, {"ok": True})
+            self.end(float(argument))
+            self.send(connection, "ok {}")
         else:
-            self.send(connection, {"ok": False, "error": f"{op!r} is unknown or not allowed"})
+            self.send(connection, f"error {op!r} is unknown or not allowed")
 
-    def state(self, *, ok: bool) -> dict[str, Any]:
-        return {"ok": ok, "protocol": PROTOCOL, "record": self.record.content, "borrowed": self.borrower is not None}
+    def state(self) -> str:
+        borrowed = "false" if self.borrower is None else "true"
+        return f'ok {{"protocol": {PROTOCOL}, "borrowed": {borrowed}, "record": {self.record.text()}}}'
 
     def lend(self, connection: socket.socket) -> None:
         if self.borrower not in {None, connection.fileno()}:
-            self.send(connection, {"ok": False, "borrowed": True, "error": "another connection has the pipes"})
+            self.send(connection, "busy another connection has the pipes")
             return
         self.borrower = connection.fileno()
         pidfd = os.pidfd_open(self.adapter.os_pid)
-        self.send(connection, self.state(ok=True), [self.adapter.stdin, self.adapter.stdout, pidfd])
+        self.send(connection, self.state(), self.adapter.stdin, self.adapter.stdout, pidfd)
         os.close(pidfd)
 
-    def send(self, connection: socket.socket, answer: dict[str, Any], lent: list[int] | None = None) -> None:
-
+    def send(self, connection: socket.socket, answer: str, *lent: int) -> None:
         try:
-            socket.send_fds(connection, [json.dumps(answer).encode()], lent or [])
+            send(connection, answer, *lent)
         except OSError:  # it is gone or does not read: either way it is no peer any more
             self.disconnect(connection)
 
@@ -299,18 +320,14 @@ class Holder:
             time.sleep(0.001)
         _, status = os.waitpid(self.adapter.os_pid, 0)
         code = os.waitstatus_to_exitcode(status)
-        ended = {
-            "code": code if code >= 0 else None,
-            "signal": -code if code < 0 else None,
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "left": left,
-        }
+        how = f'"code": {code}, "signal": null' if code >= 0 else f'"code": null, "signal": {-code}'
+        self.record.exit = f'{{{how}, "at": "{rfc3339()}", "left": {left}}}'
         while self.adapter.stderr in self.handlers and self.has_output():
             self.drain()
         self.log.note(f"process {self.adapter.os_pid} ended: " + (f"exit {code}" if code >= 0 else f"signal {-code}"))
         self.over = True
         try:
-            self.record.update(exit=ended)
+            self.record.write()
         except OSError as error:
             self.log.note(f"cannot record it: {error}")
         try:
@@ -318,7 +335,7 @@ class Holder:
         except OSError:
             pass  # somebody tidied up
         for connection in list(self.connections.values()):
-            self.send(connection, {"event": "exit", "exit": ended})
+            self.send(connection, f"exit {self.record.exit}")
 
     def has_output(self) -> bool:
 
@@ -350,18 +367,19 @@ class Holder:
 
 def hold(adapter: Adapter, arguments: Sequence[str], starter: int) -> None:
     """Hold a launched adapter for `holder.py`, whose arguments these are; `starter` is the first connection."""
-    title, run, token, description = arguments
+    title, run, token, about = arguments
     run_folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
     os.chdir("/")
     connection = socket.socket(fileno=starter)
     if adapter.failure:
-        socket.send_fds(connection, [json.dumps({"ok": False, "error": adapter.failure}).encode()], [])
+        send(connection, f"error {adapter.failure}")
         return
-    record = Record(run_folder, token, json.loads(description))
+    record = Record(run_folder, token, about)
+    record.identify(adapter.os_pid)
     holder = Holder(adapter, record, run_folder, token)
     holder.listen()
     holder.log.note(f"{title} started as process {adapter.os_pid}")
-    record.update(token=token, holder=identity_of(os.getpid()), adapter=identity_of(adapter.os_pid))
+    record.write()
     holder.connect(connection)
     holder.lend(connection)
     holder.serve()

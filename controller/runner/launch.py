@@ -75,7 +75,7 @@ class Launcher:
             working_directory=spec.working_directory,
             environment=_environment(spec, token, self._layout.images),
             log_path=Path(spec.log_path),
-            description={"spec": spec.to_document(), "started_at": started_at, "ready": None, "exit": None},
+            about=records.about(spec, started_at, None),
         )
 
     async def _discard(self, token: str, process: AlgorithmProcess | None) -> None:

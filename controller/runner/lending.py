@@ -39,12 +39,12 @@ class HolderLink:
         connection.setblocking(False)
         self._connection = connection
         self._loop = asyncio.get_running_loop()
-        self._answers: deque[asyncio.Future[tuple[dict[str, Any], list[int]]]] = deque()
+        self._answers: deque[asyncio.Future[tuple[str, list[int]]]] = deque()
         self.on_exit: Callable[[Exit | None], None] = lambda _: None
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(connection.fileno(), self._receive)
 
-    async def request(self, op: str | None, **fields: Any) -> tuple[dict[str, Any], list[int]]:
+    async def request(self, request: str | None) -> tuple[dict[str, Any], list[int]]:
         """Send a request (None: only wait, the holder speaks first) and return its answer and what it lends.
 
         Raises:
@@ -54,15 +54,16 @@ class HolderLink:
             raise HolderGone("the process's holder has ended")
         answer = self._loop.create_future()
         self._answers.append(answer)
-        if op is not None:
+        if request is not None:
             try:
-                self._connection.send(json.dumps({"op": op, **fields}).encode())
+                self._connection.send(request.encode())
             except OSError as error:
                 raise HolderGone(f"the process's holder does not listen: {error.strerror}") from None
-        document, lent = await answer
-        if not document.get("ok"):
-            raise (HolderBusy if document.get("borrowed") else HolderGone)(str(document.get("error")))
-        return document, lent
+        text, lent = await answer
+        kind, _, rest = text.partition(" ")
+        if kind != "ok":
+            raise (HolderBusy if kind == "busy" else HolderGone)(rest)
+        return json.loads(rest), lent
 
     def _receive(self) -> None:
         try:
@@ -71,15 +72,14 @@ class HolderLink:
             return
         except OSError:
             packet, lent = b"", []
-        if not packet:
+        text = packet.decode("utf-8", "replace")
+        if not text:
             self._broken()
-            return
-        document = json.loads(packet)
-        if document.get("event") == "exit":
-            ended = document["exit"]
+        elif text.startswith("exit "):
+            ended = json.loads(text.removeprefix("exit "))
             self._ended(Exit(ended["code"], ended["signal"], ended["at"]))
         elif self._answers and not (answer := self._answers.popleft()).done():
-            answer.set_result((document, lent))
+            answer.set_result((text, lent))
         else:  # whoever asked has given up
             close_all(lent)
 
@@ -119,9 +119,9 @@ class Loan:
     pidfd: int
 
 
-async def _receive_loan(link: HolderLink, op: str | None) -> Loan:
+async def _receive_loan(link: HolderLink, request: str | None) -> Loan:
     try:
-        document, lent = await link.request(op)
+        document, lent = await link.request(request)
         stdin, stdout, pidfd = lent
         return Loan(link, ProcessRecord.from_document(document["record"]), stdin, stdout, pidfd)
     except BaseException:
@@ -131,7 +131,7 @@ async def _receive_loan(link: HolderLink, op: str | None) -> Loan:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a holder is started with. `title` is what `ps` shows; `description` goes into the record."""
+    """What a holder is started with. `title` is what `ps` shows; `about` goes into the record."""
 
     title: str
     token: str
@@ -139,7 +139,7 @@ class Launch:
     working_directory: str
     environment: Mapping[str, str]
     log_path: Path
-    description: Mapping[str, Any]
+    about: Mapping[str, Any]
 
 
 class Holders:
@@ -172,7 +172,7 @@ class Holders:
         launch.log_path.parent.mkdir(parents=True, exist_ok=True)
         arguments = [
             self._python, "-I", "-S", _SCRIPT, launch.title, str(self._run), launch.token,
-            json.dumps(launch.description), launch.working_directory, *launch.command,
+            json.dumps(launch.about), launch.working_directory, *launch.command,
         ]  # fmt: skip
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         return os.posix_spawn(

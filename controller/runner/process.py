@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import secrets
 import signal
@@ -18,6 +19,7 @@ from typing import Any, cast
 
 from controller.errors import CallError, Code, ProtocolViolation
 from controller.model.observed import ProcessKey, ProcessState
+from controller.runner import records
 from controller.runner.calls import failure_of
 from controller.runner.lending import HolderGone, Loan
 from controller.runner.pipes import Pipes
@@ -139,8 +141,8 @@ class AlgorithmProcess:
 
     async def mark(self, spec: ProcessSpec) -> None:
         """Record the process as proven, and its spec. Raises HolderGone."""
-        ready = self.ready and {"sdk_version": self.ready.sdk_version, "generation": self.ready.generation}
-        await self._loan.link.request("mark", fields={"ready": ready, "spec": spec.to_document()})
+        about = records.about(spec, self.record.started_at, self.ready)
+        await self._loan.link.request(f"mark {json.dumps(about)}")
         self.spec = spec
         self.record = replace(self.record, spec=spec, ready=self.ready)
 
@@ -288,7 +290,7 @@ class AlgorithmProcess:
         Returns when its holder has ended too.
         """
         with suppress(HolderGone):  # then the kernel is ending the adapter
-            await self._loan.link.request("terminate", grace=grace)
+            await self._loan.link.request(f"terminate {grace}")
         with suppress(TimeoutError):  # it waits for a device and cannot even be killed; there is nothing left to do
             await asyncio.wait_for(asyncio.shield(self.exited), 2 * grace + _UNKILLABLE)
         await asyncio.wait([self._loan.link.closed], timeout=_REPORT)

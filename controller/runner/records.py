@@ -10,7 +10,7 @@ import json
 import re
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +59,12 @@ class ProcessRecord:
     @classmethod
     def from_document(cls, document: Any) -> ProcessRecord:
         """Return the record in a JSON object. Raises TypeError, KeyError or ValueError where it is none."""
-        ready, ended = document.get("ready"), document.get("exit")
+        about, ended = document["about"], document["exit"]
+        ready = about["ready"]
         return cls(
             token=str(document["token"]),
-            spec=ProcessSpec.from_document(document["spec"]),
-            started_at=str(document["started_at"]),
+            spec=ProcessSpec.from_document(about["spec"]),
+            started_at=str(about["started_at"]),
             holder=ProcessIdentity.from_document(document["holder"]),
             adapter=ProcessIdentity.from_document(document["adapter"]),
             ready=Readiness(ready["sdk_version"], ready["generation"]) if ready else None,
@@ -72,6 +73,11 @@ class ProcessRecord:
 
 
 _NAME = re.compile(r"([0-9a-f]+-[0-9a-f]+-[0-9a-f]{12})\.(json|json\.tmp|sock)")
+
+
+def about(spec: ProcessSpec, started_at: str, ready: Readiness | None) -> dict[str, Any]:
+    """Return what a record says about a process; the holder keeps it and does not read it."""
+    return {"spec": spec.to_document(), "started_at": started_at, "ready": asdict(ready) if ready else None}
 
 
 def token_prefix(run: Path) -> str:
