@@ -1,0 +1,74 @@
+"""The JSON that requests carry: its types, which are also its schema, and how it is read and refused."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from controller.errors import CallError, Code
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+_Arguments = TypeVar("_Arguments")
+Seconds = Annotated[float, Field(gt=0, lt=1e9, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallArguments:
+    """What a detection is asked with beside its images (design 3.6); `image_ref` names one in `run/images`."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    step_index: Annotated[int, Field(ge=1)] = 1
+    step_desc: str = ""
+    guide_info: list[Any] | dict[str, Any] = field(default_factory=list)
+    params: dict[str, Any] = field(default_factory=dict)
+    session: dict[str, Any] = field(default_factory=dict)
+    phase: Literal["pre", "execute"] | None = None
+    timeout: Seconds | None = None
+    image_ref: str | None = None
+    guide_image_ref: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileArguments:
+    """What a reconcile is asked with; `timeout` in seconds."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = _STRICT
+
+    allow_empty: bool = False
+    wait: bool = False
+    timeout: Seconds = 300.0
+
+
+def reader(kind: type[_Arguments], what: str) -> Callable[[bytes | memoryview], _Arguments]:
+    """Return what reads JSON as `kind`; it raises CallError (1003) naming every mistake in `what`."""
+    adapter = TypeAdapter(kind)
+    known = [each.name for each in fields(cast(Any, kind))]
+
+    def read(text: bytes | memoryview) -> _Arguments:
+        try:
+            return adapter.validate_json(bytes(text) or b"{}")
+        except ValidationError as error:
+            problems = "; ".join(_problems(error.errors(include_url=False, include_input=False), known))
+            raise CallError(
+                Code.invalid_params,
+                f"{what} is not valid: {problems}",
+                next_step="see /openapi.json for what it may hold",
+            ) from None
+
+    return read
+
+
+def _problems(errors: list[ErrorDetails], known: list[str]) -> Iterator[str]:
+    for error in errors:
+        path = ".".join(str(part) for part in error["loc"])
+        if error["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
+            close = difflib.get_close_matches(path, known, 1)
+            yield f"{path[:80]!r} is not known" + (f"; did you mean {close[0]!r}?" if close else "")
+        else:
+            yield f"{path}: {error['msg']}".removeprefix(": ")

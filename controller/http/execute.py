@@ -1,0 +1,151 @@
+"""`POST /v1/pids/{pid}/execute`: one detection. The hot path: no middleware, no form objects, images uncopied."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from pydantic import WithJsonSchema
+from starlette.requests import Request
+from starlette.responses import Response
+
+from controller.errors import CallError, Code
+from controller.http.arguments import CallArguments, reader
+from controller.http.failures import Refused
+from controller.http.intake import Intake
+from controller.http.multipart import parts_of
+from controller.http.ports import DataPlane
+from controller.http.resource import JSON, Content, Operation, json_response
+from controller.model.names import PID_PATTERN
+from controller.runner.calls import Detection, DetectionRequest
+from controller.runner.images import ImageRef, ImageSource
+
+MULTIPART = "multipart/form-data"
+PARTS = ("image", "guide_image", "request")
+_NPY = b"\x93NUMPY"
+_UNWATCHED = 0.02
+"""Seconds that a call may take before anybody looks whether its caller is still there: most are answered sooner."""
+_Work = TypeVar("_Work")
+_Binary = Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})]
+_read_arguments = reader(CallArguments, "the request")
+_pid = re.compile(PID_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionForm:
+    """The multipart body, for its schema."""
+
+    image: _Binary | None = None
+    guide_image: _Binary | None = None
+    request: CallArguments | None = None
+
+
+class Execute:
+    """The resource, for one data plane."""
+
+    def __init__(self, plane: DataPlane, intake: Intake) -> None:
+        self._plane = plane
+        self._intake = intake
+
+    def operations(self) -> tuple[Operation, ...]:
+        """Return what the resource offers."""
+        return (
+            Operation(
+                "POST",
+                "/v1/pids/{pid}/execute",
+                self.execute,
+                "Run one detection through the PID's active version.",
+                bodies=(
+                    Content(DetectionForm, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART),
+                    Content(CallArguments, "An image that stands in run/images already, by image_ref."),
+                ),
+                answers={200: Content(Detection, "The algorithm's answer; data as it returned it.")},
+                errors=(400, 404, 408, 413, 415, 429, 500, 502, 503, 504),
+            ),
+        )
+
+    async def execute(self, request: Request) -> Response | None:
+        """Answer a detection; None where the caller left before, which has cancelled it."""
+        async with self._intake.body(request) as body:
+            asked = detection_request(request.path_params["pid"], request.headers.get("content-type", ""), body)
+            detection = await unless_gone(request, self._plane.execute(asked))
+        return None if detection is None else json_response(detection.to_document())
+
+
+def detection_request(pid: str, content_type: str, body: bytes) -> DetectionRequest:
+    """Return the detection that a request's body asks for.
+
+    Raises:
+        Refused: 415, the body is neither multipart nor JSON.
+        CallError: 1012, the PID cannot be one; 1003, the body or its JSON is malformed, or no image is given.
+    """
+    if not _pid.fullmatch(pid):
+        raise CallError(
+            Code.no_active_version, f"{pid[:80]!r} is no PID", next_step="see `pvctl status` for those served"
+        )
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == MULTIPART:
+        parts = parts_of(body, content_type, PARTS)
+        arguments = _read_arguments(parts.get("request", b""))
+    elif kind == JSON:
+        parts, arguments = {}, _read_arguments(body)
+    else:
+        raise Refused(415, f"Content-Type {kind[:80]!r} is not taken here", next_step=f"send {MULTIPART} or {JSON}")
+    image = _image(parts.get("image"), arguments.image_ref, "image")
+    if image is None:
+        raise CallError(Code.invalid_params, "there is no image", next_step="pass a part 'image', or an image_ref")
+    return DetectionRequest(
+        pid,
+        image,
+        _image(parts.get("guide_image"), arguments.guide_image_ref, "guide_image"),
+        arguments.step_index,
+        arguments.step_desc,
+        arguments.guide_info,
+        arguments.params,
+        arguments.session,
+        arguments.phase,
+        arguments.timeout,
+    )
+
+
+def _image(part: memoryview | None, ref: str | None, what: str) -> ImageSource | None:
+    if part is not None and ref is not None:
+        raise CallError(Code.invalid_params, f"both {what} and {what}_ref are given", next_step="pass one of them")
+    if ref is not None:
+        return ImageRef(ref)
+    if part is None or part[: len(_NPY)] == _NPY:
+        return part
+    return bytes(part)  # encoded, so small; as bytes the runner decodes it off the event loop
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, _Work]) -> _Work | None:
+    """Return what `work` returns; where the caller leaves before, cancel it and return None."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None  # noqa: S101  (every request is a task)
+    watch: asyncio.Task[None] | None = None
+
+    def begin() -> None:
+        nonlocal watch
+        watch = loop.create_task(_cancel_when_gone(request, task))
+
+    timer = loop.call_later(_UNWATCHED, begin)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if watch is None or not watch.done():  # the server's own end
+            raise
+        task.uncancel()
+        return None
+    finally:
+        timer.cancel()
+        if watch is not None:
+            watch.cancel()
+
+
+async def _cancel_when_gone(request: Request, task: asyncio.Task[Any]) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    task.cancel()

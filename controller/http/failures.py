@@ -1,0 +1,126 @@
+"""Errors over HTTP: which status an error has, and its body. Always `{"error": {code, name, message, details}}`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from starlette.responses import Response
+
+from controller.errors import (
+    CallError,
+    Code,
+    CodedError,
+    ControllerError,
+    DesiredStateError,
+    PackageError,
+    RetryableError,
+    StoreBusy,
+)
+
+_STATUS = {
+    Code.unknown: 500,
+    Code.invalid_pid: 400,
+    Code.image_load_failed: 400,
+    Code.invalid_params: 400,
+    Code.not_initialized: 503,
+    Code.timeout: 504,
+    Code.heartbeat_lost: 502,
+    Code.shared_memory_not_found: 400,  # the caller's reference leads nowhere
+    Code.execute_exception: 502,  # the fault of what stands behind us
+    Code.stdout_contaminated: 502,
+    Code.busy: 429,
+    Code.no_active_version: 404,
+    Code.invalid_zip: 422,
+    Code.manifest_missing: 422,
+    Code.incompatible_python: 422,
+    Code.wheels_missing: 422,
+    Code.install_failed: 422,
+    Code.activation_conflict: 409,
+    Code.unsafe_uninstall: 409,
+}
+_RETRY_AFTER = 1.0
+"""Seconds, where the error itself does not say when to try again."""
+
+CLOSE = {"Connection": "close"}
+"""Header of an answer after which the connection is of no use."""
+
+
+class Refused(ControllerError):
+    """A request that HTTP itself has a status for (404, 405, 413, 415 …). `headers` go with the answer."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        next_step: str = "",
+        headers: Mapping[str, str] | None = None,
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(message, next_step=next_step)
+        self.status = status
+        self.headers = dict(headers or {})
+        self.details = dict(details or {})
+
+
+def as_coded(error: ControllerError) -> CodedError:
+    """Return the error with its number: 1003 for a request that cannot be read, 1000 for what has none."""
+    if isinstance(error, CodedError):
+        return error
+    code, details = Code.unknown, {}
+    if isinstance(error, Refused):
+        code = Code.invalid_params if error.status in {408, 413, 415} else Code.unknown
+        details = error.details
+    return CodedError(code, error.message, next_step=error.next_step, details=details)
+
+
+def our_fault() -> ControllerError:
+    """Return what a caller is told of an exception that nobody expected; the log has the rest."""
+    return ControllerError("the controller failed at this request", next_step="see logs/controller.log in the store")
+
+
+def error_response(error: ControllerError) -> Response:
+    """Return the answer that an error is."""
+    coded = as_coded(error)
+    headers = error.headers if isinstance(error, Refused) else {}
+    delay = _delay(error)
+    if delay is not None:
+        headers = {**headers, "Retry-After": str(max(1, math.ceil(delay)))}
+    return Response(
+        orjson.dumps({"error": coded.to_document()}, default=str, option=orjson.OPT_NON_STR_KEYS),
+        status_code=_status_of(error),
+        headers=headers,
+        media_type="application/json",
+    )
+
+
+def _status_of(error: ControllerError) -> int:
+    match error:
+        case Refused():
+            status = error.status
+        case PackageError(code=Code.install_failed) if error.details.get("fault") == "ours":
+            status = 500
+        case CodedError():
+            status = _STATUS[error.code]
+        case DesiredStateError():
+            status = 422
+        case StoreBusy():
+            status = 409
+        case RetryableError():
+            status = 503
+        case _:
+            status = 500
+    return status
+
+
+def _delay(error: ControllerError) -> float | None:
+    """Return after how many seconds the same request may succeed, where that can be said."""
+    if isinstance(error, RetryableError):
+        return error.delay
+    if isinstance(error, CallError) and error.code in {Code.busy, Code.not_initialized}:
+        told = error.details.get("retry_after")
+        return told if isinstance(told, (int, float)) else _RETRY_AFTER
+    return None

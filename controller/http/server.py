@@ -1,0 +1,63 @@
+"""The HTTP server inside the daemon's running loop: started, stopped, and no signal handlers of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.server import Server
+
+from controller.http.listener import listen
+from controller.http.peers import PeerProtocol
+from controller.store.layout import StoreLayout
+
+_KEEP_ALIVE = 75
+"""Seconds after which an idle connection is closed; the client opens another one without a word."""
+_LAST_WORDS = 1.0
+
+
+class SocketServer:
+    """Serves one ASGI application at a store's `run/runner.sock`. `group`: also for this group of users."""
+
+    def __init__(self, application: ASGIApp, layout: StoreLayout, *, group: str | None = None) -> None:
+        self._layout = layout
+        self._group = group
+        self._server = Server(
+            Config(
+                application,
+                loop="none",
+                http=PeerProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=_KEEP_ALIVE,
+            )
+        )
+        self._inode = 0
+
+    async def start(self) -> None:
+        """Listen. Raises StoreError."""
+        listener = listen(self._layout, self._group)
+        self._inode = self._layout.socket.stat().st_ino
+        config = self._server.config
+        config.load()
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup(sockets=[listener])
+
+    async def stop(self, grace: float) -> None:
+        """Take no more connections, let requests finish for `grace` seconds, and tell the rest that nobody knows."""
+        with suppress(FileNotFoundError):
+            if self._layout.socket.stat().st_ino == self._inode:
+                self._layout.socket.unlink()
+        server = self._server
+        server.config.timeout_graceful_shutdown = grace  # type: ignore[assignment]  # it goes into asyncio.wait_for
+        await server.shutdown()
+        if server.server_state.tasks:
+            await asyncio.wait(server.server_state.tasks, timeout=_LAST_WORDS)
