@@ -52,13 +52,13 @@ class HolderLink:
         """
         if self._connection.fileno() < 0:
             raise HolderGone("the process's holder has ended")
-        answer = self._loop.create_future()
-        self._answers.append(answer)
         if request is not None:
             try:
                 self._connection.send(request.encode())
             except OSError as error:
                 raise HolderGone(f"the process's holder does not listen: {error.strerror}") from None
+        answer = self._loop.create_future()
+        self._answers.append(answer)
         text, lent = await answer
         kind, _, rest = text.partition(" ")
         if kind != "ok":

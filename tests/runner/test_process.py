@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+import uvloop
 
 from controller.errors import CallError, Code, StartFailed
 from controller.runner import holding
@@ -380,6 +381,25 @@ async def test_a_stopped_process_does_not_answer_a_ping_and_is_ended(layout, mak
             await process.ping(0.2)
         assert caught.value.code is Code.heartbeat_lost
         await exited(runner)
+
+
+def test_it_all_works_on_uvloop(layout, make_spec):
+    async def scenario():
+        async with opened(layout, make_spec(call_timeout=0.5)) as runner:
+            answers = await asyncio.gather(*(runner.execute(KEY.ref, None, ask(n=n)) for n in range(5)))
+            assert [answer.data["given"]["n"] for answer in answers] == list(range(5))
+            filler = "q" * 300_000
+            assert (await runner.execute(KEY.ref, None, ask(filler=filler))).data["given"]["filler"] == filler
+            await runner.close()
+            await runner.open()
+            assert (await failure(runner, ask("hang"))).code is Code.timeout
+            await exited(runner)
+            with pytest.raises(StartFailed, match="cv2"):
+                await runner.start(make_spec("error_after_hello"))
+            assert (await runner.start(make_spec())).state == "ready"
+            assert (await failure(runner, ask("crash"))).code is Code.heartbeat_lost
+
+    uvloop.run(scenario())
 
 
 async def test_new_timeouts_apply_in_place(layout, make_spec):
