@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from controller.model.observed import HistoryEntry, ObservedProcess, ProcessKey
     from controller.model.package import Receipt
+    from controller.model.rollout import Instant
     from controller.packages.install import Installer
     from controller.reconciler.imperative import PackageOperations
     from controller.reconciler.observe import Observer
@@ -39,6 +40,14 @@ def utc_now() -> str:
     from controller.model.timestamps import format_timestamp
 
     return format_timestamp(time.time())
+
+
+def boot_time() -> Instant:
+    """Return the present on the boot-time clock, which neither stands still in a suspend nor jumps when it is set."""
+    from controller.model.rollout import Instant
+
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return Instant(boot, time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
 
 
 def operating_system_user() -> str:
@@ -95,7 +104,7 @@ class Station:
 
         store = self.store()
         observer = self._observer(store, self.installer(), self._look_at_processes)
-        return run_async(preview(self.source(), store, observer, time.time, allow_empty=allow_empty, serve=serve))
+        return run_async(preview(self.source(), store, observer, boot_time, allow_empty=allow_empty, serve=serve))
 
     def reconcile(self, *, serve: bool, timeout: float, allow_empty: bool, notify: Notify) -> Outcome:
         """Make the station match the desired state, as the store's one controller."""
@@ -125,7 +134,7 @@ class Station:
         try:
             observer = self._observer(store, packages, runner.observe)
             applier = Applier(store, packages, runner, actor=actor, now=utc_now, notify=notify)
-            reconciler = Reconciler(store, observer, applier, time.time, utc_now)
+            reconciler = Reconciler(store, observer, applier, boot_time, utc_now)
             return await reconciler.converge(desired, serve=serve, timeout=timeout)
         finally:
             await runner.close()

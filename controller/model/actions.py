@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
+from controller.model.rollout import DeploymentMemory
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,22 @@ class RebuildRegistry:
         return "registry"
 
 
-Action = Install | Preheat | Switch | Deactivate | Retire | RebuildRegistry
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Write down how a deployment's rollout goes on, before anything is done about it."""
+
+    deployment: str
+    memory: DeploymentMemory
+    reason: str
+    before: str = ""
+    after: tuple[str, ...] = ()
+
+    @property
+    def object(self) -> str:
+        return f"rollout/{self.deployment}"
+
+
+Action = Remember | Install | Preheat | Switch | Deactivate | Retire | RebuildRegistry
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +146,17 @@ class StepPreview:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The answer to: what would a pass do now, and why is it not doing the rest?"""
+    """The answer to: what would a pass do now, and why is it not doing the rest?
+
+    `memories` are the rollouts as of this plan, with the counters that change all the time and stand in no action.
+    """
 
     actions: tuple[Action, ...] = ()
     blocked: tuple[Blocked, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     steps: tuple[StepPreview, ...] = ()
     targets: dict[str, PackageRef] = field(default_factory=dict)
+    memories: dict[str, DeploymentMemory] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:

@@ -144,6 +144,11 @@ class DeploymentSpec(Part):
         version = self.pinned.get(pid)
         return PackageRef(self.package.name, version) if version is not None else None
 
+    @property
+    def wanted(self) -> dict[str, PackageRef]:
+        """The version that each PID is to have in the end: its pin, else the deployment's."""
+        return {pid: self.pinned_ref(pid) or self.ref for pid in self.pids}
+
 
 class Deployment(Part):
     """One `AlgorithmDeployment` document: a package version and the PIDs it serves."""

@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from controller.model.package import Installation, PackageRecord, PackageRef
+from controller.model.rollout import DeploymentMemory, Hold
+from controller.model.tally import Tally
 
 ProcessState = Literal["starting", "ready", "busy", "draining", "broken", "exited"]
 
@@ -92,7 +94,7 @@ class ObservedProcess:
 class Failure:
     """A failed attempt at an object, or an end unasked. It is not tried before `retry_at` (the observer's clock).
 
-    `breaker`: it failed more often than its deployment's `restarts` tolerates.
+    `crashed`: it had been ready before; `breaker`: it ended more often than its deployment's `restarts` tolerates.
     """
 
     object: str
@@ -101,11 +103,15 @@ class Failure:
     attempts: int
     retry_at: float
     breaker: bool = False
+    crashed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """Everything that the planner may know beside the desired revision."""
+    """Everything that the planner may know beside the desired revision.
+
+    `tallies` count calls per PID and version without end, `recent` those of the last window only.
+    """
 
     zips: tuple[PackageRecord, ...] = ()
     installed: Mapping[PackageRef, Installation] = field(default_factory=lambda: MappingProxyType({}))
@@ -115,3 +121,7 @@ class Observed:
     failures: Mapping[str, Failure] = field(default_factory=lambda: MappingProxyType({}))
     registry_lost: bool = False
     unmanaged: tuple[str, ...] = ()
+    memories: Mapping[str, DeploymentMemory] = field(default_factory=lambda: MappingProxyType({}))
+    holds: Mapping[str, Hold] = field(default_factory=lambda: MappingProxyType({}))
+    tallies: Mapping[tuple[str, PackageRef], Tally] = field(default_factory=lambda: MappingProxyType({}))
+    recent: Mapping[tuple[str, PackageRef], Tally] = field(default_factory=lambda: MappingProxyType({}))

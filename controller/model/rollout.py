@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 from controller.model.package import PackageRef
+from controller.model.tally import Tally
 
 State = Literal[
     "stepping", "baking", "paused", "waiting", "promoted", "completed", "reverting", "reverted", "stopped"
@@ -78,6 +79,8 @@ class Terms:
     auto_revert: bool
     on_inconclusive: Literal["wait", "promote", "revert"]
     rollback_window: float
+    initial_delay: float = 0.0
+    min_samples: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,10 @@ class Rollout:
     `stable` is each PID's version at the start and `back` where it goes when the rollout is taken back. `stage` is the
     index of the present stage; `timer` that of the bake, the pause or the rollback window; `progress` what is left of
     the progress deadline. `paused_by` and `held_for` say who or what stands in its way.
+
+    `baseline` and `stable_baseline` are the tallies per PID from which calls count (None: `delay` is not over yet),
+    `step_calls` the canary's calls when the present weight was entered, `trials` the state of the sequential tests and
+    `verdict` the last one, both as documents.
     """
 
     deployment: str
@@ -115,6 +122,12 @@ class Rollout:
     full: bool = False
     reason: str = ""
     emergency: bool = False
+    delay: Countdown | None = None
+    baseline: Mapping[str, Tally] | None = None
+    stable_baseline: Mapping[str, Tally] = field(default_factory=dict)
+    step_calls: int = 0
+    trials: Mapping[str, Any] = field(default_factory=dict)
+    verdict: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def weight(self) -> int:

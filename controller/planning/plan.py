@@ -14,6 +14,7 @@ from controller.model.actions import (
     Plan,
     Preheat,
     RebuildRegistry,
+    Remember,
     Retire,
     StepPreview,
     Switch,
@@ -22,34 +23,47 @@ from controller.model.actions import (
 from controller.model.desired import Deployment, Revision
 from controller.model.observed import ActiveMapping, Observed, ProcessKey
 from controller.model.package import PackageRef
+from controller.model.rollout import Instant, Quarantine
 from controller.planning.cohorts import cohort, rollout_sequence
+from controller.planning.progression import Progress, Scene, progress
 from controller.planning.supply import Supply, find_supply, unsupported_pids, unsupported_reason
 
 
-def plan(revision: Revision, observed: Observed, now: float, *, serve: bool = True) -> Plan:
-    """Return what a pass at `now` (seconds of the observer's clock) does to make the station match the revision.
+def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = True) -> Plan:
+    """Return what a pass does now to make the station match the revision.
 
     With `serve` false, processes are wanted only to prove a version before its switch, not to stay up.
     """
     draft = _Draft(revision, observed, now, serve)
     for deployment in revision.deployments:
+        draft.progress[deployment.name] = _progress(draft, deployment)
+    for deployment in revision.deployments:
         _keep_serving(draft, deployment)
     if observed.registry_lost:
-        draft.actions.append(RebuildRegistry("registry.json is lost or damaged"))
+        draft.add(RebuildRegistry("registry.json is lost or damaged"))
     _deactivate_removed(draft)
     for deployment in revision.deployments:
+        _remember(draft, deployment)
         if not deployment.spec.suspend:
             _move(draft, deployment)
     _retire_unneeded(draft)
     return Plan(
-        tuple(draft.actions), tuple(draft.blocked), tuple(draft.waiting), tuple(draft.steps), draft.targets
+        tuple(draft.actions), tuple(draft.blocked), tuple(draft.waiting), tuple(draft.steps), draft.targets,
+        {name: progress.memory for name, progress in draft.progress.items()},
     )  # fmt: skip
 
 
-def desired_targets(deployment: Deployment) -> dict[str, PackageRef]:
-    """Return the version that each PID of a deployment is to have: its pin, else the deployment's."""
-    spec = deployment.spec
-    return {pid: spec.pinned_ref(pid) or spec.ref for pid in spec.pids}
+def _progress(draft: _Draft, deployment: Deployment) -> Progress:
+    """Let the deployment's rollout go on; what it wants of each PID is known afterwards."""
+    supply = find_supply(deployment.spec.ref, deployment.spec.package.digest, draft.observed)
+    digest = supply.digest or None
+    return progress(Scene(deployment, digest, supply.installed, draft.revision, draft.observed, draft.now))
+
+
+def _remember(draft: _Draft, deployment: Deployment) -> None:
+    going_on = draft.progress[deployment.name]
+    if going_on.note:
+        draft.add(Remember(deployment.name, going_on.memory, going_on.note))
 
 
 @dataclass(slots=True)
@@ -58,8 +72,9 @@ class _Draft:
 
     revision: Revision
     observed: Observed
-    now: float
+    now: Instant
     serve: bool
+    progress: dict[str, Progress] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
     blocked: list[Blocked] = field(default_factory=list)
     waiting: list[Waiting] = field(default_factory=list)
@@ -91,7 +106,7 @@ class _Draft:
         if failure is None:
             return False
         self.blocked.append(Blocked(object_, deployment, failure.message, failure.code))
-        if failure.retry_at <= self.now:
+        if failure.retry_at <= self.now.seconds:
             return False
         reason = f"attempt {failure.attempts} failed: {failure.message}"
         self.waiting.append(Waiting(object_, deployment, failure.retry_at, reason))
@@ -114,8 +129,8 @@ def _answering(draft: _Draft, deployment: Deployment, pid: str) -> PackageRef | 
     another deployment whose process still answers.
     """
     ref = draft.active_ref(pid)
-    target = desired_targets(deployment)[pid]
-    if ref is None or ref == target:
+    target = draft.progress[deployment.name].targets[pid]
+    if ref is None or target is None or ref == target:
         return ref
     serving = {(key.deployment, key.ref) for key, process in draft.observed.processes.items() if process.serves}
     own, others = (deployment.name, ref) in serving, any(served == ref for _, served in serving)
@@ -165,13 +180,30 @@ def _deactivate_removed(draft: _Draft) -> None:
 
 def _move(draft: _Draft, deployment: Deployment) -> None:
     """Bring a deployment's PIDs to their versions: install, preheat, switch."""
+    going_on = draft.progress[deployment.name]
     groups: dict[PackageRef, list[str]] = defaultdict(list)
-    for pid, wanted in desired_targets(deployment).items():
-        draft.targets[pid] = wanted
-        groups[_restored(draft, deployment, pid) or wanted].append(pid)
+    for pid, wanted in going_on.targets.items():
+        if wanted is not None:
+            draft.targets[pid] = wanted
+        goal = _restored(draft, deployment, pid) or wanted
+        if goal is not None:
+            groups[goal].append(pid)
+    if going_on.quarantined is not None:
+        draft.blocked.append(_in_quarantine(deployment, going_on.quarantined))
+    else:
+        groups.setdefault(deployment.spec.ref, [])
     for ref, pids in groups.items():
         _bring_to(draft, deployment, ref, pids)
     _preview_steps(draft, deployment)
+
+
+def _in_quarantine(deployment: Deployment, quarantine: Quarantine) -> Blocked:
+    return Blocked(
+        f"package/{quarantine.package}",
+        deployment.name,
+        f"{quarantine.package} is in quarantine since {quarantine.at}: {quarantine.reason}",
+        next_step=f"deploy another version, or `pvctl retry {deployment.name}`",
+    )
 
 
 def _restored(draft: _Draft, deployment: Deployment, pid: str) -> PackageRef | None:
@@ -198,14 +230,19 @@ def _bring_to(draft: _Draft, deployment: Deployment, ref: PackageRef, pids: list
         return
     supported = _supported(draft, deployment, supply, pids)
     switching = [pid for pid in supported if draft.active_ref(pid) != ref]
-    if not supported or not (switching or draft.serve):
+    if (pids and not supported) or (supply.installed and not (switching or draft.serve)):
         return
     after = _install(draft, deployment, supply)
-    ready = None if after is None else _preheat(draft, deployment, ref, after)
+    if after is None or not supported:
+        return
+    ready = _preheat(draft, deployment, ref, after)
+    if draft.progress[deployment.name].emergency:
+        ready = ()  # nothing answers now: the mapping goes first, calls wait for the process
     if ready is None:
         return
+    decided = f"rollout/{deployment.name}"
     for pid in switching:
-        _switch(draft, deployment, pid, ref, after=(*(after or ()), *ready))
+        _switch(draft, deployment, pid, ref, after=(*after, *ready, *((decided,) if decided in draft.planned else ())))
 
 
 def _supported(draft: _Draft, deployment: Deployment, supply: Supply, pids: list[str]) -> list[str]:
@@ -241,15 +278,27 @@ def _switch(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef, af
 
 def _why_switch(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef) -> str:
     mapping = draft.observed.active.get(pid)
-    history = draft.observed.history.get(pid, ())
-    if mapping is not None and not isinstance(mapping, ActiveMapping):
-        return f"active/{pid}.json is damaged ({mapping.reason}); restored from its history"
-    if mapping is not None and mapping.ref not in draft.observed.installed:
-        return f"active/{pid}.json names {mapping.ref}, which is not installed"
     if mapping is None:
         return f"deployment {deployment.name} serves it and it has no active version"
+    if not isinstance(mapping, ActiveMapping):
+        return f"active/{pid}.json is damaged ({mapping.reason}); restored from its history"
+    if mapping.ref not in draft.observed.installed:
+        return f"active/{pid}.json names {mapping.ref}, which is not installed"
+    if (hold := draft.observed.holds.get(pid)) is not None:
+        return f"held by {hold.actor}: {hold.reason}"
+    return _why_moved(draft, deployment, pid, ref)
+
+
+def _why_moved(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef) -> str:
+    """Return why a PID with a good mapping leaves its version."""
+    rollout = draft.progress[deployment.name].memory.rollout
+    history = draft.observed.history.get(pid, ())
+    if rollout is not None and rollout.state == "reverting":
+        return f"{rollout.target} is taken back: {rollout.reason}"
     if history and history[-1].ref == ref:
         return f"active/{pid}.json was changed outside the controller; put back"
+    if rollout is not None and rollout.under_way:
+        return f"rollout of {rollout.target}: {rollout.terms.stages[rollout.stage]}"
     pinned = " (pinned)" if pid in deployment.spec.pinned else ""
     return f"deployment {deployment.name} wants {ref}{pinned}"
 
@@ -266,10 +315,12 @@ def _preview_steps(draft: _Draft, deployment: Deployment) -> None:
 
 
 def _retire_unneeded(draft: _Draft) -> None:
-    """End the processes that neither a deployment wants nor a PID is still answered by."""
+    """End the processes that neither a deployment wants, nor a PID is still answered by, nor a way back needs."""
     active = {draft.active_ref(pid) for pid in draft.observed.active} if draft.serve else set()
     answered = {key.ref for key in draft.needed}
     for key, process in draft.observed.processes.items():
         still_answers = key.ref in active and key.ref not in answered and process.serves
-        if key not in draft.needed and not still_answers:
+        going_on = draft.progress.get(key.deployment)
+        warm = draft.serve and going_on is not None and key.ref in going_on.warm
+        if key not in draft.needed and not still_answers and not warm:
             draft.add(Retire(key, "no PID needs it any more"))

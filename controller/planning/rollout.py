@@ -8,7 +8,7 @@ does afterwards moves them again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from controller.errors import ControllerError
@@ -67,7 +67,7 @@ class Facts:
     judged_because: str = ""
     failure: str = ""
     emergency: bool = False
-    back: Mapping[str, PackageRef] = ()  # type: ignore[assignment]
+    back: Mapping[str, PackageRef] = field(default_factory=dict)
 
 
 def terms_of(deployment: Deployment) -> Terms:
@@ -94,6 +94,8 @@ def terms_of(deployment: Deployment) -> Terms:
         auto_revert=strategy.auto_revert,
         on_inconclusive=strategy.canary.analysis.on_inconclusive if strategy.canary else "promote",
         rollback_window=deployment.spec.rollback_window,
+        initial_delay=strategy.canary.analysis.initial_delay if strategy.canary else 0.0,
+        min_samples=strategy.canary.analysis.min_samples if strategy.canary else None,
     )
 
 

@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from controller.errors import ControllerError, StoreError
-from controller.model.actions import Action, Deactivate, Install, Plan, Preheat, RebuildRegistry, Retire, Switch
+from controller.model.actions import (
+    Action,
+    Deactivate,
+    Install,
+    Plan,
+    Preheat,
+    RebuildRegistry,
+    Remember,
+    Retire,
+    Switch,
+)
 from controller.model.desired import Deployment, Revision, Timeouts
 from controller.model.observed import ActiveMapping, HistoryEntry, ProcessKey
 from controller.model.package import Installation
@@ -56,6 +66,7 @@ class Applier:
             Switch: self._switch,
             Deactivate: self._deactivate,
             RebuildRegistry: self._rebuild_registry,
+            Remember: self._remember,
         }
         self._acts: Mapping[type[Action], Callable[[Any, Revision], Awaitable[None]]] = {
             Install: self._install,
@@ -161,6 +172,9 @@ class Applier:
     def _rebuild_registry(self, action: RebuildRegistry, revision: Revision) -> None:
         self._store.registry.write(catalogue((), self._packages.installations(), {}))
 
+    def _remember(self, action: Remember, revision: Revision) -> None:
+        self._store.rollouts.write(action.deployment, action.memory)
+
     def _audit(self, action: Action, revision: Revision, outcome: str) -> None:
         before, after = _before_and_after(action)
         kind = type(action).__name__.lower()
@@ -181,6 +195,7 @@ _DONE: Mapping[type[Action], str] = {
     Deactivate: "deactivated",
     Retire: "ended",
     RebuildRegistry: "rebuilt",
+    Remember: "decided",
 }
 
 

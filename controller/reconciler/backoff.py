@@ -9,17 +9,18 @@ from types import MappingProxyType
 from controller.errors import CodedError, ControllerError
 from controller.model.health import RestartLimit
 from controller.model.observed import Failure
+from controller.model.rollout import Instant
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
 
 
 class Backoff:
-    """The failures of one controller's life. `clock` returns seconds; `jitter` a factor around one."""
+    """The failures of one controller's life. `clock` gives the boot-time clock; `jitter` a factor around one."""
 
     def __init__(
         self,
-        clock: Callable[[], float],
+        clock: Callable[[], Instant],
         jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),  # noqa: S311 - no secret
     ) -> None:
         self._clock = clock
@@ -37,7 +38,7 @@ class Backoff:
         attempts = known.attempts + 1 if known else 1
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempts - 1, 16)) * self._jitter()
         code = int(error.code) if isinstance(error, CodedError) else None
-        failure = Failure(object_, str(error), code, attempts, self._clock() + delay)
+        failure = Failure(object_, str(error), code, attempts, self._clock().seconds + delay)
         self._failures[object_] = failure
         return failure
 
@@ -46,7 +47,7 @@ class Backoff:
 
         Then the delay doubles with each crash; more crashes than the limit open the breaker: the longest delay.
         """
-        limit, now = limit or RestartLimit(), self._clock()
+        limit, now = limit or RestartLimit(), self._clock().seconds
         times = [at for at in self._crashes.get(object_, ()) if now - at < limit.window] + [now]
         self._crashes[object_] = times
         crashes = len(times)
@@ -54,7 +55,7 @@ class Backoff:
         message = f"it ended unasked: {why}"
         if crashes > limit.max:
             delay, message = LONGEST_DELAY, f"the breaker is open after {crashes} crashes; the last: {why}"
-        failure = Failure(object_, message, None, crashes, now + delay, breaker=crashes > limit.max)
+        failure = Failure(object_, message, None, crashes, now + delay, breaker=crashes > limit.max, crashed=True)
         self._failures[object_] = failure
         return failure
 

@@ -87,7 +87,7 @@ class Loop:
             self.on_pass(self.outcome)
             await self._tell()
         due = min((wait.until for wait in self.outcome.plan.waiting), default=float("inf")) if self.outcome else 1.0
-        return SETTLE_LOOK if settling else min(RESYNC, max(0.0, due - self.reconciler.clock()))
+        return SETTLE_LOOK if settling else min(RESYNC, max(0.0, due - self.reconciler.clock().seconds))
 
     async def _tell(self) -> None:
         async with self._passed:

@@ -18,7 +18,6 @@ from controller.model.observed import (
     ProcessKey,
 )
 from controller.model.package import Installation, PackageRecord, PackageRef
-from controller.planning.plan import desired_targets
 from controller.reconciler.ports import Packages
 from controller.store.store import Store
 
@@ -53,6 +52,8 @@ class Observer:
             processes=await self._processes(),
             failures=failures,
             registry_lost=registry is None and bool(installed),
+            memories=self._store.rollouts.read_all(),
+            holds=self._store.rollouts.read_holds(),
             unmanaged=(*self._strange_mappings(revision, active, history), *self._strange_folders()),
         )
 
@@ -100,7 +101,7 @@ class Observer:
         self, revision: Revision, active: Mappings, installed: Mapping[PackageRef, Installation]
     ) -> dict[str, tuple[HistoryEntry, ...]]:
         """Read the histories that matter now: of PIDs that are not as desired, and of those nobody desires."""
-        wanted = {pid: ref for each in revision.deployments for pid, ref in desired_targets(each).items()}
+        wanted = {pid: ref for each in revision.deployments for pid, ref in each.spec.wanted.items()}
         unsettled = [
             pid
             for pid in {*wanted, *active}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from controller.model.actions import Plan
+from controller.model.rollout import Instant
 from controller.planning.plan import plan
 from controller.reconciler.changes import Change, describe_changes
 from controller.reconciler.exits import Exit, worst
@@ -38,7 +39,7 @@ class Preview:
 
 
 async def preview(
-    source: Source, store: Store, observer: Observer, clock: Callable[[], float], *, allow_empty: bool, serve: bool
+    source: Source, store: Store, observer: Observer, clock: Callable[[], Instant], *, allow_empty: bool, serve: bool
 ) -> Preview:
     """Return the preview. Raises DesiredStateError where no revision, new or old, is valid."""
     desired = load_desired(source, store, allow_empty=allow_empty)

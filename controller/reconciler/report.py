@@ -10,6 +10,7 @@ from controller.model.actions import Blocked, Plan
 from controller.model.desired import Deployment, Revision
 from controller.model.observed import ActiveMapping, Observed, ObservedProcess
 from controller.model.package import PackageRecord
+from controller.model.rollout import DeploymentMemory, Instant, Rollout
 from controller.model.status import (
     Condition,
     DeploymentStatus,
@@ -23,7 +24,6 @@ from controller.model.status import (
 )
 from controller.model.timestamps import format_timestamp
 from controller.planning.catalogue import catalogue
-from controller.planning.plan import desired_targets
 
 _PER_CENT = 100
 
@@ -34,7 +34,7 @@ def report(
     observed: Observed,
     plan: Plan,
     previous: Mapping[str, Any] | None,
-    now: str,
+    now: Instant,
 ) -> Status:
     """Return the status. `problems` are the errors of a newer revision that was refused, if one was."""
     blocked = {name: [each for each in plan.blocked if each.deployment == name] for name in revision.by_name}
@@ -42,13 +42,18 @@ def report(
         revision=RevisionStatus(revision.id, revision.source, not problems, tuple(problems), revision.loaded_at),
         converged=plan.empty and not plan.blocked and not plan.waiting and not problems,
         deployments=tuple(
-            _deployment(each, observed, plan, blocked[each.name], _conditions(previous, each.name), now)
+            _deployment(
+                each, observed, plan, blocked[each.name], _conditions(previous, each.name), format_timestamp(now.epoch)
+            )
             for each in revision.deployments
         ),
-        pids=_pids(revision, observed),
+        pids=_pids(revision, observed, plan),
         processes=tuple(_process(each) for _, each in sorted(observed.processes.items())),
         packages=tuple(_package(each) for each in catalogue(observed.zips, observed.installed, observed.failures)),
-        waiting=tuple(WaitingStatus(each.object, format_timestamp(each.until), each.reason) for each in plan.waiting),
+        waiting=tuple(
+            WaitingStatus(each.object, format_timestamp(now.epoch + each.until - now.seconds), each.reason)
+            for each in plan.waiting
+        ),
         unmanaged=observed.unmanaged,
     )
 
@@ -62,25 +67,35 @@ def _deployment(
     now: str,
 ) -> DeploymentStatus:
     spec = deployment.spec
-    targets = desired_targets(deployment)
-    moving = [pid for pid in spec.pids if pid not in spec.pinned]
-    moved = [pid for pid in moving if _ref(observed, pid) == targets[pid]]
+    memory = plan.memories.get(deployment.name, DeploymentMemory())
+    rollout = memory.rollout
+    moving = [pid for pid in spec.pids if pid not in spec.pinned and pid not in observed.holds]
+    moved = [pid for pid in moving if _ref(observed, pid) == spec.ref]
     phase, message = _phase(deployment, observed, plan, blocked)
-    stable = {mapping.version for pid in moving if (mapping := _active(observed, pid))}
+    stable = list(rollout.stable.values()) if rollout else [ref for pid in moving if (ref := _ref(observed, pid))]
     return DeploymentStatus(
         name=deployment.name,
         phase=phase,
         observed_generation=deployment.generation,
         package=spec.package.name,
         target_version=spec.package.version,
-        stable_version=stable.pop() if len(stable) == 1 else None,
+        stable_version=max(stable, key=stable.count).version if stable else None,
+        current_step_index=rollout.stage if rollout and rollout.under_way else None,
+        desired_weight=_desired_weight(rollout),
         actual_weight=_PER_CENT * len(moved) // len(moving) if moving else _PER_CENT,
+        quarantined=tuple(str(each.package) for each in memory.quarantine),
         message=message,
         conditions=(
             _condition("Available", _available(deployment, observed), phase, message, before, now),
             _condition("Degraded", phase == "Degraded", phase, message, before, now),
         ),
     )  # fmt: skip
+
+
+def _desired_weight(rollout: Rollout | None) -> int:
+    if rollout is None or not (rollout.under_way or rollout.failed):
+        return _PER_CENT
+    return rollout.weight if rollout.under_way else 0
 
 
 def _phase(deployment: Deployment, observed: Observed, plan: Plan, blocked: list[Blocked]) -> tuple[Phase, str]:
@@ -91,10 +106,26 @@ def _phase(deployment: Deployment, observed: Observed, plan: Plan, blocked: list
         code = f" ({blocked[0].code})" if blocked[0].code else ""
         more = f" (and {len(blocked) - 1} more)" if len(blocked) > 1 else ""
         return "Degraded", f"{blocked[0].reason}{code}{next_step}{more}"
+    rollout = plan.memories.get(deployment.name, DeploymentMemory()).rollout
+    if rollout is not None and rollout.under_way:
+        return _rollout_phase(rollout)
     pending = sum(_concerns(action.object, deployment) for action in plan.actions)
     if pending:
         return "Progressing", f"{pending} action{'s' if pending > 1 else ''} to do"
     return "Healthy", f"{deployment.spec.ref} serves its PIDs"
+
+
+def _rollout_phase(rollout: Rollout) -> tuple[Phase, str]:
+    """Return how a rollout that is under way stands."""
+    stages = rollout.terms.stages
+    stage = f"{rollout.target}: step {rollout.stage + 1} of {len(stages)}, {stages[rollout.stage]}"
+    if rollout.paused_by:
+        return "Paused", f"{stage}; paused by {rollout.paused_by}: `pvctl resume {rollout.deployment}` goes on"
+    if rollout.held_for:
+        return "Paused", f"{stage}; {rollout.held_for}"
+    if rollout.state == "waiting":
+        return "Paused", f"{stage}; `pvctl promote {rollout.deployment}` goes on"
+    return ("Paused" if rollout.state == "paused" else "Progressing"), f"{stage}; {rollout.reason or rollout.state}"
 
 
 def _concerns(object_: str, deployment: Deployment) -> bool:
@@ -124,8 +155,8 @@ def _conditions(previous: Mapping[str, Any] | None, deployment: str) -> dict[str
     return {}
 
 
-def _pids(revision: Revision, observed: Observed) -> tuple[PidStatus, ...]:
-    targets = {pid: ref for each in revision.deployments for pid, ref in desired_targets(each).items()}
+def _pids(revision: Revision, observed: Observed, plan: Plan) -> tuple[PidStatus, ...]:
+    targets = {pid: ref for each in revision.deployments for pid, ref in each.spec.wanted.items()} | plan.targets
     return tuple(_pid(pid, revision, observed, targets.get(pid)) for pid in sorted({*targets, *observed.active}))
 
 
@@ -138,7 +169,7 @@ def _pid(pid: str, revision: Revision, observed: Observed, target: Any) -> PidSt
         active=asdict(mapping) if mapping else None,
         target_version=target.version if target else None,
         pinned=bool(deployment and pid in deployment.spec.pinned),
-        held=False,
+        held=pid in observed.holds,
         ready=_ready(observed, pid, deployment.name if deployment else None),
     )
 

@@ -10,9 +10,10 @@ from typing import Any
 import orjson
 
 from controller.errors import ControllerError, DesiredStateError, PackageError, StartFailed, StoreError
-from controller.model.actions import Plan
+from controller.model.actions import Plan, Remember
 from controller.model.desired import Revision
 from controller.model.observed import Observed
+from controller.model.rollout import DeploymentMemory, Instant
 from controller.model.status import RevisionStatus, Status
 from controller.planning.catalogue import catalogue
 from controller.planning.plan import plan
@@ -53,12 +54,12 @@ class Outcome:
 
 @dataclass(slots=True)
 class Reconciler:
-    """Makes one station match its desired state. `clock` returns seconds, `now` an RFC 3339 timestamp."""
+    """Makes one station match its desired state. `clock` gives the boot-time clock, `now` an RFC 3339 timestamp."""
 
     store: Store
     observer: Observer
     applier: Applier
-    clock: Callable[[], float]
+    clock: Callable[[], Instant]
     now: Callable[[], str]
     backoff: Backoff = field(init=False)
 
@@ -68,10 +69,10 @@ class Reconciler:
     async def converge(self, desired: Desired, *, serve: bool = True, timeout: float | None = None) -> Outcome:
         """Run rounds until nothing is left that can be done now, or `timeout` seconds are over."""
         results: list[ActionResult] = []
-        deadline = None if timeout is None else self.clock() + timeout
+        deadline = None if timeout is None else self.clock().seconds + timeout
         while True:
             observed, planned = await self.look(desired, serve=serve)
-            if (deadline is None or self.clock() < deadline) and self._settles(results):
+            if (deadline is None or self.clock().seconds < deadline) and self._settles(results):
                 self.applier.launch(planned, desired.revision)
             if not self.applier.in_flight:
                 return self.conclude(desired, observed, planned, results)
@@ -82,7 +83,16 @@ class Reconciler:
         observed = await self.observer.observe(desired.revision, self.backoff.failures)
         if not observed.registry_lost:
             self.store.registry.write(catalogue(observed.zips, observed.installed, observed.failures))
-        return observed, plan(desired.revision, observed, self.clock(), serve=serve)
+        planned = plan(desired.revision, observed, self.clock(), serve=serve)
+        self._keep_counters(observed, planned)
+        return observed, planned
+
+    def _keep_counters(self, observed: Observed, planned: Plan) -> None:
+        """Write down rollouts of which only counters moved; what is decided is an action of the plan."""
+        decided = {action.deployment for action in planned.actions if isinstance(action, Remember)}
+        for name, memory in planned.memories.items():
+            if name not in decided and memory != observed.memories.get(name, DeploymentMemory()):
+                self.store.rollouts.write(name, memory)
 
     async def wait_for_results(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
         """Return what has ended since, waiting for something to end; failures are noted for the back-off."""
@@ -112,7 +122,7 @@ class Reconciler:
     ) -> Outcome:
         """Write the status, and judge it."""
         previous = self.store.status.read()
-        status = report(desired.revision, desired.problems, observed, planned, previous, self.now())
+        status = report(desired.revision, desired.problems, observed, planned, previous, self.clock())
         head = self.store.audit.head()
         status = replace(status, audit={"seq": head.seq, "hash": head.hash})
         if previous is None or _lasting(previous) != _lasting(status.to_document()):

@@ -20,8 +20,10 @@ from controller.model.observed import (
     ProcessKey,
 )
 from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
+from controller.model.rollout import Instant
 from controller.planning.plan import plan
 
+NOW = Instant("boot", 0.0)
 OLD, NEW = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
 
 
@@ -88,7 +90,7 @@ CONVERGED = Observed(
 
 
 def test_from_nothing_it_installs_preheats_and_switches_in_that_order() -> None:
-    result = plan(revision(deployment()), Observed(zips=zipped(OLD)), 0.0)
+    result = plan(revision(deployment()), Observed(zips=zipped(OLD)), NOW)
 
     assert [type(action) for action in result.actions] == [Install, Preheat, Switch, Switch]
     install, preheat, *switches = result.actions
@@ -98,7 +100,7 @@ def test_from_nothing_it_installs_preheats_and_switches_in_that_order() -> None:
 
 
 def test_with_everything_in_place_nothing_is_done() -> None:
-    result = plan(revision(deployment()), CONVERGED, 0.0)
+    result = plan(revision(deployment()), CONVERGED, NOW)
 
     assert result.empty
     assert not result.blocked
@@ -114,7 +116,7 @@ def test_a_new_version_moves_exactly_that_deployments_pids() -> None:
         processes=running(process(OLD), process(OLD, name="other")),
     )
 
-    result = plan(revision(deployment(version="1.1.0"), other), observed, 0.0)
+    result = plan(revision(deployment(version="1.1.0"), other), observed, NOW)
 
     assert {action.pid for action in result.actions if isinstance(action, Switch)} == {"A01", "A02"}
     assert not any(isinstance(action, Retire) for action in result.actions)
@@ -128,7 +130,7 @@ def test_the_old_process_is_retired_once_no_pid_is_on_it() -> None:
         processes=running(process(OLD), process(NEW)),
     )
 
-    result = plan(revision(deployment(version="1.1.0")), observed, 0.0)
+    result = plan(revision(deployment(version="1.1.0")), observed, NOW)
 
     assert [action.object for action in result.actions] == ["process/screw/screw@1.0.0-0"]
     assert isinstance(result.actions[0], Retire)
@@ -138,7 +140,7 @@ def test_the_old_process_is_retired_once_no_pid_is_on_it() -> None:
 def test_a_dead_process_is_replaced_before_anything_else(state: str) -> None:
     observed = replace(CONVERGED, zips=zipped(OLD, NEW), processes=running(process(OLD, state=state)))
 
-    result = plan(revision(deployment(version="1.1.0")), observed, 0.0)
+    result = plan(revision(deployment(version="1.1.0")), observed, NOW)
 
     assert isinstance(result.actions[0], Preheat)
     assert result.actions[0].process.ref == OLD
@@ -152,7 +154,7 @@ def test_a_damaged_mapping_goes_back_to_its_last_version_first() -> None:
         history={"A01": past(OLD)},
     )
 
-    result = plan(revision(deployment(version="1.1.0")), observed, 0.0)
+    result = plan(revision(deployment(version="1.1.0")), observed, NOW)
 
     [back] = [action for action in result.actions if isinstance(action, Switch) and action.pid == "A01"]
     assert back.target == OLD
@@ -168,7 +170,7 @@ def test_a_mapping_that_was_edited_by_hand_is_put_back() -> None:
         history={"A01": past(OLD)},
     )
 
-    [action] = plan(revision(deployment()), observed, 0.0).actions
+    [action] = plan(revision(deployment()), observed, NOW).actions
 
     assert isinstance(action, Switch)
     assert action.target == OLD
@@ -178,7 +180,7 @@ def test_a_mapping_that_was_edited_by_hand_is_put_back() -> None:
 def test_a_dangling_mapping_whose_package_is_deleted_is_installed_again() -> None:
     observed = replace(CONVERGED, installed={}, history={"A01": past(OLD), "A02": past(OLD)})
 
-    kinds = [type(action) for action in plan(revision(deployment()), observed, 0.0).actions]
+    kinds = [type(action) for action in plan(revision(deployment()), observed, NOW).actions]
 
     assert kinds == [Install, Switch, Switch]
 
@@ -186,7 +188,7 @@ def test_a_dangling_mapping_whose_package_is_deleted_is_installed_again() -> Non
 def test_a_removed_pid_is_deactivated_but_one_never_managed_is_left_alone() -> None:
     observed = replace(CONVERGED, active=active(OLD, "A01", "A02", "A03", "Z9"), history={"A03": past(OLD)})
 
-    [action] = plan(revision(deployment()), observed, 0.0).actions
+    [action] = plan(revision(deployment()), observed, NOW).actions
 
     assert isinstance(action, Deactivate)
     assert action.pid == "A03"
@@ -195,7 +197,7 @@ def test_a_removed_pid_is_deactivated_but_one_never_managed_is_left_alone() -> N
 def test_a_pinned_pid_stays_at_its_version() -> None:
     observed = replace(CONVERGED, zips=zipped(OLD, NEW))
 
-    result = plan(revision(deployment(version="1.1.0", pinned={"A01": "1.0.0"})), observed, 0.0)
+    result = plan(revision(deployment(version="1.1.0", pinned={"A01": "1.0.0"})), observed, NOW)
 
     assert [action.pid for action in result.actions if isinstance(action, Switch)] == ["A02"]
     assert result.targets["A01"] == OLD
@@ -204,7 +206,7 @@ def test_a_pinned_pid_stays_at_its_version() -> None:
 def test_a_suspended_deployment_is_kept_serving_and_otherwise_left_as_it_is() -> None:
     observed = replace(CONVERGED, zips=zipped(OLD, NEW), processes={})
 
-    [action] = plan(revision(deployment(version="1.1.0", suspend=True)), observed, 0.0).actions
+    [action] = plan(revision(deployment(version="1.1.0", suspend=True)), observed, NOW).actions
 
     assert isinstance(action, Preheat)
     assert action.process.ref == OLD
@@ -213,7 +215,7 @@ def test_a_suspended_deployment_is_kept_serving_and_otherwise_left_as_it_is() ->
 def test_a_pid_that_the_package_does_not_support_is_blocked_and_the_others_go_on() -> None:
     observed = Observed(zips=zipped(OLD, pids=("A01",)))
 
-    result = plan(revision(deployment()), observed, 0.0)
+    result = plan(revision(deployment()), observed, NOW)
 
     assert [action.pid for action in result.actions if isinstance(action, Switch)] == ["A01"]
     [blocked] = result.blocked
@@ -224,7 +226,7 @@ def test_a_pid_that_the_package_does_not_support_is_blocked_and_the_others_go_on
 def test_a_package_without_supported_pids_serves_only_where_the_policy_allows_it(allow: bool, switched: int) -> None:
     wanted = revision(deployment(), allowUndeclaredPids=allow)
 
-    result = plan(wanted, Observed(zips=zipped(OLD, pids=None)), 0.0)
+    result = plan(wanted, Observed(zips=zipped(OLD, pids=None)), NOW)
 
     assert sum(isinstance(action, Switch) for action in result.actions) == switched
 
@@ -232,7 +234,7 @@ def test_a_package_without_supported_pids_serves_only_where_the_policy_allows_it
 def test_a_missing_package_blocks_only_its_own_deployment() -> None:
     missing = deployment("missing", version="9.9.9", pids=("A03",))
 
-    result = plan(revision(missing, deployment()), Observed(zips=zipped(OLD)), 0.0)
+    result = plan(revision(missing, deployment()), Observed(zips=zipped(OLD)), NOW)
 
     assert [blocked.deployment for blocked in result.blocked] == ["missing"]
     assert sum(isinstance(action, Switch) for action in result.actions) == 2
@@ -242,7 +244,7 @@ def test_a_digest_that_does_not_match_what_is_installed_is_refused() -> None:
     wanted = deployment()
     wanted["spec"]["package"]["digest"] = "sha256:" + "0" * 64
 
-    [blocked] = plan(revision(wanted), CONVERGED, 0.0).blocked
+    [blocked] = plan(revision(wanted), CONVERGED, NOW).blocked
 
     assert blocked.code == Code.invalid_zip
     assert "sha256:1.0.0" in blocked.reason
@@ -252,7 +254,7 @@ def test_a_failure_is_waited_for_and_then_tried_again() -> None:
     failure = Failure("package/screw@1.0.0", "the algorithm raised", 2005, 1, retry_at=10.0)
     observed = Observed(zips=zipped(OLD), failures={failure.object: failure})
 
-    early, late = (plan(revision(deployment()), observed, now) for now in (9.0, 10.0))
+    early, late = (plan(revision(deployment()), observed, Instant("boot", now)) for now in (9.0, 10.0))
 
     assert early.empty
     assert [(wait.object, wait.until) for wait in early.waiting] == [("package/screw@1.0.0", 10.0)]
@@ -261,13 +263,13 @@ def test_a_failure_is_waited_for_and_then_tried_again() -> None:
 
 
 def test_a_lost_registry_is_rebuilt() -> None:
-    [action] = plan(revision(deployment()), replace(CONVERGED, registry_lost=True), 0.0).actions
+    [action] = plan(revision(deployment()), replace(CONVERGED, registry_lost=True), NOW).actions
 
     assert isinstance(action, RebuildRegistry)
 
 
 def test_replicas_are_started_and_surplus_ones_retired() -> None:
-    more = plan(revision(deployment(replicas=3)), CONVERGED, 0.0)
+    more = plan(revision(deployment(replicas=3)), CONVERGED, NOW)
     fewer = plan(
         revision(deployment()), replace(CONVERGED, processes=running(process(OLD), process(OLD, replica=1))), 0.0
     )
@@ -277,9 +279,9 @@ def test_replicas_are_started_and_surplus_ones_retired() -> None:
 
 
 def test_without_serving_a_version_is_proven_for_its_switch_and_its_process_then_retired() -> None:
-    first = plan(revision(deployment()), Observed(zips=zipped(OLD)), 0.0, serve=False)
-    then = plan(revision(deployment()), CONVERGED, 0.0, serve=False)
-    last = plan(revision(deployment()), replace(CONVERGED, processes={}), 0.0, serve=False)
+    first = plan(revision(deployment()), Observed(zips=zipped(OLD)), NOW, serve=False)
+    then = plan(revision(deployment()), CONVERGED, NOW, serve=False)
+    last = plan(revision(deployment()), replace(CONVERGED, processes={}), NOW, serve=False)
 
     assert [type(action) for action in first.actions] == [Install, Preheat, Switch, Switch]
     assert [type(action) for action in then.actions] == [Retire]
@@ -295,7 +297,7 @@ def test_a_pid_that_changes_hands_is_answered_by_the_old_owners_process_until_it
     )
     wanted = revision(deployment("second", version="1.1.0", pids=("A01",)))
 
-    result = plan(wanted, before, 0.0)
+    result = plan(wanted, before, NOW)
 
     assert not any(isinstance(action, Retire) for action in result.actions)
     assert [action.process.ref for action in result.actions if isinstance(action, Preheat)] == [NEW]
@@ -305,7 +307,7 @@ def test_the_plan_names_the_pids_of_every_step() -> None:
     strategy = {"canary": {"order": ["A02"], "steps": [{"setWeight": 50}, {"pause": {}}]}}
     observed = replace(CONVERGED, zips=zipped(OLD, NEW))
 
-    result = plan(revision(deployment(version="1.1.0", strategy=strategy)), observed, 0.0)
+    result = plan(revision(deployment(version="1.1.0", strategy=strategy)), observed, NOW)
 
     assert [(step.step, step.pids) for step in result.steps] == [
         ("setWeight 50", ("A02",)),

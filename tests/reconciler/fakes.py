@@ -12,6 +12,7 @@ from controller.errors import ControllerError, PackageError
 from controller.model.desired import Deployment, Revision
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.model.package import Installation, Manifest, PackageRef, Receipt
+from controller.model.rollout import Instant
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
 from controller.reconciler.recover import recover
@@ -141,7 +142,7 @@ class FakeStation:
         applier = Applier(
             self.store, self.packages, self.processes, actor="root", now=self.now, notify=self.notes.append
         )
-        return Reconciler(self.store, observer, applier, lambda: self.seconds, self.now)
+        return Reconciler(self.store, observer, applier, lambda: Instant("boot", self.seconds, self.seconds), self.now)
 
     async def reconcile(
         self, revision: Revision | ControllerError, *, serve: bool = True, allow_empty: bool = False

@@ -55,15 +55,28 @@ async def test_a_second_reconcile_does_nothing_and_rewrites_nothing(station: Fak
     assert len(station.packages.surveyed) == surveyed, "an unchanged zip was read again"
 
 
-async def test_a_new_version_moves_the_pids_and_ends_the_old_process(station: FakeStation) -> None:
+async def test_a_new_version_moves_the_pids_and_the_old_process_stays_warm_for_the_way_back(
+    station: FakeStation,
+) -> None:
     await station.reconcile(AT_V1)
 
     await station.reconcile(AT_V2)
 
     assert set(station.active().values()) == {"screw@1.1.0"}
-    assert [key.version for key in station.processes.running] == ["1.1.0"]
+    assert [key.version for key in station.processes.running] == ["1.0.0", "1.1.0"]
     assert [entry.version for entry in station.store.history.read("A01")] == ["1.0.0", "1.1.0"]
     assert station.store.audit.verify().broken_at is None
+
+
+async def test_the_old_process_is_ended_when_the_rollback_window_is_over(station: FakeStation) -> None:
+    await station.reconcile(AT_V1)
+
+    await station.reconcile(revision(deployment("line", "1.1.0", "A01", "A02", rollbackWindow="10m"), id_="r2"))
+    assert len(station.processes.running) == 2
+    station.seconds += 600
+    await station.reconcile(revision(deployment("line", "1.1.0", "A01", "A02", rollbackWindow="10m"), id_="r2"))
+
+    assert [key.version for key in station.processes.running] == ["1.1.0"]
 
 
 async def test_every_change_of_a_mapping_is_audited_with_who_which_revision_and_why(station: FakeStation) -> None:
