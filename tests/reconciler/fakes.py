@@ -76,7 +76,8 @@ class FakePackages:
         )  # fmt: skip
         folder = self.layout.package(receipt.ref)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "receipt.json").write_text(json.dumps(asdict(receipt)))
+        (folder / "receipt.tmp").write_text(json.dumps(asdict(receipt)))
+        (folder / "receipt.tmp").rename(folder / "receipt.json")
         return receipt
 
     def installations(self) -> dict[PackageRef, Installation]:
