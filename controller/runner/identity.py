@@ -87,9 +87,9 @@ def token_of(os_pid: int) -> str | None:
 
 
 def processes_with_token(prefix: str) -> Iterator[tuple[ProcessIdentity, str]]:
-    """Yield the running processes whose token begins with `prefix`, and their tokens."""
+    """Yield the running processes whose token begins with `prefix`, and their tokens; never the caller itself."""
     for entry in os.scandir("/proc"):
-        if not entry.name.isdigit():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         token = token_of(int(entry.name))
         if token is not None and token.startswith(prefix) and (identity := identify(int(entry.name))):

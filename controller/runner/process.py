@@ -54,7 +54,7 @@ class AlgorithmProcess:
         self._loan = loan
         self._session = Session(adopted=adopted)
         self._awaiting: asyncio.Future[Message] | None = None
-        self._deadline: asyncio.TimerHandle | None = None
+        self._timers: list[asyncio.TimerHandle] = []
         self._turn_ends_with_answer = False
         self._report: asyncio.TimerHandle | None = None
         self._holder_gone = False
@@ -194,9 +194,9 @@ class AlgorithmProcess:
         """Return what the next accepted message is put into; after `timeout` the process breaks with `overdue`."""
         awaiting = self._awaiting = self._loop.create_future()
         if timeout is not None:
-            self._deadline = self._loop.call_later(timeout, lambda: self._break(overdue()))
+            self._timers.append(self._loop.call_later(timeout, lambda: self._break(overdue())))
             if patience < timeout:
-                self._loop.call_later(patience, _leave, awaiting, patience)
+                self._timers.append(self._loop.call_later(patience, _leave, awaiting, patience))
         return awaiting
 
     def _require_usable(self) -> None:
@@ -226,9 +226,9 @@ class AlgorithmProcess:
 
     def _stop_awaiting(self) -> asyncio.Future[Message] | None:
         awaiting, self._awaiting = self._awaiting, None
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
         if self._turn_ends_with_answer:
             self._turn_ends_with_answer = False
             self.turns.give()
@@ -313,9 +313,8 @@ class AlgorithmProcess:
         """Give the pipes back. Unless it has ended, the process goes on for the next borrower."""
         self._pipes.close()
         self._stop_awaiting()
-        for timer in (self._report, self._deadline):
-            if timer is not None:
-                timer.cancel()
+        if self._report is not None:
+            self._report.cancel()
         self._loan.link.on_exit = lambda _: None
         self._loan.link.close()
         if not self._released:
