@@ -99,7 +99,8 @@ class Rollout:
 
     `stable` is each PID's version at the start and `back` where it goes when the rollout is taken back. `stage` is the
     index of the present stage; `timer` that of the bake, the pause or the rollback window; `progress` what is left of
-    the progress deadline. `paused_by` and `held_for` say who or what stands in its way.
+    the progress deadline. `paused_by` and `held_for` say who or what stands in its way, `aborted` by whom and why it is
+    to be taken back.
 
     `baseline` and `stable_baseline` are the tallies per PID from which calls count (None: `delay` is not over yet),
     `step_calls` the canary's calls when the present weight was entered, `trials` the state of the sequential tests and
@@ -118,6 +119,7 @@ class Rollout:
     progress: Countdown = Countdown(0.0)
     back: Mapping[str, PackageRef] = field(default_factory=dict)
     paused_by: str = ""
+    aborted: str = ""
     held_for: str = ""
     full: bool = False
     reason: str = ""
@@ -155,6 +157,7 @@ class Hold:
     actor: str
     at: str
     reason: str
+    emergency: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,13 +236,18 @@ def _bring_to(draft: _Draft, deployment: Deployment, ref: PackageRef, pids: list
     if after is None or not supported:
         return
     ready = _preheat(draft, deployment, ref, after)
-    if draft.progress[deployment.name].emergency:
-        ready = ()  # nothing answers now: the mapping goes first, calls wait for the process
-    if ready is None:
-        return
-    decided = f"rollout/{deployment.name}"
+    decided = tuple({f"rollout/{deployment.name}"} & draft.planned)
     for pid in switching:
-        _switch(draft, deployment, pid, ref, after=(*after, *ready, *((decided,) if decided in draft.planned else ())))
+        if _is_emergency(draft, deployment, pid):
+            _switch(draft, deployment, pid, ref, after=(*after, *decided))
+        elif ready is not None:
+            _switch(draft, deployment, pid, ref, after=(*after, *decided, *ready))
+
+
+def _is_emergency(draft: _Draft, deployment: Deployment, pid: str) -> bool:
+    """Whether a PID's mapping goes first and its calls wait for the process: nothing answers them now anyhow."""
+    hold = draft.observed.holds.get(pid)
+    return draft.progress[deployment.name].emergency if hold is None else hold.emergency
 
 
 def _supported(draft: _Draft, deployment: Deployment, supply: Supply, pids: list[str]) -> list[str]:

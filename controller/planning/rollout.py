@@ -185,8 +185,8 @@ def _step(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
 
 
 def _why_failed(rollout: Rollout, facts: Facts, now: Instant) -> str:
-    if facts.failure:
-        return facts.failure
+    if rollout.aborted or facts.failure:
+        return rollout.aborted or facts.failure
     if facts.judgement == "fail":
         return facts.judged_because
     stuck = rollout.state in {"stepping", "baking"} and not (rollout.paused_by or rollout.held_for)

@@ -8,6 +8,7 @@ from typing import Any
 
 from controller.errors import Code, CodedError
 from controller.reconciler.loop import Loop
+from controller.reconciler.operator import Operator, Wish
 from controller.reconciler.rounds import Outcome, RevisionTaker
 
 Notify = Callable[[str], None]
@@ -72,8 +73,11 @@ class Control:
         return {"exit": int(outcome.exit), "status": outcome.status.to_document()}
 
     async def operate(self, verb: str, subject: str, arguments: dict[str, Any], actor: str) -> dict[str, Any]:
-        """Carry out an operator's verb."""
-        raise CodedError(Code.invalid_params, f"{verb} is not known here", next_step="see `pvctl --help`")
+        """Carry out an operator's verb on a deployment or a PID; return {message}. Raises CodedError, StoreError."""
+        wish = Wish(verb, subject, arguments, actor)
+        message = await self._loop.decide(lambda: self._operator.carry_out(wish))
+        self._loop.wake()
+        return {"message": message}
 
     async def down(self) -> tuple[str, ...]:
         """End the loop, then every algorithm process; return their names."""

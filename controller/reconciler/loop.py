@@ -9,12 +9,14 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from controller.errors import ControllerError, DesiredStateError, StoreError
 from controller.model.observed import ProcessKey
 from controller.reconciler.rounds import Desired, Outcome, Reconciler
 
 log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 
 RESYNC = 10.0
 """Seconds after which a pass is made without any event: what a missed event costs at most."""
@@ -38,6 +40,7 @@ class Loop:
     outcome: Outcome | None = field(default=None, init=False)
     _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    _decisions: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = field(default_factory=list, init=False)
     _stopping: bool = field(default=False, init=False)
     _passes: int = field(default=0, init=False)
     _passed: asyncio.Condition = field(default_factory=asyncio.Condition, init=False)
@@ -76,9 +79,29 @@ class Loop:
             await self.reconciler.wait_for_results()
         self.finished.set()
 
+    async def decide(self, decision: Callable[[], Result]) -> Result:
+        """Run `decision` in a thread between two passes, when no rollout is being written down; return its result."""
+        asked: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._decisions.append((decision, asked))
+        self.wake()
+        return await asked
+
+    async def _decide(self) -> None:
+        if any(name.startswith("rollout/") for name in self.reconciler.applier.in_flight):
+            return  # its end wakes the next pass
+        decisions, self._decisions = self._decisions, []
+        for decision, asked in decisions:
+            try:
+                result = await asyncio.to_thread(decision)
+            except ControllerError as error:
+                asked.set_exception(error)
+            else:
+                asked.set_result(result)
+
     async def _pass(self) -> float:
         """Make one pass; return the seconds after which the next is due without any event."""
         await self.reconciler.wait_for_results(timeout=0)
+        await self._decide()
         desired, settling = await asyncio.to_thread(self.take)
         if desired is not None:
             observed, planned = await self.reconciler.look(desired)

@@ -89,9 +89,9 @@ class Reconciler:
 
     def _keep_counters(self, observed: Observed, planned: Plan) -> None:
         """Write down rollouts of which only counters moved; what is decided is an action of the plan."""
-        decided = {action.deployment for action in planned.actions if isinstance(action, Remember)}
+        decided = {action.object for action in planned.actions if isinstance(action, Remember)} | self.applier.in_flight
         for name, memory in planned.memories.items():
-            if name not in decided and memory != observed.memories.get(name, DeploymentMemory()):
+            if f"rollout/{name}" not in decided and memory != observed.memories.get(name, DeploymentMemory()):
                 self.store.rollouts.write(name, memory)
 
     async def wait_for_results(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
