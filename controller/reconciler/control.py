@@ -43,11 +43,13 @@ class Control:
         self,
         loop: Loop,
         taker: RevisionTaker,
+        operator: Operator,
         notices: Notices,
         end_processes: Callable[[], Awaitable[tuple[str, ...]]],
     ) -> None:
         self._loop = loop
         self._taker = taker
+        self._operator = operator
         self._notices = notices
         self._end_processes = end_processes
 
