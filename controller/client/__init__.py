@@ -1,0 +1,32 @@
+"""For host applications: detections through a running daemon. Imports nothing of the daemon, and quickly.
+
+    from controller.client import Client
+    with Client(store="runtime_store") as client:
+        detection = client.execute("A01", image)     # a path, bytes, or an H×W or H×W×3 array of uint8
+
+A call ends as a `Detection`, as the `CallError` that the station answered, as `NotReached` (it was never accepted,
+in spite of retries) or as `UnknownOutcome` (it was accepted and nobody knows how it ended). What never was accepted is
+tried again until `connect_timeout`; what was accepted only with `retry_unknown=True`. See `exchange.py` for how the
+two are told apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from controller.client.answers import Detection, NotReached, UnknownOutcome
+from controller.client.blocking import Client
+from controller.errors import CallError
+
+if TYPE_CHECKING:
+    from controller.client.asynchronous import AsyncClient
+
+__all__ = ["AsyncClient", "CallError", "Client", "Detection", "NotReached", "UnknownOutcome"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "AsyncClient":  # whoever does not use it need not import asyncio
+        from controller.client.asynchronous import AsyncClient  # noqa: PLC0415
+
+        return AsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,87 @@
+"""What a caller gets back: a detection, or an error that says whether the call can have been carried out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from controller.client.exchange import Answer
+from controller.errors import CallError, Code, CodedError, PackageError
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """The answer of an algorithm (design 3.6). `status` ERROR: it failed; a part's verdict stands in `data`."""
+
+    request_id: str
+    pid: str
+    name: str
+    version: str
+    status: str
+    message: str
+    data: dict[str, Any]
+    latency_ms: float
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the object of the contract."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class NotReached(CallError):
+    """The call was never accepted: certainly nothing was done for it. Calling again is safe."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(
+            Code.not_initialized,
+            f"nobody accepted the call at {where}: {why}",
+            next_step="start `pvctl run`, or see whether it is being restarted",
+        )
+
+
+class UnknownOutcome(CallError):
+    """The call was accepted, then the daemon went away: nobody knows whether and how the algorithm answered."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(
+            Code.unknown,
+            f"the outcome of the call is unknown: {why}",
+            next_step="call again if a part may be looked at twice, or say retry_unknown=True",
+            details={"outcome": "unknown"},
+        )
+
+
+def document_of(answer: Answer) -> dict[str, Any]:
+    """Return the JSON object of an answer.
+
+    Raises:
+        CodedError: what the station answered instead; UnknownOutcome, what it answered is not JSON.
+    """
+    try:
+        document = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        raise UnknownOutcome(f"the answer (HTTP {answer.status}) is not JSON") from None
+    if not isinstance(document, dict):
+        raise UnknownOutcome(f"the answer (HTTP {answer.status}) is not an object")
+    if "error" in document:
+        raise error_of(document["error"])
+    return document
+
+
+def detection_of(answer: Answer) -> Detection:
+    """Return the detection that an answer holds. Raises like `document_of`."""
+    document = document_of(answer)
+    return Detection(**{name: document[name] for name in Detection.__slots__})
+
+
+def error_of(document: dict[str, Any]) -> CodedError:
+    """Return the error that a `{code, name, message, details}` object stands for."""
+    message, details = str(document.get("message")), document.get("details") or {}
+    if details.get("outcome") == "unknown":
+        return UnknownOutcome(message)
+    try:
+        code = Code(document["code"])
+    except (ValueError, KeyError):  # a station newer than this client
+        code = Code.unknown
+    return (PackageError if code >= Code.invalid_zip else CallError)(code, message, details=details)

@@ -1,0 +1,110 @@
+"""One detection as a request: its arguments, its images on their way, and the bytes that go out. No sockets here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from controller.client.addresses import Address
+from controller.client.exchange import Buffer, request_head
+from controller.client.pictures import Encoded, Image, SharedImage, encode
+from controller.errors import CallError, Code
+
+_JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a detection is asked with beside its images (design 3.6)."""
+
+    step_index: int = 1
+    step_desc: str = ""
+    guide_info: Any = None
+    params: Mapping[str, Any] | None = None
+    session: Mapping[str, Any] | None = None
+    phase: str | None = None
+
+    def to_document(self) -> dict[str, Any]:
+        """Return what is to be sent: everything that is not left out."""
+        found = {name: getattr(self, name) for name in self.__slots__}
+        return {name: value for name, value in found.items() if value is not None}
+
+
+class Call:
+    """A detection. As a context, it keeps the images that it shares in `run/images`, and deletes them in every case."""
+
+    def __init__(self, pid: str, images: Mapping[str, Image], arguments: Arguments) -> None:
+        self._target = f"/v1/pids/{quote(pid, safe='')}/execute"
+        self._images = images
+        self._document = arguments.to_document()
+        self._parts: dict[str, Encoded] = {}
+        self._shared: list[SharedImage] = []
+
+    def load(self, folder: Path | None) -> None:
+        """Read the images, and share those that are arrays through `folder`. Raises CallError (1002)."""
+        for role, image in self._images.items():
+            encoded = encode(image, f"the {role.replace('_', ' ')}")
+            shared = self._share(encoded, folder) if folder is not None and encoded.shared else None
+            if shared is None:
+                self._parts[role] = encoded
+            else:
+                self._shared.append(shared)
+                self._document[f"{role}_ref"] = shared.id
+
+    @staticmethod
+    def _share(image: Encoded, folder: Path) -> SharedImage | None:
+        try:
+            return SharedImage(folder, image)
+        except OSError:  # no folder (the daemon never ran) or no room: it goes by value then
+            return None
+
+    def request(self, address: Address, timeout: float | None) -> list[Buffer]:
+        """Return the request's bytes, in pieces. Raises CallError (1003): the arguments are not JSON."""
+        document = self._document if timeout is None else {**self._document, "timeout": timeout}
+        try:
+            text = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        except TypeError as error:
+            raise CallError(
+                Code.invalid_params, f"the arguments cannot be sent as JSON: {error}", next_step="use plain values"
+            ) from None
+        if not self._parts:
+            return request(address, "POST", self._target, [text], _JSON)
+        boundary = secrets.token_hex(16)
+        body = multipart(boundary, {**self._parts, "request": Encoded([text])})
+        return request(address, "POST", self._target, body, f"multipart/form-data; boundary={boundary}")
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for shared in self._shared:
+            shared.remove()
+
+
+def multipart(boundary: str, parts: Mapping[str, Encoded]) -> list[Buffer]:
+    """Return a multipart/form-data body in pieces, none of them copied."""
+    body: list[Buffer] = []
+    for name, part in parts.items():
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"; filename="{name}"\r\n\r\n'
+        body += [head.encode("ascii"), *part.pieces, b"\r\n"]
+    return [*body, f"--{boundary}--\r\n".encode("ascii")]
+
+
+def request(
+    address: Address, method: str, target: str, body: Sequence[Buffer], media_type: str = _JSON
+) -> list[Buffer]:
+    """Return a request's bytes, in pieces."""
+    headers = [("Content-Type", media_type)] if body else []
+    if address.token is not None:
+        headers.append(("Authorization", f"Bearer {address.token}"))
+    head = request_head(method, target, address.host, headers, sum(len(piece) for piece in body))
+    return [head + bytes(body[0]), *body[1:]] if body and len(body[0]) < 4096 else [head, *body]

@@ -1,0 +1,126 @@
+"""Images as a host application has them, made ready for the way: bytes by value, or a file in `run/images`.
+
+The station is the one that judges images; here only what it could not be told at all is refused.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from controller.errors import CallError, Code
+
+PREFIX = "client-"
+"""How the names of shared images of clients begin."""
+_NPY = b"\x93NUMPY"
+_CHUNKS = 512
+_QUICK = 256 * 1024
+
+Image = str | os.PathLike[str] | bytes | bytearray | memoryview | Any
+"""A file's path, the bytes of one (PNG, JPEG, BMP, .npy), or an H×W or H×W×3 array of uint8."""
+
+
+class Encoded:
+    """An image as the pieces of a file. `shared`: it is an array, which is better passed by reference."""
+
+    def __init__(self, pieces: Sequence[bytes | memoryview]) -> None:
+        self.pieces = tuple(memoryview(piece) for piece in pieces)
+        self.shared = bytes(self.pieces[0][: len(_NPY)]) == _NPY
+
+    @property
+    def size(self) -> int:
+        return sum(len(piece) for piece in self.pieces)
+
+
+def is_slow(image: Image) -> bool:
+    """Return whether encoding or sharing the image takes a disk or a millisecond."""
+    if isinstance(image, (bytes, bytearray)):
+        return len(image) > _QUICK
+    return isinstance(image, (str, os.PathLike)) or getattr(image, "nbytes", 0) > _QUICK
+
+
+def encode(image: Image, what: str) -> Encoded:
+    """Return an image as bytes.
+
+    Raises:
+        CallError: 1002, the file cannot be read, or it is neither file, bytes nor an array of uint8.
+    """
+    if isinstance(image, (str, os.PathLike)):
+        try:
+            return Encoded([Path(image).read_bytes()])
+        except OSError as error:
+            raise _refused(f"{what} {os.fspath(image)} cannot be read: {error.strerror}") from None
+    if isinstance(image, (bytes, bytearray)):
+        return Encoded([bytes(image)])
+    try:
+        view = memoryview(image)
+    except TypeError:
+        return _from_array_interface(image, what)
+    if view.ndim == 1 and view.format == "B":
+        return Encoded([view if view.c_contiguous else view.tobytes()])
+    if view.format != "B":
+        raise _refused(f"{what} holds values of type {view.format!r} where uint8 is needed")
+    return _from_pixels(tuple(view.shape or ()), view.cast("B") if view.c_contiguous else view.tobytes())
+
+
+def _from_array_interface(image: Any, what: str) -> Encoded:
+    """An object without a buffer that still describes its array, and holds it as bytes (a Pillow image)."""
+    interface = getattr(image, "__array_interface__", None)
+    data = interface.get("data") if isinstance(interface, dict) else None
+    if not isinstance(interface, dict) or not isinstance(data, bytes) or interface["typestr"] != "|u1":
+        raise _refused(f"{what} is a {type(image).__name__}, not an image")
+    return _from_pixels(tuple(interface["shape"]), data)
+
+
+def _from_pixels(shape: tuple[int, ...], pixels: bytes | memoryview) -> Encoded:
+    """Return a `.npy` file of the pixels (NumPy enhancement proposal 1)."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape!r}, }}"
+    text += " " * (-(len(_NPY) + 4 + len(text) + 1) % 64) + "\n"
+    return Encoded([_NPY + b"\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1"), pixels])
+
+
+def _refused(what: str) -> CallError:
+    return CallError(
+        Code.image_load_failed, what, next_step="pass a path, the bytes of a file, or an H×W or H×W×3 array of uint8"
+    )
+
+
+class SharedImage:
+    """A file in `run/images` that lives as long as one call. Its lock tells the daemon's sweep that it is in use."""
+
+    def __init__(self, folder: Path, image: Encoded) -> None:
+        """Write the image. Raises OSError; then nothing is left of it."""
+        self.id = f"{PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
+        self._path = folder / f"{self.id}.npy"
+        temporary = folder / f"{self.id}.tmp"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(temporary, flags, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            os.fchmod(self._descriptor, 0o640)  # where the folder is a group's, the daemon is another user
+            _write_all(self._descriptor, list(image.pieces))
+            temporary.rename(self._path)
+        except BaseException:
+            os.close(self._descriptor)
+            with suppress(OSError):  # the first error is the one to tell
+                temporary.unlink()
+            raise
+
+    def remove(self) -> None:
+        """Delete the file."""
+        os.close(self._descriptor)
+        self._path.unlink(missing_ok=True)
+
+
+def _write_all(descriptor: int, pieces: list[memoryview]) -> None:
+    while pieces:
+        count = os.writev(descriptor, pieces[:_CHUNKS])
+        while pieces and count >= len(pieces[0]):
+            count -= len(pieces.pop(0))
+        if count:
+            pieces[0] = pieces[0][count:]
