@@ -10,7 +10,6 @@ import orjson
 from starlette.responses import Response
 
 from controller.errors import (
-    CallError,
     Code,
     CodedError,
     ControllerError,
@@ -120,7 +119,7 @@ def _delay(error: ControllerError) -> float | None:
     """Return after how many seconds the same request may succeed, where that can be said."""
     if isinstance(error, RetryableError):
         return error.delay
-    if isinstance(error, CallError) and error.code in {Code.busy, Code.not_initialized}:
+    if isinstance(error, CodedError) and error.code in {Code.busy, Code.not_initialized}:
         told = error.details.get("retry_after")
         return told if isinstance(told, (int, float)) else _RETRY_AFTER
     return None

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import Server
 
+from controller.http.leftovers import sweep_images
 from controller.http.listener import listen
 from controller.http.peers import PeerProtocol
 from controller.store.layout import StoreLayout
@@ -16,6 +17,8 @@ from controller.store.layout import StoreLayout
 _KEEP_ALIVE = 75
 """Seconds after which an idle connection is closed; the client opens another one without a word."""
 _LAST_WORDS = 1.0
+_SWEEP = 60.0
+"""Seconds between looks for images that killed clients left behind."""
 
 
 class SocketServer:
@@ -41,6 +44,7 @@ class SocketServer:
             )
         )
         self._inode = 0
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Listen. Raises StoreError."""
@@ -50,9 +54,16 @@ class SocketServer:
         config.load()
         self._server.lifespan = config.lifespan_class(config)
         await self._server.startup(sockets=[listener])
+        self._sweep_images()
+
+    def _sweep_images(self) -> None:
+        sweep_images(self._layout.images)
+        self._sweep = asyncio.get_running_loop().call_later(_SWEEP, self._sweep_images)
 
     async def stop(self, grace: float) -> None:
         """Take no more connections, let requests finish for `grace` seconds, and tell the rest that nobody knows."""
+        if self._sweep is not None:
+            self._sweep.cancel()
         with suppress(FileNotFoundError):
             if self._layout.socket.stat().st_ino == self._inode:
                 self._layout.socket.unlink()
