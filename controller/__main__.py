@@ -7,6 +7,7 @@ import pwd
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +17,8 @@ from controller.cli.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
+    from controller.client.answers import Detection as ClientDetection
+    from controller.client.operator import Operator as DaemonClient
     from controller.model.observed import HistoryEntry, ObservedProcess, ProcessKey
     from controller.model.package import Receipt
     from controller.model.rollout import Instant
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from controller.store.store import Store
 
 Notify = Callable[[str], None]
+Report = dict[str, Any]
 Result = TypeVar("Result")
 
 
@@ -106,17 +110,60 @@ class Station:
         observer = self._observer(store, self.installer(), self._look_at_processes)
         return run_async(preview(self.source(), store, observer, boot_time, allow_empty=allow_empty, serve=serve))
 
-    def reconcile(self, *, serve: bool, timeout: float, allow_empty: bool, notify: Notify) -> Outcome:
-        """Make the station match the desired state, as the store's one controller."""
+    def reconcile(self, *, serve: bool, wait: bool, timeout: float, allow_empty: bool, notify: Notify) -> Report:
+        """Make the station match the desired state: through the daemon where one runs, else as the store's controller.
+
+        Returns {exit, status}.
+        """
+        from controller.client import NotReached
         from controller.reconciler.rounds import load_desired
 
         store, source = self.store(), self.source()
+        if serve:
+            with suppress(NotReached):
+                return self._daemon().reconcile(allow_empty=allow_empty, wait=wait, timeout=timeout, notify=notify)
         load_desired(source, store, allow_empty=allow_empty)  # what was never valid must not create a store
         store.create_folders()
         with self._as_controller("reconcile --once"):
-            return run_async(
+            outcome = run_async(
                 self._reconcile(store, source, serve=serve, timeout=timeout, allow_empty=allow_empty, notify=notify)
             )
+        return {"exit": int(outcome.exit), "status": outcome.status.to_document()}
+
+    def run(self, socket_group: str | None) -> None:
+        """Be the daemon, until told to stop."""
+        from controller import daemon
+        from controller.json_log import log_to
+        from controller.sources.settling import SettlingTree
+
+        store = self.store()
+        store.create_folders()
+        with self._as_controller("run"):
+            log_to(store.layout.controller_log, self._settings.log_level("info"))
+            tree = SettlingTree(self._settings.desired.absolute(), time.monotonic)
+            run_async(
+                daemon.run(
+                    daemon.Parts(
+                        store, self.source(), tree, self.installer(), operating_system_user(), boot_time, utc_now,
+                        socket_group,
+                    )
+                )
+            )  # fmt: skip
+
+    def operate(self, verb: str, subject: str, arguments: dict[str, Any]) -> str:
+        """Carry out an operator's verb: through the daemon where one runs; return what will happen."""
+        from controller.client import NotReached
+        from controller.reconciler.operator import Operator, Wish
+
+        store = self.store()
+        revision = store.revision.read()
+        kind = "deployments" if revision is not None and subject in revision.by_name else "pids"
+        with suppress(NotReached):
+            return str(self._daemon().operate(kind, subject, verb, arguments)["message"])
+        with self._as_controller(verb):
+            operator = Operator(store, self.installer(), boot_time)
+            said = operator.carry_out(Wish(verb, subject, arguments, operating_system_user()))
+        return f"{said} (at the next `pvctl reconcile --once`; no daemon runs)"
 
     async def _reconcile(
         self, store: Store, source: FolderSource, *, serve: bool, timeout: float, allow_empty: bool, notify: Notify
@@ -140,19 +187,28 @@ class Station:
             await runner.close()
 
     def status(self) -> dict[str, Any]:
-        """Return the status document of the last pass, its processes looked at anew."""
+        """Return the daemon's status document, else that of the last pass with its processes looked at anew."""
         from controller.reconciler.standing import read_standing
         from controller.runner.listing import list_processes
 
         layout = self.layout()
+        if layout.socket.exists():
+            from controller.client import NotReached
+
+            with suppress(NotReached):
+                return self._daemon().status()
         alive = (each.key for each in list_processes(layout) if each.serves)
         return read_standing(layout, ((key.deployment, key.name, key.version, key.replica) for key in alive))
 
-    def execute(self, request: DetectionRequest) -> Detection:
-        """Run one detection through the process that answers for the request's PID."""
+    def execute(self, request: DetectionRequest) -> Detection | ClientDetection:
+        """Run one detection: through the daemon where one runs, else directly through the PID's process."""
+        from controller.client import NotReached
+        from controller.client.operator import client_execute
         from controller.runner.once import execute_once
         from controller.runner.routing import active_version
 
+        with suppress(NotReached):
+            return client_execute(self.layout(), request)
         ref = active_version(self.store().active, request.pid)
         return run_async(execute_once(self.layout(), ref, None, request))
 
@@ -196,11 +252,19 @@ class Station:
         return sorted(path for path in folder.glob("*.log") if version in {None, path.stem.rpartition("-")[0]})
 
     def down(self) -> tuple[str, ...]:
-        """End every algorithm process of the store; return their names."""
+        """End the daemon, if one runs, and every algorithm process of the store; return the processes' names."""
+        from controller.client import NotReached
         from controller.runner.listing import end_all
 
+        with suppress(NotReached):
+            return self._daemon().down()
         with self._as_controller("down"):
             return tuple(str(process.key) for process in end_all(self.layout()))
+
+    def _daemon(self) -> DaemonClient:
+        from controller.client.operator import Operator as DaemonClient
+
+        return DaemonClient(self.layout())
 
     def _operations(self, store: Store) -> PackageOperations:
         from controller.reconciler.imperative import PackageOperations

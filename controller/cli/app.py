@@ -19,8 +19,15 @@ COMMANDS = {
     "validate": "Check a desired tree or a file, with no store.",
     "plan": "Show what a reconcile would do now, and why.",
     "reconcile": "Make the station match the desired state.",
+    "run": "Keep the station as desired: the daemon.",
     "status": "Show what is deployed, active and running.",
     "exec": "Run one detection through a PID's active version.",
+    "promote": "End a rollout's present pause.",
+    "pause": "Stop a rollout where it is.",
+    "resume": "End a pause or a hold.",
+    "abort": "Take a rollout back.",
+    "retry": "Lift a quarantine.",
+    "rollback": "Hold a PID or a deployment on an older version.",
     "package": "Check a zip, or show what is in it.",
     "install": "Install a zip by hand.",
     "uninstall": "Remove an installed version that nothing needs.",
@@ -33,6 +40,8 @@ COMMANDS = {
     "version": "Print the version.",
 }
 
+VERBS = ("promote", "pause", "resume", "abort", "retry", "rollback")
+
 
 class LazyGroup(click.Group):
     """Imports a command's module (`controller.cli.<name>`) when it is asked for."""
@@ -44,7 +53,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"controller.cli.{_module_name(cmd_name)}")
-        command: click.Command = module.command
+        command: click.Command = module.COMMANDS[cmd_name] if cmd_name in VERBS else module.command
         return command
 
     def resolve_command(
@@ -65,7 +74,7 @@ class LazyGroup(click.Group):
 
 
 def _module_name(command: str) -> str:
-    return {"exec": "execute"}.get(command, command)
+    return {"exec": "execute", **dict.fromkeys(VERBS, "verbs")}.get(command, command)
 
 
 @click.group(

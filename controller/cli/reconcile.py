@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
@@ -10,9 +10,6 @@ from controller.cli.output import emit, progress, settings
 from controller.cli.parameters import DurationText
 from controller.cli.settings import global_options
 from controller.cli.status import print_status
-
-if TYPE_CHECKING:
-    from controller.reconciler.rounds import Outcome
 
 
 @click.command("reconcile")
@@ -34,14 +31,14 @@ def command(once: bool, wait: bool, timeout: float, no_serve: bool, allow_empty:
       pvctl reconcile --once --wait --timeout 15m
     """
     if not once:
-        raise click.UsageError("say --once: this controller reconciles once and returns")
+        raise click.UsageError("say --once for one round now, or use `pvctl run` for the daemon")
     with progress() as notify:
-        outcome: Outcome = settings().station.reconcile(
-            serve=not no_serve, timeout=timeout, allow_empty=allow_empty, notify=notify
+        report: dict[str, Any] = settings().station.reconcile(
+            serve=not no_serve, wait=wait, timeout=timeout, allow_empty=allow_empty, notify=notify
         )
-    document = outcome.status.to_document()
-    emit(document, lambda: print_status(document))
+    status = report["status"]
+    emit(status, lambda: print_status(status))
     if settings().output != "table":
-        for problem in outcome.status.revision.errors:
+        for problem in status["revision"]["errors"]:
             click.echo(problem, err=True)
-    return int(outcome.exit)
+    return int(report["exit"])

@@ -10,12 +10,12 @@ import click
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_DEFAULTS = {"desired": "desired", "store": "runtime_store", "output": "table", "log_level": "warning"}
+_DEFAULTS = {"desired": "desired", "store": "runtime_store", "output": "table"}
 _HELP = {
     "desired": "Folder of the desired state [default: desired].",
     "store": "Folder of the runtime store [default: runtime_store].",
     "output": "Form of what goes to stdout [default: table].",
-    "log_level": "How much goes to stderr [default: warning].",
+    "log_level": "How much goes to the log [default: warning; of the daemon: info].",
 }
 
 
@@ -45,9 +45,9 @@ class Settings:
     def output(self) -> str:
         return self._value("output")
 
-    @property
-    def log_level(self) -> str:
-        return self._value("log_level")
+    def log_level(self, default: str) -> str:
+        """How much goes to the log; `default` where nobody said."""
+        return self._given.get("log_level", default)
 
     @property
     def station(self) -> Any:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -9,10 +14,13 @@ import click
 from controller.cli.output import columns, emit, settings
 from controller.cli.settings import global_options
 
+_WATCH_SECONDS = 1.0
+
 
 @click.command("status")
+@click.option("-w", "--watch", is_flag=True, help="Show it again every second, until interrupted.")
 @global_options()
-def command() -> int:
+def command(watch: bool) -> int:
     """Show deployments, PIDs, processes and packages as of the last pass; processes are looked at now.
 
     Exit code 0, whatever the status says; 1 where the store has none yet.
@@ -22,9 +30,39 @@ def command() -> int:
       pvctl status
       pvctl status -o json | jq '.deployments[] | {name, phase}'
     """
-    document = settings().station.status()
+    station = settings().station
+    if watch:
+        return _watch(station.status)
+    document = station.status()
     emit(document, lambda: print_status(document))
     return 0
+
+
+def _watch(status: Callable[[], dict[str, Any]]) -> int:
+    """Show the status again and again: live on a terminal, one document after another otherwise."""
+    if not sys.stdout.isatty() or settings().output != "table":
+        return _repeat(lambda: emit(document := status(), lambda: print_status(document)))
+    from rich.live import Live
+    from rich.text import Text
+
+    with Live(screen=True, auto_refresh=False) as live:
+        return _repeat(lambda: live.update(Text(_rendered(status())), refresh=True))
+
+
+def _repeat(show: Callable[[], None]) -> int:
+    try:
+        while True:
+            show()
+            time.sleep(_WATCH_SECONDS)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _rendered(document: dict[str, Any]) -> str:
+    text = io.StringIO()
+    with contextlib.redirect_stdout(text):
+        print_status(document)
+    return text.getvalue()
 
 
 def print_status(document: dict[str, Any]) -> None:

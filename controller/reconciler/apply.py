@@ -6,6 +6,7 @@ One table maps an action's type to the method that performs it. A failure is not
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,6 +32,8 @@ from controller.reconciler.ports import Packages, Processes
 from controller.runner.spec import ProcessSpec
 from controller.store.audit import AuditRecord
 from controller.store.store import Store
+
+log = logging.getLogger(__name__)
 
 _INSTALLS_AT_ONCE = 2
 _STARTS_AT_ONCE = 4
@@ -105,11 +108,17 @@ class Applier:
             else:
                 await self._do(action, revision)
         except ControllerError as error:  # tolerated here, once: one bad object never stops the others
-            self._notify(f"{action.object}: failed: {error}")
+            self._tell(action, revision, f"failed: {error}", logging.WARNING)
             await asyncio.to_thread(self._audit_failure, action, revision, error)
             return ActionResult(action, error)
-        self._notify(f"{action.object}: {_DONE[type(action)]} ({action.reason})")
+        self._tell(action, revision, f"{_DONE[type(action)]} ({action.reason})")
         return ActionResult(action)
+
+    def _tell(self, action: Action, revision: Revision, what: str, level: int = logging.INFO) -> None:
+        line = f"{action.object}: {what}"
+        self._notify(line)
+        about = {"pid": getattr(action, "pid", None), "package": _package(action), "revision": revision.id}
+        log.log(level, "%s", line, extra=about)
 
     def _change_store(self, action: Action, revision: Revision) -> None:
         """Perform an act on the store's files with its audit, in one go: the disk must not hold up anybody's call."""
@@ -186,6 +195,16 @@ class Applier:
             self._audit(action, revision, f"failed: {error}")
         except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is said too
             self._notify(f"{action.object}: {unrecorded}")
+
+
+def _package(action: Action) -> str | None:
+    match action:
+        case Install(package=package) | Switch(target=package):
+            return str(package)
+        case Preheat(process=process) | Retire(process=process):
+            return str(process.ref)
+        case _:
+            return None
 
 
 _DONE: Mapping[type[Action], str] = {

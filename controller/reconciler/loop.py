@@ -125,6 +125,13 @@ class Loop:
             return
         await asyncio.sleep(DEBOUNCE)
 
+    @property
+    def judging(self) -> bool:
+        """Whether calls are being judged for a rollout: then what they come to is a reason for a pass."""
+        memories = self.outcome.plan.memories.values() if self.outcome else ()
+        rollouts = (memory.rollout for memory in memories)
+        return any(rollout is not None and (rollout.under_way or rollout.state == "promoted") for rollout in rollouts)
+
     async def settled(self, timeout: float) -> Outcome:
         """Return the outcome once nothing is left that can be done now, or after `timeout` seconds.
 

@@ -18,6 +18,7 @@ from controller.model.observed import (
     ProcessKey,
 )
 from controller.model.package import Installation, PackageRecord, PackageRef
+from controller.reconciler.ledger import Ledger
 from controller.reconciler.ports import Packages
 from controller.store.store import Store
 
@@ -32,10 +33,12 @@ class Observer:
         store: Store,
         packages: Packages,
         processes: Callable[[], Awaitable[Mapping[ProcessKey, ObservedProcess]]],
+        ledger: Ledger | None = None,
     ) -> None:
         self._store = store
         self._packages = packages
         self._processes = processes
+        self._ledger = ledger or Ledger(store.layout)
 
     async def observe(self, revision: Revision, failures: Mapping[str, Failure]) -> Observed:
         """Return the present state, as far as the planner needs it to serve `revision`. Raises StoreError."""
@@ -54,6 +57,8 @@ class Observer:
             registry_lost=registry is None and bool(installed),
             memories=self._store.rollouts.read_all(),
             holds=self._store.rollouts.read_holds(),
+            tallies=self._ledger.tallies,
+            recent=self._ledger.recent(),
             unmanaged=(*self._strange_mappings(revision, active, history), *self._strange_folders()),
         )
 

@@ -16,6 +16,7 @@ from controller.model.status import (
     DeploymentStatus,
     PackageStatus,
     Phase,
+    PidHealth,
     PidStatus,
     ProcessStatus,
     RevisionStatus,
@@ -171,6 +172,24 @@ def _pid(pid: str, revision: Revision, observed: Observed, target: Any) -> PidSt
         pinned=bool(deployment and pid in deployment.spec.pinned),
         held=pid in observed.holds,
         ready=_ready(observed, pid, deployment.name if deployment else None),
+        health=_health(observed, pid),
+    )
+
+
+def _health(observed: Observed, pid: str) -> PidHealth:
+    """What the PID's calls on its active version came to within the last window."""
+    mapping = _active(observed, pid)
+    tally = observed.recent.get((pid, mapping.ref)) if mapping else None
+    if tally is None or not tally.calls:
+        return PidHealth()
+    p50, p95 = tally.latency.quantile(0.5), tally.latency.quantile(0.95)
+    return PidHealth(
+        samples=tally.calls,
+        error_rate=tally.errors / tally.calls,
+        timeout_rate=tally.timeouts / tally.calls,
+        latency_p50_ms=None if p50 is None else round(p50 * 1000, 3),
+        latency_p95_ms=None if p95 is None else round(p95 * 1000, 3),
+        ng_rate=tally.verdicts_ng / tally.verdicts if tally.verdicts else None,
     )
 
 
