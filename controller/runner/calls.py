@@ -54,12 +54,8 @@ def _require(holds: bool, what: str, need: str) -> None:
         raise CallError(Code.invalid_params, f"{what} is not valid", next_step=f"pass {need}")
 
 
-def check(request: DetectionRequest, generation: Generation) -> tuple[Phase, ...]:
-    """Return the phases that the detection consists of.
-
-    Raises:
-        CallError: 1003, an argument is malformed, or asks for what the generation does not have.
-    """
+def check_arguments(request: DetectionRequest) -> None:
+    """Raise CallError 1003 where an argument is malformed, whatever algorithm it is for."""
     index, timeout, session = request.step_index, request.timeout, request.session
     _require(type(index) is int and index >= 1, "step_index", "a whole number from 1")
     _require(isinstance(request.step_desc, str), "step_desc", "text")
@@ -70,6 +66,10 @@ def check(request: DetectionRequest, generation: Generation) -> tuple[Phase, ...
         timeout is None or (isinstance(timeout, (int, float)) and timeout is not True and 0 < timeout < 1e9),
         "timeout", "a positive number of seconds",
     )  # fmt: skip
+
+
+def phases_of(request: DetectionRequest, generation: Generation) -> tuple[Phase, ...]:
+    """Return the phases of a well-formed request. Raises CallError 1003 where the generation does not have them."""
     match request.phase:
         case None:
             return ("pre", "execute") if generation == "0.0" else ("execute",)

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from controller.errors import CallError, Code
 from controller.runner import npy
-from controller.runner.calls import Detection, DetectionRequest, SharedImages, call_data, check, status_of
+from controller.runner.calls import (
+    Detection,
+    DetectionRequest,
+    SharedImages,
+    call_data,
+    check_arguments,
+    phases_of,
+    status_of,
+)
 from controller.runner.images import ImageRef, ImageSource, Picture, load, needs_decoding
 from controller.runner.process import AlgorithmProcess, new_request_id
 from controller.wire.messages import Generation, Phase, SharedImage
@@ -17,12 +25,20 @@ _SMOKE_SHAPE = (480, 640, 3)
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class CallPlan:
     """How to speak to the process, and when (monotonic) the caller leaves."""
 
     generation: Generation
     phases: tuple[Phase, ...]
     leave: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Images:
+    """The images of a request, loaded; `guide` None: the image itself."""
+
+    image: Picture | ImageRef
+    guide: Picture | ImageRef | None
 
 
 async def detect(process: AlgorithmProcess, request: DetectionRequest, queue: float | None = None) -> Detection:
@@ -34,23 +50,28 @@ async def detect(process: AlgorithmProcess, request: DetectionRequest, queue: fl
     Raises:
         CallError: 1002, 1003, 1005–1007, 1009–1011, or what the algorithm's `error` frame says.
     """
+    check_arguments(request)
+    plan = plan_call(process, request, None if request.timeout is None else time.monotonic() + request.timeout)
+    images = await load_images(request)
+    await _take_turn(process, process.spec.call_timeout if queue is None else queue, plan.leave)
+    try:
+        return await call(process, request, plan, share(process, images))
+    finally:
+        process.give_turn()
+
+
+def plan_call(process: AlgorithmProcess, request: DetectionRequest, leave: float | None) -> CallPlan:
+    """Return how a well-formed request is put to a process. Raises CallError 1003, 1004."""
     if process.ready is None:
         raise CallError(Code.not_initialized, f"{process.key} is not ready", next_step="wait until it is")
     generation = process.ready.generation
-    phases = check(request, generation)
-    leave = None if request.timeout is None else time.monotonic() + request.timeout
+    return CallPlan(generation, phases_of(request, generation), leave)
+
+
+async def load_images(request: DetectionRequest) -> Images:
+    """Return the pixels of a request's images. Raises CallError 1002."""
     image = await _load(request.image, "the image")
-    guide = None if request.guide_image is None else await _load(request.guide_image, "the guide image")
-    await _take_turn(process, process.spec.call_timeout if queue is None else queue, leave)
-    try:
-        shared = SharedImages(
-            current := _share(process, image, "image"),
-            current if guide is None else _share(process, guide, "guide"),
-            int(time.time() * 1000),
-        )
-        return await _call(process, request, _Plan(generation, phases, leave), shared)
-    finally:
-        process.give_turn()
+    return Images(image, None if request.guide_image is None else await _load(request.guide_image, "the guide image"))
 
 
 async def _load(source: ImageSource, what: str) -> Picture | ImageRef:
@@ -59,6 +80,13 @@ async def _load(source: ImageSource, what: str) -> Picture | ImageRef:
     if needs_decoding(source):  # milliseconds of a codec or a disk, for which nobody else's call shall wait
         return await asyncio.get_running_loop().run_in_executor(None, load, source, what)
     return load(source, what)
+
+
+def share(process: AlgorithmProcess, images: Images) -> SharedImages:
+    """Put images where the process finds them; the turn is the caller's. Raises CallError 1000, 1003, 1007."""
+    image = _share(process, images.image, "image")
+    guide = image if images.guide is None else _share(process, images.guide, "guide")
+    return SharedImages(image, guide, int(time.time() * 1000))
 
 
 def _share(process: AlgorithmProcess, image: Picture | ImageRef, role: str) -> SharedImage:
@@ -86,7 +114,12 @@ async def _take_turn(process: AlgorithmProcess, queue: float, leave: float | Non
     await process.take_turn(min(queue, left), overdue)
 
 
-async def _call(process: AlgorithmProcess, request: DetectionRequest, plan: _Plan, shared: SharedImages) -> Detection:
+async def call(process: AlgorithmProcess, request: DetectionRequest, plan: CallPlan, shared: SharedImages) -> Detection:
+    """Call the algorithm, phase by phase under one deadline; the turn is the caller's.
+
+    Raises:
+        CallError: like `AlgorithmProcess.call`.
+    """
     started = time.monotonic()
     request_id = new_request_id()
     for phase in plan.phases:

@@ -60,7 +60,7 @@ class Launcher:
             return process
         await self._discard(token, process)
         raise StartFailed(
-            f"{spec.key} did not become ready: {reason}{_last_lines(Path(spec.log_path))}",
+            f"{spec.key} did not become ready: {reason}{last_lines(Path(spec.log_path))}",
             next_step=f"see {spec.log_path}",
         )
 
@@ -117,7 +117,7 @@ def _environment(spec: ProcessSpec, token: str, images: Path) -> Mapping[str, st
     }
 
 
-def _last_lines(log: Path) -> str:
+def last_lines(log: Path) -> str:
     """Return the last lines that the latest process wrote, as the end of a message."""
     try:
         with log.open("rb") as file:

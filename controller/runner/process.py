@@ -46,7 +46,8 @@ def new_request_id() -> str:
 class AlgorithmProcess:
     """A borrowed adapter.
 
-    `on_exit` is called once, when the process has ended. `exited` has its exit then (None: nobody saw it).
+    `heard` is when, by the loop's clock, it last gave a sign of life. `on_exit` is called once, when the process has
+    ended. `exited` has its exit then (None: nobody saw it).
     """
 
     def __init__(self, loan: Loan, slots: Slots, *, adopted: bool) -> None:
@@ -67,6 +68,7 @@ class AlgorithmProcess:
         self.turns = Turns()
         self._broken: CallError | None = None
         self.draining = False
+        self.heard = self._loop.time()
         self.exited: asyncio.Future[Exit | None] = self._loop.create_future()
         self.on_exit: Callable[[AlgorithmProcess], None] = lambda _: None
         loan.link.on_exit = self._on_report
@@ -85,6 +87,11 @@ class AlgorithmProcess:
     def greeted(self) -> bool:
         """Whether its hello has arrived."""
         return self._session.state is not State.SPAWNED
+
+    @property
+    def failure(self) -> CallError | None:
+        """What made it useless; None where it is of use. `details` tell a missed pong from other ends."""
+        return self._broken
 
     @property
     def detail(self) -> str:
@@ -137,7 +144,15 @@ class AlgorithmProcess:
 
     async def _ping(self, timeout: float | None) -> None:
         self._pipes.write(self._session.ping(new_request_id()))
-        await self._await(timeout, lambda: CallError(Code.heartbeat_lost, f"{self.key} did not answer a ping in time"))
+        await self._await(timeout, self._silent)
+
+    def _silent(self) -> CallError:
+        text = f"{self.key} did not answer a ping in time"
+        return CallError(Code.heartbeat_lost, text, details={"missed_pong": True})
+
+    def condemn(self, error: CallError) -> None:
+        """Have the process ended at once with all that it started; `error` is what its callers are told."""
+        self._break(error)
 
     async def mark(self, spec: ProcessSpec) -> None:
         """Record the process as proven, and its spec. Raises HolderGone."""
@@ -208,6 +223,7 @@ class AlgorithmProcess:
     # What comes from it.
 
     def _receive(self, data: bytes) -> None:
+        self.heard = self._loop.time()
         try:
             messages = self._session.receive(data)
         except ProtocolViolation as violation:
@@ -310,9 +326,16 @@ class AlgorithmProcess:
         await self.end(self.spec.stop_grace)
 
     def release(self) -> None:
-        """Give the pipes back. Unless it has ended, the process goes on for the next borrower."""
+        """Give the pipes back. Unless it has ended, the process goes on for the next borrower.
+
+        What became of a call under way is then unknown, and its caller is told so.
+        """
         self._pipes.close()
-        self._stop_awaiting()
+        awaiting = self._stop_awaiting()
+        if awaiting is not None and not awaiting.done():
+            awaiting.set_exception(
+                CallError(Code.unknown, f"the controller stopped while {self.key} worked on the call")
+            )
         if self._report is not None:
             self._report.cancel()
         self._loan.link.on_exit = lambda _: None

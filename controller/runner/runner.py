@@ -9,7 +9,7 @@ import asyncio
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 
 from controller.errors import CallError, Code, StoreError
@@ -35,7 +35,8 @@ class Runner:
     """All processes of a store. One runner at a time: the controller's lock is the caller's matter.
 
     `python` is the interpreter for holders, `now` gives the time as RFC 3339 UTC. `on_exit`, where set, hears of every
-    process that ends without having been told to.
+    process that ends without having been told to, `on_ready` of every one that was started or adopted. `before_stop`
+    may take a part of the drain time of a process to be stopped, which goes on answering so long.
     """
 
     def __init__(self, layout: StoreLayout, *, python: str = sys.executable, now: Callable[[], str]) -> None:
@@ -47,6 +48,8 @@ class Runner:
         self._changing: dict[ProcessKey, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._meter = UsageMeter()
         self.on_exit: Callable[[ProcessKey], None] = lambda _: None
+        self.on_ready: Callable[[AlgorithmProcess], None] = lambda _: None
+        self.before_stop: Callable[[AlgorithmProcess, float], Awaitable[None]] = _at_once
 
     async def open(self) -> None:
         """Adopt what runs and answers; end and sweep away the rest of what this store ever started.
@@ -85,6 +88,7 @@ class Runner:
     def _take_in(self, process: AlgorithmProcess) -> None:
         self._processes[process.key] = process
         process.on_exit = self._heard_of_exit
+        self.on_ready(process)
 
     def _heard_of_exit(self, process: AlgorithmProcess) -> None:
         self._meter.forget(process.record.holder.os_pid)
@@ -110,6 +114,10 @@ class Runner:
             cpu_percent=usage.cpu_percent if usage else None,
             detail=process.detail,
         )
+
+    def processes(self) -> tuple[AlgorithmProcess, ...]:
+        """Return the processes themselves, for who calls and watches them."""
+        return tuple(self._processes.values())
 
     def spec_of(self, key: ProcessKey) -> ProcessSpec | None:
         """Return the spec that a process runs with; None where there is none."""
@@ -144,7 +152,9 @@ class Runner:
             if process is None:
                 return
             try:
-                await self._end(process, drain)
+                until = time.monotonic() + drain
+                await self.before_stop(process, drain)
+                await self._end(process, max(0.0, until - time.monotonic()))
             finally:
                 if process.exited.done():
                     del self._processes[key]
@@ -181,6 +191,10 @@ class Runner:
         for process in self._processes.values():
             process.release()
         self._processes.clear()
+
+
+async def _at_once(_process: AlgorithmProcess, _drain: float) -> None:
+    """Let a process be stopped without waiting for anything."""
 
 
 def not_running(ref: PackageRef) -> CallError:

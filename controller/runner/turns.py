@@ -13,16 +13,27 @@ Overdue = Callable[[], CallError]
 
 
 class Turns:
-    """A lock whose holder may leave before the work is over, and which fails everybody when the process breaks."""
+    """A lock whose holder may leave before the work is over, and which fails everybody when the process breaks.
+
+    `on_free` is called whenever the turn is over and nobody here waits for the next.
+    """
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self.taken = False
+        self.on_free: Callable[[], None] = lambda: None
 
     @property
     def load(self) -> int:
         """Callers that have or await the turn."""
         return self.taken + len(self._waiting)
+
+    def try_take(self) -> bool:
+        """Take the turn where it is free; return whether it was."""
+        if self.taken:
+            return False
+        self.taken = True
+        return True
 
     async def take(self, patience: float, overdue: Overdue) -> None:
         """Wait for the turn; raise what `overdue` makes after `patience` seconds, or what `fail` is called with."""
@@ -57,6 +68,7 @@ class Turns:
                 place.set_result(None)
                 return
         self.taken = False
+        self.on_free()
 
     def fail(self, error: CallError) -> None:
         """Send everybody away who waits."""
