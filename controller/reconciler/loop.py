@@ -74,6 +74,9 @@ class Loop:
             except StoreError as error:  # a full disk, say: calls go on, and the next pass tries again
                 log.error("%s", error)  # noqa: TRY400 - an operator's error, not a defect
                 pause = RESYNC / 2
+            except Exception:
+                log.exception("a pass failed by a defect of the controller; calls go on, the next pass tries again")
+                pause = RESYNC
             await self._sleep(pause)
         while self.reconciler.applier.in_flight:
             await self.reconciler.wait_for_results()

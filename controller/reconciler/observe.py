@@ -78,7 +78,8 @@ class Observer:
     def _survey_zips(self, known: tuple[PackageRecord, ...]) -> tuple[PackageRecord, ...]:
         """Return a record for each zip; one that has not changed since the registry was written is not read again."""
         by_zip = {record.zip_name: record for record in known if record.zip_name is not None}
-        return tuple(self._survey(path, by_zip.get(path.name)) for path in self._zip_paths())
+        surveyed = (self._survey(path, by_zip.get(path.name)) for path in self._zip_paths())
+        return tuple(record for record in surveyed if record is not None)
 
     def _zip_paths(self) -> list[Path]:
         try:
@@ -86,8 +87,11 @@ class Observer:
         except OSError as error:
             raise StoreError(f"cannot read {self._store.layout.zips}: {error.strerror}") from error
 
-    def _survey(self, path: Path, known: PackageRecord | None) -> PackageRecord:
-        stat = path.stat()
+    def _survey(self, path: Path, known: PackageRecord | None) -> PackageRecord | None:
+        try:
+            stat = path.stat()
+        except FileNotFoundError:  # taken away since the folder was listed
+            return None
         fingerprint = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
         if known is not None and known.fingerprint == fingerprint:
             return known if not known.version else _as_candidate(known)
