@@ -87,10 +87,23 @@ def print_status(document: dict[str, Any]) -> None:
         (each["name"], each["version"], each["state"], each["digest"][:19],
          f"{each['reason']} ({each['error_code']})" if each["error_code"] else each["reason"])
         for each in document["packages"]])  # fmt: skip
+    for each in document["deployments"]:
+        _print_evidence(each)
     for each in document["waiting"]:
         click.echo(f"waiting: {each['what']} until {each['until']}: {each['reason']}")
     for path in document.get("unmanaged", ()):
         click.echo(f"warning: {path} was not made by this controller; it is left alone")
+
+
+def _print_evidence(deployment: dict[str, Any]) -> None:
+    """Print what a failed version said last, and the patch that would make git agree."""
+    if deployment.get("evidence"):
+        click.echo(f"\nlast log lines of {deployment['package']}@{deployment['target_version']}:")
+        for line in deployment["evidence"]:
+            click.echo(f"  {line}")
+    if deployment.get("patch"):
+        click.echo("\nthis patch would make git agree (also in status.patch.yaml):")
+        click.echo(deployment["patch"], nl=False)
 
 
 def _section(headers: str, rows: list[tuple[object, ...]]) -> None:

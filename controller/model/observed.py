@@ -110,7 +110,8 @@ class Failure:
 class Observed:
     """Everything that the planner may know beside the desired revision.
 
-    `tallies` count calls per PID and version without end, `recent` those of the last window only.
+    `tallies` count calls per PID and version without end, `recent` those of the last window only; `last_words` are the
+    last log lines of each deployment's version that failed.
     """
 
     zips: tuple[PackageRecord, ...] = ()
@@ -125,3 +126,4 @@ class Observed:
     holds: Mapping[str, Hold] = field(default_factory=lambda: MappingProxyType({}))
     tallies: Mapping[tuple[str, PackageRef], Tally] = field(default_factory=lambda: MappingProxyType({}))
     recent: Mapping[tuple[str, PackageRef], Tally] = field(default_factory=lambda: MappingProxyType({}))
+    last_words: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))

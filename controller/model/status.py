@@ -40,6 +40,8 @@ class DeploymentStatus:
     quarantined: tuple[str, ...] = ()
     message: str = ""
     conditions: tuple[Condition, ...] = ()
+    evidence: tuple[str, ...] = ()
+    patch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,7 +111,7 @@ class Applier:
             self._tell(action, revision, f"failed: {error}", logging.WARNING)
             await asyncio.to_thread(self._audit_failure, action, revision, error)
             return ActionResult(action, error)
-        except Exception as defect:  # noqa: BLE001 - a defect in one object's way must not stop the others
+        except Exception as defect:  # a defect in one object's way must not stop the others
             log.exception("%s: a defect of the controller", action.object)
             return ActionResult(action, ControllerError(f"a defect of the controller: {defect!r}; see its log"))
         self._tell(action, revision, f"{_DONE[type(action)]} ({action.reason})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -18,9 +19,12 @@ from controller.model.observed import (
     ProcessKey,
 )
 from controller.model.package import Installation, PackageRecord, PackageRef
+from controller.model.rollout import Rollout
 from controller.reconciler.ledger import Ledger
 from controller.reconciler.ports import Packages
 from controller.store.store import Store
+
+_TAIL_BYTES, _TAIL_LINES = 4096, 10
 
 Mappings = Mapping[str, ActiveMapping | BrokenMapping]
 
@@ -47,6 +51,7 @@ class Observer:
         installed = self._packages.installations()
         active = self._store.active.read_all()
         history = self._histories(revision, active, installed)
+        memories = self._store.rollouts.read_all()
         return Observed(
             zips=zips,
             installed=installed,
@@ -55,12 +60,25 @@ class Observer:
             processes=await self._processes(),
             failures=failures,
             registry_lost=registry is None and bool(installed),
-            memories=self._store.rollouts.read_all(),
+            memories=memories,
+            last_words={name: self._last_words(memory.rollout) for name, memory in memories.items() if memory.rollout},
             holds=self._store.rollouts.read_holds(),
             tallies=self._ledger.tallies,
             recent=self._ledger.recent(),
             unmanaged=(*self._strange_mappings(revision, active, history), *self._strange_folders()),
         )
+
+    def _last_words(self, rollout: Rollout) -> tuple[str, ...]:
+        """The last lines that a version which failed has logged."""
+        if not rollout.failed:
+            return ()
+        path = self._store.layout.process_log(rollout.deployment, rollout.target.version, 0)
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+                return tuple(file.read().decode(errors="replace").splitlines()[-_TAIL_LINES:])
+        except OSError:  # it never wrote any, or they are gone: there is less evidence, that is all
+            return ()
 
     @staticmethod
     def _strange_mappings(

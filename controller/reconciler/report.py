@@ -25,6 +25,7 @@ from controller.model.status import (
 )
 from controller.model.timestamps import format_timestamp
 from controller.planning.catalogue import catalogue
+from controller.reconciler.patch import patch_for
 
 _PER_CENT = 100
 
@@ -90,7 +91,17 @@ def _deployment(
             _condition("Available", _available(deployment, observed), phase, message, before, now),
             _condition("Degraded", phase == "Degraded", phase, message, before, now),
         ),
+        evidence=observed.last_words.get(deployment.name, ()),
+        patch=_patch(deployment, rollout, observed),
     )  # fmt: skip
+
+
+def _patch(deployment: Deployment, rollout: Rollout | None, observed: Observed) -> str:
+    """What git would have to say where the controller went another way than the spec."""
+    if rollout is None or not rollout.failed or rollout.target != deployment.spec.ref:
+        return ""
+    serving = [ref for pid in deployment.spec.pids if (ref := _ref(observed, pid)) and ref != rollout.target]
+    return patch_for(deployment.name, max(serving, key=serving.count).version, rollout.reason) if serving else ""
 
 
 def _desired_weight(rollout: Rollout | None) -> int:

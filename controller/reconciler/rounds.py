@@ -21,9 +21,11 @@ from controller.reconciler.apply import ActionResult, Applier
 from controller.reconciler.backoff import Backoff
 from controller.reconciler.exits import Exit, worst
 from controller.reconciler.observe import Observer
+from controller.reconciler.patch import patches
 from controller.reconciler.ports import Source
 from controller.reconciler.report import report
 from controller.sources.settling import SettlingTree
+from controller.store.atomic import remove_durably, write_if_changed
 from controller.store.store import Store
 
 _MOST_ACTS = 10
@@ -104,6 +106,13 @@ class Reconciler:
                 self.backoff.failed(result.action.object, result.error)
         return results
 
+    def _offer(self, patch: str) -> None:
+        """Keep the patch that would make git agree next to the status, or remove one that is out of date."""
+        if patch:
+            write_if_changed(self.store.layout.patch, patch.encode())
+        elif self.store.layout.patch.exists():
+            remove_durably(self.store.layout.patch)
+
     @staticmethod
     def _settles(results: Sequence[ActionResult]) -> bool:
         """Whether no object was acted on again and again: two parts of the station would then be at odds."""
@@ -127,6 +136,7 @@ class Reconciler:
         status = replace(status, audit={"seq": head.seq, "hash": head.hash})
         if previous is None or _lasting(previous) != _lasting(status.to_document()):
             self.store.status.write(status.to_document())
+            self._offer(patches(status.deployments))
         return Outcome(desired, planned, status, judge(desired.problems, planned, results), tuple(results))
 
 

@@ -83,6 +83,11 @@ class StoreLayout:
         return self.root / "status.json"
 
     @property
+    def patch(self) -> Path:
+        """What would make git agree with what the controller did by itself; absent where nothing would."""
+        return self.root / "status.patch.yaml"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"
 
