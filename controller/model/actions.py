@@ -97,6 +97,32 @@ class RebuildRegistry:
 
 
 @dataclass(frozen=True, slots=True)
+class RemovePackage:
+    """Uninstall a version that retention does not keep."""
+
+    package: PackageRef
+    reason: str
+    after: tuple[str, ...] = ()
+
+    @property
+    def object(self) -> str:
+        return f"package/{self.package}"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveZip:
+    """Delete a zip that retention does not keep."""
+
+    zip_name: str
+    reason: str
+    after: tuple[str, ...] = ()
+
+    @property
+    def object(self) -> str:
+        return f"zip/{self.zip_name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Remember:
     """Write down how a deployment's rollout goes on, before anything is done about it."""
 
@@ -111,7 +137,7 @@ class Remember:
         return f"rollout/{self.deployment}"
 
 
-Action = Remember | Install | Preheat | Switch | Deactivate | Retire | RebuildRegistry
+Action = Remember | Install | Preheat | Switch | Deactivate | Retire | RebuildRegistry | RemovePackage | RemoveZip
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,10 @@ from controller.model.package import PackageRef
 from controller.model.tally import Tally
 
 State = Literal[
-    "stepping", "baking", "paused", "waiting", "promoted", "completed", "reverting", "reverted", "stopped"
-]  # fmt: skip
+    "stepping", "baking", "paused", "waiting", "sampling", "promoted", "completed", "reverting", "reverted", "stopped"
+]
+NOTED_EVERY = 10.0
+"""Seconds of a countdown that a reboot may give back; of a long one, a twentieth of what is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,13 @@ class Countdown:
     def stop(self, now: Instant) -> Countdown:
         """Return it standing still."""
         return Countdown(self.remaining(now), None)
+
+    def noted(self, now: Instant) -> Countdown:
+        """Return it as it is to be kept on disk: rarely another value, so that waiting rewrites no file."""
+        if self.since is None or self.left <= 0.0:
+            return self
+        recent = now.seconds - self.since.seconds < max(NOTED_EVERY, self.left / 20)
+        return self if self.since.boot == now.boot and recent else self.run(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +108,12 @@ class Rollout:
 
     `stable` is each PID's version at the start and `back` where it goes when the rollout is taken back. `stage` is the
     index of the present stage; `timer` that of the bake, the pause or the rollback window; `progress` what is left of
-    the progress deadline. `paused_by` and `held_for` say who or what stands in its way, `aborted` by whom and why it is
-    to be taken back.
+    the progress deadline and `moved` how many PIDs are on the target. `paused_by` and `held_for` say who or what stands
+    in its way; `aborted` who took it back and why. `ailing` names the bystanders that were failing before it began.
 
     `baseline` and `stable_baseline` are the tallies per PID from which calls count (None: `delay` is not over yet),
     `step_calls` the canary's calls when the present weight was entered, `trials` the state of the sequential tests and
-    `verdict` the last one, both as documents.
+    `verdict` the one that it failed by, both as documents.
     """
 
     deployment: str
@@ -114,16 +123,19 @@ class Rollout:
     stable: Mapping[str, PackageRef]
     state: State
     started_at: str
-    stage: int = 0
+    began: Instant
+    stage: int = -1
     timer: Countdown | None = None
     progress: Countdown = Countdown(0.0)
+    moved: int = 0
     back: Mapping[str, PackageRef] = field(default_factory=dict)
     paused_by: str = ""
-    aborted: str = ""
     held_for: str = ""
+    aborted: str = ""
     full: bool = False
     reason: str = ""
     emergency: bool = False
+    ailing: tuple[str, ...] = ()
     delay: Countdown | None = None
     baseline: Mapping[str, Tally] | None = None
     stable_baseline: Mapping[str, Tally] = field(default_factory=dict)
@@ -141,7 +153,7 @@ class Rollout:
 
     @property
     def under_way(self) -> bool:
-        return self.state in {"stepping", "baking", "paused", "waiting"}
+        return self.state in {"stepping", "baking", "paused", "waiting", "sampling"}
 
     @property
     def failed(self) -> bool:
@@ -150,7 +162,10 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """An operator's decision on a PID that outranks the desired state until `pvctl resume`."""
+    """An operator's decision on a PID that outranks the desired state until `pvctl resume`.
+
+    `emergency`: what answers now is of no use, so the PID moves before the held version's process is ready.
+    """
 
     pid: str
     package: PackageRef
@@ -173,6 +188,10 @@ class DeploymentMemory:
             if each.package == package and (digest is None or each.digest == digest):
                 return each
         return None
+
+    def without_quarantine(self, package: PackageRef) -> DeploymentMemory:
+        """Return the memory with every artefact of that version given another chance."""
+        return replace(self, quarantine=tuple(each for each in self.quarantine if each.package != package))
 
     def with_rollout(self, rollout: Rollout | None) -> DeploymentMemory:
         return replace(self, rollout=rollout)

@@ -26,6 +26,7 @@ from controller.model.package import PackageRef
 from controller.model.rollout import Instant, Quarantine
 from controller.planning.cohorts import cohort, rollout_sequence
 from controller.planning.progression import Progress, Scene, progress
+from controller.planning.retention import surplus
 from controller.planning.supply import Supply, find_supply, unsupported_pids, unsupported_reason
 
 
@@ -47,6 +48,9 @@ def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = 
         if not deployment.spec.suspend:
             _move(draft, deployment)
     _retire_unneeded(draft)
+    for removal in surplus(revision, observed):
+        if removal.object not in draft.planned and not draft.backs_off(removal.object, ""):
+            draft.add(removal)
     return Plan(
         tuple(draft.actions), tuple(draft.blocked), tuple(draft.waiting), tuple(draft.steps), draft.targets,
         {name: progress.memory for name, progress in draft.progress.items()},

@@ -21,6 +21,8 @@ from controller.model.actions import (
     Preheat,
     RebuildRegistry,
     Remember,
+    RemovePackage,
+    RemoveZip,
     Retire,
     Switch,
 )
@@ -30,6 +32,7 @@ from controller.model.package import Installation
 from controller.planning.catalogue import catalogue
 from controller.reconciler.ports import Packages, Processes
 from controller.runner.spec import ProcessSpec
+from controller.store.atomic import remove_durably
 from controller.store.audit import AuditRecord
 from controller.store.store import Store
 
@@ -70,6 +73,8 @@ class Applier:
             Deactivate: self._deactivate,
             RebuildRegistry: self._rebuild_registry,
             Remember: self._remember,
+            RemovePackage: self._remove_package,
+            RemoveZip: self._remove_zip,
         }
         self._acts: Mapping[type[Action], Callable[[Any, Revision], Awaitable[None]]] = {
             Install: self._install,
@@ -184,6 +189,13 @@ class Applier:
     def _rebuild_registry(self, action: RebuildRegistry, revision: Revision) -> None:
         self._store.registry.write(catalogue((), self._packages.installations(), {}))
 
+    def _remove_package(self, action: RemovePackage, revision: Revision) -> None:
+        self._packages.uninstall(action.package)
+
+    def _remove_zip(self, action: RemoveZip, revision: Revision) -> None:
+        with self._store.lock.held():
+            remove_durably(self._store.layout.zips / action.zip_name)
+
     def _remember(self, action: Remember, revision: Revision) -> None:
         self._store.rollouts.write(action.deployment, action.memory)
 
@@ -202,7 +214,7 @@ class Applier:
 
 def _package(action: Action) -> str | None:
     match action:
-        case Install(package=package) | Switch(target=package):
+        case Install(package=package) | RemovePackage(package=package) | Switch(target=package):
             return str(package)
         case Preheat(process=process) | Retire(process=process):
             return str(process.ref)
@@ -218,6 +230,8 @@ _DONE: Mapping[type[Action], str] = {
     Retire: "ended",
     RebuildRegistry: "rebuilt",
     Remember: "decided",
+    RemovePackage: "removed",
+    RemoveZip: "removed",
 }
 
 

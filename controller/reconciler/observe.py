@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from controller.errors import PackageError, StoreError
@@ -20,6 +21,7 @@ from controller.model.observed import (
 )
 from controller.model.package import Installation, PackageRecord, PackageRef
 from controller.model.rollout import Rollout
+from controller.planning.retention import exceeds
 from controller.reconciler.ledger import Ledger
 from controller.reconciler.ports import Packages
 from controller.store.store import Store
@@ -52,7 +54,7 @@ class Observer:
         active = self._store.active.read_all()
         history = self._histories(revision, active, installed)
         memories = self._store.rollouts.read_all()
-        return Observed(
+        observed = Observed(
             zips=zips,
             installed=installed,
             active=active,
@@ -67,6 +69,9 @@ class Observer:
             recent=self._ledger.recent(),
             unmanaged=(*self._strange_mappings(revision, active, history), *self._strange_folders()),
         )
+        if exceeds(revision, observed):
+            observed = replace(observed, history={pid: self._store.history.read(pid) for pid in {*active, *history}})
+        return observed
 
     def _last_words(self, rollout: Rollout) -> tuple[str, ...]:
         """The last lines that a version which failed has logged."""
