@@ -34,15 +34,20 @@ class Attempts:
         self._patience = patience
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._away_since: float | None = None
+        self._last: CallError | None = None
         self._delay = _FIRST
 
     def left(self) -> float | None:
-        """Return the seconds that the caller still waits. Raises CallError (1005) where they are over."""
+        """Return the seconds that the caller still waits.
+
+        Raises:
+            CallError: they are over; it is what the last attempt ended as, 1005 where there was none.
+        """
         if self._deadline is None:
             return None
         left = self._deadline - time.monotonic()
         if left <= 0:
-            raise too_late()
+            raise self._last or too_late()
         return left
 
     def after(self, failure: NeverAccepted | Broken | CallError) -> float:
@@ -68,6 +73,7 @@ class Attempts:
 
     def _wait(self, last: CallError) -> float:
         now = time.monotonic()
+        self._last = last
         self._away_since = now if self._away_since is None else self._away_since
         until = self._away_since + self._patience.connect_timeout
         if self._deadline is not None:

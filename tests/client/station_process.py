@@ -1,0 +1,47 @@
+"""A station in a process of its own, to be killed: the real server over a fake data plane.
+
+usage: python -m tests.client.station_process STORE
+
+A call with step_desc "hang" never ends; every call is noted in STORE/calls, one line each, before it is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import uvloop
+
+from controller.http.application import application
+from controller.http.server import SocketServer
+from controller.runner.calls import Detection, DetectionRequest
+from controller.runner.images import ImageRef, load
+from controller.store.layout import StoreLayout
+from tests.http.fakes import FakeControl
+
+
+class _Plane:
+    def __init__(self, layout: StoreLayout) -> None:
+        self._layout = layout
+
+    async def execute(self, request: DetectionRequest) -> Detection:
+        with (self._layout.root / "calls").open("a") as notes:
+            notes.write(f"{request.step_desc}\n")
+        if request.step_desc == "hang":
+            await asyncio.Event().wait()
+        by_reference = isinstance(request.image, ImageRef)
+        source = self._layout.images / f"{request.image.id}.npy" if by_reference else request.image
+        picture = load(source)
+        data = {"shape": list(picture.shape), "sum": sum(picture.pixels), "by_reference": by_reference}
+        return Detection(str(os.getpid()), request.pid, "screw-check", "1.0.0", "OK", "", data, 1.0)
+
+
+async def _serve(layout: StoreLayout) -> None:
+    layout.images.mkdir(parents=True, exist_ok=True)
+    await SocketServer(application(_Plane(layout), FakeControl()), layout).start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(StoreLayout.at(sys.argv[1])))

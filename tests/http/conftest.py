@@ -1,0 +1,101 @@
+"""A server on a store of its own with fake ports, and a plain HTTP client from the standard library."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.http.application import application
+from controller.http.intake import Intake
+from controller.http.server import SocketServer
+from controller.store.layout import StoreLayout
+from tests.http.fakes import FakeControl, FakePlane
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        assert self.json.keys() == {"error"}
+        error: dict[str, Any] = self.json["error"]
+        assert error.keys() == {"code", "name", "message", "details"}
+        assert "Traceback" not in error["message"]
+        return error
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("station", timeout=20)
+        self._folder = path.parent
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        folder = os.open(self._folder, os.O_RDONLY)
+        try:
+            self.sock.settimeout(20)
+            self.sock.connect(f"/proc/self/fd/{folder}/runner.sock")
+        finally:
+            os.close(folder)
+
+
+def ask(path: Path, method: str, target: str, body: bytes | None = None, kind: str = "application/json") -> Reply:
+    """One request over a connection of its own."""
+    connection = _UnixConnection(path)
+    try:
+        connection.request(method, target, body, {} if body is None else {"Content-Type": kind})
+        answer = connection.getresponse()
+        return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+    finally:
+        connection.close()
+
+
+def form(**parts: bytes) -> tuple[bytes, str]:
+    """A multipart body and its Content-Type."""
+    body = b"".join(
+        b'--xyz\r\nContent-Disposition: form-data; name="%s"; filename="f"\r\n\r\n%s\r\n' % (name.encode(), data)
+        for name, data in parts.items()
+    )
+    return body + b"--xyz--\r\n", "multipart/form-data; boundary=xyz"
+
+
+@dataclass
+class Station:
+    layout: StoreLayout
+    plane: FakePlane
+    control: FakeControl
+    intake: Intake
+
+    async def ask(self, method: str, target: str, body: bytes | None = None, kind: str = "application/json") -> Reply:
+        return await asyncio.to_thread(ask, self.layout.socket, method, target, body, kind)
+
+    async def detect(self, pid: str = "A01", **parts: bytes) -> Reply:
+        return await self.ask("POST", f"/v1/pids/{pid}/execute", *form(**parts))
+
+
+@pytest.fixture
+async def station(tmp_path: Path) -> AsyncIterator[Station]:
+    layout = StoreLayout.at(tmp_path / "store")
+    layout.images.mkdir(parents=True)
+    plane, control, intake = FakePlane(), FakeControl(), Intake(each=4 << 20, total=6 << 20, patience=20)
+    server = SocketServer(application(plane, control, intake), layout)
+    await server.start()
+    yield Station(layout, plane, control, intake)
+    await server.stop(1)
+    assert (plane.places, intake.held) == (0, 0)

@@ -1,0 +1,142 @@
+"""The other resources: status, health, reconcile, verbs, down, OpenAPI, and what there is not."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from controller.errors import Code, CodedError, DesiredStateError, PackageError, StoreBusy, StoreError
+from controller.model.status import RevisionStatus, Status
+from tests.http.conftest import Reply, Station
+from tests.http.fakes import refusal
+from tests.http.test_execute import npy
+
+
+async def test_status_health_and_readiness(station: Station) -> None:
+    assert (await station.ask("GET", "/v1/status")).json == {"converged": True}
+    assert (await station.ask("GET", "/healthz")).json == {"alive": True}
+    assert (await station.ask("GET", "/readyz")).json == {"ready": True, "reason": ""}
+    station.control.readiness = (False, "A01: no process of screw-check@1.0.0 is ready")
+    reply = await station.ask("GET", "/readyz")
+    assert (reply.status, reply.json["reason"]) == (503, "A01: no process of screw-check@1.0.0 is ready")
+    assert (await station.ask("HEAD", "/healthz")).body == b""
+
+
+async def test_reconcile_tells_its_progress_and_then_its_outcome(station: Station) -> None:
+    reply = await station.ask("POST", "/v1/reconcile", b'{"wait": true, "timeout": 5}')
+    assert reply.headers["content-type"] == "application/x-ndjson"
+    assert [json.loads(line) for line in reply.body.splitlines()] == [
+        {"progress": "install screw-check@1.0.0"},
+        {"progress": "start screw-check@1.0.0"},
+        {"outcome": {"exit": 0, "status": {"converged": True}}},
+    ]
+    assert station.control.reconciled == [{"allow_empty": False, "wait": True, "timeout": 5}]
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"), [(StoreError("disk"), 1000), (CodedError(Code.timeout, "late"), 1005), (KeyError("x"), 1000)]
+)
+async def test_reconcile_that_fails_says_so_in_its_last_line(station: Station, failure: Exception, code: int) -> None:
+    station.control.failure = failure
+    lines = (await station.ask("POST", "/v1/reconcile")).body.splitlines()
+    assert json.loads(lines[-1])["error"]["code"] == code
+
+
+async def test_verbs_are_passed_through_with_the_user_of_the_socket(station: Station) -> None:
+    reply = await station.ask("POST", "/v1/deployments/screw-check/promote", b'{"full": true}')
+    assert (reply.status, reply.json) == (200, {"message": "promote screw-check"})
+    await station.ask("POST", "/v1/pids/A01/rollback", b'{"reason": "scratches", "to": "1.0.0"}')
+    await station.ask("POST", "/v1/pids/A01/resume")
+    user = getpass.getuser()
+    assert station.control.operated == [
+        ("promote", "screw-check", {"full": True}, user),
+        ("rollback", "A01", {"reason": "scratches", "to": "1.0.0"}, user),
+        ("resume", "A01", {}, user),
+    ]
+    assert (await station.ask("POST", "/v1/down")).json == {"ended": ["screw-check/screw-check@1.0.0-0"]}
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "code"),
+    [
+        (PackageError(Code.activation_conflict, "no"), 409, 2006),
+        (PackageError(Code.invalid_zip, "no"), 422, 2001),
+        (PackageError(Code.install_failed, "no"), 422, 2005),
+        (PackageError(Code.install_failed, "no", details={"fault": "ours"}), 500, 2005),
+        (DesiredStateError(("a.yaml:3: no",)), 422, 1000),
+        (StoreBusy("another works"), 409, 1000),
+        (StoreError("disk"), 500, 1000),
+        (refusal(), 500, 1000),
+    ],
+)
+async def test_refused_verbs_have_their_status(station: Station, failure: Exception, status: int, code: int) -> None:
+    station.control.failure = failure
+    reply = await station.ask("POST", "/v1/deployments/screw-check/promote")
+    assert (reply.status, reply.error["code"]) == (status, code)
+
+
+async def test_what_there_is_not_is_said_as_an_error(station: Station) -> None:
+    assert (await station.ask("GET", "/v2")).status == 404
+    assert "openapi" in (await station.ask("GET", "/v1/pids/A01/")).error["message"]
+    reply = await station.ask("GET", "/v1/pids/A01/execute")
+    assert (reply.status, reply.headers["allow"], reply.error["code"]) == (405, "POST", 1000)
+    reply = await station.ask("POST", "/v1/deployments/screw-check/dance")
+    assert (reply.status, "promote" in reply.error["message"]) == (404, True)
+    reply = await station.ask("POST", "/v1/pids/A01/resume", b"[1]")
+    assert (reply.status, reply.error["code"]) == (400, 1003)
+    reply = await station.ask("POST", "/v1/pids/A01/resume", b"{")
+    assert (reply.status, reply.error["code"]) == (400, 1003)
+
+
+def _schema(document: dict[str, Any], method: str, path: str, reply: Reply) -> dict[str, Any]:
+    """The schema that the document promises for an answer, with its definitions."""
+    answers = document["paths"][path][method.lower()]["responses"]
+    content = answers[str(reply.status)]["content"]
+    (promised,) = [each["schema"] for kind, each in content.items() if kind == reply.headers["content-type"]]
+    return {**promised, "components": document["components"]}
+
+
+async def test_openapi_document_is_valid_and_describes_the_answers(station: Station) -> None:
+    document = (await station.ask("GET", "/openapi.json")).json
+    assert document["openapi"] == "3.1.0"
+    for schema in document["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+    body, execute = b'{"image_ref": "x"}', "/v1/pids/{pid}/execute"
+    asked = [
+        ("POST", execute, "/v1/pids/A01/execute", body),
+        ("POST", execute, "/v1/pids/A01/execute", b"{}"),
+        ("GET", "/healthz", "/healthz", None),
+        ("GET", "/readyz", "/readyz", None),
+        ("GET", "/openapi.json", "/openapi.json", None),
+        ("POST", "/v1/down", "/v1/down", None),
+        ("POST", "/v1/pids/{pid}/{verb}", "/v1/pids/A01/resume", None),
+        ("POST", "/v1/pids/{pid}/{verb}", "/v1/pids/A01/dance", None),
+    ]
+    for method, path, target, sent in asked:
+        reply = await station.ask(method, target, sent)
+        jsonschema.validate(reply.json, _schema(document, method, path, reply))
+    status = Status(RevisionStatus("r", "desired", True), True).to_document()
+    reply = Reply(200, {"content-type": "application/json"}, b"")
+    jsonschema.validate(json.loads(json.dumps(status)), _schema(document, "GET", "/v1/status", reply))
+    forms = document["paths"][execute]["post"]["requestBody"]["content"]
+    assert forms.keys() == {"multipart/form-data", "application/json"}
+
+
+async def test_openapi_references_lead_somewhere(station: Station) -> None:
+    text = (await station.ask("GET", "/openapi.json")).body.decode()
+    document = json.loads(text)
+    names = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
+    assert names
+    assert names <= document["components"]["schemas"].keys()
+
+
+async def test_every_status_that_execute_gives_is_documented(station: Station) -> None:
+    document = (await station.ask("GET", "/openapi.json")).json
+    promised = document["paths"]["/v1/pids/{pid}/execute"]["post"]["responses"]
+    for code in (code for code in Code if code < Code.invalid_zip):
+        station.plane.failure = CodedError(code, "words")
+        assert str((await station.detect(image=npy())).status) in promised
