@@ -126,7 +126,13 @@ class Station:
         store.create_folders()
         with self._as_controller("reconcile --once"):
             outcome = run_async(
-                self._reconcile(store, source, serve=serve, timeout=timeout, allow_empty=allow_empty, notify=notify)
+                self._reconcile(
+                    store,
+                    source,
+                    notify,
+                    allow_empty=allow_empty,
+                    options={"serve": serve, "wait": wait, "timeout": timeout},
+                )
             )
         return {"exit": int(outcome.exit), "status": outcome.status.to_document()}
 
@@ -166,7 +172,7 @@ class Station:
         return f"{said} (at the next `pvctl reconcile --once`; no daemon runs)"
 
     async def _reconcile(
-        self, store: Store, source: FolderSource, *, serve: bool, timeout: float, allow_empty: bool, notify: Notify
+        self, store: Store, source: FolderSource, notify: Notify, *, allow_empty: bool, options: dict[str, Any]
     ) -> Outcome:
         from controller.reconciler.apply import Applier
         from controller.reconciler.recover import recover
@@ -182,7 +188,7 @@ class Station:
             observer = self._observer(store, packages, runner.observe)
             applier = Applier(store, packages, runner, actor=actor, now=utc_now, notify=notify)
             reconciler = Reconciler(store, observer, applier, boot_time, utc_now)
-            return await reconciler.converge(desired, serve=serve, timeout=timeout)
+            return await reconciler.converge(desired, **options)
         finally:
             await runner.close()
 

@@ -187,3 +187,9 @@ class Plan:
     @property
     def empty(self) -> bool:
         return not self.actions
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a rollout is on its way, forward or back."""
+        rollouts = (memory.rollout for memory in self.memories.values())
+        return any(rollout is not None and (rollout.under_way or rollout.state == "reverting") for rollout in rollouts)

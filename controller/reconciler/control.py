@@ -71,7 +71,7 @@ class Control:
         """Read the desired tree again, and return {exit, status} once nothing is left that can be done now."""
         self._taker.read_again(allow_empty=allow_empty)
         with self._notices.heard_by(notify):
-            outcome: Outcome = await self._loop.settled(timeout)
+            outcome: Outcome = await self._loop.settled(timeout, wait=wait)
         return {"exit": int(outcome.exit), "status": outcome.status.to_document()}
 
     async def operate(self, verb: str, subject: str, arguments: dict[str, Any], actor: str) -> dict[str, Any]:

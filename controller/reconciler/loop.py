@@ -135,8 +135,10 @@ class Loop:
         rollouts = (memory.rollout for memory in memories)
         return any(rollout is not None and (rollout.under_way or rollout.state == "promoted") for rollout in rollouts)
 
-    async def settled(self, timeout: float) -> Outcome:
+    async def settled(self, timeout: float, *, wait: bool = False) -> Outcome:
         """Return the outcome once nothing is left that can be done now, or after `timeout` seconds.
+
+        With `wait`, a rollout that bakes or pauses is waited for as well.
 
         Raises:
             ControllerError: no pass has succeeded yet.
@@ -145,14 +147,14 @@ class Loop:
         self.wake()
         try:
             async with asyncio.timeout(timeout), self._passed:
-                await self._passed.wait_for(lambda: self._passes > asked + 1 and self._at_rest())
+                await self._passed.wait_for(lambda: self._passes > asked + 1 and self._at_rest(wait=wait))
         except TimeoutError:
             pass  # the outcome so far tells how far it came
         if self.outcome is None:
             raise ControllerError("the daemon has not finished a pass yet", next_step="see its log")
         return self.outcome
 
-    def _at_rest(self) -> bool:
+    def _at_rest(self, *, wait: bool) -> bool:
         if self.reconciler.applier.in_flight or self.outcome is None:
             return False
-        return self.outcome.plan.empty
+        return self.outcome.plan.empty and not (wait and self.outcome.plan.under_way)

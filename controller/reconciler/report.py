@@ -42,7 +42,7 @@ def report(
     blocked = {name: [each for each in plan.blocked if each.deployment == name] for name in revision.by_name}
     return Status(
         revision=RevisionStatus(revision.id, revision.source, not problems, tuple(problems), revision.loaded_at),
-        converged=plan.empty and not plan.blocked and not plan.waiting and not problems,
+        converged=not (plan.actions or plan.blocked or plan.waiting or plan.under_way or problems),
         deployments=tuple(
             _deployment(
                 each, observed, plan, blocked[each.name], _conditions(previous, each.name), format_timestamp(now.epoch)

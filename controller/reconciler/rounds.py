@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ from controller.store.atomic import remove_durably, write_if_changed
 from controller.store.store import Store
 
 _MOST_ACTS = 10
+_BAKE_LOOK = 0.25
+"""Seconds between two looks at a rollout that is waited for."""
 _EMPTY_TREE = (
     "the desired tree has no deployments, but some are in force: nothing was removed; "
     "if everything is really to be removed, say --allow-empty"
@@ -68,17 +71,26 @@ class Reconciler:
     def __post_init__(self) -> None:
         self.backoff = Backoff(self.clock)
 
-    async def converge(self, desired: Desired, *, serve: bool = True, timeout: float | None = None) -> Outcome:
-        """Run rounds until nothing is left that can be done now, or `timeout` seconds are over."""
+    async def converge(
+        self, desired: Desired, *, serve: bool = True, wait: bool = False, timeout: float | None = None
+    ) -> Outcome:
+        """Run rounds until nothing is left that can be done now, or `timeout` seconds are over.
+
+        With `wait`, a rollout that bakes or pauses is waited for as well.
+        """
         results: list[ActionResult] = []
         deadline = None if timeout is None else self.clock().seconds + timeout
         while True:
             observed, planned = await self.look(desired, serve=serve)
-            if (deadline is None or self.clock().seconds < deadline) and self._settles(results):
+            in_time = deadline is None or self.clock().seconds < deadline
+            if in_time and self._settles(results):
                 self.applier.launch(planned, desired.revision)
-            if not self.applier.in_flight:
+            if self.applier.in_flight:
+                results.extend(await self.wait_for_results())
+            elif wait and in_time and planned.under_way:
+                await asyncio.sleep(_BAKE_LOOK)
+            else:
                 return self.conclude(desired, observed, planned, results)
-            results.extend(await self.wait_for_results())
 
     async def look(self, desired: Desired, *, serve: bool = True) -> tuple[Observed, Plan]:
         """Observe and plan; the registry then says what was seen."""
@@ -212,7 +224,7 @@ def judge(problems: Sequence[str], planned: Plan, results: Sequence[ActionResult
     exits += [_exit_of(error) for error in last.values() if error is not None]
     if planned.blocked:
         exits.append(Exit.degraded)
-    if planned.actions or planned.waiting:
+    if planned.actions or planned.waiting or planned.under_way:
         exits.append(Exit.progressing)
     return worst(*exits)
 
