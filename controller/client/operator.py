@@ -26,16 +26,26 @@ class StorePlace(Protocol):
 class Asked(Protocol):
     """A detection that is asked for (a `DetectionRequest`), its images as a client takes them."""
 
-    pid: str
-    image: Any
-    guide_image: Any
-    step_index: int
-    step_desc: str
-    guide_info: Any
-    params: Mapping[str, Any]
-    session: Mapping[str, Any]
-    phase: str | None
-    timeout: float | None
+    @property
+    def pid(self) -> str: ...
+    @property
+    def image(self) -> Any: ...
+    @property
+    def guide_image(self) -> Any: ...
+    @property
+    def step_index(self) -> int: ...
+    @property
+    def step_desc(self) -> str: ...
+    @property
+    def guide_info(self) -> Any: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+    @property
+    def session(self) -> Mapping[str, Any]: ...
+    @property
+    def phase(self) -> str | None: ...
+    @property
+    def timeout(self) -> float | None: ...
 
 
 def client_execute(layout: StorePlace, request: Asked) -> Detection:
