@@ -2,7 +2,7 @@
 
 The server runs in a process of its own, as in a station; ours and bare alternate, each on a process of one package.
 The client's image is an array (passed by reference: written anew for every call, and deleted) or the bytes of a `.npy`
-file (multipart, as over a URL); the bare mechanism finds its image in memory-backed storage already.
+file (multipart, as over a URL), and then the bare mechanism saves the array, too.
 
 usage: python -m benchmarks.socket_calls [ROUNDS]
 """
