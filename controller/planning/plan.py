@@ -324,10 +324,14 @@ def _preview_steps(draft: _Draft, deployment: Deployment) -> None:
 
 
 def _retire_unneeded(draft: _Draft) -> None:
-    """End the processes that neither a deployment wants, nor a PID is still answered by, nor a way back needs."""
-    active = {draft.active_ref(pid) for pid in draft.observed.active} if draft.serve else set()
-    answered = {key.ref for key in draft.needed}
-    for key, process in draft.observed.processes.items():
+    """End the processes that neither a deployment wants, nor a PID is still answered by, nor a way back needs.
+
+    What answers goes on until a wanted process of its version is ready, also where its files are damaged or gone.
+    """
+    processes, mappings = draft.observed.processes, draft.observed.active.values() if draft.serve else ()
+    active = {mapping.ref for mapping in mappings if isinstance(mapping, ActiveMapping)}
+    answered = {key.ref for key in draft.needed if key in processes and processes[key].serves}
+    for key, process in processes.items():
         still_answers = key.ref in active and key.ref not in answered and process.serves
         going_on = draft.progress.get(key.deployment)
         warm = draft.serve and going_on is not None and key.ref in going_on.warm

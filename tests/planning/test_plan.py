@@ -303,6 +303,24 @@ def test_a_pid_that_changes_hands_is_answered_by_the_old_owners_process_until_it
     assert [action.process.ref for action in result.actions if isinstance(action, Preheat)] == [NEW]
 
 
+def test_a_renamed_deployments_old_process_goes_on_answering_until_the_new_one_is_ready() -> None:
+    renamed = revision(deployment(name="bolt"))
+
+    first = plan(renamed, CONVERGED, NOW)
+    both = running(process(OLD), process(OLD, name="bolt"))
+    second = plan(renamed, replace(CONVERGED, processes=both), NOW)
+
+    assert [(type(action), action.object) for action in first.actions] == [(Preheat, "process/bolt/screw@1.0.0-0")]
+    assert [(type(action), action.object) for action in second.actions] == [(Retire, "process/screw/screw@1.0.0-0")]
+
+
+def test_a_process_that_answers_is_not_ended_because_its_installation_is_damaged() -> None:
+    result = plan(revision(deployment()), replace(CONVERGED, zips=(), installed={}), NOW)
+
+    assert result.empty
+    assert [blocked.object for blocked in result.blocked] == ["package/screw@1.0.0"]
+
+
 def test_the_plan_names_the_pids_of_every_step() -> None:
     strategy = {"canary": {"order": ["A02"], "steps": [{"setWeight": 50}, {"pause": {}}]}}
     observed = replace(CONVERGED, zips=zipped(OLD, NEW))
