@@ -7,7 +7,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -67,8 +67,9 @@ class ControllerLock:
                 f"the store {self._path.parent.parent} is held by {describe_owner(owner)}",
                 next_step="wait for it to end, or ask it to stop with `pvctl down`",
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(self._owner).encode(), 0)
+        with suppress(OSError):  # who holds it is a courtesy: a full disk must not keep a controller from working
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(self._owner).encode(), 0)
         self._descriptor = descriptor
         return self
 
@@ -76,7 +77,8 @@ class ControllerLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
+            with suppress(OSError):  # the lock goes with the descriptor, whatever the disk says
+                os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -40,6 +42,24 @@ def test_a_second_controller_is_refused_and_told_who_holds_the_store(tmp_path: P
     with ControllerLock(layout, "run", now="2026-01-01T00:00:00Z"):
         assert layout.controller_lock.read_text() != ""
     assert layout.controller_lock.read_text() == ""
+
+
+def test_a_full_disk_keeps_nobody_from_being_the_controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, "ftruncate", full)
+    layout = StoreLayout.at(tmp_path)
+
+    with (
+        ControllerLock(layout, "down", now="2026-01-01T00:00:00Z"),
+        pytest.raises(StoreBusy, match="another controller"),
+        ControllerLock(layout, "run", now=""),
+    ):
+        pytest.fail("the lock was given twice")
+    with ControllerLock(layout, "down", now=""):
+        assert layout.controller_lock.exists()
 
 
 def test_mutations_exclude_each_other_among_threads(tmp_path: Path) -> None:
