@@ -35,6 +35,10 @@ class ActiveMappings:
     def __init__(self, layout: StoreLayout) -> None:
         self._layout = layout
 
+    def path(self, pid: str) -> str:
+        """Return where a PID's mapping is, for who has to notice at every call that it was replaced."""
+        return str(self._layout.mapping(pid))
+
     def read(self, pid: str) -> ActiveMapping | BrokenMapping | None:
         """Return a PID's mapping, None where it has none. Raises StoreError where the disk cannot be read."""
         return self._read(self._layout.mapping(pid))

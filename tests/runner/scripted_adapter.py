@@ -89,7 +89,7 @@ def start(script: dict) -> None:  # noqa: C901, PLR0912  (a list of misdeeds)
         time.sleep(0.5)
 
 
-def act(request: dict, given: dict) -> None:  # noqa: C901, PLR0912  (a list of misdeeds)
+def act(request: dict, given: dict) -> None:  # noqa: C901, PLR0912, PLR0915  (a list of misdeeds)
     """Do what a call asks for, and answer it."""
     request_id, do = request["request_id"], given.get("do", "")
     data = {"os_pid": os.getpid(), "given": given, **request["data"]}
@@ -134,6 +134,17 @@ def act(request: dict, given: dict) -> None:  # noqa: C901, PLR0912  (a list of 
     elif do == "image":
         path = Path(os.environ["PROC_SHM_DIR"], request["data"]["cur_image_shm_id"] + ".npy")
         data["npy"] = list(path.read_bytes()[:4096])
+    elif do == "read_stdin":
+        os.read(0, 65536)
+    elif do == "hog":
+        if os.fork() == 0:
+            filler = bytearray(given["bytes"])
+            filler[::4096] = b"x" * len(filler[::4096])
+            time.sleep(600)
+    elif do == "burn":
+        if os.fork() == 0:
+            while True:
+                pass
     elif do == "environment":
         data["environment"] = dict(os.environ)
     send("result", request_id=request_id, status=given.get("status", "OK"), message=given.get("message", ""), data=data)
