@@ -9,6 +9,7 @@ import orjson
 from controller.errors import StoreError
 from controller.store.atomic import write_if_changed
 from controller.store.layout import StoreLayout
+from controller.store.status_shape import is_status
 
 
 class StatusFile:
@@ -25,7 +26,7 @@ class StatusFile:
             return None
         except OSError as error:
             raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
-        return document if isinstance(document, dict) else None
+        return document if is_status(document) else None
 
     def write(self, document: dict[str, Any]) -> bool:
         """Write the document where it differs; return whether it did. Raises StoreError."""

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from controller.errors import StoreError
 from controller.model.desired import Revision
 from controller.model.observed import ActiveMapping, BrokenMapping, HistoryEntry
 from controller.model.package import PackageRecord
+from controller.model.status import RevisionStatus, Status
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
 
+NO_STATUS = (b"[]", b"null", b"5", b"{}", b'{"revision":null}', b'{"deployments":[1]}')
 MAPPING = ActiveMapping("screw", "1.0.0", "2026-01-01T00:00:00Z")
 
 
@@ -118,9 +121,17 @@ def test_the_revision_in_force_survives_and_a_damaged_one_is_none(store: Store) 
 
 def test_the_status_is_read_back(store: Store) -> None:
     assert store.status.read() is None
-    store.status.write({"converged": True})
+    document = Status(RevisionStatus("r1", "desired", valid=True), converged=True).to_document()
+    store.status.write(document)
 
-    assert store.status.read() == {"converged": True}
+    assert store.status.read() == orjson.loads(orjson.dumps(document))
+
+
+@pytest.mark.parametrize("content", [*NO_STATUS, b"{", b"\xff"])
+def test_a_status_that_is_damaged_is_as_good_as_none(store: Store, content: bytes) -> None:
+    store.layout.status.write_bytes(content)
+
+    assert store.status.read() is None
 
 
 def test_a_store_that_cannot_be_made_says_where_and_what_to_do(tmp_path: Path) -> None:
