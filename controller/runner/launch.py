@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from controller.store.layout import StoreLayout
 
 _TAIL_BYTES = 8192
 _TAIL_LINES = 8
+_NOTE = re.compile(r"=== \d{4}-\d\d-\d\dT\S+Z process \d+ ended: .* ===$", re.MULTILINE)
+"""The holder's note; it stands behind a last line that has no end."""
 _NOT_INHERITED = ("PYTHON", "PVCTL_", "PROC_", "VIRTUAL_ENV", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "CONDA")
 
 
@@ -126,5 +129,5 @@ def last_lines(log: Path) -> str:
     except OSError:
         return ""
     latest = text.rpartition(" started as process ")[2]
-    lines = [line for line in latest.splitlines()[1:] if line.strip() and not line.startswith("=== ")]
+    lines = [line for line in _NOTE.sub("", latest).splitlines()[1:] if line.strip()]
     return "".join(f"\n    {line[:500]}" for line in lines[-_TAIL_LINES:])
