@@ -1,0 +1,178 @@
+"""The composition of `pvctl run`: loop, data plane, watches, server, signals and systemd around one store."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from controller.http.application import application
+from controller.http.server import SocketServer
+from controller.model.desired import Revision
+from controller.model.rollout import Instant
+from controller.reconciler.apply import Applier
+from controller.reconciler.control import Control, Notices
+from controller.reconciler.ledger import Ledger
+from controller.reconciler.loop import Loop
+from controller.reconciler.observe import Observer
+from controller.reconciler.operator import Operator
+from controller.reconciler.ports import Packages, Source
+from controller.reconciler.recover import recover
+from controller.reconciler.rounds import Outcome, Reconciler, RevisionTaker
+from controller.runner.listing import end_all
+from controller.runner.plane import DataPlane, Service
+from controller.runner.runner import Runner
+from controller.sources.settling import SettlingTree
+from controller.sources.watch import FolderWatch
+from controller.store.store import Store
+
+log = logging.getLogger(__name__)
+
+_GRACE = 5.0
+"""Seconds that calls in flight may take to end when the daemon stops."""
+_COUNT_EVERY = 1.0
+"""Seconds between two looks at what calls came to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a daemon is made of beside what it builds itself. `clock` gives the boot-time clock, `now` RFC 3339."""
+
+    store: Store
+    source: Source
+    tree: SettlingTree
+    packages: Packages
+    actor: str
+    clock: Callable[[], Instant]
+    now: Callable[[], str]
+    socket_group: str | None = None
+
+
+async def run(parts: Parts) -> None:
+    """Keep the station as desired until SIGTERM, SIGINT or `pvctl down`. The caller holds the controller's lock.
+
+    SIGTERM leaves the algorithm processes running; SIGHUP reads the desired tree again at once.
+
+    Raises:
+        StoreError: the store or its socket cannot be used.
+    """
+    recover(parts.store, parts.packages, parts.actor, log.info)
+    runner = Runner(parts.store.layout, now=parts.now)
+    await runner.open()
+    try:
+        await Daemon(parts, runner).run()
+    finally:
+        await runner.close()
+
+
+class Daemon:
+    """The parts of one daemon's life, plugged together."""
+
+    def __init__(self, parts: Parts, runner: Runner) -> None:
+        store, layout = parts.store, parts.store.layout
+        self._parts = parts
+        self._notices = Notices(log.debug)
+        self._ledger = Ledger(layout)
+        observer = Observer(store, parts.packages, runner.observe, self._ledger)
+        applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=self._notices)
+        reconciler = Reconciler(store, observer, applier, parts.clock, parts.now)
+        self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
+        self._loop = Loop(reconciler, self._taker.take, self._passed)
+        self._plane = DataPlane(runner, store.active, on_ended=self._loop.process_ended)
+        self._watch = FolderWatch(
+            self._wake_from_thread, flat=(layout.zips, layout.active), recursive=(parts.tree.folder,)
+        )
+        operator = Operator(store, parts.packages, parts.clock)
+        self._control = Control(self._loop, self._taker, operator, self._notices, self._end_processes)
+        self._server = SocketServer(application(self._plane, self._control), layout, group=parts.socket_group)
+        self._asyncio = asyncio.get_running_loop()
+
+    async def run(self) -> None:
+        """Serve until the loop is stopped."""
+        self._plane.restore(self._ledger.load())
+        self._handle_signals()
+        self._watch.start()
+        await self._plane.start()
+        counting = asyncio.create_task(self._count())
+        try:
+            await self._server.start()
+            notify_systemd("READY=1")
+            await self._loop.run()
+        finally:
+            notify_systemd("STOPPING=1")
+            counting.cancel()
+            await self._server.stop(_GRACE)
+            await self._plane.stop()
+            self._keep_counts()
+            await asyncio.to_thread(self._watch.stop)
+
+    def _handle_signals(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._asyncio.add_signal_handler(number, self._loop.stop)
+        self._asyncio.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        self._taker.read_again()
+        self._loop.wake()
+
+    def _wake_from_thread(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed already: nothing is left to wake
+            self._asyncio.call_soon_threadsafe(self._loop.wake)
+
+    def _passed(self, outcome: Outcome) -> None:
+        self._plane.configure(services(outcome.desired.revision))
+        notify_systemd(
+            f"STATUS=revision {outcome.status.revision.id}, {'' if outcome.status.converged else 'not '}converged"
+        )
+
+    async def _count(self) -> None:
+        """Note what calls came to, wake the loop where a verdict may have changed, and tell systemd of being alive."""
+        while True:
+            await asyncio.sleep(_COUNT_EVERY)
+            before = self._ledger.tallies
+            self._keep_counts()
+            if self._ledger.tallies != before and self._loop.judging:
+                self._loop.wake()
+            notify_systemd("WATCHDOG=1")
+
+    def _keep_counts(self) -> None:
+        try:
+            self._ledger.note(self._plane.tallies(), self._parts.clock())
+        except OSError as error:  # a full disk: calls and verdicts go on with what is in memory
+            log.warning("cannot write down what calls came to: %s", error)
+
+    async def _end_processes(self) -> tuple[str, ...]:
+        await self._plane.stop()
+        ended = await asyncio.to_thread(end_all, self._parts.store.layout)
+        return tuple(str(process.key) for process in ended)
+
+
+def services(revision: Revision) -> dict[str, Service]:
+    """Return what the data plane must know of each deployment."""
+    found = {}
+    for deployment in revision.deployments:
+        spec, heartbeat = deployment.spec, deployment.spec.health.heartbeat
+        found[deployment.name] = Service(
+            deployment=deployment.name,
+            pids=spec.pids,
+            call_timeout=spec.timeouts.call,
+            start_timeout=spec.timeouts.start,
+            heartbeat_interval=heartbeat.interval,
+            heartbeat_grace=heartbeat.grace,
+            heartbeat_max_missed=heartbeat.max_missed,
+            memory_max=spec.health.memory.max if spec.health.memory else None,
+        )
+    return found
+
+
+def notify_systemd(state: str) -> None:
+    """Tell the service manager, where there is one, as sd_notify(3) does."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if address:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel, suppress(OSError):
+            channel.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)
