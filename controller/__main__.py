@@ -245,8 +245,7 @@ class Station:
 
         store = self.store()
         if head is None:
-            noted = (store.status.read() or {}).get("audit") or {}
-            return store.audit.verify(AuditHead(**noted))
+            return store.audit.verify(AuditHead.noted_in(store.status.read()))
         seq, _, digest = head.partition(":")
         if not seq.isdecimal() or not digest:
             raise ControllerError(f"{head!r} is not a head", next_step="give it as SEQ:HASH, as --verify prints it")

@@ -8,7 +8,7 @@ from typing import Any
 from controller.model.observed import ActiveMapping, HistoryEntry
 from controller.model.package import PackageRef
 from controller.reconciler.ports import Packages
-from controller.store.audit import AuditRecord
+from controller.store.audit import AuditHead, AuditRecord
 from controller.store.store import Store
 
 Notify = Callable[[str], None]
@@ -24,8 +24,20 @@ def recover(store: Store, packages: Packages, actor: str, notify: Notify) -> Non
     with store.lock.held():
         for name in store.active.sweep():
             notify(f"removed the leftover active/{name} of an interrupted switch")
+    _note_missing_tail(store, actor, notify)
     for pid, intent in _unfinished_switches(store).items():
         _complete(store, pid, intent, actor, notify)
+
+
+def _note_missing_tail(store: Store, actor: str, notify: Notify) -> None:
+    """Put on record that the audit log ends before the head that the last status carries: that head goes away now."""
+    noted, head = AuditHead.noted_in(store.status.read()), store.audit.head()
+    if head.seq >= noted.seq:
+        return
+    reason = f"records up to {noted.seq} were noted in the last status, the log ended at {head.seq}"
+    act = ("audit.gap", "audit", f"{noted.seq}:{noted.hash}", f"{head.seq}:{head.hash}")
+    store.audit.append(AuditRecord(actor, "", *act, reason, "succeeded"))
+    notify(f"audit: its tail was removed: {reason}")
 
 
 def _unfinished_switches(store: Store) -> dict[str, dict[str, Any]]:

@@ -24,6 +24,7 @@ GENESIS = "0" * 64
 _SUFFIX = b',"hash":"%s"}'
 _SUFFIX_LENGTH = len(_SUFFIX) - 2 + 64
 _TAIL_BYTES = 1 << 16
+_KEYS = {"actor", "revision", "action", "object", "before", "after", "reason", "outcome", "time", "seq", "prev", "hash"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,15 @@ class AuditHead:
 
     seq: int = 0
     hash: str = GENESIS
+
+    @classmethod
+    def noted_in(cls, document: Any) -> AuditHead:
+        """Return the head that a status document carries; the empty log's where it carries none."""
+        noted = document.get("audit") if isinstance(document, dict) else None
+        match noted:
+            case {"seq": int(seq), "hash": str(digest)}:
+                return cls(seq, digest)
+        return cls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +106,11 @@ class AuditLog:
             os.close(descriptor)
 
     def read(self) -> Iterator[dict[str, Any]]:
-        """Yield the records, oldest first, as far as they can be read. Raises StoreError."""
+        """Yield the records that can be read, oldest first; the others are `verify`'s to name. Raises StoreError."""
         for line in self._lines():
-            try:
-                yield orjson.loads(line)
-            except orjson.JSONDecodeError:
-                return
+            record = _parse_or_none(line)
+            if record is not None:
+                yield record
 
     def read_tail(self) -> tuple[dict[str, Any], ...]:
         """Return the last records, oldest first: those within the last 64 KiB of the log. Raises StoreError."""
@@ -117,7 +126,11 @@ class AuditLog:
         return tuple(record for line in lines if (record := _parse_or_none(line)) is not None)
 
     def head(self) -> AuditHead:
-        """Return the last whole record's number and hash, without checking the chain. Raises StoreError."""
+        """Return the last whole record's number and hash, without checking the chain.
+
+        Raises:
+            StoreError: the log cannot be read, or its last record cannot be understood.
+        """
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -158,12 +171,12 @@ class AuditLog:
 
 
 def _parse_or_none(line: bytes) -> dict[str, Any] | None:
-    """Return a record; None for a line that is cut off, as the first and the last of a tail may be."""
+    """Return a record; None for a line that holds none, or is cut off, as the first and the last of a tail may be."""
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    return record if isinstance(record, dict) else None
+    return record if isinstance(record, dict) and record.keys() >= _KEYS else None
 
 
 def _append(descriptor: int, head: AuditHead, record: AuditRecord, time: str) -> AuditHead:
@@ -211,21 +224,25 @@ def _last_record(descriptor: int) -> tuple[AuditHead, int]:
         end = start
         whole = tail[: tail.rfind(b"\n") + 1]
         if whole and (start == 0 or whole.count(b"\n") > 1):
-            record = orjson.loads(whole[:-1].rsplit(b"\n", 1)[-1])
-            return AuditHead(record["seq"], record["hash"]), size - len(tail) + len(whole)
+            return _parse_head(whole[:-1].rsplit(b"\n", 1)[-1]), size - len(tail) + len(whole)
     return AuditHead(), 0
+
+
+def _parse_head(line: bytes) -> AuditHead:
+    record = _parse_or_none(line)
+    if record is None:
+        raise StoreError(
+            "the last record of the audit log cannot be understood, so no act can be recorded",
+            next_step="run `pvctl audit --verify`, keep a copy of logs/audit.jsonl for those who look into it, and "
+            "move it aside",
+        )
+    return AuditHead(record["seq"], record["hash"])
 
 
 def _recover_tail(descriptor: int) -> tuple[AuditHead, int]:
     """Cut a torn last line off; return the head and how many bytes were cut."""
     size = os.fstat(descriptor).st_size
-    try:
-        head, whole = _last_record(descriptor)
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise StoreError(
-            "cannot append to the audit log: its last record is not readable",
-            next_step="run `pvctl audit --verify`, then move the log aside",
-        ) from error
+    head, whole = _last_record(descriptor)
     if whole < size:
         os.ftruncate(descriptor, whole)
     return head, size - whole

@@ -44,9 +44,15 @@ class PidHistory:
 
 def _parse(line: bytes) -> HistoryEntry | None:
     try:
-        return HistoryEntry(**orjson.loads(line))
+        entry = HistoryEntry(**orjson.loads(line))
     except (orjson.JSONDecodeError, TypeError):
         return None
+    texts = (entry.at, entry.revision, entry.actor, entry.reason)
+    names = (entry.name, entry.version, entry.deployment, entry.digest)
+    whole = all(isinstance(text, str) for text in texts) and all(
+        name is None or isinstance(name, str) for name in names
+    )
+    return entry if whole else None
 
 
 def _ends_whole(path: Path) -> bool:

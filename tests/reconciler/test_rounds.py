@@ -244,6 +244,22 @@ async def test_an_interrupted_switch_is_put_on_record_at_the_next_start(station:
     assert station.store.history.read("A01")[-1].deployment == "line"
 
 
+@pytest.mark.parametrize("kept", [0, 2])
+async def test_a_removed_tail_of_the_audit_log_is_put_on_record(station: FakeStation, kept: int) -> None:
+    await station.reconcile(AT_V1)
+    noted = station.store.audit.head()
+    lines = station.store.layout.audit.read_bytes().splitlines(keepends=True)
+    station.store.layout.audit.write_bytes(b"".join(lines[:kept]))
+
+    await station.reconcile(AT_V1)
+    await station.reconcile(AT_V1)
+
+    [gap] = [each for each in station.store.audit.read() if each["action"] == "audit.gap"]
+    assert gap["before"] == f"{noted.seq}:{noted.hash}"
+    assert f"the log ended at {kept}" in gap["reason"]
+    assert station.store.audit.verify().broken_at is None
+
+
 async def test_a_store_failure_is_the_controllers_own_failure(station: FakeStation) -> None:
     station.processes.failing[V1] = StoreError("disk full")
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from controller.errors import StoreError
 from controller.store.audit import AuditHead, AuditLog, AuditRecord
 from controller.store.layout import StoreLayout
 
@@ -113,6 +114,37 @@ def test_the_tail_is_read_without_its_cut_off_first_line(log: AuditLog) -> None:
 
     assert 0 < len(tail) < 400
     assert tail[-1]["seq"] == 400
+
+
+DAMAGED = (b"garbage\n", b"\n", b"{}\n", b"[]\n", b'{"seq":1,"hash":"x"}\n')
+
+
+@pytest.mark.parametrize("line", DAMAGED)
+def test_a_last_record_that_cannot_be_understood_is_named_with_what_to_do(log: AuditLog, line: bytes) -> None:
+    path = filled(log, 2)
+    with path.open("ab") as file:
+        file.write(line)
+
+    for act in (log.head, lambda: log.append(record(9))):
+        with pytest.raises(StoreError, match=r"cannot be understood.*pvctl audit --verify"):
+            act()
+    assert log.verify().broken_at == 3
+
+
+@pytest.mark.parametrize("line", DAMAGED)
+def test_records_before_and_after_a_damaged_line_are_shown(log: AuditLog, line: bytes) -> None:
+    path = filled(log, 2)
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + line + second)
+
+    assert [each["seq"] for each in log.read()] == [1, 2]
+    assert [each["seq"] for each in log.read_tail()] == [1, 2]
+
+
+@pytest.mark.parametrize("audit", [None, 5, {}, {"x": 1}, {"seq": "a", "hash": 1}])
+def test_a_status_without_a_head_notes_an_empty_log(audit: object) -> None:
+    assert AuditHead.noted_in({"audit": audit}) == AuditHead.noted_in(None) == AuditHead()
+    assert AuditHead.noted_in({"audit": {"seq": 2, "hash": "ab"}}) == AuditHead(2, "ab")
 
 
 def test_an_empty_log_holds(log: AuditLog) -> None:

@@ -89,6 +89,22 @@ def test_a_history_is_appended_to_and_survives_a_torn_line(store: Store) -> None
     assert store.history.read("A02") == ()
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"garbage", b"[]", b"{}",
+        b'{"at":1,"name":2,"version":3,"deployment":4,"revision":5,"actor":6,"reason":7}',
+        b'{"at":null,"name":"screw","version":"1","deployment":"d","revision":"r","actor":"a","reason":"b"}',
+    ],
+)  # fmt: skip
+def test_a_line_of_a_history_that_holds_no_entry_is_passed_over(store: Store, line: bytes) -> None:
+    store.history.append("A01", entry("1"))
+    with store.layout.pid_history("A01").open("ab") as file:
+        file.write(line + b"\n")
+
+    assert store.history.read("A01") == (entry("1"),)
+
+
 RECORD = PackageRecord("screw", "1", "sha256:a", "installed", None, "", ("A01",), "screw.zip", (1, 2, 3))
 
 
