@@ -90,7 +90,7 @@ def print_status(document: dict[str, Any]) -> None:
     for each in document["deployments"]:
         _print_evidence(each)
     for each in document["waiting"]:
-        click.echo(f"waiting: {each['what']} until {each['until']}: {each['reason']}")
+        click.echo(f"waiting: {each['what']} until {each['until'] or 'further notice'}: {each['reason']}")
     for path in document.get("unmanaged", ()):
         click.echo(f"warning: {path} was not made by this controller; it is left alone")
 

@@ -95,6 +95,8 @@ class Failure:
     """A failed attempt at an object, or an end unasked. It is not tried before `retry_at` (the observer's clock).
 
     `crashed`: it had been ready before; `breaker`: it ended more often than its deployment's `restarts` tolerates.
+    `blameless`: the controller's own failure, such as a full disk; the version did nothing wrong. `at` is when it was
+    noted, by the observer's clock.
     """
 
     object: str
@@ -104,6 +106,8 @@ class Failure:
     retry_at: float
     breaker: bool = False
     crashed: bool = False
+    blameless: bool = False
+    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

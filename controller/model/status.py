@@ -95,7 +95,7 @@ class PackageStatus:
 @dataclass(frozen=True, slots=True)
 class WaitingStatus:
     what: str
-    until: str
+    until: str | None
     reason: str
 
 

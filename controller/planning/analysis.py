@@ -207,17 +207,22 @@ def _process_findings(health: Health, reading: Reading) -> Iterator[Finding]:
         yield Finding("cpu", "fail", said, observed=reading.cpu, limit=health.cpu.max, where=where)
 
 
+def failing(bystander: Bystander) -> tuple[Finding, ...]:
+    """Return what a version fails of its own limits, by its last window alone."""
+    health, tallies = bystander.health, bystander.tallies
+    trials = advance(health, Observation(tallies))
+    findings = (
+        *_at_once(health, tallies, bystander.readings),
+        *_rate_findings(health, tallies, trials, HOST_EVIDENCE),
+    )
+    return tuple(each for each in findings if each.outcome == "fail")
+
+
 def _host_trouble(bystanders: Iterable[Bystander]) -> Iterator[Finding]:
     """Yield what bystanders fail of their own limits, but for what is only their own doing."""
     for bystander in bystanders:
-        health, tallies = bystander.health, bystander.tallies
-        trials = advance(health, Observation(tallies))
-        findings = (
-            *_at_once(health, tallies, bystander.readings),
-            *_rate_findings(health, tallies, trials, HOST_EVIDENCE),
-        )
-        for each in findings:
-            if each.outcome == "fail" and each.metric not in OWN_DOING:
+        for each in failing(bystander):
+            if each.metric not in OWN_DOING:
                 yield replace(each, sentence=f"{bystander.name}: {each.sentence}")
 
 

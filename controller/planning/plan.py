@@ -21,12 +21,13 @@ from controller.model.actions import (
     Waiting,
 )
 from controller.model.desired import Deployment, Revision
-from controller.model.observed import ActiveMapping, Observed, ProcessKey
+from controller.model.observed import ActiveMapping, Failure, Observed, ProcessKey
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant, Quarantine
-from controller.planning.cohorts import cohort, rollout_sequence
-from controller.planning.progression import Progress, Scene, progress
+from controller.planning.cohorts import cohort
+from controller.planning.progression import Progress, progress
 from controller.planning.retention import surplus
+from controller.planning.scene import Scene, Station
 from controller.planning.supply import Supply, find_supply, unsupported_pids, unsupported_reason
 
 
@@ -35,14 +36,15 @@ def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = 
 
     With `serve` false, processes are wanted only to prove a version before its switch, not to stay up.
     """
-    draft = _Draft(revision, observed, now, serve)
+    draft = _Draft(Station(revision, observed, now), serve)
     for deployment in revision.deployments:
-        draft.progress[deployment.name] = _progress(draft, deployment)
+        draft.progress[deployment.name] = progress(Scene.of(draft.station, deployment))
     for deployment in revision.deployments:
         _keep_serving(draft, deployment)
     if observed.registry_lost:
         draft.add(RebuildRegistry("registry.json is lost or damaged"))
     _deactivate_removed(draft)
+    _forget_rollouts(draft)
     for deployment in revision.deployments:
         _remember(draft, deployment)
         if not deployment.spec.suspend:
@@ -57,26 +59,32 @@ def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = 
     )  # fmt: skip
 
 
-def _progress(draft: _Draft, deployment: Deployment) -> Progress:
-    """Let the deployment's rollout go on; what it wants of each PID is known afterwards."""
-    supply = find_supply(deployment.spec.ref, deployment.spec.package.digest, draft.observed)
-    digest = supply.digest or None
-    return progress(Scene(deployment, digest, supply.installed, draft.revision, draft.observed, draft.now))
-
-
 def _remember(draft: _Draft, deployment: Deployment) -> None:
     going_on = draft.progress[deployment.name]
     if going_on.note:
         draft.add(Remember(deployment.name, going_on.memory, going_on.note))
+    if going_on.waits_for:
+        draft.waiting.append(
+            Waiting(f"rollout/{deployment.name}", deployment.name, going_on.until, going_on.waits_for)
+        )  # fmt: skip
+    if going_on.degraded:
+        reason = f"{going_on.degraded}; it is too late to take anything back by itself"
+        next_step = f"`pvctl rollback {deployment.name}`, or deploy another version"
+        draft.blocked.append(Blocked(f"deployment/{deployment.name}", deployment.name, reason, next_step=next_step))
+
+
+def _forget_rollouts(draft: _Draft) -> None:
+    """End the rollouts of deployments that are gone; what is in quarantine stays there."""
+    for name, memory in draft.observed.memories.items():
+        if name not in draft.station.revision.by_name and memory.rollout is not None:
+            draft.add(Remember(name, memory.with_rollout(None), "no deployment has this name any more"))
 
 
 @dataclass(slots=True)
 class _Draft:
     """A plan in the making."""
 
-    revision: Revision
-    observed: Observed
-    now: Instant
+    station: Station
     serve: bool
     progress: dict[str, Progress] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
@@ -88,12 +96,17 @@ class _Draft:
     failing: dict[str, bool] = field(default_factory=dict)
     planned: set[str] = field(default_factory=set)
 
+    @property
+    def observed(self) -> Observed:
+        return self.station.observed
+
     def active_ref(self, pid: str) -> PackageRef | None:
         """The installed version that a PID's mapping names; None where it has none that can be used."""
-        mapping = self.observed.active.get(pid)
-        if isinstance(mapping, ActiveMapping) and mapping.ref in self.observed.installed:
-            return mapping.ref
-        return None
+        return self.station.active(pid)
+
+    def serves(self, deployment: str, ref: PackageRef) -> bool:
+        """Whether a deployment has a process of that version to which calls can be given."""
+        return any(process.serves for process in self.station.processes.get((deployment, ref), ()))
 
     def add(self, action: Action) -> None:
         self.actions.append(action)
@@ -107,14 +120,22 @@ class _Draft:
 
     def _note_failure(self, object_: str, deployment: str) -> bool:
         failure = self.observed.failures.get(object_)
-        if failure is None:
+        if failure is None or self._forgiven(failure, deployment):
             return False
         self.blocked.append(Blocked(object_, deployment, failure.message, failure.code))
-        if failure.retry_at <= self.now.seconds:
+        if failure.retry_at <= self.station.now.seconds:
             return False
         reason = f"attempt {failure.attempts} failed: {failure.message}"
         self.waiting.append(Waiting(object_, deployment, failure.retry_at, reason))
         return True
+
+    def _forgiven(self, failure: Failure, deployment: str) -> bool:
+        """Whether a process of a rollout's target failed before that rollout began: a retry tries once more, now."""
+        going_on = self.progress.get(deployment)
+        rollout = going_on.rollout if going_on is not None else None
+        if rollout is None or not failure.object.startswith(f"process/{deployment}/{rollout.target}-"):
+            return False
+        return rollout.began.boot == self.station.now.boot and failure.at < rollout.began.seconds
 
 
 def _keep_serving(draft: _Draft, deployment: Deployment) -> None:
@@ -136,11 +157,13 @@ def _answering(draft: _Draft, deployment: Deployment, pid: str) -> PackageRef | 
     target = draft.progress[deployment.name].targets[pid]
     if ref is None or target is None or ref == target:
         return ref
-    serving = {(key.deployment, key.ref) for key, process in draft.observed.processes.items() if process.serves}
-    own, others = (deployment.name, ref) in serving, any(served == ref for _, served in serving)
-    if (deployment.name, target) in serving and not deployment.spec.suspend:
+    if draft.serves(deployment.name, target) and not deployment.spec.suspend:
         return None
-    return ref if own or not others else None
+    return ref if draft.serves(deployment.name, ref) or not _others_serve(draft, ref) else None
+
+
+def _others_serve(draft: _Draft, ref: PackageRef) -> bool:
+    return any(key.ref == ref and process.serves for key, process in draft.observed.processes.items())
 
 
 def _preheat(draft: _Draft, deployment: Deployment, ref: PackageRef, after: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -178,7 +201,7 @@ def _deactivate_removed(draft: _Draft) -> None:
     for pid in draft.observed.active:
         history = draft.observed.history.get(pid, ())
         managed = bool(history) and history[-1].deployment is not None
-        if pid not in draft.revision.by_pid and managed:
+        if pid not in draft.station.revision.by_pid and managed:
             draft.add(Deactivate(pid, draft.active_ref(pid), "no deployment names this PID any more"))
 
 
@@ -219,7 +242,7 @@ def _restored(draft: _Draft, deployment: Deployment, pid: str) -> PackageRef | N
             return None
         if entry.ref in draft.observed.installed:
             supply = find_supply(entry.ref, None, draft.observed)
-            allow = draft.revision.policy.allow_undeclared_pids
+            allow = draft.station.revision.policy.allow_undeclared_pids
             return entry.ref if not unsupported_pids(supply, [pid], allow_undeclared=allow) else None
     return None
 
@@ -255,7 +278,7 @@ def _is_emergency(draft: _Draft, deployment: Deployment, pid: str) -> bool:
 
 
 def _supported(draft: _Draft, deployment: Deployment, supply: Supply, pids: list[str]) -> list[str]:
-    allow = draft.revision.policy.allow_undeclared_pids
+    allow = draft.station.revision.policy.allow_undeclared_pids
     refused = unsupported_pids(supply, pids, allow_undeclared=allow)
     if refused:
         reason, next_step = unsupported_reason(supply, refused)
@@ -288,7 +311,9 @@ def _switch(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef, af
 def _why_switch(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef) -> str:
     mapping = draft.observed.active.get(pid)
     if mapping is None:
-        return f"deployment {deployment.name} serves it and it has no active version"
+        history = draft.observed.history.get(pid, ())
+        unprotected = "" if any(entry.ref not in {None, ref} for entry in history) else ": there is no way back"
+        return f"deployment {deployment.name} serves it and it has no active version{unprotected}"
     if not isinstance(mapping, ActiveMapping):
         return f"active/{pid}.json is damaged ({mapping.reason}); restored from its history"
     if mapping.ref not in draft.observed.installed:
@@ -313,14 +338,14 @@ def _why_moved(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef)
 
 
 def _preview_steps(draft: _Draft, deployment: Deployment) -> None:
-    canary = deployment.spec.strategy.canary
-    sequence = rollout_sequence(deployment.spec)
-    if canary is None or all(draft.active_ref(pid) in {None, deployment.spec.ref} for pid in sequence):
-        return
-    weights = [step.set_weight for step in canary.steps if step.set_weight is not None]
-    draft.steps.extend(
-        StepPreview(deployment.name, f"setWeight {weight}", cohort(sequence, weight)) for weight in [*weights, 100]
-    )
+    """Name the PIDs of every step of the rollout that is under way, or begins as soon as its package is installed."""
+    rollout = draft.progress[deployment.name].rollout
+    if rollout is not None and rollout.under_way and deployment.spec.strategy.canary is not None:
+        weights = (stage.weight for stage in rollout.terms.stages if stage.kind == "weight")
+        draft.steps.extend(
+            StepPreview(deployment.name, f"setWeight {weight}", cohort(rollout.terms.sequence, weight))
+            for weight in weights
+        )
 
 
 def _retire_unneeded(draft: _Draft) -> None:

@@ -1,250 +1,262 @@
-"""The rollout state machine: facts and `now` go in, the next rollout comes out. Pure; transitions stand in a table.
+"""The rollout state machine: facts and `now` go in, the next rollout comes out. Pure; see `planning.transitions`.
 
 A stage is a weight or a pause. After a weight's PIDs have moved it bakes for `minHealthyTime`; before the weight rises
-again the canary must have passed its analysis. A failure takes all PIDs back once; nothing a reverted rollout's health
-does afterwards moves them again.
+again, and before promotion, the canary must have passed its analysis. A failure takes all PIDs back once; nothing that
+a reverted rollout's health does afterwards moves them again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from controller.errors import ControllerError
 from controller.model.desired import Deployment
 from controller.model.package import PackageRef
-from controller.model.rollout import Countdown, Instant, Rollout, Stage, State, Terms
-from controller.planning.cohorts import cohort, rollout_sequence
+from controller.model.rollout import Countdown, Instant, Rollout
+from controller.planning.cohorts import cohort
+from controller.planning.terms import terms_of
+from controller.planning.transitions import Event, following
 
-Event = Literal["moved", "next_weight", "next_pause", "next_wait", "done", "failed", "gave_up", "went_back", "expired"]
 Judgement = Literal["pass", "fail", "inconclusive", "hold"]
-
-TRANSITIONS: dict[tuple[State, Event], State] = {
-    ("stepping", "moved"): "baking",
-    ("baking", "next_weight"): "stepping",
-    ("baking", "next_pause"): "paused",
-    ("baking", "next_wait"): "waiting",
-    ("baking", "done"): "promoted",
-    ("paused", "next_weight"): "stepping",
-    ("paused", "next_pause"): "paused",
-    ("paused", "next_wait"): "waiting",
-    ("paused", "done"): "promoted",
-    ("waiting", "next_weight"): "stepping",
-    ("waiting", "next_pause"): "paused",
-    ("waiting", "next_wait"): "waiting",
-    ("waiting", "done"): "promoted",
-    ("stepping", "failed"): "reverting",
-    ("baking", "failed"): "reverting",
-    ("paused", "failed"): "reverting",
-    ("waiting", "failed"): "reverting",
-    ("promoted", "failed"): "reverting",
-    ("stepping", "gave_up"): "stopped",
-    ("baking", "gave_up"): "stopped",
-    ("paused", "gave_up"): "stopped",
-    ("waiting", "gave_up"): "stopped",
-    ("promoted", "gave_up"): "stopped",
-    ("reverting", "went_back"): "reverted",
-    ("promoted", "expired"): "completed",
-}
-
-
-class IllegalTransition(ControllerError):
-    """An event that the table does not list for the state: a defect of the controller, never of a user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the machine may know. `active` is each PID's version; `movable` the PIDs that are neither pinned nor held.
+    """What the machine may know.
 
-    `failure` is why the target failed at once (never ready, breaker, memory, heartbeat), empty where it did not;
-    `emergency` that it answers nothing any more. `back` is where each PID would go now.
+    `active` is each PID's version, `movable` the PIDs that may move to the target: neither pinned nor held, and
+    supported by it. `back` is where each PID would go now, `unfit` the versions that none can go to. `obstacle` says
+    why the rollout cannot go on, whatever its health. `emergency`: the target answers nothing any more.
     """
 
     active: Mapping[str, PackageRef | None]
     movable: frozenset[str]
     judgement: Judgement = "pass"
     judged_because: str = ""
-    failure: str = ""
+    obstacle: str = ""
     emergency: bool = False
     back: Mapping[str, PackageRef] = field(default_factory=dict)
+    unfit: frozenset[PackageRef] = frozenset()
 
-
-def terms_of(deployment: Deployment) -> Terms:
-    """Return a deployment's strategy as a rollout pins it: stages that end at 100 %, and who moves when."""
-    strategy = deployment.spec.strategy
-    steps = strategy.canary.steps if strategy.canary else ()
-    stages = [
-        Stage("weight", weight=step.set_weight)
-        if step.set_weight is not None
-        else Stage("pause", pause=step.pause.duration if step.pause else None)
-        for step in steps
-    ]
-    if not any(stage.weight == 100 for stage in stages):
-        stages.append(Stage("weight", weight=100))
-    if not strategy.auto_promote:
-        last = max(index for index, stage in enumerate(stages) if stage.weight == 100)
-        first = min(index for index in range(last + 1) if stages[index].weight == 100)
-        stages.insert(first, Stage("pause"))
-    return Terms(
-        stages=tuple(stages),
-        sequence=rollout_sequence(deployment.spec),
-        min_healthy_time=strategy.min_healthy_time,
-        progress_deadline=strategy.progress_deadline,
-        auto_revert=strategy.auto_revert,
-        on_inconclusive=strategy.canary.analysis.on_inconclusive if strategy.canary else "promote",
-        rollback_window=deployment.spec.rollback_window,
-        initial_delay=strategy.canary.analysis.initial_delay if strategy.canary else 0.0,
-        min_samples=strategy.canary.analysis.min_samples if strategy.canary else None,
-    )
+    def on(self, package: PackageRef) -> list[str]:
+        """The PIDs that may move and have that version."""
+        return sorted(pid for pid in self.movable if self.active.get(pid) == package)
 
 
 def begin(
-    deployment: Deployment, digest: str, stable: Mapping[str, PackageRef], now: Instant, started_at: str
-) -> Rollout:
-    """Return a rollout of a deployment's package at its first stage."""
-    terms = terms_of(deployment)
+    deployment: Deployment, digest: str, stable: Mapping[str, PackageRef], now: Instant, started_at: str,
+    held: Iterable[str] = (),
+) -> Rollout:  # fmt: skip
+    """Return a rollout of a deployment's package at its first stage, as if it had just left one before it."""
+    terms = terms_of(deployment, held)
     rollout = Rollout(
-        deployment.name, deployment.spec.ref, digest, terms, dict(stable), "stepping", started_at,
-        progress=Countdown(terms.progress_deadline, now),
+        deployment.name, deployment.spec.ref, digest, terms, dict(stable), "baking", started_at, now,
+        delay=Countdown(terms.initial_delay),
     )  # fmt: skip
-    return _enter(rollout, 0, now) if terms.stages[0].kind == "pause" else rollout
+    return _enter(rollout, 0, now)
 
 
 def advance(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
     """Return the rollout after every transition that the facts allow now."""
     rollout = _note_obstacles(rollout, facts, now)
     for _ in range(len(rollout.terms.stages) * 3 + 3):  # each stage is entered, moved and left once at most
-        following = _step(rollout, facts, now)
-        if following == rollout:
-            return rollout
-        rollout = following
-    return rollout
+        before, rollout = rollout, _step(rollout, facts, now)
+        if rollout == before:
+            break
+    timer = rollout.timer.noted(now) if rollout.timer else None
+    return replace(rollout, timer=timer, progress=rollout.progress.noted(now))
 
 
-def fail(rollout: Rollout, reason: str, facts: Facts, now: Instant) -> Rollout:
-    """Return the rollout taken back, or stopped where that is wanted or there is no way back."""
-    back = {pid: facts.back[pid] for pid in facts.movable if pid in facts.back}
-    can_revert = rollout.terms.auto_revert and bool(back)
-    if not can_revert:
-        why = "autoRevert is false" if not rollout.terms.auto_revert else "there is no older version to go back to"
-        reason = f"{reason}; {why}: what runs is kept"
-    event: Event = "failed" if can_revert else "gave_up"
-    return replace(
-        _move(rollout, event), reason=reason, back=back, emergency=facts.emergency, timer=None,
-        progress=rollout.progress.stop(now), held_for="",
-    )  # fmt: skip
+def halt(rollout: Rollout, now: Instant) -> Rollout:
+    """Return the rollout with its progress deadline standing still: its deployment is suspended."""
+    return replace(rollout, progress=rollout.progress.stop(now))
 
 
 def promote(rollout: Rollout, now: Instant, *, full: bool) -> Rollout:
-    """Return the rollout with its present pause ended by an operator; with `full`, all the others too."""
-    if rollout.state in {"paused", "waiting"}:
-        rollout = _enter(rollout, rollout.stage + 1, now)
-    return replace(rollout, full=rollout.full or full, paused_by="")
+    """Return the rollout with its present pause ended by an operator; with `full`, all the others too.
 
-
-def wanted_version(rollout: Rollout, pid: str, newcomer: PackageRef | None) -> PackageRef | None:
-    """Return the version that a rollout wants for an unpinned, unheld PID; None to leave it as it is.
-
-    `newcomer` is what a PID gets that came after the start: stable first.
+    What an operator paused stays so until it is resumed.
     """
+    if rollout.state in {"paused", "waiting", "sampling"}:
+        rollout = _enter(rollout, rollout.stage + 1, now)
+    return replace(rollout, full=rollout.full or full)
+
+
+def usual_version(rollout: Rollout) -> PackageRef | None:
+    """Return the version that most PIDs had at the start: for those that came later and on their own have none."""
+    versions = list(rollout.stable.values())
+    return max(versions, key=versions.count) if versions else None
+
+
+def wanted_versions(
+    rollout: Rollout, present: Mapping[str, PackageRef | None]
+) -> dict[str, PackageRef | None]:  # fmt: skip
+    """Return the version that a rollout wants for each unpinned, unheld PID; None where it wants nothing.
+
+    `present` is what each has by its history. A PID that came after the start gets stable first; one that was there and
+    had no version gets the target at once, since it has nothing to protect.
+    """
+    usual = usual_version(rollout)
     if rollout.state in {"promoted", "completed"}:
-        return rollout.target
+        return dict.fromkeys(present, rollout.target)
     if rollout.state == "stopped":
-        return None
-    if rollout.state in {"reverting", "reverted"}:
-        return rollout.back.get(pid, rollout.stable.get(pid, newcomer))
-    if pid in cohort(rollout.terms.sequence, rollout.weight):
-        return rollout.target
-    return rollout.stable.get(pid, newcomer)
+        return {pid: here or usual for pid, here in present.items()}
+    back = {**rollout.stable, **(rollout.back if rollout.failed else {})}
+    if rollout.failed:
+        return {pid: back.get(pid, usual) for pid in present}
+    takes, known = frozenset(cohort(rollout.terms.sequence, rollout.weight)), frozenset(rollout.terms.sequence)
+    stands = bool(rollout.paused_by or rollout.held_for)
+
+    def wanted(pid: str) -> PackageRef | None:
+        joins = pid in takes and not (stands and present[pid] != rollout.target)
+        return rollout.target if joins or (pid in known and pid not in back) else back.get(pid, usual)
+
+    return {pid: wanted(pid) for pid in present}
 
 
 def _note_obstacles(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
-    """Stop or restart the progress deadline as pauses and host-wide trouble come and go."""
-    held_for = facts.judged_because if facts.judgement == "hold" and rollout.under_way else ""
-    rollout = replace(rollout, held_for=held_for)
-    stands = bool(held_for or rollout.paused_by) or rollout.state in {"paused", "waiting"}
-    if stands or not rollout.under_way:
-        return replace(rollout, progress=rollout.progress.stop(now)) if rollout.progress.since else rollout
-    return rollout if rollout.progress.since else replace(rollout, progress=rollout.progress.run(now))
+    """Stop or restart the progress deadline as pauses and host-wide trouble come and go; each PID moved is progress."""
+    held_for = facts.obstacle or (facts.judged_because if facts.judgement == "hold" else "")
+    if not rollout.under_way:
+        return replace(rollout, held_for="", progress=rollout.progress.stop(now))
+    if held_for and rollout.held_for:
+        held_for = rollout.held_for  # its numbers change with every call; that it is held does not
+    moved = len(facts.on(rollout.target))
+    progress = _whole(rollout, now) if moved > rollout.moved else rollout.progress
+    rollout = replace(rollout, held_for=held_for, moved=moved)
+    if _stands(rollout, facts):
+        return replace(rollout, progress=progress.stop(now))
+    return replace(rollout, progress=progress if progress.since else progress.run(now))
+
+
+def _stands(rollout: Rollout, facts: Facts) -> bool:
+    """Whether time does not count against it: a pause, an obstacle, or no PID that could move."""
+    waits = rollout.state in {"paused", "waiting", "sampling"} or rollout.paused_by or rollout.held_for
+    return bool(waits) or not facts.movable.intersection(rollout.terms.sequence)
 
 
 def _step(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
     if rollout.state == "reverting":
+        rollout = _rerouted(rollout, facts)
         return _move(rollout, "went_back") if _is_back(rollout, facts) else rollout
-    if rollout.state not in {"stepping", "baking", "paused", "waiting", "promoted"}:
+    if rollout.state in {"reverted", "stopped", "completed"}:
         return rollout
     if why := _why_failed(rollout, facts, now):
-        return fail(rollout, why, facts, now)
+        return _fail(rollout, why, facts, now)
     if rollout.state == "promoted":
         over = rollout.timer is None or rollout.timer.over(now)
-        return replace(_move(rollout, "expired"), timer=None) if over else rollout
-    if rollout.paused_by or rollout.held_for:
+        return _forgotten(_move(rollout, "expired")) if over else rollout
+    if rollout.paused_by or rollout.held_for or not facts.movable.intersection(rollout.terms.sequence):
         return rollout
     return _go_on(rollout, facts, now)
 
 
 def _why_failed(rollout: Rollout, facts: Facts, now: Instant) -> str:
-    if rollout.aborted or facts.failure:
-        return rollout.aborted or facts.failure
+    if rollout.aborted:
+        return rollout.aborted
     if facts.judgement == "fail":
         return facts.judged_because
-    stuck = rollout.state in {"stepping", "baking"} and not (rollout.paused_by or rollout.held_for)
-    if stuck and rollout.progress.over(now):
+    if rollout.state in {"stepping", "baking"} and not _stands(rollout, facts) and rollout.progress.over(now):
         return f"no progress within {rollout.terms.progress_deadline:g}s"
     return ""
 
 
+def _fail(rollout: Rollout, reason: str, facts: Facts, now: Instant) -> Rollout:
+    """Return the rollout taken back, or stopped where that is wanted or there is no way back."""
+    victims = facts.on(rollout.target)
+    stuck = [pid for pid in victims if pid not in facts.back]
+    event: Event = "failed"
+    if not (rollout.terms.auto_revert or rollout.aborted):
+        event, reason = "gave_up", f"{reason}; autoRevert is false: what runs is kept"
+    elif stuck and stuck == victims:
+        event, reason = "gave_up", f"{reason}; there is no older version to go back to: what runs is kept"
+    elif stuck:
+        reason = f"{reason}; {_no_way_back(stuck)}"
+    back = {pid: ref for pid in sorted(facts.movable) if (ref := facts.back.get(pid) or facts.active.get(pid))}
+    return replace(
+        _move(rollout, event), reason=reason, back=back, timer=None, progress=rollout.progress.stop(now), held_for="",
+        emergency=facts.emergency and bool(victims),
+    )  # fmt: skip
+
+
+def _no_way_back(pids: Iterable[str]) -> str:
+    return f"no older version works on {', '.join(pids)}: what runs there is kept"
+
+
+def _rerouted(rollout: Rollout, facts: Facts) -> Rollout:
+    """Choose anew for PIDs whose way back turned out to be broken: the next older version, or what runs."""
+    lost = [
+        pid
+        for pid, ref in rollout.back.items()
+        if ref in facts.unfit and pid in facts.movable and facts.active.get(pid) != ref
+    ]
+    if not lost:
+        return rollout
+    anew = {pid: facts.back.get(pid) or facts.active.get(pid) or rollout.back[pid] for pid in lost}
+    stuck = [pid for pid in lost if pid not in facts.back]
+    reason = f"{rollout.reason}; {_no_way_back(stuck)}" if stuck else rollout.reason
+    return replace(rollout, back={**rollout.back, **anew}, reason=reason)
+
+
+def _is_back(rollout: Rollout, facts: Facts) -> bool:
+    return all(facts.active.get(pid) == ref for pid, ref in rollout.back.items() if pid in facts.movable)
+
+
 def _go_on(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
     if rollout.state == "stepping":
-        wanted = [pid for pid in cohort(rollout.terms.sequence, rollout.weight) if pid in facts.movable]
-        if all(facts.active.get(pid) == rollout.target for pid in wanted):
-            bake = Countdown(rollout.terms.min_healthy_time, now)
-            return replace(_move(rollout, "moved"), timer=bake, progress=_refreshed(rollout, now))
+        expected = cohort(rollout.terms.sequence, rollout.weight)
+        if any(facts.active.get(pid) != rollout.target for pid in expected if pid in facts.movable):
+            return rollout
+        bake = Countdown(rollout.terms.min_healthy_time if expected else 0.0, now)
+        return replace(_move(rollout, "moved"), timer=bake, progress=_whole(rollout, now))
+    if rollout.full and rollout.state in {"paused", "waiting", "sampling"}:
+        return _enter(rollout, rollout.stage + 1, now)
+    if rollout.state == "waiting" or (rollout.timer is not None and not rollout.timer.over(now)):
         return rollout
-    if rollout.state == "waiting" and not rollout.full:
-        return rollout
-    over = rollout.timer is None or rollout.timer.over(now) or (rollout.full and rollout.state == "paused")
-    return _leave_stage(rollout, facts, now) if over else rollout
+    return _leave_stage(rollout, facts, now)
 
 
 def _leave_stage(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
-    """Go to the next stage. Before the weight rises the canary must have passed; too few samples are no pass."""
-    following = rollout.stage + 1
-    rises = following < len(rollout.terms.stages) and rollout.terms.stages[following].kind == "weight"
-    if rises and facts.judgement == "inconclusive" and rollout.stage >= 0 and not rollout.full:
+    """Go to the next stage. Where a step ends there the canary must have passed; too few samples are no pass."""
+    stages, upcoming = rollout.terms.stages, rollout.stage + 1
+    ends_step = upcoming == len(stages) or stages[upcoming].kind == "weight"
+    judged = facts.movable.intersection(cohort(rollout.terms.sequence, rollout.weight))
+    if facts.judgement == "inconclusive" and ends_step and judged and not rollout.full:
         if rollout.terms.on_inconclusive == "revert":
-            return fail(rollout, f"inconclusive: {facts.judged_because}", facts, now)
+            return _fail(rollout, f"inconclusive: {facts.judged_because}", facts, now)
         if rollout.terms.on_inconclusive == "wait":
-            # waiting for samples counts as a pause: the progress deadline stands still
-            return replace(rollout, progress=rollout.progress.stop(now), reason=facts.judged_because)
-    return _enter(rollout, following, now)
+            if rollout.state == "sampling":
+                return rollout
+            return replace(_move(rollout, "short"), timer=None, progress=rollout.progress.stop(now))
+    return _enter(rollout, upcoming, now)
 
 
 def _enter(rollout: Rollout, index: int, now: Instant) -> Rollout:
     """Enter a stage, or promotion after the last."""
-    rollout = replace(rollout, stage=min(index, len(rollout.terms.stages) - 1), reason="")
     if index >= len(rollout.terms.stages):
         window = Countdown(rollout.terms.rollback_window, now)
         return replace(_move(rollout, "done"), timer=window, progress=rollout.progress.stop(now))
     stage = rollout.terms.stages[index]
+    rollout = replace(rollout, stage=index)
     if stage.kind == "weight":
-        return replace(_move(rollout, "next_weight"), timer=None, progress=_refreshed(rollout, now))
-    event: Event = "next_wait" if stage.pause is None else "next_pause"
-    timer = None if stage.pause is None else Countdown(stage.pause, now)
-    return replace(_move(rollout, event), timer=timer, progress=rollout.progress.stop(now))
+        return replace(_move(rollout, "next_weight"), timer=None, progress=_whole(rollout, now))
+    if stage.pause is None:
+        return replace(_move(rollout, "next_wait"), timer=None, progress=rollout.progress.stop(now))
+    return replace(
+        _move(rollout, "next_pause"), timer=Countdown(stage.pause, now), progress=rollout.progress.stop(now)
+    )  # fmt: skip
+
+
+def _forgotten(rollout: Rollout) -> Rollout:
+    """Return a completed rollout without what only judging it needed."""
+    return replace(rollout, timer=None, trials={}, baseline={}, stable_baseline={}, ailing=())
 
 
 def _move(rollout: Rollout, event: Event) -> Rollout:
-    try:
-        return replace(rollout, state=TRANSITIONS[rollout.state, event])
-    except KeyError:
-        raise IllegalTransition(f"rollout of {rollout.deployment}: {event} in state {rollout.state}") from None
+    return replace(rollout, state=following(rollout.state, event))
 
 
-def _refreshed(rollout: Rollout, now: Instant) -> Countdown:
+def _whole(rollout: Rollout, now: Instant) -> Countdown:
+    """The progress deadline from the beginning: something went on."""
     return Countdown(rollout.terms.progress_deadline, now)
-
-
-def _is_back(rollout: Rollout, facts: Facts) -> bool:
-    return all(facts.active.get(pid) != rollout.target for pid in rollout.back if pid in facts.movable)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from controller.errors import CodedError, ControllerError
+from controller.errors import CodedError, ControllerError, PackageError, StartFailed
 from controller.model.health import RestartLimit
 from controller.model.observed import Failure
 from controller.model.rollout import Instant
@@ -38,7 +38,8 @@ class Backoff:
         attempts = known.attempts + 1 if known else 1
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempts - 1, 16)) * self._jitter()
         code = int(error.code) if isinstance(error, CodedError) else None
-        failure = Failure(object_, str(error), code, attempts, self._clock().seconds + delay)
+        now, blameless = self._clock().seconds, not isinstance(error, PackageError | StartFailed)
+        failure = Failure(object_, str(error), code, attempts, now + delay, blameless=blameless, at=now)
         self._failures[object_] = failure
         return failure
 
@@ -55,7 +56,8 @@ class Backoff:
         message = f"it ended unasked: {why}"
         if crashes > limit.max:
             delay, message = LONGEST_DELAY, f"the breaker is open after {crashes} crashes; the last: {why}"
-        failure = Failure(object_, message, None, crashes, now + delay, breaker=crashes > limit.max, crashed=True)
+        breaker = crashes > limit.max
+        failure = Failure(object_, message, None, crashes, now + delay, breaker=breaker, crashed=True, at=now)
         self._failures[object_] = failure
         return failure
 

@@ -20,7 +20,7 @@ from controller.model.observed import (
     ProcessKey,
 )
 from controller.model.package import Installation, PackageRecord, PackageRef
-from controller.model.rollout import Rollout
+from controller.model.rollout import DeploymentMemory, Rollout
 from controller.planning.retention import exceeds
 from controller.reconciler.ledger import Ledger
 from controller.reconciler.ports import Packages
@@ -52,8 +52,8 @@ class Observer:
         zips = await asyncio.to_thread(self._survey_zips, registry or ())
         installed = self._packages.installations()
         active = self._store.active.read_all()
-        history = self._histories(revision, active, installed)
         memories = self._store.rollouts.read_all()
+        history = self._histories(revision, active, installed, memories)
         observed = Observed(
             zips=zips,
             installed=installed,
@@ -130,17 +130,26 @@ class Observer:
         )  # fmt: skip
 
     def _histories(
-        self, revision: Revision, active: Mappings, installed: Mapping[PackageRef, Installation]
+        self,
+        revision: Revision,
+        active: Mappings,
+        installed: Mapping[PackageRef, Installation],
+        memories: Mapping[str, DeploymentMemory],
     ) -> dict[str, tuple[HistoryEntry, ...]]:
-        """Read the histories that matter now: of PIDs that are not as desired, and of those nobody desires."""
-        wanted = {pid: ref for each in revision.deployments for pid, ref in each.spec.wanted.items()}
-        unsettled = [
-            pid
-            for pid in {*wanted, *active}
-            if _settled_ref(active.get(pid), installed) is None
-            or _settled_ref(active[pid], installed) != wanted.get(pid)
-        ]
-        return {pid: entries for pid in unsettled if (entries := self._store.history.read(pid))}
+        """Read the histories that matter now: of deployments that are not as desired, and of PIDs nobody desires."""
+        pids = [pid for pid in active if pid not in revision.by_pid]
+        for deployment in revision.deployments:
+            wanted = deployment.spec.wanted
+            settled = all(_settled_ref(active.get(pid), installed) == ref for pid, ref in wanted.items())
+            if not settled or _unsettled(memories.get(deployment.name)):
+                pids += wanted
+        return {pid: entries for pid in pids if (entries := self._store.history.read(pid))}
+
+
+def _unsettled(memory: DeploymentMemory | None) -> bool:
+    """Whether PIDs may move, or have moved, otherwise than by the desired state alone."""
+    rollout = memory.rollout if memory else None
+    return memory is not None and bool(memory.quarantine or (rollout and rollout.state != "completed"))
 
 
 def _settled_ref(

@@ -72,7 +72,7 @@ class Operator:
     def _promote(self, wish: Wish, revision: Revision) -> str:
         rollout, memory = self._under_way(wish, revision)
         full = bool(wish.arguments.get("full"))
-        if rollout.state not in {"paused", "waiting"} and not full:
+        if rollout.state not in {"paused", "waiting", "sampling"} and not full:
             raise _refused(f"the rollout of {rollout.target} is not in a pause", "`--full` skips all pauses to come")
         self._store.rollouts.write(wish.subject, memory.with_rollout(promote(rollout, self._clock(), full=full)))
         return f"{wish.subject}: the rollout of {rollout.target} goes on"
@@ -91,10 +91,10 @@ class Operator:
     def _retry(self, wish: Wish, revision: Revision) -> str:
         deployment = _deployment(wish, revision)
         memory = self._memory(wish.subject)
-        kept = tuple(each for each in memory.quarantine if each.package != deployment.spec.ref)
-        if len(kept) == len(memory.quarantine):
+        freed = memory.without_quarantine(deployment.spec.ref)
+        if freed == memory:
             raise _refused(f"{deployment.spec.ref} is not in quarantine in {wish.subject}", "see `pvctl status`")
-        self._store.rollouts.write(wish.subject, DeploymentMemory(None, kept))
+        self._store.rollouts.write(wish.subject, freed)
         return f"{wish.subject}: {deployment.spec.ref} is tried once more"
 
     def _resume(self, wish: Wish, revision: Revision) -> str:

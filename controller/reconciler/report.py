@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -52,12 +53,14 @@ def report(
         pids=_pids(revision, observed, plan),
         processes=tuple(_process(each) for _, each in sorted(observed.processes.items())),
         packages=tuple(_package(each) for each in catalogue(observed.zips, observed.installed, observed.failures)),
-        waiting=tuple(
-            WaitingStatus(each.object, format_timestamp(now.epoch + each.until - now.seconds), each.reason)
-            for each in plan.waiting
-        ),
+        waiting=tuple(WaitingStatus(each.object, _moment(each.until, now), each.reason) for each in plan.waiting),
         unmanaged=observed.unmanaged,
     )
+
+
+def _moment(until: float, now: Instant) -> str | None:
+    """Return a moment of the boot-time clock as a timestamp; None where no clock tells when it comes."""
+    return None if math.isinf(until) else format_timestamp(now.epoch + until - now.seconds)
 
 
 def _deployment(
@@ -120,24 +123,19 @@ def _phase(deployment: Deployment, observed: Observed, plan: Plan, blocked: list
         return "Degraded", f"{blocked[0].reason}{code}{next_step}{more}"
     rollout = plan.memories.get(deployment.name, DeploymentMemory()).rollout
     if rollout is not None and rollout.under_way:
-        return _rollout_phase(rollout)
+        return _rollout_phase(rollout, plan)
     pending = sum(_concerns(action.object, deployment) for action in plan.actions)
     if pending:
         return "Progressing", f"{pending} action{'s' if pending > 1 else ''} to do"
     return "Healthy", f"{deployment.spec.ref} serves its PIDs"
 
 
-def _rollout_phase(rollout: Rollout) -> tuple[Phase, str]:
+def _rollout_phase(rollout: Rollout, plan: Plan) -> tuple[Phase, str]:
     """Return how a rollout that is under way stands."""
-    stages = rollout.terms.stages
-    stage = f"{rollout.target}: step {rollout.stage + 1} of {len(stages)}, {stages[rollout.stage]}"
-    if rollout.paused_by:
-        return "Paused", f"{stage}; paused by {rollout.paused_by}: `pvctl resume {rollout.deployment}` goes on"
-    if rollout.held_for:
-        return "Paused", f"{stage}; {rollout.held_for}"
-    if rollout.state == "waiting":
-        return "Paused", f"{stage}; `pvctl promote {rollout.deployment}` goes on"
-    return ("Paused" if rollout.state == "paused" else "Progressing"), f"{stage}; {rollout.reason or rollout.state}"
+    waits = [each.reason for each in plan.waiting if each.object == f"rollout/{rollout.deployment}"]
+    message = f"step {rollout.stage + 1} of {len(rollout.terms.stages)}: {'; '.join(waits) or rollout.state}"
+    stands = rollout.paused_by or rollout.held_for or rollout.state in {"paused", "waiting", "sampling"}
+    return ("Paused" if stands else "Progressing"), message
 
 
 def _concerns(object_: str, deployment: Deployment) -> bool:
