@@ -161,6 +161,7 @@ class Station:
         from controller.client import NotReached
         from controller.reconciler.operator import Operator, Wish
 
+        self._require_store()
         store = self.store()
         revision = store.revision.read()
         kind = "deployments" if revision is not None and subject in revision.by_name else "pids"
@@ -229,6 +230,7 @@ class Station:
         """Uninstall a version by hand."""
         from controller.model.package import PackageRef
 
+        self._require_store()
         with self._as_controller("uninstall"):
             run_async(self._operations(self.store()).uninstall(PackageRef(name, version)))
 
@@ -261,6 +263,7 @@ class Station:
         from controller.client import NotReached
         from controller.runner.listing import end_all
 
+        self._require_store()
         with suppress(NotReached):
             return self._daemon().down()
         with self._as_controller("down"):
@@ -288,6 +291,14 @@ class Station:
         from controller.reconciler.observe import Observer
 
         return Observer(store, packages, processes)
+
+    def _require_store(self) -> None:
+        """Raise StoreError where there is no store: a mistyped --store must neither make one nor seem to succeed."""
+        from controller.errors import StoreError
+
+        layout = self.layout()
+        if not layout.run.is_dir() and not layout.deployed.is_dir():
+            raise StoreError(f"there is no store at {layout.root}", next_step="check --store")
 
     def _as_controller(self, role: str) -> ControllerLock:
         from controller.store.lock import ControllerLock

@@ -98,8 +98,9 @@ def group() -> None:
 
 def run(arguments: Sequence[str], station_at: Callable[[Settings], Any]) -> int:
     """Run one command line and return its exit code. `station_at` builds the parts that a command asks for."""
+    settings = Settings(station_at)
     try:
-        result = group.main(list(arguments), prog_name="pvctl", standalone_mode=False, obj=Settings(station_at))
+        result = group.main(list(arguments), prog_name="pvctl", standalone_mode=False, obj=settings)
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except click.UsageError as error:
@@ -108,16 +109,31 @@ def run(arguments: Sequence[str], station_at: Callable[[Settings], Any]) -> int:
     except click.Abort:
         click.echo("aborted", err=True)
         return 130
-    except ControllerError as error:
-        return show_error(error)
     except BrokenPipeError:  # the reader of a pipe went away: nobody is left to tell
         sys.stderr.close()
         return 1
+    except (ControllerError, OSError) as error:
+        return show_error(_as_ours(error), settings.output)
     return int(result or 0)
 
 
-def show_error(error: ControllerError) -> int:
-    """Print what is wrong and what to do next; return the exit code that goes with it."""
+def _as_ours(error: ControllerError | OSError) -> ControllerError:
+    """Return an error of the machine, as when stdout goes to a full disk, as one that is shown without a traceback."""
+    if isinstance(error, ControllerError):
+        return error
+    return ControllerError(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
+
+
+def show_error(error: ControllerError, output: str = "table") -> int:
+    """Print what is wrong and what to do next; return the exit code that goes with it.
+
+    An error with a code goes to stdout where a machine asked for a document, as the same object as everywhere.
+    """
+    if isinstance(error, CodedError) and output != "table":
+        from controller.cli.output import write
+
+        write({"error": error.to_document()}, output)
+        return 1
     if isinstance(error, DesiredStateError):
         for problem in error.problems:
             click.echo(problem, err=True)

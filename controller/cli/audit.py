@@ -13,7 +13,14 @@ from controller.cli.settings import global_options
 @click.command("audit")
 @click.option("--verify", is_flag=True, help="Check that no record was edited, removed or inserted.")
 @click.option("--head", metavar="SEQ:HASH", help="With --verify: a head noted earlier that must still be in the log.")
-@click.option("-n", "--lines", default=50, show_default=True, help="How many of the last records to show.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    default=50,
+    show_default=True,
+    help="How many of the last records to show.",
+)
 @global_options()
 def command(verify: bool, head: str | None, lines: int) -> int:
     """Show who changed what, when and why; or verify the chain of records.

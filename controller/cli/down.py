@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from controller.cli.output import settings
+from controller.cli.output import emit, settings
 from controller.cli.settings import global_options
 
 
@@ -17,6 +17,8 @@ def command() -> int:
     Example:
       pvctl down
     """
-    for process in settings().station.down():
+    ended: tuple[str, ...] = settings().station.down()
+    for process in ended:
         click.echo(f"{process}: ended", err=True)
+    emit({"ended": list(ended)}, lambda: None if ended else click.echo("no process of this store runs", err=True))
     return 0

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from controller.cli.app import show_error
 from controller.cli.output import emit, settings
 from controller.cli.parameters import DurationText, JsonOrFile, KeyValue
 from controller.cli.settings import global_options
-from controller.errors import CallError
 
 if TYPE_CHECKING:
     from controller.runner.calls import Detection
@@ -47,13 +45,7 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option of the contract
         pid=pid, image=image, guide_image=guide_image, step_index=step, step_desc=step_desc,
         guide_info=() if guide_info is None else guide_info, params=dict(params), phase=phase, timeout=timeout,
     )  # fmt: skip
-    try:
-        detection = settings().station.execute(request)
-    except CallError as error:
-        if settings().output == "table":
-            return show_error(error)
-        emit({"error": error.to_document()}, lambda: None)
-        return 1
+    detection = settings().station.execute(request)
     emit(detection.to_document(), lambda: _print(detection))
     return 0 if detection.status == "OK" else 1
 

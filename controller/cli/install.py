@@ -28,7 +28,7 @@ def command(zip_path: Path) -> int:
         with progress() as notify:
             receipt = settings().station.install(zip_path, notify)
     except PackageError as error:
-        show_error(error)
+        show_error(error, settings().output)
         return 4
     document = {"name": receipt.name, "version": receipt.version, "digest": receipt.digest}
     emit(document, lambda: click.echo(f"{receipt.ref} is installed"))

@@ -17,7 +17,14 @@ _POLL_SECONDS = 0.2
 
 @click.command("logs")
 @click.argument("which", metavar="DEPLOYMENT[@VERSION]")
-@click.option("-n", "--lines", default=100, show_default=True, help="How many of the last lines of each process.")
+@click.option(
+    "-n",
+    "--lines",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="How many of the last lines of each process.",
+)
 @click.option("-f", "--follow", is_flag=True, help="Go on printing what is added, until interrupted.")
 @global_options()
 def command(which: str, lines: int, follow: bool) -> int:

@@ -21,14 +21,20 @@ def settings() -> Settings:
 def emit(document: Any, table: Callable[[], None]) -> None:
     """Print a document in the form that `-o` asks for; `table` prints it for a person."""
     form = settings().output
+    if form == "table":
+        table()
+    else:
+        write(document, form)
+
+
+def write(document: Any, form: str) -> None:
+    """Print a document as `json` or `yaml`."""
     if form == "json":
         click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
-    elif form == "yaml":
-        import yaml
+        return
+    import yaml
 
-        click.echo(yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True), nl=False)
-    else:
-        table()
+    click.echo(yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True), nl=False)
 
 
 def plain(document: Any) -> Any:
@@ -51,7 +57,7 @@ def progress() -> Iterator[Callable[[str], None]]:
 
     A line reads `object: what`; one that ends in … is a step under way, shown until that object's next line.
     """
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():  # None: its owner closed it
         yield lambda line: click.echo(line, err=True)
         return
     from rich.console import Console

@@ -68,10 +68,7 @@ def show(zip_path: Path) -> int:
     try:
         inspection = settings().station.installer().inspect(zip_path)
     except PackageError as error:
-        if settings().output == "table":
-            show_error(error)
-        else:
-            emit({"error": error.to_document()}, lambda: None)
+        show_error(error, settings().output)
         return 4
     document = {
         **asdict(inspection.manifest),

@@ -88,5 +88,7 @@ def global_options(*, from_environment: bool = False) -> Callable[[Function], An
 
 def _give(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
     settings = ctx.find_object(Settings)
+    if value == "":  # an unset shell variable; Path("") would be the present folder
+        raise click.BadParameter("the path is empty", ctx, parameter)
     if settings is not None and parameter.name is not None:
         settings.give(**{parameter.name: value})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from controller.cli.output import settings
+from controller.cli.output import emit, settings
 from controller.cli.settings import global_options
 
 
@@ -21,4 +21,5 @@ def command(name: str, version: str) -> int:
     """
     settings().station.uninstall(name, version)
     click.echo(f"{name}@{version} is uninstalled; its zip stays in algorithms/zips", err=True)
+    emit({"name": name, "version": version}, lambda: None)
     return 0
