@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -42,7 +43,7 @@ def _now() -> str:
     return "2026-01-01T00:00:00Z"
 
 
-class _Bare:
+class BarePipes:
     """spawn + hello + ping + pong, and calls by blocking reads and writes: nothing is checked, nothing is bounded."""
 
     def __init__(self, spec: ProcessSpec, images: Path) -> None:
@@ -73,14 +74,14 @@ class _Bare:
         answer: dict[str, Any] = json.loads(data[4:])
         return answer
 
-    def call(self, image_id: str, shape: tuple[int, ...]) -> None:
+    def call(self, image_id: str, shape: tuple[int, ...], guide_info: Sequence[Any] = ()) -> None:
         meta = {
             "width": shape[1], "height": shape[0], "timestamp_ms": int(time.time() * 1000), "camera_id": "",
             "color_space": "RGB",
         }  # fmt: skip
         data = {
-            "step_index": 1, "step_desc": "", "guide_info": [], "cur_image_shm_id": image_id, "cur_image_meta": meta,
-            "guide_image_shm_id": image_id, "guide_image_meta": meta,
+            "step_index": 1, "step_desc": "", "guide_info": guide_info, "cur_image_shm_id": image_id,
+            "cur_image_meta": meta, "guide_image_shm_id": image_id, "guide_image_meta": meta,
         }  # fmt: skip
         self._write({"type": "call", "request_id": "1", "data": data})
         assert self._read()["status"] == "OK"
@@ -101,7 +102,7 @@ async def _measure_calls(spec: ProcessSpec, layout: StoreLayout, rounds: int) ->
     runner = Runner(layout, now=_now)
     await runner.open()
     await runner.start(spec)
-    bare = _Bare(spec, layout.images)
+    bare = BarePipes(spec, layout.images)
     small, large = np.zeros(_SMALL, np.uint8), np.zeros(_LARGE, np.uint8)
     np.save(layout.images / "cam.npy", small)
     ref = spec.key.ref
@@ -159,7 +160,7 @@ async def _measure_starts(spec: ProcessSpec, layout: StoreLayout, rounds: int) -
         ours_s.append(time.perf_counter() - began)
         await runner.stop(spec.key, drain=1)
         began = time.perf_counter()
-        bare = _Bare(spec, layout.images)
+        bare = BarePipes(spec, layout.images)
         bare_s.append(time.perf_counter() - began)
         bare.end()
     what = "start to ready / spawn + hello + pong"

@@ -22,7 +22,7 @@ import numpy as np
 import orjson
 import uvloop
 
-from benchmarks.calls import _Bare as Bare
+from benchmarks.calls import BarePipes as Bare
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
 from controller.client import Client
 from controller.client.addresses import Address
