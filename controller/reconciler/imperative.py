@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import filecmp
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,11 +34,13 @@ class PackageOperations:
     async def install(self, zip_path: Path, progress: Callable[[str], None]) -> Receipt:
         """Install a zip from anywhere and keep the zip in the store. Raises PackageError, StoreError."""
         manifest, digest = await asyncio.to_thread(self.packages.survey, zip_path)
+        kept_already = await asyncio.to_thread(self._is_kept, zip_path)
         revision = self._revision()
         self._audit("install", manifest.ref, revision, digest, "started")
         try:
             receipt = await asyncio.to_thread(self.packages.install, zip_path, progress=progress)
-            await asyncio.to_thread(self._keep_zip, zip_path)
+            if not kept_already:
+                await asyncio.to_thread(self._keep_zip, zip_path)
         except (PackageError, StoreError) as error:
             self._audit("install", manifest.ref, revision, digest, f"failed: {error}")
             raise
@@ -74,14 +77,20 @@ class PackageOperations:
     def _revision(self) -> Revision:
         return self.store.revision.read() or _NO_REVISION
 
+    def _is_kept(self, zip_path: Path) -> bool:
+        """Whether the store holds this zip already. Raises StoreError where another zip has its file name there."""
+        kept = self.store.layout.zips / zip_path.name
+        if not kept.exists():
+            return False
+        if not filecmp.cmp(zip_path, kept, shallow=False):
+            raise StoreError(
+                f"{kept} exists already and is another file; nothing was installed",
+                next_step="rename the zip; file names are free",
+            )
+        return True
+
     def _keep_zip(self, zip_path: Path) -> None:
         kept = self.store.layout.zips / zip_path.name
-        if kept.exists() and kept.samefile(zip_path):
-            return
-        if kept.exists():
-            raise StoreError(
-                f"{kept} exists already and is another file", next_step="rename the zip; file names are free"
-            )
         partial = kept.with_name(f".{kept.name}.part")
         try:
             shutil.copyfile(zip_path, partial)
