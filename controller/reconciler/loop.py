@@ -42,7 +42,8 @@ class Loop:
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _decisions: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = field(default_factory=list, init=False)
     _stopping: bool = field(default=False, init=False)
-    _passes: int = field(default=0, init=False)
+    _begun: int = field(default=0, init=False)
+    _ended: int = field(default=0, init=False)
     _passed: asyncio.Condition = field(default_factory=asyncio.Condition, init=False)
 
     def wake(self) -> None:
@@ -103,6 +104,7 @@ class Loop:
 
     async def _pass(self) -> float:
         """Make one pass; return the seconds after which the next is due without any event."""
+        self._begun += 1
         await self.reconciler.wait_for_results(timeout=0)
         await self._decide()
         desired, settling = await asyncio.to_thread(self.take)
@@ -117,7 +119,7 @@ class Loop:
 
     async def _tell(self) -> None:
         async with self._passed:
-            self._passes += 1
+            self._ended = self._begun
             self._passed.notify_all()
 
     async def _sleep(self, seconds: float) -> None:
@@ -143,11 +145,11 @@ class Loop:
         Raises:
             ControllerError: no pass has succeeded yet.
         """
-        asked = self._passes
+        asked = self._begun
         self.wake()
         try:
             async with asyncio.timeout(timeout), self._passed:
-                await self._passed.wait_for(lambda: self._passes > asked + 1 and self._at_rest(wait=wait))
+                await self._passed.wait_for(lambda: self._ended > asked and self._at_rest(wait=wait))
         except TimeoutError:
             pass  # the outcome so far tells how far it came
         if self.outcome is None:

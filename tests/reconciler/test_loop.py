@@ -1,0 +1,184 @@
+"""The daemon's loop on fakes: it wakes, repairs, backs off, waits for its turn, and survives defects."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.errors import CodedError, DesiredStateError, StartFailed, StoreError
+from controller.model.observed import ProcessKey
+from controller.model.package import PackageRef
+from controller.reconciler.loop import Loop
+from controller.reconciler.operator import Operator, Wish
+from controller.reconciler.rounds import Desired, take_revision
+from tests.reconciler.fakes import FakeSource, FakeStation, deployment, revision
+
+V1 = PackageRef("screw", "1.0.0")
+KEY = ProcessKey("line", "screw", "1.0.0", 0)
+
+
+class Daemon:
+    """A loop over a fake station whose desired state is set by hand."""
+
+    def __init__(self, station: FakeStation) -> None:
+        self.station = station
+        self.source = FakeSource(revision(deployment("line", "1.0.0", "A01", "A02")))
+        self.loop = Loop(station.restart(), self._take)
+
+    def _take(self) -> tuple[Desired | None, bool]:
+        return take_revision(self.source, self.station.store), False
+
+    def desire(self, version: str, **spec: Any) -> None:
+        self.source.revision = revision(deployment("line", version, "A01", "A02", **spec), id_=version)
+        self.loop.wake()
+
+    def die(self, why: str = "killed by signal 9") -> None:
+        """End the process, as the data plane would tell it."""
+        self.station.processes.running.pop(KEY, None)
+        self.loop.process_ended(KEY, why)
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> FakeStation:
+    station = FakeStation(tmp_path / "store")
+    for version in ("1.0.0", "1.1.0"):
+        station.packages.add_zip("screw", version)
+    return station
+
+
+@asynccontextmanager
+async def running(station: FakeStation) -> AsyncIterator[Daemon]:
+    daemon = Daemon(station)
+    task = asyncio.create_task(daemon.loop.run())
+    try:
+        await daemon.loop.settled(30)
+        yield daemon
+    finally:
+        daemon.loop.stop()
+        await asyncio.wait_for(task, 30)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+async def test_it_converges_follows_edits_and_stops(station: FakeStation) -> None:
+    async with running(station) as daemon:
+        assert set(station.active().values()) == {"screw@1.0.0"}
+        daemon.desire("1.1.0")
+        await until(lambda: set(station.active().values()) == {"screw@1.1.0"})
+
+    assert daemon.loop.finished.is_set()
+    assert station.processes.running, "stopping the daemon leaves the processes running"
+
+
+async def test_a_process_that_ends_is_restarted_at_once_the_first_time_and_then_ever_later(
+    station: FakeStation,
+) -> None:
+    async with running(station) as daemon:
+        daemon.die()
+        await until(lambda: len(station.processes.started) == 2)
+        await daemon.loop.settled(10)
+
+        daemon.die()
+        await daemon.loop.settled(10)
+        assert len(station.processes.started) == 2
+        assert daemon.loop.outcome is not None
+        assert [wait.object for wait in daemon.loop.outcome.plan.waiting] == [f"process/{KEY}"]
+
+        station.seconds += 10
+        daemon.loop.wake()
+        await until(lambda: len(station.processes.started) == 3)
+
+
+async def test_too_many_crashes_open_the_breaker_and_starts_are_bounded(station: FakeStation) -> None:
+    async with running(station) as daemon:
+        daemon.desire("1.0.0", health={"restarts": {"max": 2, "window": "1h"}})
+        await daemon.loop.settled(10)
+        for _ in range(20):
+            station.seconds += 100
+            if KEY in station.processes.running:
+                daemon.die("exit status 3")
+            await daemon.loop.settled(10)
+
+        assert daemon.loop.outcome is not None
+        [line] = daemon.loop.outcome.status.deployments
+        assert line.phase == "Degraded"
+        assert "breaker" in line.message
+        assert "exit status 3" in line.message
+        assert len(station.processes.started) < 12
+
+
+async def test_a_failing_start_does_not_stop_the_other_deployment(station: FakeStation) -> None:
+    station.packages.add_zip("other", "1.0.0")
+    station.processes.failing[V1] = StartFailed("no camera")
+    daemon = Daemon(station)
+    daemon.source.revision = revision(
+        deployment("line", "1.0.0", "A01"), deployment("b", "1.0.0", "A02", package="other")
+    )
+    task = asyncio.create_task(daemon.loop.run())
+
+    await until(lambda: station.active() == {"A02": "other@1.0.0"})
+
+    daemon.loop.stop()
+    await asyncio.wait_for(task, 30)
+
+
+async def test_a_decision_is_made_between_passes_and_its_error_reaches_who_asked(station: FakeStation) -> None:
+    operator = Operator(station.store, station.packages, lambda: station.restart().clock())
+    async with running(station) as daemon:
+        with pytest.raises(CodedError, match="no rollout"):
+            await daemon.loop.decide(lambda: operator.carry_out(Wish("promote", "line", {}, "mia")))
+        assert await daemon.loop.decide(lambda: 42) == 42
+
+
+async def test_an_invalid_revision_leaves_everything_serving_and_is_told_with_its_place(station: FakeStation) -> None:
+    async with running(station) as daemon:
+        daemon.source.revision = DesiredStateError(("desired/a.yaml:3:1: bad",))
+        outcome = await daemon.loop.settled(10)
+
+        assert outcome.status.revision.errors == ("desired/a.yaml:3:1: bad",)
+        assert set(station.active().values()) == {"screw@1.0.0"}
+        assert len(station.processes.running) == 1
+
+
+async def test_without_any_valid_revision_the_status_says_why_and_nothing_is_touched(station: FakeStation) -> None:
+    daemon = Daemon(station)
+    daemon.source.revision = DesiredStateError(("desired/a.yaml:3:1: bad",))
+    task = asyncio.create_task(daemon.loop.run())
+
+    await until(lambda: station.store.status.read() is not None)
+    document = station.store.status.read()
+    assert document is not None
+    assert document["revision"]["errors"] == ["desired/a.yaml:3:1: bad"]
+
+    daemon.loop.stop()
+    await asyncio.wait_for(task, 30)
+
+
+async def test_a_store_that_fails_for_a_while_and_a_defect_do_not_end_it(
+    station: FakeStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(station) as daemon:
+        look, failures = daemon.loop.reconciler.look, [StoreError("disk full"), ZeroDivisionError("a defect")]
+
+        async def failing(*arguments: Any, **options: Any) -> Any:
+            if failures:
+                raise failures.pop()
+            return await look(*arguments, **options)
+
+        monkeypatch.setattr(type(daemon.loop.reconciler), "look", lambda self, *a, **o: failing(*a, **o))
+        daemon.desire("1.1.0")
+        for _ in range(3):
+            daemon.loop.wake()
+            await asyncio.sleep(0.05)
+        await until(lambda: set(station.active().values()) == {"screw@1.1.0"})
+
+    assert failures == []
