@@ -151,12 +151,14 @@ class DataPlane:
         check_arguments(request)
         leave = _NEVER if request.timeout is None else since + request.timeout
         images: Images | None = None
-        while not self._stopped:
+        while True:
+            self._require_open()
             desk = self._desk(request.pid)
             line = desk.admit(request.pid)
             try:
                 if images is None:
                     images = await load_images(request)
+                    self._require_open()
                 process = desk.take() or await desk.wait(line, since, leave)
             finally:
                 desk.leave(line)
@@ -165,7 +167,10 @@ class DataPlane:
             if process.failure is None:
                 return await self._call(desk, process, request, images, leave)
             process.give_turn()  # it broke between being given and being taken
-        raise _stopping()
+
+    def _require_open(self) -> None:
+        if self._stopped:
+            raise _stopping()
 
     def _desk(self, pid: str) -> Desk:
         """Return where calls for a PID go now. Raises CallError 1001, 1012."""

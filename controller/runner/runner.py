@@ -61,10 +61,7 @@ class Runner:
             self._layout.run.mkdir(parents=True, exist_ok=True)
             slots.open_folder(self._layout.images)
             candidates = _newest(records.scan(self._layout.run))
-            adopted = await asyncio.gather(*(self._adopt(record) for record in candidates))
-            for process in adopted:
-                if process is not None:
-                    self._take_in(process)
+            await asyncio.gather(*(self._adopt(record) for record in candidates))
             living = {process.record.token for process in self._processes.values()}
             await asyncio.get_running_loop().run_in_executor(None, listing.sweep, self._layout, living)
         except OSError as error:
@@ -72,18 +69,21 @@ class Runner:
                 f"cannot use {self._layout.run}: {error.strerror}", next_step="check --store and its permissions"
             ) from error
 
-    async def _adopt(self, record: ProcessRecord) -> AlgorithmProcess | None:
-        """Return the process, or None where it has to be replaced. A command that just calls it is waited for."""
+    async def _adopt(self, record: ProcessRecord) -> None:
+        """Take a process in as soon as it answers, where it does. A command that just calls it is waited for."""
         until = time.monotonic() + record.spec.call_timeout + record.spec.start_timeout
         while True:
             try:
-                return await self._launcher.adopt(record)
+                process = await self._launcher.adopt(record)
             except HolderBusy:
                 if time.monotonic() > until:
-                    return None
+                    return
                 await asyncio.sleep(_BUSY_RETRY)
             except (HolderGone, CallError):
-                return None
+                return
+            else:
+                self._take_in(process)
+                return
 
     def _take_in(self, process: AlgorithmProcess) -> None:
         self._processes[process.key] = process

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
 import os
 import random
 import signal
+import subprocess
+import sys
 
 import pytest
 
 from controller.errors import CallError, Code
 from controller.http.failures import error_response
+from controller.model.observed import ActiveMapping
 from controller.model.package import PackageRef
 from controller.model.tally import Tally
 from controller.runner.calls import DetectionRequest
 from controller.runner.plane import DataPlane
+from controller.store.active import ActiveMappings
 from tests.runner.conftest import KEY
 from tests.runner.stations import NEXT, TWIN, station, until
 from tests.runner.test_process import PART
@@ -35,6 +40,31 @@ async def test_every_call_is_answered_by_the_version_that_was_active_when_it_cam
             opened.switch("A01", ref)
             answers = await asyncio.gather(*(opened.call() for _ in range(turn % 4)))
             assert {answer.version for answer in answers} <= {ref.version}
+
+
+async def test_a_thousand_switches_under_load_lose_and_fail_no_call(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=NEXT), make_spec(key=TWIN)) as opened:
+        current, over, answered = {"A01": KEY.ref, "A02": KEY.ref}, asyncio.Event(), 0
+
+        async def caller(pid: str) -> None:
+            nonlocal answered
+            while not over.is_set():
+                expected = current[pid]
+                assert (await opened.call(pid)).version == expected.version
+                answered += 1
+
+        callers = [asyncio.create_task(caller(pid)) for pid in ("A01", "A02") * 4]
+        for turn in range(1000):
+            pid = ("A01", "A02")[turn % 2]
+            opened.switch(pid, (NEXT, KEY)[turn // 2 % 2].ref)
+            current[pid] = (NEXT, KEY)[turn // 2 % 2].ref
+            await asyncio.sleep(0)
+        over.set()
+        await asyncio.gather(*callers)
+        tallies = opened.plane.tallies()
+        assert sum(tally.calls for tally in tallies.values()) == answered > 100
+        assert sum(tally.errors + tally.timeouts for tally in tallies.values()) == 0
+        assert min(tallies[pid, ref].calls for pid in current for ref in (KEY.ref, NEXT.ref)) > 0
 
 
 async def test_what_was_accepted_before_a_switch_is_finished_by_the_old_version(layout, make_spec):
@@ -226,6 +256,72 @@ async def test_calls_are_taken_as_soon_as_processes_are_adopted(layout, make_spe
         await opened.runner.open()
         plane = DataPlane(opened.runner, opened.active, on_ended=lambda *_: None)
         assert (await plane.execute(opened.request())).data["os_pid"] == before
+
+
+LOADED = """
+import asyncio, json, sys
+from controller.runner.calls import DetectionRequest
+from controller.runner.plane import DataPlane
+from controller.runner.runner import Runner
+from controller.runner.spec import ProcessSpec
+from controller.store.active import ActiveMappings
+from controller.store.layout import StoreLayout
+
+async def main(store, *specs):
+    layout = StoreLayout.at(store)
+    runner = Runner(layout, now=lambda: "2026-01-02T03:04:05Z")
+    await runner.open()
+    plane = DataPlane(runner, ActiveMappings(layout), on_ended=print)
+    await plane.start()
+    for spec in specs:
+        await runner.start(ProcessSpec.from_document(json.loads(spec)))
+    part, answered = memoryview(bytes(60)).cast("B", (4, 5, 3)), 0
+
+    async def caller():
+        nonlocal answered
+        while True:
+            await plane.execute(DetectionRequest("A01", part, guide_info=[{"do": "sleep", "seconds": 0.01}]))
+            answered += 1
+
+    callers = [asyncio.create_task(caller()) for _ in range(8)]
+    while answered < 40:
+        await asyncio.sleep(0.01)
+    print(*(process.os_pid for process in runner.processes()), flush=True)
+    await asyncio.gather(*callers)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_the_plane_of_the_next_controller_answers_from_the_processes_of_one_killed_under_load(layout, make_spec):
+    specs = [make_spec(), make_spec(key=TWIN)]
+    layout.active.mkdir()
+    ActiveMappings(layout).write("A01", ActiveMapping(KEY.name, KEY.version, "2026-01-02T03:04:05Z"), lambda _: None)
+    arguments = [sys.executable, "-c", LOADED, str(layout.root), *(json.dumps(spec.to_document()) for spec in specs)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as controller:
+        os_pids = set(map(int, controller.stdout.readline().split()))
+        controller.kill()
+    async with station(layout) as opened:
+        assert {opened.os_pid(), opened.os_pid(TWIN)} == os_pids
+        answers = await asyncio.gather(*(opened.call(n=n) for n in range(8)))
+        assert [answer.data["given"]["n"] for answer in answers] == list(range(8))
+        assert {answer.data["os_pid"] for answer in answers} == os_pids
+
+
+async def test_a_busy_process_delays_the_adoption_of_no_other(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
+        running = opened.calling(do="sleep", seconds=1.0)
+        await asyncio.sleep(0.05)
+        await opened.plane.stop()
+        await opened.runner.close()
+        await asyncio.gather(running, return_exceptions=True)
+        opened.switch("A01", NEXT.ref)
+        opened.plane = DataPlane(opened.runner, opened.active, on_ended=lambda *_: None)
+        opening = asyncio.create_task(opened.runner.open())
+        assert (await opened.call()).version == "1.1.0"
+        assert not opening.done()
+        await opening
+        assert len(opened.runner.processes()) == 2
 
 
 async def test_what_counts_and_what_does_not(layout, make_spec):

@@ -6,9 +6,11 @@ import asyncio
 import dataclasses
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from controller.errors import CallError, Code, StartFailed
 from controller.runner.identity import identify
@@ -187,3 +189,24 @@ async def test_an_error_of_one_caller_is_not_anothers(layout, make_spec):
         assert isinstance(error, CallError)
         assert [answer.data["given"]["n"] for answer in await asyncio.gather(*others)] == [0, 1, 2]
         assert dataclasses.asdict(opened.plane.tallies()["A01", KEY.ref])["calls"] == 4
+
+
+def test_a_controller_that_was_held_up_blames_nobody(layout, make_spec):
+    """On uvloop timers run before what arrived is read: an answer that lies there since long is in time."""
+
+    async def scenario() -> None:
+        async with station(layout, make_spec(call_timeout=0.2)) as opened:
+            process = opened.runner.processes()[0]
+            process.turns.try_take()
+            ping = asyncio.create_task(process.ping(0.1))
+            await asyncio.sleep(0)
+            time.sleep(0.3)
+            await ping
+            process.give_turn()
+            call = opened.calling()
+            await asyncio.sleep(0)
+            time.sleep(0.4)
+            assert (await call).status == "OK"
+            assert opened.ended == []
+
+    uvloop.run(scenario())
