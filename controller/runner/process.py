@@ -209,16 +209,10 @@ class AlgorithmProcess:
         """Return what the next accepted message is put into; after `timeout` the process breaks with `overdue`."""
         awaiting = self._awaiting = self._loop.create_future()
         if timeout is not None:
-            self._timers.append(self._loop.call_later(timeout, self._expire, awaiting, overdue))
+            self._timers.append(self._loop.call_later(timeout, lambda: self._break(overdue())))
             if patience < timeout:
                 self._timers.append(self._loop.call_later(patience, _leave, awaiting, patience))
         return awaiting
-
-    def _expire(self, awaiting: asyncio.Future[Message], overdue: Overdue) -> None:
-        """The deadline has come. What has arrived by now still counts: where we were held up, timers come first."""
-        self._pipes.drain()
-        if self._awaiting is awaiting:
-            self._break(overdue())
 
     def _require_usable(self) -> None:
         if self._broken is not None:

@@ -192,7 +192,7 @@ async def test_an_error_of_one_caller_is_not_anothers(layout, make_spec):
 
 
 def test_a_controller_that_was_held_up_blames_nobody(layout, make_spec):
-    """On uvloop timers run before what arrived is read: an answer that lies there since long is in time."""
+    """An answer that lies there already is in time, however late it is read: the loop reads before it runs timers."""
 
     async def scenario() -> None:
         async with station(layout, make_spec(call_timeout=0.2)) as opened:
