@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -87,14 +87,17 @@ class Applier:
         """The objects that are being worked on."""
         return frozenset(self._in_flight)
 
-    def launch(self, plan: Plan, revision: Revision) -> None:
+    def launch(self, plan: Plan, revision: Revision, resting: Collection[str] = ()) -> None:
         """Begin every action of a plan whose object is free and which stands on nothing that is still to be done.
+
+        An object that is `resting` is let alone, and what stands on it waits with it: nothing is tried in a tight loop.
 
         The others' time comes with a later plan: a finished action is a reason to plan again, never to go on blindly.
         """
         pending = {action.object for action in plan.actions} | self._in_flight.keys()
         for action in plan.actions:
-            if action.object not in self._in_flight and not pending.intersection(action.after):
+            free = action.object not in self._in_flight and action.object not in resting
+            if free and not pending.intersection(action.after):
                 task = asyncio.create_task(self._carry_out(action, revision))
                 task.add_done_callback(lambda _: self.on_settled())
                 self._in_flight[action.object] = task

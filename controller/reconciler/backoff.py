@@ -32,6 +32,11 @@ class Backoff:
     def failures(self) -> Mapping[str, Failure]:
         return MappingProxyType(dict(self._failures))
 
+    def resting(self) -> frozenset[str]:
+        """The objects on which an act failed and is not to be tried again yet. A crash forbids no act."""
+        now = self._clock().seconds
+        return frozenset(name for name, each in self._failures.items() if not each.crashed and each.retry_at > now)
+
     def failed(self, object_: str, error: ControllerError) -> Failure:
         """Note a failed attempt; the delay before the next one doubles each time, up to a bound."""
         known = self._failures.get(object_)

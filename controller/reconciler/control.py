@@ -54,10 +54,16 @@ class Control:
         self._end_processes = end_processes
 
     def status(self) -> dict[str, Any]:
-        """Return the status document as of the last pass."""
+        """Return the status document as of the last pass that could be finished, and why a later one could not be."""
         if self._loop.outcome is None:
             raise CodedError(Code.not_initialized, "the daemon is still starting", next_step="ask again in a moment")
-        return self._loop.outcome.status.to_document()
+        document = self._loop.outcome.status.to_document()
+        if self._loop.trouble:
+            document["converged"] = False
+            document["waiting"] = [
+                *document["waiting"], {"what": "the daemon's next pass", "until": None, "reason": self._loop.trouble}
+            ]  # fmt: skip
+        return document
 
     def ready(self) -> tuple[bool, str]:
         """Return whether every PID with an active version can be answered, and if not, why."""

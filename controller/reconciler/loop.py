@@ -38,6 +38,8 @@ class Loop:
     take: Callable[[], tuple[Desired | None, bool]]
     on_pass: Callable[[Outcome], None] = lambda _: None
     outcome: Outcome | None = field(default=None, init=False)
+    trouble: str = field(default="", init=False)
+    """Why the last pass could not be finished; empty where it could. `outcome` is then an earlier one's."""
     _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _decisions: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = field(default_factory=list, init=False)
@@ -74,10 +76,12 @@ class Loop:
                 pause = RESYNC
             except StoreError as error:  # a full disk, say: calls go on, and the next pass tries again
                 log.error("%s", error)  # noqa: TRY400 - an operator's error, not a defect
-                pause = RESYNC / 2
-            except Exception:
+                self.trouble, pause = str(error), RESYNC / 2
+            except Exception as defect:
                 log.exception("a pass failed by a defect of the controller; calls go on, the next pass tries again")
-                pause = RESYNC
+                self.trouble, pause = f"a defect of the controller: {defect!r}; see its log", RESYNC
+            if self.trouble:
+                await self._tell()
             await self._sleep(pause)
         while self.reconciler.applier.in_flight:
             await self.reconciler.wait_for_results()
@@ -110,8 +114,9 @@ class Loop:
         desired, settling = await asyncio.to_thread(self.take)
         if desired is not None:
             observed, planned = await self.reconciler.look(desired)
-            self.reconciler.applier.launch(planned, desired.revision)
+            self.reconciler.launch(planned, desired)
             self.outcome = self.reconciler.conclude(desired, observed, planned)
+            self.trouble = ""
             self.on_pass(self.outcome)
             await self._tell()
         due = min((wait.until for wait in self.outcome.plan.waiting), default=float("inf")) if self.outcome else 1.0
@@ -143,15 +148,17 @@ class Loop:
         With `wait`, a rollout that bakes or pauses is waited for as well.
 
         Raises:
-            ControllerError: no pass has succeeded yet.
+            ControllerError: no pass has succeeded yet, or the one that was asked for could not be finished.
         """
         asked = self._begun
         self.wake()
         try:
             async with asyncio.timeout(timeout), self._passed:
-                await self._passed.wait_for(lambda: self._ended > asked and self._at_rest(wait=wait))
+                await self._passed.wait_for(lambda: self._ended > asked and (self.trouble or self._at_rest(wait=wait)))
         except TimeoutError:
             pass  # the outcome so far tells how far it came
+        if self.trouble:
+            raise ControllerError(self.trouble, next_step="calls go on being answered; the daemon goes on trying")
         if self.outcome is None:
             raise ControllerError("the daemon has not finished a pass yet", next_step="see its log")
         return self.outcome

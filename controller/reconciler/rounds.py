@@ -84,13 +84,17 @@ class Reconciler:
             observed, planned = await self.look(desired, serve=serve)
             in_time = deadline is None or self.clock().seconds < deadline
             if in_time and self._settles(results):
-                self.applier.launch(planned, desired.revision)
+                self.launch(planned, desired)
             if self.applier.in_flight:
                 results.extend(await self.wait_for_results())
             elif wait and in_time and planned.under_way:
                 await asyncio.sleep(_BAKE_LOOK)
             else:
                 return self.conclude(desired, observed, planned, results)
+
+    def launch(self, planned: Plan, desired: Desired) -> None:
+        """Begin what a plan holds, except what failed a moment ago."""
+        self.applier.launch(planned, desired.revision, self.backoff.resting())
 
     async def look(self, desired: Desired, *, serve: bool = True) -> tuple[Observed, Plan]:
         """Observe and plan; the registry then says what was seen."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,12 +11,16 @@ from typing import Any
 
 import pytest
 
-from controller.errors import CodedError, DesiredStateError, StartFailed, StoreError
+from controller.errors import CodedError, ControllerError, DesiredStateError, StartFailed, StoreError
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
+from controller.reconciler.control import Control, Notices
 from controller.reconciler.loop import Loop
 from controller.reconciler.operator import Operator, Wish
-from controller.reconciler.rounds import Desired, take_revision
+from controller.reconciler.rounds import Desired, RevisionTaker, take_revision
+from controller.sources.settling import SettlingTree
+from controller.store.audit import AuditLog
+from controller.store.history import PidHistory
 from tests.reconciler.fakes import FakeSource, FakeStation, deployment, revision
 
 V1 = PackageRef("screw", "1.0.0")
@@ -182,3 +187,46 @@ async def test_a_store_that_fails_for_a_while_and_a_defect_do_not_end_it(
         await until(lambda: set(station.active().values()) == {"screw@1.1.0"})
 
     assert failures == []
+
+
+async def test_a_pass_that_cannot_be_finished_is_told_and_not_tried_in_a_tight_loop(
+    station: FakeStation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Refused:
+        attempts = 0
+
+        def append(self, *_: object) -> None:
+            self.attempts += 1
+            raise StoreError("the disk is full")
+
+    async with running(station) as daemon:
+        taker = RevisionTaker(daemon.source, station.store, SettlingTree(tmp_path, time.monotonic), lambda: False)
+        operator = Operator(station.store, station.packages, daemon.loop.reconciler.clock)
+        control = Control(daemon.loop, taker, operator, Notices(station.notes.append), nothing)
+        refused = Refused()
+        for log in (AuditLog, PidHistory):
+            monkeypatch.setattr(log, "append", refused.append)
+        monkeypatch.setattr(AuditLog, "head", refused.append)
+        station.store.layout.registry.unlink()
+
+        with pytest.raises(ControllerError, match="the disk is full"):
+            await control.reconcile(allow_empty=False, wait=False, timeout=30, notify=station.notes.append)
+        told, attempts = control.status(), refused.attempts
+        for _ in range(20):
+            daemon.loop.wake()
+            await asyncio.sleep(0.05)
+        passes = refused.attempts - attempts
+
+        assert told["converged"] is False
+        assert [each["reason"] for each in told["waiting"]] == ["the disk is full"]
+        assert sum("registry: failed" in note for note in station.notes) <= 2
+        assert passes, "the daemon goes on trying"
+        monkeypatch.undo()
+        station.seconds += 60
+        assert (await daemon.loop.settled(30)).status.converged
+
+    assert station.store.layout.registry.exists()
+
+
+async def nothing() -> tuple[str, ...]:
+    return ()
