@@ -16,6 +16,12 @@ from controller.errors import StoreBusy, StoreError
 from controller.store.layout import StoreLayout
 
 
+_WAIT_FOR_DAEMON = (
+    "the daemon installs and removes what the desired state says; else stop its service for the while: the algorithm "
+    "processes go on (`pvctl down` would end them)"
+)
+
+
 def _open(path: Path) -> int:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +71,7 @@ class ControllerLock:
             owner = read_owner(self._path)
             raise StoreBusy(
                 f"the store {self._path.parent.parent} is held by {describe_owner(owner)}",
-                next_step="wait for it to end, or ask it to stop with `pvctl down`",
+                next_step=_WAIT_FOR_DAEMON if owner.get("role") == "run" else "wait for it to end",
             ) from None
         with suppress(OSError):  # who holds it is a courtesy: a full disk must not keep a controller from working
             os.ftruncate(descriptor, 0)

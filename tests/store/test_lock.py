@@ -44,6 +44,20 @@ def test_a_second_controller_is_refused_and_told_who_holds_the_store(tmp_path: P
     assert layout.controller_lock.read_text() == ""
 
 
+@pytest.mark.parametrize("role", ["run", "reconcile --once"])
+def test_nobody_is_told_to_end_every_process_only_because_the_store_is_held(tmp_path: Path, role: str) -> None:
+    layout = StoreLayout.at(tmp_path)
+    with (
+        ControllerLock(layout, role, now=""),
+        pytest.raises(StoreBusy) as refused,
+        ControllerLock(layout, "install", now=""),
+    ):
+        pytest.fail("the lock was given twice")
+
+    assert ("stop its service" in refused.value.next_step) == (role == "run")
+    assert "`pvctl down`" not in refused.value.next_step or "would end them" in refused.value.next_step
+
+
 def test_a_full_disk_keeps_nobody_from_being_the_controller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
