@@ -186,6 +186,11 @@ def _at_once(health: Health, tallies: Mapping[str, Tally], readings: Iterable[Re
         where = tuple(pid for pid, tally in tallies.items() if tally.heartbeat_losses)
         said = f"heartbeat lost {_times(losses)}{_on(where)} ({health.heartbeat.max_missed} pongs missed in a row)"
         yield Finding("heartbeat", "fail", said, observed=losses, limit=0, failures=losses, where=where)
+    excesses = sum(tally.memory_excesses for tally in tallies.values())
+    if excesses:
+        where = tuple(pid for pid, tally in tallies.items() if tally.memory_excesses)
+        said = f"ended {_times(excesses)} for using more memory than its limit{_on(where)}"
+        yield Finding("memory", "fail", said, observed=excesses, limit=0, failures=excesses, where=where)
     for reading in readings:
         yield from _process_findings(health, reading)
 
@@ -210,11 +215,10 @@ def _process_findings(health: Health, reading: Reading) -> Iterator[Finding]:
 def failing(bystander: Bystander) -> tuple[Finding, ...]:
     """Return what a version fails of its own limits, by its last window alone."""
     health, tallies = bystander.health, bystander.tallies
-    trials = advance(health, Observation(tallies))
-    findings = (
-        *_at_once(health, tallies, bystander.readings),
-        *_rate_findings(health, tallies, trials, HOST_EVIDENCE),
-    )
+    findings = [*_at_once(health, tallies, bystander.readings)]
+    if health.latency_p95 is not None or any(each.errors or each.timeouts for each in tallies.values()):
+        trials = advance(health, Observation(tallies))
+        findings += _rate_findings(health, tallies, trials, HOST_EVIDENCE)
     return tuple(each for each in findings if each.outcome == "fail")
 
 

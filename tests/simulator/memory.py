@@ -1,0 +1,193 @@
+"""A store in memory with the interface of `store.Store`, for thousands of histories; and a tap on a store's writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from controller.model.desired import Revision
+from controller.model.observed import ActiveMapping, BrokenMapping, HistoryEntry
+from controller.model.package import PackageRecord, PackageRef
+from controller.model.rollout import DeploymentMemory, Hold
+from controller.store.audit import AuditHead, AuditRecord
+from controller.store.layout import StoreLayout
+from controller.store.rollouts import _adapter
+from controller.store.store import Store
+
+MUTATORS = frozenset({"write", "remove", "append", "write_holds", "forget"})
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Stands in for the path of a receipt."""
+
+    there: bool
+
+    def is_file(self) -> bool:
+        return self.there
+
+
+@dataclass(frozen=True)
+class MemoryLayout(StoreLayout):
+    """Paths that lead nowhere, but for receipts, which are looked up."""
+
+    installed: Callable[[PackageRef], bool] = lambda _: False
+
+    def receipt(self, ref: PackageRef) -> Any:
+        return Receipt(self.installed(ref))
+
+
+class MemoryLock:
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        yield
+
+
+class MemoryActive:
+    def __init__(self) -> None:
+        self.mappings: dict[str, ActiveMapping | BrokenMapping] = {}
+
+    def read(self, pid: str) -> ActiveMapping | BrokenMapping | None:
+        return self.mappings.get(pid)
+
+    def read_all(self) -> dict[str, ActiveMapping | BrokenMapping]:
+        return dict(self.mappings)
+
+    def write(self, pid: str, mapping: ActiveMapping, validate: Callable[[ActiveMapping], None]) -> None:
+        validate(mapping)
+        self.mappings[pid] = mapping
+
+    def remove(self, pid: str) -> None:
+        self.mappings.pop(pid, None)
+
+    def sweep(self) -> tuple[str, ...]:
+        return ()
+
+
+class MemoryHistory:
+    def __init__(self) -> None:
+        self.entries: dict[str, tuple[HistoryEntry, ...]] = {}
+
+    def read(self, pid: str) -> tuple[HistoryEntry, ...]:
+        return self.entries.get(pid, ())
+
+    def append(self, pid: str, entry: HistoryEntry) -> None:
+        self.entries[pid] = (*self.read(pid), entry)
+
+
+class MemoryAudit:
+    def __init__(self, now: Callable[[], str]) -> None:
+        self.records: list[dict[str, Any]] = []
+        self._now = now
+
+    def append(self, record: AuditRecord) -> AuditHead:
+        document = {name: getattr(record, name) for name in AuditRecord.__slots__}
+        self.records.append({**document, "time": self._now()})
+        return self.head()
+
+    def head(self) -> AuditHead:
+        return AuditHead(len(self.records), f"hash {len(self.records)}")
+
+    def read(self) -> list[dict[str, Any]]:
+        return self.records
+
+    def read_tail(self) -> tuple[dict[str, Any], ...]:
+        return tuple(self.records[-100:])
+
+
+class MemoryFile:
+    """The registry, the status document, the revision in force: one value."""
+
+    def __init__(self, empty: Any = None) -> None:
+        self.value: Any = empty
+
+    def read(self) -> Any:
+        return self.value
+
+    def write(self, value: Any) -> bool:
+        if isinstance(value, list | tuple):
+            value = tuple(value)
+        changed, self.value = value != self.value, value
+        return changed
+
+
+class MemoryRegistry(MemoryFile):
+    def write(self, records: Iterable[PackageRecord]) -> bool:
+        return super().write(sorted(records, key=lambda each: (each.name, each.version, each.zip_name or "")))
+
+
+class MemoryRevision(MemoryFile):
+    def write(self, revision: Revision) -> bool:
+        return super().write(revision)
+
+
+@dataclass
+class MemoryRollouts:
+    memories: dict[str, DeploymentMemory] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+
+    def read_all(self) -> dict[str, DeploymentMemory]:
+        return dict(self.memories)
+
+    def write(self, deployment: str, memory: DeploymentMemory) -> bool:
+        changed = self.memories.get(deployment) != memory
+        self.memories[deployment] = memory
+        return changed
+
+    def forget(self, deployment: str) -> None:
+        self.memories.pop(deployment, None)
+
+    def read_holds(self) -> dict[str, Hold]:
+        return dict(self.holds)
+
+    def write_holds(self, holds: Iterable[Hold]) -> bool:
+        self.holds = {hold.pid: hold for hold in holds}
+        return True
+
+    def pass_through_disk(self) -> None:
+        """Turn everything into JSON and back, as a restart does."""
+        adapter = _adapter(DeploymentMemory)
+        for name, memory in self.memories.items():
+            written = adapter.dump_json(memory)
+            self.memories[name] = adapter.validate_json(written)
+            assert adapter.dump_json(self.memories[name]) == written, f"{name} is read back differently"
+
+
+class Tapped:
+    """A part of a store whose writes are announced before and after they happen."""
+
+    def __init__(self, name: str, part: Any, tap: Callable[[str, str, tuple[Any, ...], bool], None]) -> None:
+        self.__dict__.update(_name=name, part=part, _tap=tap)
+
+    def __getattr__(self, attribute: str) -> Any:
+        value = getattr(self.part, attribute)
+        if attribute not in MUTATORS:
+            return value
+
+        def announced(*arguments: Any) -> Any:
+            self._tap(self._name, attribute, arguments, False)
+            result = value(*arguments)
+            self._tap(self._name, attribute, arguments, True)
+            return result
+
+        return announced
+
+
+TAPPED = ("active", "history", "audit", "revision", "rollouts")
+
+
+def tapped(store: Store, tap: Callable[[str, str, tuple[Any, ...], bool], None]) -> Store:
+    """Return the same store with its writes announced."""
+    return replace(store, **{name: Tapped(name, getattr(store, name), tap) for name in TAPPED})
+
+
+def memory_store(now: Callable[[], str], installed: Callable[[PackageRef], bool]) -> Store:
+    """Return an empty store in memory."""
+    parts: Any = (
+        MemoryLayout(Path("/nowhere"), installed), MemoryLock(), MemoryActive(), MemoryHistory(), MemoryAudit(now),
+        MemoryRegistry(()), MemoryRevision(), MemoryFile(), MemoryRollouts(),
+    )  # fmt: skip
+    return Store(*parts)

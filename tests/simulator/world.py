@@ -1,0 +1,363 @@
+"""A simulated station: time, packages, processes and traffic, with faults, around the real reconciler.
+
+Nothing here takes real time. What a version does wrong is its nature; what the host does wrong is the world's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from controller.errors import Code, CodedError, ControllerError, PackageError, StartFailed, StoreError
+from controller.model.observed import ActiveMapping, BrokenMapping, ObservedProcess, ProcessKey
+from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
+from controller.model.rollout import Instant
+from controller.model.tally import LatencySketch, Tally
+from controller.reconciler.apply import Applier
+from controller.reconciler.ledger import Ledger
+from controller.reconciler.observe import Observer
+from controller.reconciler.operator import Operator, Wish
+from controller.reconciler.recover import recover
+from controller.reconciler.rounds import Desired, Outcome, Reconciler
+from controller.runner.spec import ProcessSpec
+from controller.store.store import Store
+from tests.simulator.memory import MemoryRollouts, memory_store, tapped
+
+PIDS = ("A01", "A02", "A03", "A04", "A05", "B01", "B02")
+EPOCH = 1_770_000_000.0
+
+
+class Killed(BaseException):
+    """The controller dies here: nothing of it goes on."""
+
+
+@dataclass
+class Nature:
+    """What a version does. Shares are per call; `memory` in bytes."""
+
+    install_fails: bool = False
+    never_ready: bool = False
+    errors: float = 0.0
+    timeouts: float = 0.0
+    crashes: float = 0.0
+    loses_heart: bool = False
+    memory: int = 100 << 20
+
+    @property
+    def healthy(self) -> bool:
+        return self == Nature()
+
+
+@dataclass
+class SimPackages:
+    """Zips and installations in memory. A zip is a version; installing takes no time, but may fail."""
+
+    nature: Callable[[PackageRef], Nature]
+    tap: Callable[[str], None]
+    clock: Callable[[], str]
+    zips: dict[PackageRef, PackageRecord] = field(default_factory=dict)
+    installed: dict[PackageRef, Installation] = field(default_factory=dict)
+
+    def add_zip(self, ref: PackageRef, digest: str = "") -> None:
+        digest = digest or f"sha256:{ref}"
+        self.zips[ref] = PackageRecord(
+            ref.name, ref.version, digest, "discovered", None, "", PIDS, f"{ref.name}-{ref.version}.zip", (1, 1, 1)
+        )  # fmt: skip
+
+    def install(self, zip_path: Path, *, expect: PackageRef | None = None, **_: Any) -> Receipt:
+        assert expect is not None
+        self.tap(f"install {expect}")
+        if self.nature(expect).install_fails:
+            raise PackageError(Code.install_failed, f"{expect} does not import")
+        receipt = Receipt(
+            expect.name, expect.version, self.zips[expect].digest, "m:C", PIDS, "src", (), "python", "3.11", "0.3.2",
+            (), self.clock(),
+        )  # fmt: skip
+        self.installed[expect] = Installation(receipt, f"/nowhere/{expect}")
+        self.tap(f"installed {expect}")
+        return receipt
+
+    def installations(self) -> dict[PackageRef, Installation]:
+        return dict(self.installed)
+
+    def uninstall(self, ref: PackageRef) -> None:
+        self.installed.pop(ref, None)
+
+    def sweep(self) -> tuple[str, ...]:
+        return ()
+
+
+class SimObserver(Observer):
+    """Looks at zips in memory; there are no strange folders and no logs."""
+
+    def _survey_zips(self, known: Any) -> tuple[PackageRecord, ...]:
+        return tuple(self._packages.zips.values())
+
+    def _strange_folders(self) -> tuple[str, ...]:
+        return ()
+
+    def _last_words(self, _: Any) -> tuple[str, ...]:
+        return ()
+
+
+class SimReconciler(Reconciler):
+    def _offer(self, patch: str) -> None:
+        self.patch = patch
+
+
+class World:
+    """The station, and the controller that works on it, if one lives. `watch` is told of every write."""
+
+    def __init__(self, seed: int, watch: Any, store: Store | None = None, packages: Any = None) -> None:
+        self.random = random.Random(seed)  # noqa: S311 - no secret
+        self.watch = watch
+        self.boot, self.seconds, self.skew, self.booted_at = 0, 100.0, 0.0, EPOCH
+        self.natures: dict[PackageRef, Nature] = {}
+        self.host_trouble = self.disk_full = False
+        self.running: dict[ProcessKey, ObservedProcess] = {}
+        self.starts: list[tuple[float, ProcessKey]] = []
+        self.tallies: dict[tuple[str, PackageRef], Tally] = {}
+        self.sleepers: list[tuple[float, asyncio.Future[None]]] = []
+        self.fuse: int | None = None
+        self.dead = False
+        self.breach: AssertionError | None = None
+        self.log: list[str] = []
+        self.packages = packages or SimPackages(self.nature, self._tick, self.now)
+        bare = store or memory_store(self.now, lambda ref: ref in self.packages.installed)
+        self.bare = bare
+        self.store = tapped(bare, self._tap)
+        self.reconciler: Reconciler | None = None
+        self.desired: Desired | None = None
+        self.ledger: Ledger = None  # type: ignore[assignment] - set as a controller starts
+
+    # --- time
+
+    def clock(self) -> Instant:
+        return Instant(f"boot {self.boot}", self.seconds, self.booted_at + self.seconds + self.skew)
+
+    def now(self) -> str:
+        return f"{self.booted_at + self.seconds + self.skew:.3f}"
+
+    async def sleep(self, seconds: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sleepers.append((self.seconds + seconds, future))
+        await future
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let time go by; what was due wakes up."""
+        self.seconds += seconds
+        due = [future for until, future in self.sleepers if until <= self.seconds]
+        self.sleepers = [(until, future) for until, future in self.sleepers if until > self.seconds]
+        for future in due:
+            if not future.done():
+                future.set_result(None)
+        await self.breathe()
+
+    async def breathe(self) -> None:
+        """Let every task run as far as it can."""
+        for _ in range(12):
+            await asyncio.sleep(0)
+
+    # --- faults
+
+    def nature(self, ref: PackageRef) -> Nature:
+        return self.natures.setdefault(ref, Nature())
+
+    def _tap(self, part: str, act: str, arguments: tuple[Any, ...], done: bool) -> None:
+        if not done:
+            self._tick(f"{part}.{act}")
+            if self.disk_full and part != "revision":
+                raise StoreError(f"cannot write {part}: no space left on device")
+            self._object(self.watch.before, part, act, arguments)
+            return
+        if part != "audit":
+            self.log.append(f"{self.seconds:8.1f} {part}.{act} {_short(part, arguments)}")
+        self._object(self.watch.after, part, act, arguments)
+        self._tick(f"{part}.{act} done")
+
+    def _object(self, watch: Callable[..., None], *arguments: Any) -> None:
+        """Keep the first breach: who performs an action tolerates its errors."""
+        try:
+            watch(self, *arguments)
+        except AssertionError as breach:
+            self.breach = self.breach or breach
+            raise
+
+    def _tick(self, what: str) -> None:
+        """One moment at which a controller may be killed."""
+        if self.dead:
+            raise Killed(what)
+        if self.fuse is not None:
+            self.fuse -= 1
+            if self.fuse <= 0:
+                self.dead = True
+                self.log.append(f"{self.seconds:8.1f} KILLED at {what}")
+                raise Killed(what)
+
+    # --- processes: the port
+
+    async def observe(self) -> Mapping[ProcessKey, ObservedProcess]:
+        return {
+            key: replace(each, rss_bytes=self.nature(key.ref).memory, cpu_percent=1.0)
+            for key, each in self.running.items()
+        }
+
+    async def start(self, spec: ProcessSpec) -> ObservedProcess:
+        self.starts.append((self.seconds, spec.key))
+        self._object(self.watch.started, spec.key)
+        self.running.pop(spec.key, None)
+        await self.sleep(self.random.choice((0.0, 0.5, 3.0)))
+        if self.nature(spec.key.ref).never_ready:
+            raise StartFailed(f"{spec.key} never answered a ping")
+        process = ObservedProcess(spec.key, spec.digest, len(self.starts), "ready", "0.3.2", self.now())
+        self.running[spec.key] = process
+        return process
+
+    async def stop(self, key: ProcessKey, *, drain: float) -> None:
+        self.running.pop(key, None)
+
+    # --- traffic
+
+    def call(self, calls: int) -> None:
+        """Send that many calls to every PID; processes may die of them."""
+        for pid in PIDS:
+            mapping = self.bare.active.read(pid)
+            deployment = self.desired and self.desired.revision.by_pid.get(pid)
+            if not isinstance(mapping, ActiveMapping) or deployment is None:
+                continue
+            keys = [key for key, each in self.running.items() if key.ref == mapping.ref and each.serves]
+            if keys:
+                self._call(pid, self.random.choice(keys), calls)
+
+    def _call(self, pid: str, key: ProcessKey, calls: int) -> None:
+        nature, chance = self.nature(key.ref), self.random.random
+        errors = nature.errors if not self.host_trouble else max(nature.errors, 0.6)
+        count = Counter()
+        for _ in range(calls):
+            if nature.crashes and chance() < nature.crashes:
+                count["errors"] += 1
+                count["crashes"] += 1
+                self._crash(key, "exit status 1")
+                break
+            count["errors"] += chance() < errors
+            count["timeouts"] += bool(nature.timeouts) and chance() < nature.timeouts
+        if nature.loses_heart and chance() < 0.5:
+            count["heartbeat_losses"] += 1
+            self._crash(key, "heartbeat lost")
+        ok = max(0, calls - count["errors"] - count["timeouts"])
+        tally = Tally(calls, count["errors"], count["timeouts"], ok, 0, count["crashes"], count["heartbeat_losses"],
+                      LatencySketch.of([0.02] * ok))  # fmt: skip
+        at = (pid, key.ref)
+        self.tallies[at] = self.tallies.get(at, Tally()) + tally
+
+    def _crash(self, key: ProcessKey, why: str) -> None:
+        if self.running.pop(key, None) is not None and self.reconciler is not None:
+            deployment = self.desired and self.desired.revision.by_name.get(key.deployment)
+            limit = deployment.spec.health.restarts if deployment else None
+            self.reconciler.backoff.crashed(f"process/{key}", why, limit)
+
+    # --- the controller
+
+    async def live(self, work: Callable[[], Any]) -> Any:
+        """Do something as the controller; it may be killed on the way, and is then dead until it is started anew."""
+        try:
+            return await work()
+        except Killed:
+            await self._bury()
+        except StoreError as error:
+            self.log.append(f"{self.seconds:8.1f} pass failed: {error}")
+        return None
+
+    async def kill(self) -> None:
+        """End the controller where it stands."""
+        self.dead = True
+        self.log.append(f"{self.seconds:8.1f} KILLED between two passes")
+        await self._bury()
+
+    async def _bury(self) -> None:
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.sleepers.clear()
+        self.reconciler = None
+
+    async def start_controller(self) -> None:
+        """Start a controller as the composition root does: recover, then a reconciler without a memory."""
+        self.dead, self.fuse = False, None
+        rollouts = self.bare.rollouts
+        if isinstance(rollouts, MemoryRollouts):
+            rollouts.pass_through_disk()
+        recover(self.store, self.packages, "root", lambda _: None)
+        self.watch.recovered(self)
+        self.ledger = Ledger(self.store.layout)
+        self.ledger._save = lambda _: None  # type: ignore[method-assign]
+        kind = SimObserver if isinstance(self.packages, SimPackages) else Observer
+        observer = kind(self.store, self.packages, self.observe, self.ledger)
+        processes = SimpleNamespace(observe=self.observe, start=self.start, stop=self.stop)
+        applier = Applier(self.store, self.packages, processes, actor="root", now=self.now, notify=self._note)
+        self.reconciler = SimReconciler(self.store, observer, applier, self.clock, self.now)
+        self.reconciler.backoff._jitter = lambda: 1.0
+
+    def _note(self, line: str) -> None:
+        self.log.append(f"{self.seconds:8.1f} {line}")
+
+    async def make_pass(self) -> Outcome | None:
+        """Make one pass as the loop does: nothing is waited for. A status is the dearest part: only some write one."""
+        assert self.reconciler is not None
+        assert self.desired is not None
+        await self.reconciler.wait_for_results(timeout=0)
+        self.ledger.note(dict(self.tallies), self.clock())
+        observed, planned = await self.reconciler.look(self.desired)
+        self.watch.planned(self, observed, planned)
+        self.reconciler.applier.launch(planned, self.desired.revision)
+        await self.breathe()
+        if self.breach is not None:
+            raise self.breach
+        if self.dead:
+            raise Killed("while an action was under way")
+        return self.reconciler.conclude(self.desired, observed, planned) if self.random.random() < 0.1 else None
+
+    def operate(self, verb: str, subject: str, **arguments: Any) -> str:
+        """Carry out an operator's verb between two passes; return what was said, or why not."""
+        operator = Operator(self.store, self.packages, self.clock)
+        try:
+            return operator.carry_out(Wish(verb, subject, {"reason": "a test", **arguments}, "alice"))
+        except CodedError as error:
+            return f"refused: {error}"
+
+    def take_again(self) -> None:
+        """Take what the desired tree says now."""
+        self.desired = Desired(self.bare.revision.read())
+
+    def edit(self, pid: str, mapping: ActiveMapping | BrokenMapping | None) -> None:
+        """Change a mapping by hand."""
+        self.log.append(f"{self.seconds:8.1f} by hand: {pid} → {mapping}")
+        mappings = self.bare.active.mappings
+        if mapping is None:
+            mappings.pop(pid, None)
+        else:
+            mappings[pid] = mapping
+
+    async def reboot(self) -> None:
+        """Cut the power: no process is left, and another boot begins."""
+        await self.kill()
+        self.running.clear()
+        self.booted_at += self.seconds + 60
+        self.boot, self.seconds = self.boot + 1, 5.0
+
+
+def _short(part: str, arguments: tuple[Any, ...]) -> str:
+    if part == "rollouts" and len(arguments) == 2:
+        rollout = arguments[1].rollout
+        return f"{arguments[0]} {rollout and (str(rollout.target), rollout.state, rollout.stage)}"
+    return ", ".join(str(getattr(each, "ref", each)) for each in arguments if not callable(each))[:300]
+
+
+__all__ = ["EPOCH", "PIDS", "ControllerError", "Killed", "Nature", "SimPackages", "World"]
