@@ -30,12 +30,19 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class LogFile(RotatingFileHandler):
+    """A log file, rotated by size. What a full disk does not take is on stderr all the same, and is no news there."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+        """Let a line go that the disk does not take."""
+
+
 def log_to(path: Path | None, level: str) -> None:
     """Send the controller's log to stderr and, where there is a path, to a file that is rotated by size."""
     handlers: list[logging.Handler] = [logging.StreamHandler()]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(RotatingFileHandler(path, maxBytes=_BYTES, backupCount=_GENERATIONS, encoding="utf-8"))
+        handlers.append(LogFile(path, maxBytes=_BYTES, backupCount=_GENERATIONS, encoding="utf-8"))
     logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
     for handler in handlers:
         handler.setFormatter(JsonFormatter())

@@ -56,7 +56,7 @@ class Control:
     def status(self) -> dict[str, Any]:
         """Return the status document as of the last pass that could be finished, and why a later one could not be."""
         if self._loop.outcome is None:
-            raise CodedError(Code.not_initialized, "the daemon is still starting", next_step="ask again in a moment")
+            raise CodedError(Code.not_initialized, self._starting(), next_step="ask again in a moment")
         document = self._loop.outcome.status.to_document()
         if self._loop.trouble:
             document["converged"] = False
@@ -65,11 +65,15 @@ class Control:
             ]  # fmt: skip
         return document
 
+    def _starting(self) -> str:
+        trouble = self._loop.trouble
+        return f"the daemon cannot finish its first pass: {trouble}" if trouble else "the daemon is still starting"
+
     def ready(self) -> tuple[bool, str]:
         """Return whether every PID with an active version can be answered, and if not, why."""
         outcome = self._loop.outcome
         if outcome is None:
-            return False, "the daemon is still starting"
+            return False, self._starting()
         waiting = [pid.pid for pid in outcome.status.pids if pid.active and not pid.ready]
         return not waiting, f"not ready: {', '.join(waiting)}" if waiting else ""
 

@@ -15,7 +15,6 @@ from typing import Self
 from controller.errors import StoreBusy, StoreError
 from controller.store.layout import StoreLayout
 
-
 _WAIT_FOR_DAEMON = (
     "the daemon installs and removes what the desired state says; else stop its service for the while: the algorithm "
     "processes go on (`pvctl down` would end them)"

@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,6 +21,7 @@ from controller.reconciler.rounds import Desired, RevisionTaker, take_revision
 from controller.sources.settling import SettlingTree
 from controller.store.audit import AuditLog
 from controller.store.history import PidHistory
+from controller.store.revisions import AppliedRevision
 from tests.reconciler.fakes import FakeSource, FakeStation, deployment, revision
 
 V1 = PackageRef("screw", "1.0.0")
@@ -226,6 +227,27 @@ async def test_a_pass_that_cannot_be_finished_is_told_and_not_tried_in_a_tight_l
         assert (await daemon.loop.settled(30)).status.converged
 
     assert station.store.layout.registry.exists()
+
+
+async def test_a_daemon_that_cannot_finish_its_first_pass_says_why(
+    station: FakeStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreError("the disk is full")
+
+    monkeypatch.setattr(AppliedRevision, "write", refuse)
+    daemon = Daemon(station)
+    control = Control(daemon.loop, *[cast("Any", None)] * 3, nothing)
+    assert control.ready() == (False, "the daemon is still starting")
+
+    task = asyncio.create_task(daemon.loop.run())
+    await until(lambda: daemon.loop.trouble != "")
+
+    assert control.ready() == (False, "the daemon cannot finish its first pass: the disk is full")
+    with pytest.raises(CodedError, match="the disk is full"):
+        control.status()
+    daemon.loop.stop()
+    await asyncio.wait_for(task, 30)
 
 
 async def nothing() -> tuple[str, ...]:

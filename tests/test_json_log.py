@@ -1,0 +1,44 @@
+"""The controller's log: a line goes to stderr and to the file, and a disk that is full makes no noise of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from controller.json_log import log_to
+
+log = logging.getLogger(__name__)
+
+
+@pytest.fixture(autouse=True)
+def others() -> Iterator[None]:
+    """Put the handlers of the test run back."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    root.handlers.clear()
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_a_line_carries_what_it_is_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log_to(tmp_path / "logs" / "controller.log", "info")
+
+    log.info("switched", extra={"pid": "A01"})
+
+    [line] = (tmp_path / "logs" / "controller.log").read_text().splitlines()
+    assert capsys.readouterr().err == f"{line}\n"
+    assert {"message": "switched", "pid": "A01", "package": None}.items() <= json.loads(line).items()
+
+
+def test_what_a_full_disk_does_not_take_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    log_to(Path("/dev/full"), "info")
+
+    log.info("switched")
+
+    [line] = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["message"] == "switched"
