@@ -38,6 +38,9 @@ _GRACE = 5.0
 _COUNT_EVERY = 1.0
 """Seconds between two looks at what calls came to."""
 
+_HURRY = 0.02
+"""Seconds in which several failures of calls make one verdict."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -91,6 +94,8 @@ class Daemon:
         self._control = Control(self._loop, self._taker, operator, self._notices, self._end_processes)
         self._server = SocketServer(application(self._plane, self._control), layout, group=parts.socket_group)
         self._asyncio = asyncio.get_running_loop()
+        self._hurry: asyncio.TimerHandle | None = None
+        self._plane.tell_trouble(self._in_trouble)
 
     async def run(self) -> None:
         """Serve until the loop is stopped."""
@@ -140,9 +145,19 @@ class Daemon:
                 self._loop.wake()
             notify_systemd("WATCHDOG=1")
 
+    def _in_trouble(self) -> None:
+        """A call failed that counts: where a rollout is judged, do not wait for the next count."""
+        if self._loop.judging and self._hurry is None:
+            self._hurry = self._asyncio.call_later(_HURRY, self._judge_now)
+
+    def _judge_now(self) -> None:
+        self._hurry = None
+        self._keep_counts()
+        self._loop.wake()
+
     def _keep_counts(self) -> None:
         try:
-            self._ledger.note(self._plane.tallies(), self._parts.clock())
+            self._ledger.note(self._plane.tallies(), self._plane.last_errors(), self._parts.clock())
         except OSError as error:  # a full disk: calls and verdicts go on with what is in memory
             log.warning("cannot write down what calls came to: %s", error)
 

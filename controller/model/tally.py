@@ -136,6 +136,7 @@ class Tally:
     verdicts_ng: int = 0
     crashes: int = 0
     heartbeat_losses: int = 0
+    memory_excesses: int = 0
     latency: LatencySketch = LatencySketch()
 
     @property
@@ -198,6 +199,10 @@ class Recorder:
     def heartbeat_lost(self) -> None:
         """Count a process that missed `heartbeat.maxMissed` pongs in a row."""
         self._counts["heartbeat_losses"] += 1
+
+    def memory_exceeded(self) -> None:
+        """Count a process that was ended because it used more memory than its limit."""
+        self._counts["memory_excesses"] += 1
 
     @property
     def tally(self) -> Tally:

@@ -74,9 +74,14 @@ class Observer:
         return observed
 
     def _last_words(self, rollout: Rollout) -> tuple[str, ...]:
-        """The last lines that a version which failed has logged."""
+        """The last errors of a version that failed, and the last lines that it has logged."""
         if not rollout.failed:
             return ()
+        errors = self._ledger.last_errors.items()
+        said = tuple(f"{pid}: {words}" for (pid, ref), words in errors if ref == rollout.target)
+        return (*said, *self._log_tail(rollout))
+
+    def _log_tail(self, rollout: Rollout) -> tuple[str, ...]:
         path = self._store.layout.process_log(rollout.deployment, rollout.target.version, 0)
         try:
             with path.open("rb") as file:

@@ -267,6 +267,14 @@ class DataPlane:
         """Return what calls came to, per PID and version, since the counts that were restored."""
         return self._accounts.tallies()
 
+    def last_errors(self) -> Mapping[tuple[str, PackageRef], str]:
+        """Return the words of the latest failure that counted, by PID and version."""
+        return dict(self._accounts.last_errors)
+
+    def tell_trouble(self, hear: Callable[[], None]) -> None:
+        """Have `hear` called at each failure that counts: a verdict may not wait for the next look."""
+        self._accounts.on_trouble = hear
+
     def restore(self, tallies: Mapping[tuple[str, PackageRef], Tally]) -> None:
         """Count on from an earlier life's tallies; calls that were counted already stay counted."""
         self._accounts.restore(tallies)

@@ -125,7 +125,8 @@ def test_a_recorder_counts_what_the_version_did() -> None:
         recorder.record(kind, seconds)
     recorder.crashed()
     recorder.heartbeat_lost()
-    expected = Tally(5, 1, 1, 1, 1, 1, 1, LatencySketch.of([0.1, 0.2, 0.3, 5.0]))
+    recorder.memory_exceeded()
+    expected = Tally(5, 1, 1, 1, 1, 1, 1, 1, LatencySketch.of([0.1, 0.2, 0.3, 5.0]))
     assert recorder.tally == expected
     assert recorder.tally.verdicts == 2
     resumed = Recorder(expected)
