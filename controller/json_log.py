@@ -33,7 +33,7 @@ class JsonFormatter(logging.Formatter):
 class LogFile(RotatingFileHandler):
     """A log file, rotated by size. What a full disk does not take is on stderr all the same, and is no news there."""
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is logging's
+    def handleError(self, record: logging.LogRecord) -> None:
         """Let a line go that the disk does not take."""
 
 

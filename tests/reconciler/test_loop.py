@@ -237,7 +237,8 @@ async def test_a_daemon_that_cannot_finish_its_first_pass_says_why(
 
     monkeypatch.setattr(AppliedRevision, "write", refuse)
     daemon = Daemon(station)
-    control = Control(daemon.loop, *[cast("Any", None)] * 3, nothing)
+    unasked = cast("Any", None)
+    control = Control(daemon.loop, unasked, unasked, unasked, nothing)
     assert control.ready() == (False, "the daemon is still starting")
 
     task = asyncio.create_task(daemon.loop.run())
