@@ -13,6 +13,7 @@ from controller.model.observed import ActiveMapping, ProcessKey
 from controller.model.package import PackageRef
 from controller.runner.calls import Detection, DetectionRequest
 from controller.runner.plane import DataPlane, Service
+from controller.runner.process import AlgorithmProcess
 from controller.runner.runner import Runner
 from controller.runner.spec import ProcessSpec
 from controller.store.active import ActiveMappings
@@ -75,8 +76,11 @@ class Station:
             return error
         raise AssertionError(f"no failure but {answer}")
 
+    def process(self, key: ProcessKey = KEY) -> AlgorithmProcess:
+        return next(process for process in self.runner.processes() if process.key == key)
+
     def os_pid(self, key: ProcessKey = KEY) -> int:
-        return next(process.os_pid for process in self.runner.processes() if process.key == key)
+        return self.process(key).os_pid
 
     async def close(self) -> None:
         await self.plane.stop()

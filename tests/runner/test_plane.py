@@ -110,7 +110,7 @@ async def test_a_full_line_is_busy_at_once_and_only_that_line(layout, make_spec)
         opened.serve("A01", "A02", queue=2)
         await opened.call()
         running = opened.calling(do="sleep", seconds=0.3)
-        await until(lambda: opened.runner.processes()[0].state == "busy")
+        await until(lambda: opened.process().state == "busy")
         waiting = [opened.calling() for _ in range(2)]
         await asyncio.sleep(0)
         error = await opened.failure()
@@ -148,7 +148,7 @@ async def test_a_caller_that_goes_away_frees_its_place(layout, make_spec):
     async with station(layout, make_spec()) as opened:
         opened.serve("A01", queue=2)
         running = opened.calling(do="sleep", seconds=0.3)
-        await until(lambda: opened.runner.processes()[0].state == "busy")
+        await until(lambda: opened.process().state == "busy")
         waiting = [opened.calling(n=n) for n in range(2)]
         await asyncio.sleep(0)
         waiting[0].cancel()
@@ -186,7 +186,7 @@ async def test_a_callers_shorter_timeout_ends_its_waiting_only(layout, make_spec
 
 async def test_waiting_has_a_bound_of_its_own(layout, make_spec):
     async with station(layout, make_spec()) as opened:
-        process = opened.runner.processes()[0]
+        process = opened.process()
         opened.serve("A01", call_timeout=0.4)
         await until(lambda: process.spec.call_timeout == 0.4)
         running = opened.calling(do="sleep", seconds=0.3)
@@ -360,7 +360,7 @@ async def test_a_new_deadline_applies_in_place(layout, make_spec):
     async with station(layout, make_spec()) as opened:
         before = opened.os_pid()
         opened.serve("A01", call_timeout=0.3)
-        await until(lambda: opened.runner.processes()[0].spec.call_timeout == 0.3)
+        await until(lambda: opened.process().spec.call_timeout == 0.3)
         assert (await opened.call()).data["os_pid"] == before
         assert "within 0.3 s" in (await opened.failure(do="sleep", seconds=5)).message
 
