@@ -10,27 +10,19 @@ import shutil
 import signal
 import sys
 import time
-from dataclasses import dataclass
-from pathlib import Path
+from types import FrameType
+from typing import Any
 
+import numpy as np
+
+from examples.demo import rollouts
+from examples.demo.load import Load
+from examples.demo.stage import ROOT, Stage
 from examples.demo.station import Station, Unexpected, demand
 from examples.packing import pack, projects
-from examples.parts import write_parts
+from examples.parts import PARTS, draw_part, write_parts
 
-ROOT = Path(__file__).resolve().parents[2]
 LEGACY_PID = "B01"
-
-
-@dataclass(frozen=True)
-class Stage:
-    station: Station
-    parts: dict[str, Path]
-
-    def expect(self, pid: str, part: str, verdict: str, version: str, *options: str) -> None:
-        """Run a detection and demand this verdict, from this version."""
-        answer = self.station.detect(pid, self.parts[part], *options)
-        given = (answer["data"]["result_status"], answer["version"])
-        demand(given == (verdict, version), f"{pid} on {part}: {given}, where {(verdict, version)} was expected")
 
 
 def act_pack(stage: Stage) -> None:
@@ -82,10 +74,7 @@ def act_typo(stage: Stage) -> None:
 
 def act_next_version(stage: Stage) -> None:
     """The next version is one line in git"""
-    document = stage.station.desired / "surface-scratch.yaml"
-    text = document.read_text(encoding="utf-8")
-    document.write_text(text.replace("version: 1.0.0", "version: 1.1.0"), encoding="utf-8")
-    print("  surface-scratch.yaml: version 1.0.0 becomes 1.1.0")
+    stage.edit("version: 1.0.0", "version: 1.1.0")
     told = stage.station.run("plan", expect=2)
     demand("1.1.0" in told, "the plan does not name the new version")
     stage.station.run("reconcile", "--once")
@@ -99,10 +88,11 @@ def act_next_version(stage: Stage) -> None:
 def act_repair(stage: Stage) -> None:
     """A killed algorithm process and a damaged mapping are repaired by the next round"""
     station = stage.station
-    (process,) = (each for each in station.status()["processes"] if each["deployment"] == "surface-scratch")
+    processes = (each for each in station.status()["processes"] if each["deployment"] == "surface-scratch")
+    (process,) = (each for each in processes if each["version"] == "1.1.0")  # 1.0.0 is kept warm for the way back
     os.kill(process["os_pid"], signal.SIGKILL)
     print(f"\n$ kill -9 {process['os_pid']}; echo garbage > runtime_store/active/A02.json")
-    (station.folder / "runtime_store" / "active" / "A02.json").write_text("garbage\n", encoding="utf-8")
+    (station.store / "active" / "A02.json").write_text("garbage\n", encoding="utf-8")
     station.run("reconcile", "--once")
     stage.expect("A01", "good", "OK", "1.1.0")
     stage.expect("A02", "faint", "NG", "1.1.0")
@@ -110,16 +100,17 @@ def act_repair(stage: Stage) -> None:
 
 def act_books(stage: Stage) -> None:
     """Who changed what, when and why"""
-    history = stage.station.run("history", "A01")
-    demand("1.0.0" in history and "1.1.0" in history, "the history of A01 does not name both versions")
+    history = stage.station.run("history", "A04")
+    demand("1.2.0 is taken back" in history, "the history of A04 does not tell of the way back")
     stage.station.run("audit", "--lines", "8")
     stage.station.run("audit", "--verify")
 
 
 def act_down(stage: Stage) -> None:
-    """The end: every algorithm process of this store is ended, its mappings stay"""
+    """The end: the daemon and every algorithm process of this store are ended, the mappings stay"""
     stage.station.run("down")
-    mappings = list((stage.station.folder / "runtime_store" / "active").glob("*.json"))
+    stage.station.wait_for_daemon()
+    mappings = list((stage.station.store / "active").glob("*.json"))
     demand(len(mappings) == 5, f"{len(mappings)} mappings are left, not 5")
 
 
@@ -131,6 +122,7 @@ ACTS = (
     act_typo,
     act_next_version,
     act_repair,
+    *rollouts.ACTS,
     act_books,
     act_down,
 )
@@ -142,16 +134,30 @@ def perform(stage: Stage) -> None:
         act(stage)
 
 
+def thumbnails() -> list[np.ndarray[Any, Any]]:
+    """Return pictures so small that two cores are enough for a load of them."""
+    return [draw_part(PARTS[name], seed)[::4, ::4].copy() for name in ("good", "scratched") for seed in range(3)]
+
+
+def be_interrupted(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> int:
+    signal.signal(signal.SIGTERM, be_interrupted)  # what was started is ended then too
     started = time.monotonic()
     station = Station(ROOT / "demo")
     try:
         station.start_anew()
         print(f"The commands below run in {station.folder.relative_to(ROOT)}/, made anew for this demo.")
-        perform(Stage(station, write_parts(station.folder / "parts")))
+        with Load(station.store, rollouts.PIDS, thumbnails()) as load:
+            perform(Stage(station, write_parts(station.folder / "parts"), load))
     except Unexpected as problem:
         print(f"\nThe demo failed: {problem}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nThe demo was interrupted.", file=sys.stderr)
+        return 130
     finally:
         station.end()
     print(f"\nThe demo took {time.monotonic() - started:.0f} s. Its files are in demo/; the next demo removes them.")

@@ -12,10 +12,50 @@ from pathlib import Path
 from typing import Any
 
 PVCTL = Path(sys.executable).with_name("pvctl")
+PATIENCE = 90.0
+"""Seconds after which a command counts as stuck."""
 
 
 class Unexpected(Exception):
     """Something turned out otherwise than the demo says."""
+
+
+class Command:
+    """One `pvctl` command that was started."""
+
+    def __init__(self, arguments: tuple[str, ...], folder: Path, *, show: bool) -> None:
+        self.line = f"pvctl {shlex.join(arguments)}"
+        self._show = show
+        self._process = subprocess.Popen(
+            [PVCTL, *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT if show else subprocess.PIPE,
+            text=True,
+        )
+
+    @property
+    def ended(self) -> bool:
+        return self._process.poll() is not None
+
+    def finish(self, expect: int) -> str:
+        """Wait for its end, show its output, and return it. Raises Unexpected on another exit code, or none at all."""
+        try:
+            output, errors = self._process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise Unexpected(f"'{self.line}' did not end within {PATIENCE:.0f} s") from None
+        output = output.rstrip()
+        if self._show and output:
+            print(textwrap.indent(output, "  "))
+        code = self._process.returncode
+        if code != expect:
+            hidden = "" if self._show else f"\n{output}\n{errors}"
+            raise Unexpected(f"'{self.line}' ended with {code}, not {expect}{hidden}")
+        if self._show and expect:
+            print(f"  (exit code {code})")
+        return output
 
 
 class Station:
@@ -24,11 +64,13 @@ class Station:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.desired = folder / "desired"
-        self.zips = folder / "runtime_store" / "algorithms" / "zips"
+        self.store = folder / "runtime_store"
+        self.zips = self.store / "algorithms" / "zips"
+        self._daemon: subprocess.Popen[bytes] | None = None
 
     def start_anew(self) -> None:
         """End what an earlier demo left running, and begin with an empty folder."""
-        if (self.folder / "runtime_store").is_dir():
+        if self.store.is_dir():
             self.run("down", show=False)
         shutil.rmtree(self.folder, ignore_errors=True)
         self.zips.mkdir(parents=True)
@@ -37,29 +79,50 @@ class Station:
     def end(self) -> None:
         """End what still runs, where the demo failed or was interrupted; why is told elsewhere."""
         subprocess.run([PVCTL, "down"], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if self._daemon is not None and self._daemon.poll() is None:
+            self._daemon.kill()
+            self._daemon.wait()
+
+    def start_daemon(self) -> None:
+        """Start `pvctl run` beside this program, with its log in daemon.log."""
+        print("\n$ pvctl run 2> daemon.log &", flush=True)
+        with (self.folder / "daemon.log").open("wb") as log:
+            self._daemon = subprocess.Popen(
+                [PVCTL, "run"],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for the demo, which then ends it with everything else
+            )
+
+    def check_daemon(self) -> None:
+        """Raise Unexpected where the daemon is not running any more."""
+        if self._daemon is not None and self._daemon.poll() is not None:
+            raise Unexpected(f"the daemon ended with {self._daemon.returncode}, see {self.folder / 'daemon.log'}")
+
+    def wait_for_daemon(self) -> None:
+        """Wait for the daemon's own end. Raises Unexpected where it does not come, or is not a good one."""
+        if self._daemon is not None:
+            code = self._daemon.wait(PATIENCE)
+            demand(code == 0, f"the daemon ended with {code}, see {self.folder / 'daemon.log'}")
 
     def run(self, *arguments: str, expect: int = 0, show: bool = True) -> str:
         """Run a command, show it with its output, and return the output. Raises Unexpected on another exit code."""
+        return self.launch(*arguments, show=show).finish(expect)
+
+    def launch(self, *arguments: str, show: bool = True) -> Command:
+        """Start a command and return it; `finish` waits for it."""
+        command = Command(arguments, self.folder, show=show)
         if show:
-            print(f"\n$ pvctl {shlex.join(arguments)}", flush=True)
-        done = subprocess.run(
-            [PVCTL, *arguments],
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT if show else subprocess.PIPE,
-            text=True,
-            check=False,
-        )
-        output = done.stdout.rstrip()
-        if show and output:
-            print(textwrap.indent(output, "  "))
-        if done.returncode != expect:
-            hidden = "" if show else f"\n{output}\n{done.stderr}"
-            raise Unexpected(f"'pvctl {shlex.join(arguments)}' ended with {done.returncode}, not {expect}{hidden}")
-        if show and expect:
-            print(f"  (exit code {done.returncode})")
-        return output
+            print(f"\n$ {command.line}", flush=True)
+        return command
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        """Return what the status document of the last pass says of a deployment."""
+        document = json.loads((self.store / "status.json").read_bytes())
+        found: dict[str, Any] = next(each for each in document["deployments"] if each["name"] == name)
+        return found
 
     def status(self) -> dict[str, Any]:
         """Return the status document, without a word."""

@@ -18,7 +18,7 @@ from examples.packing import ALGORITHMS, pack, projects
 
 ROOT = Path(__file__).resolve().parents[2]
 PVCTL = Path(sys.executable).with_name("pvctl")
-TREES = ["desired", "desired-full"]
+TREES = ["desired", "desired-canary", "desired-full"]
 PAGES = ["README.md", "docs/operations.md"]
 
 
