@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import sys
 import time
 from collections.abc import Callable
@@ -56,6 +55,8 @@ def boot_time() -> Instant:
 
 def operating_system_user() -> str:
     """Return the name of the user that runs this process, for the audit."""
+    import pwd
+
     try:
         return pwd.getpwuid(os.getuid()).pw_name
     except KeyError:  # a container's user need not have a name
@@ -196,7 +197,7 @@ class Station:
     def status(self) -> dict[str, Any]:
         """Return the daemon's status document, else that of the last pass with its processes looked at anew."""
         from controller.reconciler.standing import read_standing
-        from controller.runner.listing import list_processes
+        from controller.runner.record_files import serving
 
         layout = self.layout()
         if layout.socket.exists():
@@ -204,8 +205,7 @@ class Station:
 
             with suppress(NotReached):
                 return self._daemon().status()
-        alive = (each.key for each in list_processes(layout) if each.serves)
-        return read_standing(layout, ((key.deployment, key.name, key.version, key.replica) for key in alive))
+        return read_standing(layout, serving(layout.run))
 
     def execute(self, request: DetectionRequest) -> Detection | ClientDetection:
         """Run one detection: through the daemon where one runs, else directly through the PID's process."""
@@ -297,7 +297,7 @@ class Station:
         from controller.errors import StoreError
 
         layout = self.layout()
-        if not layout.run.is_dir() and not layout.deployed.is_dir():
+        if not any(folder.is_dir() for folder in (layout.run, layout.deployed, layout.zips)):
             raise StoreError(f"there is no store at {layout.root}", next_step="check --store")
 
     def _as_controller(self, role: str) -> ControllerLock:

@@ -1,20 +1,24 @@
-"""The command group: global options, commands loaded only when they are named, exit codes for wrong usage."""
+"""One command line: global options, the named command's module (no other is imported), exit codes."""
 
 from __future__ import annotations
 
-import importlib
+import os
 import sys
+from argparse import PARSER, SUPPRESS
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
-import click
-
-from controller.cli.settings import Settings, global_options
-from controller.errors import CodedError, ControllerError, DesiredStateError
+from controller.cli.output import flush, say, show_error
+from controller.cli.parser import Parser, WrongUsage, did_you_mean
+from controller.cli.settings import Settings, add_global_options, from_environment, global_part
+from controller.errors import ControllerError
 
 USAGE = 64
+INTERRUPTED = 130
 
-# A command's name, the module that holds it, and its line in the overview (so that help imports no command).
+# Each command and its line in the overview, so that help imports no command. `controller.cli.<name>` holds it:
+# `add_arguments(parser)`, and `run(arguments, settings)`, whose docstring is the command's help.
 COMMANDS = {
     "validate": "Check a desired tree or a file, with no store.",
     "plan": "Show what a reconcile would do now, and why.",
@@ -34,87 +38,71 @@ COMMANDS = {
     "history": "Show which versions answered a PID.",
     "audit": "Show the audit log, or verify its chain.",
     "logs": "Show the log of a deployment's processes.",
-    "down": "End every algorithm process of the store.",
+    "down": "End the daemon and every algorithm process of the store.",
     "schema": "Print the JSON Schema of the desired state.",
     "completion": "Print a completion script for a shell.",
     "version": "Print the version.",
 }
 
-VERBS = ("promote", "pause", "resume", "abort", "retry", "rollback")
+_OVERVIEW = """Deliver vision algorithms to a station: one YAML tree says which version serves each PID.
 
+Examples:
+  pvctl validate
+  pvctl plan
+  pvctl reconcile --once
+  pvctl exec A01 --image part.png
+"""
 
-class LazyGroup(click.Group):
-    """Imports a command's module (`controller.cli.<name>`) when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module = importlib.import_module(f"controller.cli.{_module_name(cmd_name)}")
-        command: click.Command = module.COMMANDS[cmd_name] if cmd_name in VERBS else module.command
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            import difflib
-
-            close = difflib.get_close_matches(args[0], COMMANDS, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise click.UsageError(f"no command {args[0]!r}{hint}", ctx) from error
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-def _module_name(command: str) -> str:
-    return {"exec": "execute", **dict.fromkeys(VERBS, "verbs")}.get(command, command)
-
-
-@click.group(
-    cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Exit codes: 0 done, 1 failed, 2 changes pending (plan), 3 still progressing, 4 desired state or package "
-    "invalid, 5 degraded, 64 wrong usage. Every global option also stands as PVCTL_* in the environment.",
-)
-@global_options(from_environment=True)
-def group() -> None:
-    """Deliver vision algorithms to a station: one YAML tree says which version serves each PID.
-
-    \b
-    Examples:
-      pvctl validate
-      pvctl plan
-      pvctl reconcile --once
-      pvctl exec A01 --image part.png
-    """
+_EXIT_CODES = """Exit codes: 0 done, 1 failed, 2 changes pending (plan), 3 still progressing, 4 desired state or package
+invalid, 5 degraded, 64 wrong usage. Every global option also stands as PVCTL_* in the environment."""
 
 
 def run(arguments: Sequence[str], station_at: Callable[[Settings], Any]) -> int:
     """Run one command line and return its exit code. `station_at` builds the parts that a command asks for."""
-    settings = Settings(station_at)
     try:
-        result = group.main(list(arguments), prog_name="pvctl", standalone_mode=False, obj=settings)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    except click.UsageError as error:
-        error.show()
-        return USAGE
-    except click.Abort:
-        click.echo("aborted", err=True)
-        return 130
-    except BrokenPipeError:  # the reader of a pipe went away: nobody is left to tell
-        sys.stderr.close()
+        code = _run(arguments, station_at)
+        flush()
+    except OSError as error:  # stdout takes no more, and shall not be tried again at exit
+        if sys.stdout is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):  # the reader of a pipe went away: nobody is left to tell
+            show_error(_as_ours(error))
         return 1
+    return code
+
+
+def _run(arguments: Sequence[str], station_at: Callable[[Settings], Any]) -> int:
+    try:
+        return _carry_out(arguments, station_at)
+    except WrongUsage as error:
+        say(f"error: {error.message}\n  next: see `{error.prog} --help`")
+        return USAGE
+    except SystemExit as stop:  # help was asked for
+        return int(stop.code or 0)
+    except KeyboardInterrupt:
+        say("aborted")
+        return INTERRUPTED
+
+
+def _carry_out(arguments: Sequence[str], station_at: Callable[[Settings], Any]) -> int:
+    if not arguments:
+        say(overview().format_help())
+        return USAGE
+    before = vars(overview().parse_args(arguments))
+    name, *words = before["words"]
+    if name not in COMMANDS:
+        raise WrongUsage(f"no command {name!r}{did_you_mean(name, COMMANDS)}")
+    parser = Parser(prog=f"pvctl {name}")
+    command = define(parser, name)
+    given = parser.parse_args(words)
+    options = {**from_environment(os.environ), **global_part(before), **global_part(vars(given))}
+    settings = Settings(options, station_at)
+    try:
+        return command(given, settings)
+    except BrokenPipeError:
+        raise
     except (ControllerError, OSError) as error:
         return show_error(_as_ours(error), settings.output)
-    return int(result or 0)
 
 
 def _as_ours(error: ControllerError | OSError) -> ControllerError:
@@ -124,22 +112,25 @@ def _as_ours(error: ControllerError | OSError) -> ControllerError:
     return ControllerError(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
 
 
-def show_error(error: ControllerError, output: str = "table") -> int:
-    """Print what is wrong and what to do next; return the exit code that goes with it.
+def overview() -> Parser:
+    """Return the parser of what stands before a command's words; its help lists the commands."""
+    commands = "\n".join(f"  {name:<12}{line}" for name, line in COMMANDS.items())
+    parser = Parser(
+        prog="pvctl",
+        usage="pvctl [global options] COMMAND ...",
+        description=_OVERVIEW,
+        epilog=f"commands:\n{commands}\n\n{_EXIT_CODES}",
+    )
+    parser.add_argument("words", metavar="COMMAND", nargs=PARSER, help=SUPPRESS)
+    add_global_options(parser)
+    return parser
 
-    An error with a code goes to stdout where a machine asked for a document, as the same object as everywhere.
-    """
-    if isinstance(error, CodedError) and output != "table":
-        from controller.cli.output import write
 
-        write({"error": error.to_document()}, output)
-        return 1
-    if isinstance(error, DesiredStateError):
-        for problem in error.problems:
-            click.echo(problem, err=True)
-        return 4
-    code = f" [{int(error.code)} {error.code.name}]" if isinstance(error, CodedError) else ""
-    click.echo(f"error{code}: {error.message}", err=True)
-    if error.next_step:
-        click.echo(f"  next: {error.next_step}", err=True)
-    return 1
+def define(parser: Parser, name: str) -> Callable[[Any, Settings], int]:
+    """Give a parser the help and the arguments of a command; return what carries it out."""
+    module = import_module(f"controller.cli.{'execute' if name == 'exec' else name}")
+    command: Callable[[Any, Settings], int] = module.run
+    parser.description = command.__doc__
+    module.add_arguments(parser)
+    add_global_options(parser)
+    return command

@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
-import click
+from argparse import Action, Namespace
 
-from controller.cli.settings import global_options
+from controller.cli.app import COMMANDS, define
+from controller.cli.parameters import path
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings, add_global_options
 
 
-@click.command("completion")
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-@global_options()
-def command(shell: str) -> int:
-    """Print a completion script for SHELL.
+def add_arguments(parser: Parser) -> None:
+    """Add what this command takes."""
+    parser.add_argument("shell", choices=("bash", "zsh", "fish"), help="Which shell the script is for.")
 
-    \b
+
+def run(arguments: Namespace, settings: Settings) -> int:
+    """Print a script that completes commands, options, their values and paths in a shell.
+
     Example:
       eval "$(pvctl completion bash)"
     """
-    from click.shell_completion import get_completion_class
+    import shtab
 
-    root = click.get_current_context().find_root()
-    completion = get_completion_class(shell)
-    if completion is not None:
-        click.echo(completion(root.command, {}, "pvctl", "_PVCTL_COMPLETE").source())
+    print(shtab.complete(_whole(), shell=arguments.shell))
     return 0
+
+
+def _whole() -> Parser:
+    """Return one parser with every command in it, marked with what shtab shall complete."""
+    parser = Parser(prog="pvctl")
+    add_global_options(parser)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    for name, line in COMMANDS.items():
+        define(commands.add_parser(name, help=line), name)
+    _mark(parser)
+    return parser
+
+
+def _mark(parser: Parser) -> None:
+    import shtab
+
+    for action in actions_of(parser):
+        if action.metavar == "DIR":
+            action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        elif action.type is path:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]
+        elif isinstance(action.choices, dict):
+            for inner in action.choices.values():
+                _mark(inner)
+
+
+def actions_of(parser: Parser) -> list[Action]:
+    return parser._actions  # noqa: SLF001  (argparse has no other way to list them; shtab reads the same)

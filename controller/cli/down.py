@@ -1,24 +1,28 @@
-"""`pvctl down`: end every algorithm process of the store."""
+"""`pvctl down`: end the daemon and every algorithm process of the store."""
 
 from __future__ import annotations
 
-import click
+from argparse import Namespace
 
-from controller.cli.output import emit, settings
-from controller.cli.settings import global_options
+from controller.cli.output import emit, say
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
 
 
-@click.command("down")
-@global_options()
-def command() -> int:
-    """End every algorithm process of the store; mappings stay, so that the next reconcile starts the same versions.
+def add_arguments(parser: Parser) -> None:
+    """This command takes only the global options."""
 
-    \b
+
+def run(arguments: Namespace, settings: Settings) -> int:
+    """End the daemon, if one runs, and every algorithm process of the store.
+
+    Mappings stay, so that the next reconcile starts the same versions.
+
     Example:
       pvctl down
     """
-    ended: tuple[str, ...] = settings().station.down()
+    ended: tuple[str, ...] = settings.station.down()
     for process in ended:
-        click.echo(f"{process}: ended", err=True)
-    emit({"ended": list(ended)}, lambda: None if ended else click.echo("no process of this store runs", err=True))
+        say(f"{process}: ended")
+    emit(settings, {"ended": list(ended)}, lambda: None if ended else say("no process of this store runs"))
     return 0

@@ -2,39 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from argparse import Namespace
+from typing import TYPE_CHECKING
 
-import click
-
-from controller.cli.output import emit, settings
-from controller.cli.parameters import DurationText, JsonOrFile, KeyValue
-from controller.cli.settings import global_options
+from controller.cli.output import emit
+from controller.cli.parameters import duration, json_or_file, key_value, path, whole_number
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
 
 if TYPE_CHECKING:
     from controller.runner.calls import Detection
 
 
-@click.command("exec")
-@click.argument("pid")
-@click.option("--image", required=True, type=click.Path(path_type=Path), help="PNG, JPEG, BMP or .npy file.")
-@click.option("--guide-image", type=click.Path(path_type=Path), help="Guide image [default: the same image].")
-@click.option("--step", default=1, show_default=True, help="Step index, from 1.")
-@click.option("--step-desc", default="", help="Step description.")
-@click.option("--param", "params", multiple=True, type=KeyValue(), help="A parameter for a 0.0.x package; repeatable.")
-@click.option("--guide-info", type=JsonOrFile(), default=None, help="JSON, or @FILE with it, for a 0.3.x package.")
-@click.option("--phase", type=click.Choice(["pre", "execute"]), help="Only this phase of a 0.0.x package.")
-@click.option("--timeout", type=DurationText(), default=None, help="Wait no longer than this [default: the call's].")
-@global_options()
-def command(  # noqa: PLR0913, PLR0917 - one for each option of the contract
-    pid: str, image: Path, guide_image: Path | None, step: int, step_desc: str,
-            params: tuple[tuple[str, Any], ...], guide_info: Any, phase: str | None,
-            timeout: float | None) -> int:  # fmt: skip
+def add_arguments(parser: Parser) -> None:
+    """Add what this command takes."""
+    add = parser.add_argument
+    add("pid", metavar="PID", help="The processing unit.")
+    add("--image", required=True, type=path, metavar="FILE", help="PNG, JPEG, BMP or .npy file.")
+    add("--guide-image", type=path, metavar="FILE", help="Guide image [default: the same image].")
+    add("--step", type=whole_number, default=1, metavar="N", help="Step index, from 1 [default: %(default)s].")
+    add("--step-desc", default="", metavar="TEXT", help="Step description.")
+    add("--param", dest="params", action="append", default=[], type=key_value, metavar="KEY=VALUE",
+        help="A parameter for a 0.0.x package; repeatable.")  # fmt: skip
+    add("--guide-info", type=json_or_file, metavar="JSON", help="JSON, or @FILE with it, for a 0.3.x package.")
+    add("--phase", choices=("pre", "execute"), help="Only this phase of a 0.0.x package.")
+    add("--timeout", type=duration, metavar="DURATION", help="Wait no longer than this [default: the call's].")
+
+
+def run(arguments: Namespace, settings: Settings) -> int:
     """Run one detection on PID through the version that is active for it.
 
     Exit code 0 for a verdict, OK or NG; 1 where the algorithm answered ERROR or the call failed.
 
-    \b
     Examples:
       pvctl exec A01 --image part.png
       pvctl -o json exec B01 --image part.png --param threshold=0.4
@@ -42,20 +41,21 @@ def command(  # noqa: PLR0913, PLR0917 - one for each option of the contract
     from controller.runner.calls import DetectionRequest
 
     request = DetectionRequest(
-        pid=pid, image=image, guide_image=guide_image, step_index=step, step_desc=step_desc,
-        guide_info=() if guide_info is None else guide_info, params=dict(params), phase=phase, timeout=timeout,
+        pid=arguments.pid, image=arguments.image, guide_image=arguments.guide_image, step_index=arguments.step,
+        step_desc=arguments.step_desc, guide_info=() if arguments.guide_info is None else arguments.guide_info,
+        params=dict(arguments.params), phase=arguments.phase, timeout=arguments.timeout,
     )  # fmt: skip
-    detection = settings().station.execute(request)
-    emit(detection.to_document(), lambda: _print(detection))
+    detection = settings.station.execute(request)
+    emit(settings, detection.to_document(), lambda: _print(detection))
     return 0 if detection.status == "OK" else 1
 
 
 def _print(detection: Detection) -> None:
     data = detection.data if isinstance(detection.data, dict) else {}
     verdict = data.get("result_status") or detection.status
-    click.echo(f"{detection.pid}: {verdict}  ({detection.name}@{detection.version}, {detection.latency_ms:.1f} ms)")
+    print(f"{detection.pid}: {verdict}  ({detection.name}@{detection.version}, {detection.latency_ms:.1f} ms)")
     for text in (detection.message, data.get("ng_reason")):
         if text:
-            click.echo(f"  {text}")
+            print(f"  {text}")
     for rectangle in data.get("defect_rects") or ():
-        click.echo(f"  defect at {rectangle}")
+        print(f"  defect at {rectangle}")

@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from argparse import Namespace
 
-import click
-
-from controller.cli.app import show_error
-from controller.cli.output import emit, progress, settings
-from controller.cli.settings import global_options
+from controller.cli.output import emit, progress, show_error
+from controller.cli.parameters import path
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
 from controller.errors import PackageError
 
 
-@click.command("install")
-@click.argument("zip_path", metavar="ZIP", type=click.Path(path_type=Path))
-@global_options()
-def command(zip_path: Path) -> int:
+def add_arguments(parser: Parser) -> None:
+    """Add what this command takes."""
+    parser.add_argument("zip_path", metavar="ZIP", type=path, help="The package.")
+
+
+def run(arguments: Namespace, settings: Settings) -> int:
     """Install ZIP into the store and keep the zip there. It serves no PID until a deployment says so.
 
     Exit code 0; 4 where the zip is not a valid package.
 
-    \b
     Example:
       pvctl install deliveries/screw-check-1.1.0.zip
     """
     try:
         with progress() as notify:
-            receipt = settings().station.install(zip_path, notify)
+            receipt = settings.station.install(arguments.zip_path, notify)
     except PackageError as error:
-        show_error(error, settings().output)
+        show_error(error, settings.output)
         return 4
     document = {"name": receipt.name, "version": receipt.version, "digest": receipt.digest}
-    emit(document, lambda: click.echo(f"{receipt.ref} is installed"))
+    emit(settings, document, lambda: print(f"{receipt.ref} is installed"))
     return 0

@@ -1,44 +1,72 @@
-"""Printing: documents as JSON or YAML for machines, aligned columns for people, progress to stderr."""
+"""Printing: documents as JSON or YAML for machines, aligned columns for people, progress and errors to stderr."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import click
-
 from controller.cli.settings import Settings
+from controller.errors import CodedError, ControllerError, DesiredStateError
 
 
-def settings() -> Settings:
-    """Return the global options of the running command."""
-    return click.get_current_context().ensure_object(Settings)
+def say(text: str) -> None:
+    """Print a line that is not the result to stderr, after what was printed before it."""
+    flush()
+    if sys.stderr is not None:  # None: its owner closed it
+        print(text, file=sys.stderr, flush=True)
 
 
-def emit(document: Any, table: Callable[[], None]) -> None:
+def flush() -> None:
+    """Hand over what was printed to stdout, if it is open. Raises OSError."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def show_error(error: ControllerError, output: str = "table") -> int:
+    """Print what is wrong and what to do next; return the exit code that goes with it.
+
+    An error with a code goes to stdout where a machine asked for a document, as the same object as everywhere.
+    """
+    if isinstance(error, CodedError) and output != "table":
+        write({"error": error.to_document()}, output)
+        return 1
+    if isinstance(error, DesiredStateError):
+        for problem in error.problems:
+            say(problem)
+        return 4
+    code = f" [{int(error.code)} {error.code.name}]" if isinstance(error, CodedError) else ""
+    say(f"error{code}: {error.message}")
+    if error.next_step:
+        say(f"  next: {error.next_step}")
+    return 1
+
+
+def emit(settings: Settings, document: Any, table: Callable[[], None]) -> None:
     """Print a document in the form that `-o` asks for; `table` prints it for a person."""
-    form = settings().output
-    if form == "table":
+    if settings.output == "table":
         table()
     else:
-        write(document, form)
+        write(document, settings.output)
 
 
 def write(document: Any, form: str) -> None:
     """Print a document as `json` or `yaml`."""
     if form == "json":
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+        import json
+
+        print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
         return
     import yaml
 
-    click.echo(yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True), nl=False)
+    print(yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True), end="")
 
 
 def plain(document: Any) -> Any:
     """Return a document with nothing but JSON's own types."""
+    import json
+
     return json.loads(json.dumps(document, default=str))
 
 
@@ -48,7 +76,7 @@ def columns(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        click.echo("   ".join(cells).rstrip())
+        print("   ".join(cells).rstrip())
 
 
 @contextmanager
@@ -58,7 +86,7 @@ def progress() -> Iterator[Callable[[str], None]]:
     A line reads `object: what`; one that ends in … is a step under way, shown until that object's next line.
     """
     if sys.stderr is None or not sys.stderr.isatty():  # None: its owner closed it
-        yield lambda line: click.echo(line, err=True)
+        yield say
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn

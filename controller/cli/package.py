@@ -2,73 +2,82 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import click
-
-from controller.cli.app import show_error
-from controller.cli.output import columns, emit, progress, settings
-from controller.cli.settings import global_options
+from controller.cli.output import columns, emit, progress, show_error
+from controller.cli.parameters import path
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings, add_global_options
 from controller.errors import PackageError
 
 
-@click.group("package", context_settings={"help_option_names": ["-h", "--help"]})
-@global_options()
-def command() -> None:
-    """Check a zip as an install would, or show what is in it. No store is needed."""
+def add_arguments(parser: Parser) -> None:
+    """Add the commands within this one."""
+    acts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    check = acts.add_parser("validate", help="Check zips as an install would.", description=validate.__doc__)
+    check.add_argument("zips", metavar="ZIP", nargs="+", type=path, help="The packages.")
+    check.set_defaults(act=validate)
+    look = acts.add_parser("show", help="Show what is in a zip.", description=show.__doc__)
+    look.add_argument("zip_path", metavar="ZIP", type=path, help="The package.")
+    look.set_defaults(act=show)
+    for each in (check, look):
+        add_global_options(each)
 
 
-@command.command("validate")
-@click.argument("zips", nargs=-1, required=True, type=click.Path(path_type=Path))
-@global_options()
-def validate(zips: tuple[Path, ...]) -> int:
+def run(arguments: Namespace, settings: Settings) -> int:
+    """Check a zip as an install would, or show what is in it. No store is needed.
+
+    Examples:
+      pvctl package validate build/*.zip
+      pvctl package show screw-check-1.1.0.zip
+    """
+    return int(arguments.act(arguments, settings))
+
+
+def validate(arguments: Namespace, settings: Settings) -> int:
     """Check each ZIP as an install would: structure, wheels, environment, and the entry point in a process of its own.
 
     Exit code 0 where all are good, 4 otherwise.
 
-    \b
     Example:
       pvctl package validate build/*.zip
     """
+    installer = settings.station.installer()
     with progress() as notify:
-        rows = [_check(path, notify) for path in zips]
-    emit(rows, lambda: _print(rows))
+        rows = [_check(installer, each, notify) for each in arguments.zips]
+    emit(settings, rows, lambda: _print(rows))
     return 0 if all(row["error"] is None for row in rows) else 4
 
 
-def _check(path: Path, notify: Any) -> dict[str, Any]:
-    installer = settings().station.installer()
+def _check(installer: Any, zip_path: Path, notify: Any) -> dict[str, Any]:
     try:
-        inspection = installer.trial(path, progress=lambda step: notify(f"{path.name}: {step}"))
+        inspection = installer.trial(zip_path, progress=lambda step: notify(f"{zip_path.name}: {step}"))
     except PackageError as error:
-        return {"zip": str(path), "valid": False, "error": error.to_document()}
-    return {"zip": str(path), "valid": True, "error": None, "package": str(inspection.manifest.ref)}
+        return {"zip": str(zip_path), "valid": False, "error": error.to_document()}
+    return {"zip": str(zip_path), "valid": True, "error": None, "package": str(inspection.manifest.ref)}
 
 
 def _print(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         if row["error"] is None:
-            click.echo(f"{row['zip']}: valid, {row['package']}")
+            print(f"{row['zip']}: valid, {row['package']}")
         else:
-            click.echo(f"{row['zip']}: [{row['error']['code']} {row['error']['name']}] {row['error']['message']}")
+            print(f"{row['zip']}: [{row['error']['code']} {row['error']['name']}] {row['error']['message']}")
 
 
-@command.command("show")
-@click.argument("zip_path", metavar="ZIP", type=click.Path(path_type=Path))
-@global_options()
-def show(zip_path: Path) -> int:
+def show(arguments: Namespace, settings: Settings) -> int:
     """Show a ZIP's manifest, digest, layout and wheels.
 
-    \b
     Example:
       pvctl package show screw-check-1.1.0.zip
     """
     try:
-        inspection = settings().station.installer().inspect(zip_path)
+        inspection = settings.station.installer().inspect(arguments.zip_path)
     except PackageError as error:
-        show_error(error, settings().output)
+        show_error(error, settings.output)
         return 4
     document = {
         **asdict(inspection.manifest),
@@ -78,7 +87,8 @@ def show(zip_path: Path) -> int:
         "wheels": sorted(inspection.wheels),
         "warnings": list(inspection.warnings),
     }
-    emit(document, lambda: columns(["FIELD", "VALUE"], [(key, _shown(value)) for key, value in document.items()]))
+    rows = [(key, _shown(value)) for key, value in document.items()]
+    emit(settings, document, lambda: columns(["FIELD", "VALUE"], rows))
     return 0
 
 

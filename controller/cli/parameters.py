@@ -1,59 +1,75 @@
-"""Parameter types of the command line: text with units, KEY=VALUE, JSON or a file of it."""
+"""Parameter types of the command line: text with units, numbers, KEY=VALUE, JSON or a file of it, paths.
+
+Each is a function from the word to its value, for argparse's `type=`; it raises ArgumentTypeError.
+"""
 
 from __future__ import annotations
 
-import json
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any
 
-import click
+
+def duration(text: str) -> float:
+    """Return the seconds of a duration such as 30s or 5m."""
+    from controller.model.units import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
-class DurationText(click.ParamType[float]):
-    """A duration such as 30s or 5m, in seconds."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        from controller.model.units import parse_duration
-
-        try:
-            return parse_duration(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
+def whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is not a whole number") from None
 
 
-class JsonOrFile(click.ParamType[Any]):
-    """JSON text, or @FILE that holds it."""
-
-    name = "json"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not isinstance(value, str):
-            return value
-        try:
-            text = Path(value[1:]).read_text(encoding="utf-8-sig") if value.startswith("@") else value
-            return json.loads(text)
-        except OSError as error:
-            self.fail(f"cannot read {value[1:]}: {error.strerror}", param, ctx)
-        except ValueError as error:
-            self.fail(f"not JSON: {error}", param, ctx)
+def count(text: str) -> int:
+    """Return a whole number that is not negative."""
+    number = whole_number(text)
+    if number < 0:
+        raise ArgumentTypeError(f"{text} is below 0")
+    return number
 
 
-class KeyValue(click.ParamType[tuple[str, Any]]):
-    """KEY=VALUE; a value that is JSON is taken as such, any other as text."""
+def json_or_file(text: str) -> Any:
+    """Return the value of JSON text, or of the @FILE that holds it."""
+    import json
 
-    name = "key=value"
+    try:
+        return json.loads(Path(text[1:]).read_text(encoding="utf-8-sig") if text.startswith("@") else text)
+    except OSError as error:
+        raise ArgumentTypeError(f"cannot read {text[1:]}: {error.strerror}") from None
+    except ValueError as error:
+        raise ArgumentTypeError(f"not JSON: {error}") from None
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Any]:
-        if isinstance(value, tuple):
-            return value
-        key, separator, text = value.partition("=")
-        if not separator or not key:
-            self.fail(f"{value!r} is not KEY=VALUE", param, ctx)
-        try:
-            return key, json.loads(text)
-        except ValueError:
-            return key, text
+
+def key_value(text: str) -> tuple[str, Any]:
+    """Return the parts of KEY=VALUE; a value that is JSON is taken as such, any other as text."""
+    import json
+
+    key, separator, value = text.partition("=")
+    if not separator or not key:
+        raise ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+def path(text: str) -> Path:
+    """Return the path of something, which need not be there yet."""
+    if not text:  # an unset shell variable; Path("") would be the present folder
+        raise ArgumentTypeError("the path is empty")
+    return Path(text)
+
+
+def folder(text: str) -> Path:
+    """Return the path of a folder, which need not be there yet."""
+    found = path(text)
+    if found.is_file():
+        raise ArgumentTypeError(f"{text} is a file, not a folder")
+    return found

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from controller.cli.output import columns, emit, settings
-from controller.cli.settings import global_options
+from controller.cli.output import columns, emit, say
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
 
 if TYPE_CHECKING:
     from controller.reconciler.preview import Preview
 
 
-@click.command("plan")
-@click.option("--allow-empty", is_flag=True, help="Let a tree without deployments remove everything.")
-@click.option("--no-serve", is_flag=True, help="Plan for `reconcile --once --no-serve`.")
-@global_options()
-def command(allow_empty: bool, no_serve: bool) -> int:
+def add_arguments(parser: Parser) -> None:
+    """Add what this command takes."""
+    parser.add_argument("--allow-empty", action="store_true",
+                        help="Let a tree without deployments remove everything.")  # fmt: skip
+    parser.add_argument("--no-serve", action="store_true", help="Plan for `reconcile --once --no-serve`.")
+
+
+def run(arguments: Namespace, settings: Settings) -> int:
     """Show what a reconcile would do now and why, and what has changed since the last applied revision.
 
     Changes nothing. Exit code 0: nothing to do; 2: changes pending; 4: the desired state is invalid; 5: something
     desired cannot be done.
 
-    \b
     Examples:
       pvctl plan
       pvctl plan -o json | jq .actions
     """
-    preview = settings().station.preview(allow_empty=allow_empty, serve=not no_serve)
-    emit(_document(preview), lambda: _print(preview))
+    preview = settings.station.preview(allow_empty=arguments.allow_empty, serve=not arguments.no_serve)
+    emit(settings, _document(preview), lambda: _print(preview))
     for problem in preview.problems:
-        click.echo(problem, err=True)
+        say(problem)
     return int(preview.exit)
 
 
@@ -51,22 +53,22 @@ def _document(preview: Preview) -> dict[str, Any]:
 
 
 def _print(preview: Preview) -> None:
-    click.echo(f"revision {preview.revision_id}")
+    print(f"revision {preview.revision_id}")
     for change in preview.changes:
-        click.echo(f"  {change}")
+        print(f"  {change}")
     plan = preview.plan
     if plan.empty:
-        click.echo("nothing to do")
+        print("nothing to do")
     if plan.actions:
         rows = [(type(action).__name__.lower(), _object(action), action.reason) for action in plan.actions]
         columns(["ACTION", "OBJECT", "REASON"], rows)
     for step in plan.steps:
-        click.echo(f"{step.deployment}: {step.step}: {', '.join(step.pids)}")
+        print(f"{step.deployment}: {step.step}: {', '.join(step.pids)}")
     for each in plan.blocked:
         code = f" ({int(each.code)})" if each.code else ""
-        click.echo(f"blocked: {each.object}: {each.reason}{code}")
+        print(f"blocked: {each.object}: {each.reason}{code}")
         if each.next_step:
-            click.echo(f"  next: {each.next_step}")
+            print(f"  next: {each.next_step}")
 
 
 def _object(action: Any) -> str:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
+from argparse import Namespace
 
-import click
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
 
-from controller.cli.settings import global_options
+
+def add_arguments(parser: Parser) -> None:
+    """This command takes only the global options."""
 
 
-@click.command("schema")
-@global_options()
-def command() -> int:
+def run(arguments: Namespace, settings: Settings) -> int:
     """Print the JSON Schema of a desired document, for editors and reviewers.
 
-    \b
     Example:
       pvctl schema > docs/schema/desired.schema.json
     """
     from controller.sources.schema import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     return 0

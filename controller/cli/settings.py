@@ -2,93 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from argparse import SUPPRESS
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import click
+from controller.cli.parameters import folder, path
+from controller.cli.parser import Parser, WrongUsage
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-_DEFAULTS = {"desired": "desired", "store": "runtime_store", "output": "table"}
-_HELP = {
-    "desired": "Folder of the desired state [default: desired].",
-    "store": "Folder of the runtime store [default: runtime_store].",
-    "output": "Form of what goes to stdout [default: table].",
-    "log_level": "How much goes to the log [default: warning; of the daemon: info].",
-}
+_NAMES = ("desired", "store", "output", "log_level")
 
 
 class Settings:
-    """The global options of one command line; the one after the command's name wins."""
+    """The global options of one command line, and the parts of the product that the composition root builds for them.
 
-    def __init__(self, station_at: Callable[[Settings], Any]) -> None:
-        self._given: dict[str, str] = {}
+    `options` holds what was given, the winner where it was given twice.
+    """
+
+    def __init__(self, options: Mapping[str, Any], station_at: Callable[[Settings], Any]) -> None:
+        self.desired: Path = options.get("desired", Path("desired"))
+        self.store: Path = options.get("store", Path("runtime_store")).absolute()
+        self.output: str = options.get("output", "table")
+        self._log_level: str | None = options.get("log_level")
         self._station_at = station_at
-
-    def give(self, **options: str | None) -> None:
-        """Take the options that were given at one place."""
-        self._given.update({name: value for name, value in options.items() if value is not None})
-
-    def _value(self, name: str) -> str:
-        return self._given.get(name, _DEFAULTS[name])
-
-    @property
-    def desired(self) -> Path:
-        return Path(self._value("desired"))
-
-    @property
-    def store(self) -> Path:
-        return Path(self._value("store")).absolute()
-
-    @property
-    def output(self) -> str:
-        return self._value("output")
 
     def log_level(self, default: str) -> str:
         """How much goes to the log; `default` where nobody said."""
-        return self._given.get("log_level", default)
+        return self._log_level or default
 
     @property
     def station(self) -> Any:
-        """The parts of the product for these options, built by the composition root."""
+        """The parts of the product for these options."""
         return self._station_at(self)
 
 
-def global_options(*, from_environment: bool = False) -> Callable[[Function], Any]:
-    """Add the global options to a command; their values go to the context's `Settings`, not to the function."""
-
-    def decorate(function: Function) -> Any:
-        for name, flags in (
-            ("log_level", ("--log-level",)),
-            ("output", ("-o", "--output")),
-            ("store", ("--store",)),
-            ("desired", ("--desired",)),
-        ):
-            kinds: dict[str, Any] = {
-                "output": click.Choice(["table", "json", "yaml"]),
-                "log_level": click.Choice(["debug", "info", "warning", "error"]),
-                "store": click.Path(file_okay=False),
-                "desired": click.Path(),
-            }
-            function = click.option(
-                *flags,
-                name,
-                type=kinds[name],
-                envvar=f"PVCTL_{name.upper()}" if from_environment else None,
-                expose_value=False,
-                callback=_give,
-                help=_HELP[name],
-                metavar="DIR" if name in {"desired", "store"} else None,
-            )(function)
-        return function
-
-    return decorate
+def add_global_options(parser: Parser) -> None:
+    """Add the global options; one that is not given leaves no trace in the result."""
+    group = parser.add_argument_group("global options")
+    for flags, options in (
+        (("--desired",), {"metavar": "DIR", "type": path, "help": "Folder of the desired state [default: desired]."}),
+        (("--store",), {"metavar": "DIR", "type": folder,
+                        "help": "Folder of the runtime store [default: runtime_store]."}),
+        (("-o", "--output"), {"metavar": "FORM", "choices": ("table", "json", "yaml"),
+                              "help": "Form of what goes to stdout: table, json, yaml [default: table]."}),
+        (("--log-level",), {"metavar": "LEVEL", "choices": ("debug", "info", "warning", "error"),
+                            "help": "How much goes to the log: debug, info, warning, error [default: warning; of the "
+                            "daemon: info]."}),
+    ):  # fmt: skip
+        group.add_argument(*flags, default=SUPPRESS, **options)
 
 
-def _give(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
-    settings = ctx.find_object(Settings)
-    if value == "":  # an unset shell variable; Path("") would be the present folder
-        raise click.BadParameter("the path is empty", ctx, parameter)
-    if settings is not None and parameter.name is not None:
-        settings.give(**{parameter.name: value})
+def global_part(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the parsed options that are global."""
+    return {name: options[name] for name in _NAMES if name in options}
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the global options that PVCTL_* variables give; an empty one gives nothing. Raises WrongUsage."""
+    found: dict[str, Any] = {}
+    for name in _NAMES:
+        variable = f"PVCTL_{name.upper()}"
+        if text := environment.get(variable):
+            parser = Parser(prog="pvctl", add_help=False)
+            add_global_options(parser)
+            try:
+                found |= vars(parser.parse_args([f"--{name.replace('_', '-')}={text}"]))
+            except WrongUsage as error:
+                raise WrongUsage(f"{variable} in the environment: {error.message}") from None
+    return found

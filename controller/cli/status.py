@@ -2,46 +2,46 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
-import click
-
-from controller.cli.output import columns, emit, settings
-from controller.cli.settings import global_options
+from controller.cli.output import columns, emit, flush
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
 
 _WATCH_SECONDS = 1.0
 
 
-@click.command("status")
-@click.option("-w", "--watch", is_flag=True, help="Show it again every second, until interrupted.")
-@global_options()
-def command(watch: bool) -> int:
+def add_arguments(parser: Parser) -> None:
+    """Add what this command takes."""
+    parser.add_argument("-w", "--watch", action="store_true",
+                        help="Show it again every second, until interrupted.")  # fmt: skip
+
+
+def run(arguments: Namespace, settings: Settings) -> int:
     """Show deployments, PIDs, processes and packages as of the last pass; processes are looked at now.
 
     Exit code 0, whatever the status says; 1 where the store has none yet.
 
-    \b
     Examples:
       pvctl status
       pvctl status -o json | jq '.deployments[] | {name, phase}'
     """
-    station = settings().station
-    if watch:
-        return _watch(station.status)
+    station = settings.station
+    if arguments.watch:
+        return _watch(station.status, settings)
     document = station.status()
-    emit(document, lambda: print_status(document))
+    emit(settings, document, lambda: print_status(document))
     return 0
 
 
-def _watch(status: Callable[[], dict[str, Any]]) -> int:
+def _watch(status: Callable[[], dict[str, Any]], settings: Settings) -> int:
     """Show the status again and again: live on a terminal, one document after another otherwise."""
-    if not sys.stdout.isatty() or settings().output != "table":
-        return _repeat(lambda: emit(document := status(), lambda: print_status(document)))
+    if not sys.stdout.isatty() or settings.output != "table":
+        return _repeat(lambda: emit(settings, document := status(), lambda: print_status(document)))
     from rich.live import Live
     from rich.text import Text
 
@@ -53,12 +53,16 @@ def _repeat(show: Callable[[], None]) -> int:
     try:
         while True:
             show()
+            flush()
             time.sleep(_WATCH_SECONDS)
     except KeyboardInterrupt:
         return 0
 
 
 def _rendered(document: dict[str, Any]) -> str:
+    import contextlib
+    import io
+
     text = io.StringIO()
     with contextlib.redirect_stdout(text):
         print_status(document)
@@ -69,9 +73,9 @@ def print_status(document: dict[str, Any]) -> None:
     """Print a status document for a person."""
     revision = document["revision"]
     state = "converged" if document["converged"] else "not converged"
-    click.echo(f"revision {revision['id']} from {revision['source']} ({state})")
+    print(f"revision {revision['id']} from {revision['source']} ({state})")
     for problem in revision["errors"]:
-        click.echo(f"  refused: {problem}")
+        print(f"  refused: {problem}")
     _section("DEPLOYMENT PHASE PACKAGE VERSION STABLE WEIGHT MESSAGE", [
         (each["name"], each["phase"], each["package"], each["target_version"], each["stable_version"],
          f"{each['actual_weight']}%", each["message"]) for each in document["deployments"]])  # fmt: skip
@@ -90,25 +94,25 @@ def print_status(document: dict[str, Any]) -> None:
     for each in document["deployments"]:
         _print_evidence(each)
     for each in document["waiting"]:
-        click.echo(f"waiting: {each['what']} until {each['until'] or 'further notice'}: {each['reason']}")
+        print(f"waiting: {each['what']} until {each['until'] or 'further notice'}: {each['reason']}")
     for path in document.get("unmanaged", ()):
-        click.echo(f"warning: {path} was not made by this controller; it is left alone")
+        print(f"warning: {path} was not made by this controller; it is left alone")
 
 
 def _print_evidence(deployment: dict[str, Any]) -> None:
     """Print what a failed version said last, and the patch that would make git agree."""
     if deployment.get("evidence"):
-        click.echo(f"\nlast log lines of {deployment['package']}@{deployment['target_version']}:")
+        print(f"\nlast errors and log lines of {deployment['package']}@{deployment['target_version']}:")
         for line in deployment["evidence"]:
-            click.echo(f"  {line}")
+            print(f"  {line}")
     if deployment.get("patch"):
-        click.echo("\nthis patch would make git agree (also in status.patch.yaml):")
-        click.echo(deployment["patch"], nl=False)
+        print("\nthis patch would make git agree (also in status.patch.yaml):")
+        print(deployment["patch"], end="")
 
 
 def _section(headers: str, rows: list[tuple[object, ...]]) -> None:
     if rows:
-        click.echo()
+        print()
         columns(headers.split(), rows)
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import click
+from argparse import Namespace
 
-from controller.cli.output import emit, settings
-from controller.cli.settings import global_options
+from controller.cli.output import emit, say
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
 
 
-@click.command("uninstall")
-@click.argument("name")
-@click.argument("version")
-@global_options()
-def command(name: str, version: str) -> int:
+def add_arguments(parser: Parser) -> None:
+    """Add what this command takes."""
+    parser.add_argument("name", metavar="NAME", help="The package's name.")
+    parser.add_argument("version", metavar="VERSION", help="Which of its versions.")
+
+
+def run(arguments: Namespace, settings: Settings) -> int:
     """Remove NAME VERSION from the store. Refused (2007) while a PID, a process or a deployment needs it.
 
-    \b
     Example:
       pvctl uninstall screw-check 1.0.0
     """
-    settings().station.uninstall(name, version)
-    click.echo(f"{name}@{version} is uninstalled; its zip stays in algorithms/zips", err=True)
-    emit({"name": name, "version": version}, lambda: None)
+    settings.station.uninstall(arguments.name, arguments.version)
+    say(f"{arguments.name}@{arguments.version} is uninstalled; its zip stays in algorithms/zips")
+    emit(settings, {"name": arguments.name, "version": arguments.version}, lambda: None)
     return 0

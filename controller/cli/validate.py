@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from argparse import Namespace
 
-import click
-
-from controller.cli.output import emit, settings
-from controller.cli.settings import global_options
+from controller.cli.output import emit
+from controller.cli.parameters import path
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
 from controller.errors import DesiredStateError
 
 
-@click.command("validate")
-@click.argument("path", required=False, type=click.Path(path_type=Path))
-@global_options()
-def command(path: Path | None) -> int:
+def add_arguments(parser: Parser) -> None:
+    """Add what this command takes."""
+    parser.add_argument("path", metavar="PATH", nargs="?", type=path,
+                        help="A desired tree or one file [default: what --desired says].")  # fmt: skip
+
+
+def run(arguments: Namespace, settings: Settings) -> int:
     """Check a desired tree or one file of it; no store is needed.
 
     Every problem is printed as file:line:column, what is wrong and what was expected. Exit code 0 or 4.
 
-    \b
     Examples:
       pvctl validate
       pvctl validate desired/line-a.yaml
       pvctl validate -o json desired
     """
-    where = path or settings().desired
+    where = arguments.path or settings.desired
     try:
-        revision = settings().station.source(where).load()
+        revision = settings.station.source(where).load()
     except DesiredStateError as error:
         problems = error.problems
-        emit({"valid": False, "errors": list(problems)}, lambda: None)
-        if settings().output == "table":
+        emit(settings, {"valid": False, "errors": list(problems)}, lambda: None)
+        if settings.output == "table":
             raise
         return 4
     document = {
@@ -41,5 +43,5 @@ def command(path: Path | None) -> int:
         "deployments": [each.name for each in revision.deployments],
     }
     pids = len(revision.by_pid)
-    emit(document, lambda: click.echo(f"{where}: valid, {len(revision.deployments)} deployments, {pids} PIDs"))
+    emit(settings, document, lambda: print(f"{where}: valid, {len(revision.deployments)} deployments, {pids} PIDs"))
     return 0

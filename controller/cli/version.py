@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import sys
-
-import click
+from argparse import Namespace
 
 from controller import __version__
 from controller.cli.output import emit
-from controller.cli.settings import global_options
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
 
 
-@click.command("version")
-@global_options()
-def command() -> int:
+def add_arguments(parser: Parser) -> None:
+    """This command takes only the global options."""
+
+
+def run(arguments: Namespace, settings: Settings) -> int:
     """Print the versions of the controller and of the interpreter that runs it.
 
-    \b
     Example:
       pvctl version -o json
     """
     python = ".".join(map(str, sys.version_info[:3]))
-    emit({"version": __version__, "python": python}, lambda: click.echo(f"pvctl {__version__} (Python {python})"))
+    emit(settings, {"version": __version__, "python": python}, lambda: print(f"pvctl {__version__} (Python {python})"))
     return 0

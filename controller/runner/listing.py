@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 
 from controller.model.observed import ObservedProcess
-from controller.runner import records, slots
+from controller.runner import record_files, records, slots
 from controller.runner.identity import ProcessIdentity, open_pidfd, processes_with_token, send_signal
 from controller.runner.records import ProcessRecord
 from controller.store.layout import StoreLayout
@@ -73,9 +73,9 @@ def sweep(layout: StoreLayout, living: set[str]) -> None:
 
     Raises OSError.
     """
-    prefix = records.token_prefix(layout.run)
+    prefix = record_files.token_prefix(layout.run)
     _kill_all(prefix, living)
-    for path, token in records.files(layout.run):
+    for path, token in record_files.files(layout.run):
         if token not in living:
             path.unlink(missing_ok=True)
     slots.sweep(layout.images, prefix, living)

@@ -1,19 +1,14 @@
-"""`run/<token>.json`, one per process, written by its holder; here they are read and removed.
-
-A token names the store (by its `run` folder's device and inode, so that a copy of a store claims nobody's processes)
-and, by its random part, the process.
-"""
+"""A process as its holder recorded it in `run/<token>.json`; here records are read and removed."""
 
 from __future__ import annotations
 
-import json
-import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from controller.runner import record_files
 from controller.runner.identity import ProcessIdentity, is_same
 from controller.runner.spec import ProcessSpec
 from controller.wire.messages import Generation
@@ -72,44 +67,22 @@ class ProcessRecord:
         )
 
 
-_NAME = re.compile(r"([0-9a-f]+-[0-9a-f]+-[0-9a-f]{12})\.(json|json\.tmp|sock)")
-
-
 def about(spec: ProcessSpec, started_at: str, ready: Readiness | None) -> dict[str, Any]:
     """Return what a record says about a process; the holder keeps it and does not read it."""
     return {"spec": spec.to_document(), "started_at": started_at, "ready": asdict(ready) if ready else None}
 
 
-def token_prefix(run: Path) -> str:
-    """Return how the tokens of a store begin. Raises OSError where the folder is not there."""
-    status = run.stat()
-    return f"{status.st_dev:x}-{status.st_ino:x}-"
-
-
 def new_token(run: Path) -> str:
-    return token_prefix(run) + secrets.token_hex(6)
-
-
-def files(run: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files in `run` that belong to processes, of this store or one it was copied from, and their tokens."""
-    if run.is_dir():
-        for path in sorted(run.iterdir()):
-            if match := _NAME.fullmatch(path.name):
-                yield path, match[1]
+    return record_files.token_prefix(run) + secrets.token_hex(6)
 
 
 def scan(run: Path) -> Iterator[ProcessRecord]:
     """Yield the records of this store's processes. What is torn or garbage is none, and left to the sweep."""
-    prefix = token_prefix(run) if run.is_dir() else ""
-    for path, token in files(run):
-        if path.suffix != ".json" or not token.startswith(prefix):
-            continue
+    for document in record_files.documents(run):
         try:
-            record = ProcessRecord.from_document(json.loads(path.read_bytes()))
-        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            yield ProcessRecord.from_document(document)
+        except (ValueError, TypeError, KeyError, AttributeError):
             continue
-        if record.token == token:
-            yield record
 
 
 def remove(run: Path, token: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from controller.model.observed import ProcessKey
-from controller.runner import records, slots
+from controller.runner import record_files, slots
 from controller.runner.identity import processes_with_token
 from controller.runner.listing import end_all
 from controller.runner.runner import Runner
@@ -42,7 +42,7 @@ def eventually(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
 
 def running(layout: StoreLayout) -> list[int]:
     """Return the processes that carry a token of the store."""
-    return [who.os_pid for who, _ in processes_with_token(records.token_prefix(layout.run))]
+    return [who.os_pid for who, _ in processes_with_token(record_files.token_prefix(layout.run))]
 
 
 def runner_of(layout: StoreLayout) -> Runner:
@@ -55,8 +55,8 @@ def layout(tmp_path: Path) -> Iterator[StoreLayout]:
     store.run.mkdir(parents=True)
     yield store
     left = running(store)
-    files = [path.name for path, _ in records.files(store.run)]
-    images = [path.name for path in slots.files_of(store.images, records.token_prefix(store.run))]
+    files = [path.name for path, _ in record_files.files(store.run)]
+    images = [path.name for path in slots.files_of(store.images, record_files.token_prefix(store.run))]
     end_all(store)
     shutil.rmtree(slots.memory_folder(store.images), ignore_errors=True)
     assert (left, files, images) == ([], [], [])

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from controller.errors import CallError, Code
-from controller.runner import identity, records
+from controller.runner import identity, record_files, records
 from controller.runner.calls import DetectionRequest
 from controller.runner.identity import identify, is_same, send_signal
 from controller.runner.lending import HolderBusy, Holders
@@ -209,20 +209,20 @@ async def test_torn_records_are_swept(layout, make_spec, garbage):
     assert list_processes(layout) == ()
     async with opened(layout) as runner:
         assert await runner.observe() == {}
-        assert list(records.files(layout.run)) == []
+        assert list(record_files.files(layout.run)) == []
 
 
 async def test_a_copied_store_claims_nobodys_processes(layout, make_spec, tmp_path):
     async with opened(layout, make_spec()) as runner:
         copy = StoreLayout.at(tmp_path / "copy")
         copy.run.mkdir(parents=True)
-        for path, _ in records.files(layout.run):
+        for path, _ in record_files.files(layout.run):
             if path.suffix == ".json":
                 shutil.copy(path, copy.run)
         assert list_processes(copy) == ()
         async with opened(copy) as other:
             assert await other.observe() == {}
-        assert list(records.files(copy.run)) == []
+        assert list(record_files.files(copy.run)) == []
         assert end_all(copy) == ()
         assert (await runner.execute(KEY.ref, None, ask())).status == "OK"
 

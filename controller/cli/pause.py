@@ -1,0 +1,23 @@
+"""`pvctl pause`: stop a rollout where it is."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
+from controller.cli.verbs import operate
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add what this command takes."""
+    parser.add_argument("deployment", metavar="DEPLOYMENT", help="Whose rollout.")
+
+
+def run(arguments: Namespace, settings: Settings) -> int:
+    """Stop DEPLOYMENT's rollout where it is, until `pvctl resume`. A failing version is still taken back.
+
+    Example:
+      pvctl pause screw-check
+    """
+    return operate(settings, "pause", arguments.deployment)

@@ -1,0 +1,24 @@
+"""`pvctl promote`: end a rollout's present pause."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
+from controller.cli.verbs import operate
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add what this command takes."""
+    parser.add_argument("deployment", metavar="DEPLOYMENT", help="Whose rollout.")
+    parser.add_argument("--full", action="store_true", help="Skip all pauses to come as well.")
+
+
+def run(arguments: Namespace, settings: Settings) -> int:
+    """End the present pause of DEPLOYMENT's rollout.
+
+    Example:
+      pvctl promote screw-check
+    """
+    return operate(settings, "promote", arguments.deployment, full=arguments.full)

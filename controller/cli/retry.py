@@ -1,0 +1,23 @@
+"""`pvctl retry`: lift a quarantine."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings
+from controller.cli.verbs import operate
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add what this command takes."""
+    parser.add_argument("deployment", metavar="DEPLOYMENT", help="Whose rollout.")
+
+
+def run(arguments: Namespace, settings: Settings) -> int:
+    """Lift the quarantine of DEPLOYMENT's version: it is rolled out once more.
+
+    Example:
+      pvctl retry screw-check
+    """
+    return operate(settings, "retry", arguments.deployment)

@@ -1,0 +1,206 @@
+"""What each command asks of the station, and prints as a table, JSON and YAML."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.conftest import Pvctl
+from tests.cli.fakes import STATUS
+
+DEPLOYMENT = """apiVersion: procvision.dev/v1
+kind: AlgorithmDeployment
+metadata: {name: screws}
+spec: {package: {name: screw-check, version: 1.0.0}, pids: [A01, A02]}
+"""
+
+
+def documents(pvctl: Pvctl, *words: str) -> Any:
+    """Return the document that a command prints, the same as JSON and as YAML."""
+    as_json = json.loads(pvctl(*words, "-o", "json").out)
+    assert yaml.safe_load(pvctl("-o", "yaml", *words).out) == as_json
+    return as_json
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    (tmp_path / "a.yaml").write_text(DEPLOYMENT)
+    return tmp_path
+
+
+def test_version(pvctl: Pvctl) -> None:
+    assert set(documents(pvctl, "version")) == {"version", "python"}
+
+
+def test_status(pvctl: Pvctl) -> None:
+    assert documents(pvctl, "status") == STATUS
+    out = pvctl("status").out
+    assert "revision abc123 from desired (converged)" in out
+    assert "A01   screws       screw-check@1.0.0   1.0.0 (held)   yes     x" in out
+    assert "waiting: screws until later: a bake" in out
+
+
+def test_validate(pvctl: Pvctl, tree: Path) -> None:
+    assert documents(pvctl, "validate", str(tree))["deployments"] == ["screws"]
+    assert documents(pvctl, "--desired", str(tree), "validate")["valid"] is True
+    assert pvctl("validate", "-o", "table", str(tree)).out == f"{tree}: valid, 1 deployments, 2 PIDs\n"
+
+
+def test_validate_of_what_is_wrong(pvctl: Pvctl, tree: Path) -> None:
+    (tree / "a.yaml").write_text(DEPLOYMENT.replace("pids", "pidz"))
+    found = documents(pvctl, "validate", str(tree))
+    assert found["valid"] is False
+    assert any("pidz" in error for error in found["errors"])
+    said = pvctl("validate", str(tree))
+    assert (said.code, said.out) == (4, "")
+    assert "did you mean" in said.err
+
+
+def test_plan(pvctl: Pvctl) -> None:
+    found = documents(pvctl, "plan")
+    assert (found["revision"], found["actions"], found["changes"][0]["after"]) == ("abc123", [], "1.1.0")
+    assert "nothing to do" in pvctl("plan").out
+    assert pvctl.asked == [("preview", False, True)]
+    pvctl("plan", "--allow-empty", "--no-serve")
+    assert pvctl.asked == [("preview", True, False)]
+
+
+def test_reconcile(pvctl: Pvctl) -> None:
+    said = pvctl("reconcile", "--once", "-o", "json")
+    assert (said.code, said.err, json.loads(said.out)) == (3, "A01: switched\n", STATUS)
+    options = {"serve": True, "wait": False, "timeout": 300.0, "allow_empty": False}
+    assert pvctl.asked == [("reconcile", options)]
+    pvctl("reconcile", "--once", "--wait", "--timeout", "1h30m", "--no-serve", "--allow-empty")
+    options = {"serve": False, "wait": True, "timeout": 5400.0, "allow_empty": True}
+    assert pvctl.asked == [("reconcile", options)]
+
+
+def test_run(pvctl: Pvctl) -> None:
+    assert pvctl("run").code == 0
+    assert pvctl.asked == [("run", None)]
+    pvctl("run", "--socket-group", "line")
+    assert pvctl.asked == [("run", "line")]
+
+
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        ("promote screws", {}),
+        ("promote screws --full", {"full": True}),
+        ("pause screws", {}),
+        ("resume A01", {}),
+        ("abort screws", {}),
+        ("abort screws --reason scrap", {"reason": "scrap"}),
+        ("retry screws", {}),
+        ("rollback A01 --reason scrap", {"reason": "scrap"}),
+        ("rollback A01 --to 1.0.0 --emergency --reason scrap", {"to": "1.0.0", "emergency": True, "reason": "scrap"}),
+    ],
+)
+def test_verbs(pvctl: Pvctl, words: str, arguments: dict[str, Any]) -> None:
+    verb, subject, *_ = words.split()
+    assert pvctl(*words.split()).out == f"{verb} {subject}: will be done\n"
+    assert pvctl.asked == [(verb, subject, arguments)]
+    assert documents(pvctl, *words.split())["verb"] == verb
+
+
+def test_exec(pvctl: Pvctl) -> None:
+    found = documents(pvctl, "exec", "A01", "--image", "part.png")
+    assert list(found) == ["request_id", "pid", "name", "version", "status", "message", "data", "latency_ms"]
+    out = pvctl("exec", "A01", "--image", "part.png").out
+    assert out == "A01: NG  (screw-check@1.0.0, 1.2 ms)\n  scratched\n  defect at [1, 2, 3, 4]\n"
+    request = pvctl.asked[0][1]
+    assert (request.image, request.guide_image, request.step_index, request.guide_info) == (
+        Path("part.png"), None, 1, ())  # fmt: skip
+    assert (request.params, request.phase, request.timeout) == ({}, None, None)
+
+
+def test_exec_passes_every_option(pvctl: Pvctl, tmp_path: Path) -> None:
+    info = tmp_path / "info.json"
+    info.write_text('\ufeff[{"x": 1}]')
+    pvctl("exec", "A01", "--image", "a", "--guide-image", "g", "--step", "2", "--step-desc", "second",
+          "--param", "t=0.4", "--param", "mode=fast", "--guide-info", f"@{info}", "--phase", "pre",
+          "--timeout", "500ms")  # fmt: skip
+    request = pvctl.asked[0][1]
+    assert (request.guide_image, request.step_index, request.step_desc) == (Path("g"), 2, "second")
+    assert (request.params, request.guide_info) == ({"t": 0.4, "mode": "fast"}, [{"x": 1}])
+    assert (request.phase, request.timeout) == ("pre", 0.5)
+    pvctl("exec", "A01", "--image", "a")
+    assert pvctl.asked[0][1].params == {}
+
+
+def test_exec_that_fails(pvctl: Pvctl) -> None:
+    assert pvctl("exec", "E01", "--image", "a").code == 1
+    said = pvctl("exec", "X99", "--image", "a", "-o", "json")
+    assert (said.code, said.err) == (1, "")
+    assert json.loads(said.out)["error"]["code"] == 1012
+
+
+def test_package_validate(pvctl: Pvctl) -> None:
+    said = pvctl("package", "validate", "good.zip", "bad.zip")
+    assert said.code == 4
+    assert said.out == (
+        "good.zip: valid, screw-check@1.0.0\nbad.zip: [2002 manifest_missing] bad.zip has no manifest.json\n"
+    )
+    assert said.err == "good.zip: checking …\nbad.zip: checking …\n"
+    assert [each["valid"] for each in documents(pvctl, "package", "validate", "good.zip")] == [True]
+    assert pvctl("package", "validate", "good.zip").code == 0
+
+
+def test_package_show(pvctl: Pvctl) -> None:
+    assert documents(pvctl, "package", "show", "good.zip")["wheels"] == ["numpy.whl"]
+    assert "supported_pids    A01, A02" in pvctl("package", "show", "good.zip").out
+    assert documents(pvctl, "package", "show", "bad.zip")["error"]["code"] == 2002
+    said = pvctl("package", "show", "bad.zip")
+    assert (said.code, said.out) == (4, "")
+
+
+def test_install(pvctl: Pvctl) -> None:
+    assert documents(pvctl, "install", "good.zip") == {"name": "screw-check", "version": "1.0.0", "digest": "sha256:ab"}
+    said = pvctl("install", "good.zip")
+    assert (said.out, said.err) == ("screw-check@1.0.0 is installed\n", "good.zip: installed\n")
+    assert pvctl("install", "bad.zip").code == 4
+
+
+def test_uninstall(pvctl: Pvctl) -> None:
+    said = pvctl("uninstall", "screw-check", "--store", "x", "1.0.0")
+    assert (said.code, said.out) == (0, "")
+    assert pvctl.asked == [("uninstall", "screw-check", "1.0.0")]
+
+
+def test_history(pvctl: Pvctl) -> None:
+    assert documents(pvctl, "history", "A01")[0]["actor"] == "ann"
+    assert "t       screw-check@1.0.0   screws" in pvctl("history", "A01").out
+    assert pvctl("history", "B01").code == 1
+
+
+def test_audit(pvctl: Pvctl) -> None:
+    assert [each["seq"] for each in documents(pvctl, "audit", "-n2")] == [2, 3]
+    assert pvctl("audit", "-n", "0").out.splitlines() == ["SEQ   TIME   ACTOR   ACTION   OBJECT   OUTCOME   REASON"]
+
+
+def test_audit_verify(pvctl: Pvctl) -> None:
+    assert pvctl("audit", "--verify").out == "2 records, chain holds, head 2:ff\n"
+    assert documents(pvctl, "audit", "--verify")["valid"] is True
+    said = pvctl("audit", "--verify", "--head", "9:aa")
+    assert (said.code, said.out) == (1, "record 3 is broken: its hash differs (the 2 before it hold)\n")
+
+
+def test_logs(pvctl: Pvctl, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("one\ntwo\nthree\n")
+    assert pvctl("logs", str(log), "-n", "2").out == "two\nthree\n"
+    said = pvctl("logs", "nothing@1.0.0")
+    assert (said.code, pvctl.asked) == (1, [("logs", "nothing", "1.0.0")])
+
+
+def test_schema(pvctl: Pvctl) -> None:
+    assert "$defs" in json.loads(pvctl("schema").out)
+
+
+def test_down(pvctl: Pvctl) -> None:
+    said = pvctl("down")
+    assert (said.code, said.out, said.err) == (0, "", "screws/screw-check@1.0.0-0: ended\n")
