@@ -29,7 +29,7 @@ def _judged(record: PackageRecord, installation: Installation | None, failure: F
             f"{record.ref} is installed from another zip: {installation.receipt.digest}; this one is {record.digest}"
         )
         return replace(record, state="invalid", error_code=int(Code.invalid_zip), reason=reason)
-    if failure is not None and failure.code is not None:
+    if failure is not None and failure.code is not None and failure.digest in {"", record.digest}:
         return replace(record, state="invalid", error_code=failure.code, reason=failure.message)
     return record
 

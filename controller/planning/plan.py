@@ -295,7 +295,9 @@ def _install(draft: _Draft, deployment: Deployment, supply: Supply) -> tuple[str
     reason = f"deployment {deployment.name} wants it"
     action = Install(supply.package, supply.zip_name, supply.digest, reason)
     if action.object not in draft.planned:
-        if draft.backs_off(action.object, deployment.name):
+        failure = draft.observed.failures.get(action.object)
+        another = failure is not None and failure.digest not in {"", supply.digest}
+        if not another and draft.backs_off(action.object, deployment.name):
             return None
         draft.add(action)
     return (action.object,)
@@ -348,6 +350,11 @@ def _preview_steps(draft: _Draft, deployment: Deployment) -> None:
         )
 
 
+def _suspended(draft: _Draft, key: ProcessKey) -> bool:
+    deployment = draft.station.revision.by_name.get(key.deployment)
+    return draft.serve and deployment is not None and deployment.spec.suspend
+
+
 def _retire_unneeded(draft: _Draft) -> None:
     """End the processes that neither a deployment wants, nor a PID is still answered by, nor a way back needs.
 
@@ -360,5 +367,5 @@ def _retire_unneeded(draft: _Draft) -> None:
         still_answers = key.ref in active and key.ref not in answered and process.serves
         going_on = draft.progress.get(key.deployment)
         warm = draft.serve and going_on is not None and key.ref in going_on.warm
-        if key not in draft.needed and not still_answers and not warm:
+        if key not in draft.needed and not still_answers and not warm and not _suspended(draft, key):
             draft.add(Retire(key, "no PID needs it any more"))

@@ -156,7 +156,7 @@ def _why_failed(rollout: Rollout, facts: Facts, now: Instant) -> str:
     if rollout.aborted:
         return rollout.aborted
     if facts.judgement == "fail":
-        return facts.judged_because
+        return facts.judged_because or "its health fails"
     if rollout.state in {"stepping", "baking"} and not _stands(rollout, facts) and rollout.progress.over(now):
         return f"no progress within {rollout.terms.progress_deadline:g}s"
     return ""

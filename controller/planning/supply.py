@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from controller.errors import Code
 from controller.model.observed import Observed
-from controller.model.package import PackageRecord, PackageRef
+from controller.model.package import PackageRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +37,16 @@ def find_supply(package: PackageRef, digest: str | None, observed: Observed) -> 
                 next_step=f"publish a new version, or `pvctl uninstall {package.name} {package.version}` first",
             )
         return Supply(package, receipt.digest, installed=True, supported_pids=receipt.supported_pids)
-    return _from_zips(package, digest, observed.zips)
+    return _from_zips(package, digest, observed)
 
 
-def _from_zips(package: PackageRef, digest: str | None, zips: Iterable[PackageRecord]) -> Supply:
-    zips = tuple(zips)
+def _from_zips(package: PackageRef, digest: str | None, observed: Observed) -> Supply:
+    zips, failure = observed.zips, observed.failures.get(f"package/{package}")
     candidates = [record for record in zips if record.ref == package and record.zip_name is not None]
     fitting = [record for record in candidates if digest is None or record.digest == digest]
     if fitting:
-        chosen = fitting[0]
+        # of several zips that claim one name and version, one that failed comes last
+        chosen = min(fitting, key=lambda record: failure is not None and failure.digest == record.digest)
         return Supply(
             package, chosen.digest, zip_name=chosen.zip_name or "", supported_pids=chosen.supported_pids
         )  # fmt: skip

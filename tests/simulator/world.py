@@ -251,8 +251,7 @@ class World:
             count["heartbeat_losses"] += 1
             self._crash(key, "heartbeat lost")
         ok = max(0, calls - count["errors"] - count["timeouts"])
-        tally = Tally(calls, count["errors"], count["timeouts"], ok, 0, count["crashes"], count["heartbeat_losses"],
-                      LatencySketch.of([0.02] * ok))  # fmt: skip
+        tally = Tally(calls, verdicts_ok=ok, latency=LatencySketch.of([0.02] * ok), **count)
         at = (pid, key.ref)
         self.tallies[at] = self.tallies.get(at, Tally()) + tally
 
@@ -313,7 +312,7 @@ class World:
         assert self.reconciler is not None
         assert self.desired is not None
         await self.reconciler.wait_for_results(timeout=0)
-        self.ledger.note(dict(self.tallies), self.clock())
+        self.ledger.note(dict(self.tallies), {}, self.clock())
         observed, planned = await self.reconciler.look(self.desired)
         self.watch.planned(self, observed, planned)
         self.reconciler.applier.launch(planned, self.desired.revision)
