@@ -65,6 +65,13 @@ class Station:
         document: dict[str, str] = json.loads((self.store / "active" / f"{pid}.json").read_text())
         return document
 
+    def mapped(self, pid: str) -> str | None:
+        """Return the version that a PID is on; None where it has none."""
+        try:
+            return self.active(pid)["version"]
+        except FileNotFoundError:
+            return None
+
     def times(self) -> dict[str, int]:
         """Return when each file under active/, deployed/ and registry.json was last written."""
         places = [self.store / "active", self.store / "algorithms" / "deployed", self.store / "registry.json"]
