@@ -85,7 +85,7 @@ class Daemon:
         applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=self._notices)
         reconciler = Reconciler(store, observer, applier, parts.clock, parts.now)
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
-        self._loop = Loop(reconciler, self._taker.take, self._passed)
+        self._loop = Loop(reconciler, self._taker.take, self._configure, _tell_systemd)
         self._plane = DataPlane(runner, store.active, on_ended=self._loop.process_ended)
         self._watch = FolderWatch(
             self._wake_from_thread, flat=(layout.zips, layout.active), recursive=(parts.tree.folder,)
@@ -129,11 +129,8 @@ class Daemon:
         with suppress(RuntimeError):  # the loop is closed already: nothing is left to wake
             self._asyncio.call_soon_threadsafe(self._loop.wake)
 
-    def _passed(self, outcome: Outcome) -> None:
-        self._plane.configure(services(outcome.desired.revision))
-        notify_systemd(
-            f"STATUS=revision {outcome.status.revision.id}, {'' if outcome.status.converged else 'not '}converged"
-        )
+    def _configure(self, revision: Revision) -> None:
+        self._plane.configure(services(revision))
 
     async def _count(self) -> None:
         """Note what calls came to, wake the loop where a verdict may have changed, and tell systemd of being alive."""
@@ -165,6 +162,11 @@ class Daemon:
         await self._plane.stop()
         ended = await asyncio.to_thread(end_all, self._parts.store.layout)
         return tuple(str(process.key) for process in ended)
+
+
+def _tell_systemd(outcome: Outcome) -> None:
+    state = "converged" if outcome.status.converged else "not converged"
+    notify_systemd(f"STATUS=revision {outcome.status.revision.id}, {state}")
 
 
 def services(revision: Revision) -> dict[str, Service]:

@@ -96,7 +96,7 @@ class Failure:
 
     `crashed`: it had been ready before; `breaker`: it ended more often than its deployment's `restarts` tolerates.
     `blameless`: the controller's own failure, such as a full disk; the version did nothing wrong. `at` is when it was
-    noted, by the observer's clock.
+    noted, by the observer's clock; `digest` is of the artefact that failed to install.
     """
 
     object: str
@@ -108,6 +108,7 @@ class Failure:
     crashed: bool = False
     blameless: bool = False
     at: float = 0.0
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

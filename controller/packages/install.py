@@ -25,7 +25,7 @@ from controller.packages.leftovers import end_processes
 from controller.packages.limits import Limits
 from controller.packages.names import invalid_zip
 from controller.packages.probe import prove
-from controller.packages.receipts import find_installations, installed_receipt, store_receipt
+from controller.packages.receipts import find_installations, installed_receipt, is_whole, store_receipt
 from controller.packages.unpacking import prune_wheels, unpack
 from controller.store.atomic import fsync_folder
 from controller.store.layout import StoreLayout
@@ -157,11 +157,11 @@ class Installer:
         return tuple(str(path) for path in leftovers) + ((str(self._layout.cache),) if torn else ())
 
     def _same_or_refuse(self, ref: PackageRef, digest: str) -> Receipt | None:
-        """Return the receipt where this very package is installed, None where the place is free."""
+        """Return the receipt where this very package is installed, None where the place is free or it is damaged."""
         receipt = installed_receipt(self._layout, ref)
         if receipt is not None:
             if receipt.digest == digest:
-                return receipt
+                return receipt if is_whole(self._layout.package(ref), receipt) else None
             raise PackageError(
                 Code.invalid_zip,
                 f"{ref} is installed already from another zip: {receipt.digest} is there, {digest} was given",
@@ -216,6 +216,8 @@ class Installer:
             if (other := self._same_or_refuse(receipt.ref, receipt.digest)) is not None:
                 return other
             target.parent.mkdir(parents=True, exist_ok=True)
+            if target.exists():
+                target.rename(folder.with_name("damaged"))  # it goes with the staging folder
             folder.rename(target)
         for parent in (target.parent, self._layout.deployed, folder.parent):
             fsync_folder(parent)

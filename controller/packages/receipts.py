@@ -34,11 +34,19 @@ def load_receipt(path: Path) -> Receipt | None:
 
 
 def find_installations(layout: StoreLayout) -> Iterator[Installation]:
-    """Yield what has a receipt under `deployed/` and stands where its receipt says. Raises StoreError."""
+    """Yield what has a receipt under `deployed/`, stands where that says and is whole. Raises StoreError."""
     for path in sorted(layout.deployed.glob("*/*/receipt.json")):
         receipt = load_receipt(path)
-        if receipt is not None and layout.receipt(receipt.ref) == path:
+        if receipt is not None and layout.receipt(receipt.ref) == path and is_whole(path.parent, receipt):
             yield Installation(receipt, str(path.parent))
+
+
+def is_whole(folder: Path, receipt: Receipt) -> bool:
+    """Whether what a process is started from is still there: its interpreter and its working directory.
+
+    An installation that lost them counts as none, so that it is made again.
+    """
+    return (folder / "venv" / "bin" / "python").exists() and (folder / receipt.working_directory).is_dir()
 
 
 def installed_receipt(layout: StoreLayout, ref: PackageRef) -> Receipt | None:

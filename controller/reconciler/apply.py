@@ -138,9 +138,18 @@ class Applier:
         self._audit(action, revision, "succeeded")
 
     async def _do(self, action: Action, revision: Revision) -> None:
-        await asyncio.to_thread(self._audit, action, revision, "started")
+        await asyncio.to_thread(self._note, action, revision, "started")
         await self._acts[type(action)](action, revision)
-        await asyncio.to_thread(self._audit, action, revision, "succeeded")
+        await asyncio.to_thread(self._note, action, revision, "succeeded")
+
+    def _note(self, action: Action, revision: Revision, outcome: str) -> None:
+        """Audit an act. A start or an end of a process goes ahead also where the disk is full: calls must go on."""
+        try:
+            self._audit(action, revision, outcome)
+        except StoreError as error:
+            if isinstance(action, Install):
+                raise
+            self._notify(f"{action.object}: not on record: {error}")
 
     async def _install(self, action: Install, revision: Revision) -> None:
         zip_path = self._store.layout.zips / action.zip_name

@@ -37,14 +37,14 @@ class Backoff:
         now = self._clock().seconds
         return frozenset(name for name, each in self._failures.items() if not each.crashed and each.retry_at > now)
 
-    def failed(self, object_: str, error: ControllerError) -> Failure:
+    def failed(self, object_: str, error: ControllerError, digest: str = "") -> Failure:
         """Note a failed attempt; the delay before the next one doubles each time, up to a bound."""
         known = self._failures.get(object_)
         attempts = known.attempts + 1 if known else 1
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempts - 1, 16)) * self._jitter()
         code = int(error.code) if isinstance(error, CodedError) else None
         now, blameless = self._clock().seconds, not isinstance(error, PackageError | StartFailed)
-        failure = Failure(object_, str(error), code, attempts, now + delay, blameless=blameless, at=now)
+        failure = Failure(object_, str(error), code, attempts, now + delay, blameless=blameless, at=now, digest=digest)
         self._failures[object_] = failure
         return failure
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from controller.errors import ControllerError, DesiredStateError, StoreError
+from controller.model.desired import Revision
 from controller.model.observed import ProcessKey
 from controller.reconciler.rounds import Desired, Outcome, Reconciler
 
@@ -31,11 +32,13 @@ class Loop:
     """Keeps a station as desired. `take` returns what is in force now, reading the source where it has changed.
 
     `take` returns None while the desired tree is still changing and nothing is in force yet; it raises
-    DesiredStateError where no revision, new or old, is valid.
+    DesiredStateError where no revision, new or old, is valid. `configure` is told what is in force before anything is
+    done about it, `on_pass` what came of a pass.
     """
 
     reconciler: Reconciler
     take: Callable[[], tuple[Desired | None, bool]]
+    configure: Callable[[Revision], None] = lambda _: None
     on_pass: Callable[[Outcome], None] = lambda _: None
     outcome: Outcome | None = field(default=None, init=False)
     trouble: str = field(default="", init=False)
@@ -71,9 +74,6 @@ class Loop:
             self._woken.clear()
             try:
                 pause = await self._pass()
-            except DesiredStateError as error:
-                self.reconciler.refuse(error.problems, "")
-                pause = RESYNC
             except StoreError as error:  # a full disk, say: calls go on, and the next pass tries again
                 log.error("%s", error)  # noqa: TRY400 - an operator's error, not a defect
                 self.trouble, pause = str(error), RESYNC / 2
@@ -111,8 +111,13 @@ class Loop:
         self._begun += 1
         await self.reconciler.wait_for_results(timeout=0)
         await self._decide()
-        desired, settling = await asyncio.to_thread(self.take)
+        try:
+            desired, settling = await asyncio.to_thread(self.take)
+        except DesiredStateError as error:
+            self.reconciler.refuse(error.problems, "")
+            return RESYNC
         if desired is not None:
+            self.configure(desired.revision)
             observed, planned = await self.reconciler.look(desired)
             self.reconciler.launch(planned, desired)
             self.outcome = self.reconciler.conclude(desired, observed, planned)

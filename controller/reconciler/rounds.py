@@ -119,7 +119,7 @@ class Reconciler:
             if result.error is None:
                 self.backoff.succeeded(result.action.object)
             else:
-                self.backoff.failed(result.action.object, result.error)
+                self.backoff.failed(result.action.object, result.error, getattr(result.action, "digest", ""))
         return results
 
     def _offer(self, patch: str) -> None:

@@ -447,3 +447,18 @@ def test_hashes_decide_which_of_two_wheels_is_installed(
     )  # fmt: skip
     installer.install(package)
     assert run_in(layout.package(SCREW), (), "src", "import lenses; print(lenses.version)") == "1.0\n"
+
+
+@pytest.mark.parametrize("lost", ["venv/bin/python", "src"])
+def test_an_installation_that_lost_what_it_is_started_from_counts_as_none_and_is_made_again(
+    good_zip: Path, installer: Installer, layout: StoreLayout, lost: str
+) -> None:
+    receipt = installer.install(good_zip)
+    folder = layout.package(SCREW)
+    (folder / lost).rename(folder / "lost")
+
+    assert installer.installations() == {}
+    assert installer.install(good_zip).digest == receipt.digest
+    assert SCREW in installer.installations()
+    assert not (folder / "lost").exists()
+    assert list(layout.staging.iterdir()) == []

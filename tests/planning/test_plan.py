@@ -331,3 +331,22 @@ def test_the_plan_names_the_pids_of_every_step() -> None:
         ("setWeight 50", ("A02",)),
         ("setWeight 100", ("A02", "A01")),
     ]
+
+
+def test_of_two_zips_that_claim_one_version_the_other_is_taken_once_one_has_failed() -> None:
+    bad, good = (replace(zipped(OLD)[0], digest=f"sha256:{name}", zip_name=f"{name}.zip") for name in ("a", "b"))
+    failure = Failure("package/screw@1.0.0", "damaged", 2001, 1, retry_at=1e9, digest=bad.digest)
+
+    first = plan(revision(deployment()), Observed(zips=(bad, good)), NOW)
+    then = plan(revision(deployment()), Observed(zips=(bad, good), failures={failure.object: failure}), NOW)
+
+    assert [action.zip_name for action in (*first.actions, *then.actions) if isinstance(action, Install)] == [
+        "a.zip",
+        "b.zip",
+    ]
+
+
+def test_surplus_processes_of_a_suspended_deployment_are_left_as_they_are() -> None:
+    observed = replace(CONVERGED, processes=running(process(OLD), process(OLD, replica=1)))
+
+    assert plan(revision(deployment(suspend=True)), observed, NOW).empty
