@@ -7,13 +7,14 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.model.desired import Revision
+from controller.model.observed import ObservedProcess, ProcessKey
 from controller.model.rollout import Instant
 from controller.reconciler.apply import Applier
 from controller.reconciler.control import Control, Notices
@@ -38,6 +39,8 @@ _GRACE = 5.0
 _COUNT_EVERY = 1.0
 """Seconds between two looks at what calls came to."""
 
+_CPU_WINDOW = 60.0
+"""Seconds over which processor time is averaged where no limit says otherwise."""
 _HURRY = 0.02
 """Seconds in which several failures of calls make one verdict."""
 
@@ -79,9 +82,10 @@ class Daemon:
     def __init__(self, parts: Parts, runner: Runner) -> None:
         store, layout = parts.store, parts.store.layout
         self._parts = parts
+        self._runner = runner
         self._notices = Notices(log.debug)
         self._ledger = Ledger(layout)
-        observer = Observer(store, parts.packages, runner.observe, self._ledger)
+        observer = Observer(store, parts.packages, self._observe, self._ledger)
         applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=self._notices)
         reconciler = Reconciler(store, observer, applier, parts.clock, parts.now)
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
@@ -128,6 +132,16 @@ class Daemon:
     def _wake_from_thread(self) -> None:
         with suppress(RuntimeError):  # the loop is closed already: nothing is left to wake
             self._asyncio.call_soon_threadsafe(self._loop.wake)
+
+    async def _observe(self) -> Mapping[ProcessKey, ObservedProcess]:
+        """Return the processes, with what the data plane has measured of them over their window."""
+        readings = self._plane.readings()
+        return {
+            key: replace(process, rss_bytes=reading.rss_bytes, cpu_percent=reading.cpu_percent)
+            if (reading := readings.get(key)) is not None
+            else process
+            for key, process in (await self._runner.observe()).items()
+        }
 
     def _configure(self, revision: Revision) -> None:
         self._plane.configure(services(revision))
@@ -183,6 +197,7 @@ def services(revision: Revision) -> dict[str, Service]:
             heartbeat_grace=heartbeat.grace,
             heartbeat_max_missed=heartbeat.max_missed,
             memory_max=spec.health.memory.max if spec.health.memory else None,
+            cpu_window=spec.health.cpu.window if spec.health.cpu else _CPU_WINDOW,
         )
     return found
 
