@@ -112,7 +112,7 @@ class Rollout:
     in its way; `aborted` who took it back and why. `ailing` names the bystanders that were failing before it began.
 
     `baseline` and `stable_baseline` are the tallies per PID from which calls count (None: `delay` is not over yet),
-    `step_calls` the canary's calls when the present weight was entered, `trials` the state of the sequential tests and
+    `step_calls` the canary's calls when the present weight was entered (None: just now), `trials` the state of the sequential tests and
     `verdict` the one that it failed by, both as documents.
     """
 
@@ -139,7 +139,7 @@ class Rollout:
     delay: Countdown | None = None
     baseline: Mapping[str, Tally] | None = None
     stable_baseline: Mapping[str, Tally] = field(default_factory=dict)
-    step_calls: int = 0
+    step_calls: int | None = None
     trials: Mapping[str, Any] = field(default_factory=dict)
     verdict: Mapping[str, Any] = field(default_factory=dict)
 

@@ -19,10 +19,17 @@ from controller.planning.verdict import Bystander, Finding, Observation, Reading
 
 
 def counting(scene: Scene, rollout: Rollout) -> Rollout:
-    """Return the rollout with the point from which calls count: its start, or the end of `initialDelay`."""
-    if rollout.baseline is not None or rollout.delay is None:
-        return rollout
+    """Return the rollout with the points from which calls count: its start or the end of `initialDelay`, its step."""
+    rollout = _from_start(scene, rollout)
+    if rollout.step_calls is None:
+        return replace(rollout, step_calls=pooled(_canary(scene, rollout).values()).calls)
+    return rollout
+
+
+def _from_start(scene: Scene, rollout: Rollout) -> Rollout:
     delay = rollout.delay
+    if rollout.baseline is not None or delay is None:
+        return rollout
     if delay.left > 0 and delay.since is None:
         moved = any(scene.station.active(pid) == rollout.target for pid in rollout.terms.sequence)
         return replace(rollout, delay=delay.run(scene.now)) if moved else rollout
@@ -51,11 +58,6 @@ def judged(scene: Scene, rollout: Rollout) -> tuple[Rollout, Verdict | None]:
     return replace(rollout, trials=verdict.trials.to_document()), verdict
 
 
-def canary_calls(scene: Scene, rollout: Rollout) -> int:
-    """Return how many calls of the target count so far."""
-    return pooled(_canary(scene, rollout).values()).calls
-
-
 def ailing(scene: Scene, rollout: Rollout) -> tuple[str, ...]:
     """Return the bystanders that fail already: whatever they do later says nothing about the host."""
     return tuple(each.name for each in _bystanders(scene, rollout) if failing(each))
@@ -72,7 +74,7 @@ def _observation(scene: Scene, rollout: Rollout) -> Observation:
         canary=canary,
         stable=_stable(scene, rollout),
         readings=tuple(_readings(scene.station, scene.deployment, rollout.target, rollout)),
-        step_calls=max(0, pooled(canary.values()).calls - rollout.step_calls),
+        step_calls=max(0, pooled(canary.values()).calls - (rollout.step_calls or 0)),
         trials=Trials.from_document(rollout.trials) if rollout.trials else Trials(),
     )
 

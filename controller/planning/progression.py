@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from controller.model.package import PackageRef
 from controller.model.rollout import DeploymentMemory, Quarantine, Rollout
 from controller.model.timestamps import format_timestamp
-from controller.planning.evidence import ailing, canary_calls, counting, judged, steady_findings
+from controller.planning.evidence import ailing, counting, judged, steady_findings
 from controller.planning.rollout import Facts, advance, begin, halt, usual_version, wanted_versions
 from controller.planning.scene import Scene
 from controller.planning.verdict import Verdict
@@ -53,7 +53,8 @@ def progress(scene: Scene) -> Progress:
         return _superseded(scene, former, None, f"{scene.target} is wanted instead, but in quarantine")
     fresh = _fresh(scene, former)
     if fresh is None:
-        return _settled(scene, memory.with_rollout(None), None)
+        moved = all(here in {None, scene.target} for here in scene.recorded.values())
+        return _settled(scene, memory.with_rollout(None) if moved else memory, None)
     if not scene.supply.installed:
         coming = None if scene.supply.problem else fresh
         return _superseded(scene, former, coming, f"{scene.target} is wanted instead, but not installed yet")
@@ -96,12 +97,10 @@ def _going_on(scene: Scene, before: Rollout, obstacle: str) -> Progress:
         return _settled(scene, scene.memory, before)
     counted, verdict = judged(scene, counting(scene, before))
     facts = _facts(scene, counted, verdict, obstacle)
-    rollout = advance(counted, facts, scene.now)
+    rollout = counting(scene, advance(counted, facts, scene.now))
     if rollout.failed:  # only then ways back matter, and only then they are looked up
         back = {pid: ref for pid in facts.movable if (ref := _way_back(scene, counted, pid)) is not None}
         rollout = advance(counted, replace(facts, back=back), scene.now)
-    if rollout.stage != before.stage and rollout.terms.stages[rollout.stage].kind == "weight":
-        rollout = replace(rollout, step_calls=canary_calls(scene, rollout))
     memory, known = scene.memory, scene.memory.rollout
     if rollout.failed and not before.failed:
         rollout = replace(rollout, verdict=verdict.to_document() if verdict else {})
@@ -146,7 +145,7 @@ def _in_place(scene: Scene, quarantine: Quarantine | None) -> dict[str, PackageR
 
 def _degraded(scene: Scene, rollout: Rollout | None) -> str:
     """Return what fails where no rollout judges it: too late to be taken back, but not to be told."""
-    if rollout is not None and (rollout.under_way or rollout.state in {"promoted", "reverting"}):
+    if rollout is not None and rollout.state != "completed":
         return ""
     rates = (each for each in steady_findings(scene) if each.metric not in {"restarts", "ready"})
     return "; ".join(each.sentence for each in rates)

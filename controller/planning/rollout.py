@@ -62,7 +62,7 @@ def advance(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
     rollout = _note_obstacles(rollout, facts, now)
     for _ in range(len(rollout.terms.stages) * 3 + 3):  # each stage is entered, moved and left once at most
         before, rollout = rollout, _step(rollout, facts, now)
-        if rollout == before:
+        if rollout == before or rollout.step_calls is None:  # what was judged so far was judged in the step before
             break
     timer = rollout.timer.noted(now) if rollout.timer else None
     return replace(rollout, timer=timer, progress=rollout.progress.noted(now))
@@ -240,7 +240,7 @@ def _enter(rollout: Rollout, index: int, now: Instant) -> Rollout:
     stage = rollout.terms.stages[index]
     rollout = replace(rollout, stage=index)
     if stage.kind == "weight":
-        return replace(_move(rollout, "next_weight"), timer=None, progress=_whole(rollout, now))
+        return replace(_move(rollout, "next_weight"), timer=None, progress=_whole(rollout, now), step_calls=None)
     if stage.pause is None:
         return replace(_move(rollout, "next_wait"), timer=None, progress=rollout.progress.stop(now))
     return replace(

@@ -44,7 +44,8 @@ class Walk:
         self.active: dict[str, PackageRef | None] = dict.fromkeys(self.pids, OLD) if stable is None else dict(stable)
         self.held = held
         self.seconds = 0.0
-        self.rollout = begin(of, "sha256:b", {p: r for p, r in self.active.items() if r}, at(0), "", held)
+        begun = begin(of, "sha256:b", {p: r for p, r in self.active.items() if r}, at(0), "", held)
+        self.rollout = replace(begun, step_calls=0)
 
     def facts(self, **facts: Any) -> Facts:
         free = frozenset(pid for pid in self.pids if pid not in self.held)
@@ -57,7 +58,7 @@ class Walk:
         for _ in range(3):
             free = {pid: self.active.get(pid) for pid in self.pids if pid not in self.held}
             self.active |= {pid: ref for pid, ref in wanted_versions(self.rollout, free).items() if ref}
-            self.rollout = advance(self.rollout, self.facts(**facts), at(self.seconds))
+            self.rollout = advance(replace(self.rollout, step_calls=0), self.facts(**facts), at(self.seconds))
         return self.rollout.state
 
     @property
