@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,15 +21,24 @@ END = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call that ended, with when (monotonic) it began and ended: `version` and `status` of its answer, or `error`."""
+    """A call that ended, with when (monotonic) it began and ended: what its answer says, or its `error`.
+
+    `image` is the index of the image that it sent, `debug` what the algorithm said about it.
+    """
 
     pid: str
     began: float
     ended: float
+    image: int
     version: str | None = None
     status: str | None = None
-    os_pid: int | None = None
+    debug: Mapping[str, Any] = field(default_factory=dict)
     error: CallError | None = None
+
+    @property
+    def os_pid(self) -> int | None:
+        """The process that answered, by its own word."""
+        return self.debug.get("os_pid")
 
     @property
     def failure(self) -> str:
@@ -81,18 +90,18 @@ class Load:
         with Client(store=self._store, retry_busy=True) as client:
             while not self._over.wait(self._pace):
                 with self._lock:
-                    image = self._images[self.began % len(self._images)]
+                    image = self.began % len(self._images)
                     self.began += 1
                 self.calls.append(self._call(client, pid, image))
 
-    def _call(self, client: Client, pid: str, image: Any) -> Call:
+    def _call(self, client: Client, pid: str, image: int) -> Call:
         began = time.monotonic()
         try:
-            answer = client.execute(pid, image, **self._arguments)
+            answer = client.execute(pid, self._images[image], **self._arguments)
         except CallError as error:
-            return Call(pid, began, time.monotonic(), error=error)
-        os_pid = answer.data.get("debug", {}).get("os_pid")
-        return Call(pid, began, time.monotonic(), answer.version, answer.status, os_pid)
+            return Call(pid, began, time.monotonic(), image, error=error)
+        debug = answer.data.get("debug", {})
+        return Call(pid, began, time.monotonic(), image, answer.version, answer.status, debug)
 
     def answered(self, pids: Iterable[str] | None = None, since: float = 0.0) -> list[Call]:
         """Return the calls that were answered, of all PIDs or of some, and begun since a moment."""

@@ -1,0 +1,204 @@
+"""A switch to a warm version, and the automatic way back to one, against durable renames; and calls lost to switches.
+
+The first two are the acts as the controller does them, with their audit and history, in this process: a real store and
+the real pass, on packages and processes that are said to be there. `as the daemon does it` is a running daemon on real
+packages, timed by its own audit: from the decision to take a version back until the last PID's mapping is replaced.
+The bare mechanism writes a file of the same size, syncs it, renames it and syncs the folder.
+
+usage: python -m benchmarks.switching [ROUNDS]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uvloop
+
+from benchmarks.table import Row, median_ratio, milliseconds, print_table
+from controller.__main__ import utc_now
+from controller.model.actions import Plan, Switch
+from controller.model.desired import Revision
+from controller.model.timestamps import parse_timestamp
+from controller.packages.install import Installer
+from controller.reconciler.apply import Applier
+from controller.store.layout import StoreLayout
+from controller.store.store import Store
+from tests import packaging
+from tests.end_to_end.load import Load
+from tests.end_to_end.running import Daemon, eventually
+from tests.end_to_end.station import Station
+from tests.packaging import build_package
+
+_AIM = 3.0
+_PIDS = ("A01", "A02", "A03", "A04")
+_CONTENT = b'{\n  "name": "bench",\n  "version": "1.0.0",\n  "activated_at": "2026-01-01T00:00:00.000000Z"\n}\n'
+_EDITS = 50
+_IMAGE = np.zeros((48, 64, 3), np.uint8)
+
+
+def durable_rename(path: Path) -> None:
+    """Replace a file as bare system calls do it durably."""
+    temporary = path.with_name(path.name + ".bare")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.write(descriptor, _CONTENT)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    os.fsync(folder)
+    os.close(folder)
+
+
+def _timed_renames(folder: Path, count: int) -> float:
+    """Return the seconds of `count` durable renames, one after the other."""
+    began = time.perf_counter()
+    for number in range(count):
+        durable_rename(folder / f"bare-{number}")
+    return time.perf_counter() - began
+
+
+async def _measure_switches(folder: Path, rounds: int) -> Row:
+    """Time one switch at a time, audited and on record, against one rename."""
+    layout = StoreLayout.at(folder)
+    store = Store.at(layout, utc_now)
+    store.create_folders()
+    installer = Installer(layout, store.lock, now=utc_now)
+    refs = [installer.install(build_package(layout.zips, name="bench", version=version)).ref for version in _VERSIONS]
+    applier = Applier(store, installer, _NoProcesses(), actor="bench", now=utc_now, notify=lambda _: None)
+    revision = Revision(id="bench", source="bench", loaded_at=utc_now(), deployments=())
+    bare = folder / "bare"
+    bare.mkdir()
+    ours_s, bare_s = [], []
+    for number in range(rounds * 10):
+        act = Switch("A01", "bench", refs[(number + 1) % 2], refs[number % 2], "measured", ())
+        began = time.perf_counter()
+        applier.launch(Plan((act,)), revision)
+        [result] = await applier.settled()
+        ours_s.append(time.perf_counter() - began)
+        assert result.error is None
+        bare_s.append(_timed_renames(bare, 1))
+    what = "switch to a warm version, with audit and history / one durable rename"
+    return Row(what, milliseconds(ours_s), milliseconds(bare_s), median_ratio(ours_s, bare_s), _AIM)
+
+
+_VERSIONS = ("1.0.0", "1.1.0")
+
+
+class _NoProcesses:
+    """Warm processes need nothing done; a switch that starts or stops one is not what is measured."""
+
+    async def observe(self) -> dict[Any, Any]:
+        return {}
+
+    async def start(self, spec: Any) -> Any:
+        raise AssertionError(f"a switch started {spec.key}")
+
+    async def stop(self, key: Any, *, drain: float) -> None:
+        raise AssertionError(f"a switch stopped {key}, draining {drain}")
+
+
+@contextmanager
+def _running(root: Path) -> Iterator[tuple[Station, Daemon]]:
+    station = Station(root)
+    daemon = Daemon(station)
+    try:
+        yield station, daemon
+    finally:
+        daemon.leave_nothing()
+        station.pvctl("down", expect=None)
+
+
+def _measure_lost_calls(root: Path) -> Row:
+    """Switch four PIDs to and fro under the load of eight callers."""
+    with _running(root) as (station, daemon):
+        for version in _VERSIONS:
+            build_package(station.zips, name="bench", version=version, supported_pids=_PIDS)
+        station.desire("bench", "bench", _VERSIONS[0], _PIDS)
+        daemon.start()
+        daemon.until(lambda status: status["converged"], "convergence")
+        with Load(station.store, _PIDS, [_IMAGE], callers=8, pace=0.002) as load:
+            load.until_answered(100)
+            for edit in range(_EDITS):
+                version = _VERSIONS[(edit + 1) % 2]
+                station.desire("bench", "bench", version, _PIDS)
+                eventually(lambda version=version: _all_on(station, version), f"every PID on {version}")
+        failed = load.lost + sum(load.failures().values())
+    what = f"calls lost or failed over {_EDITS * len(_PIDS)} switches under load (1,000: make soak)"
+    return Row(what, f"{failed} of {load.began}", "0", float(failed), 0.0)
+
+
+def _measure_the_way_back(root: Path, rounds: int) -> Row:
+    """Let versions that answer ERROR be promoted and taken back by the daemon, from all PIDs at once."""
+    ours_s, bare_s = [], []
+    with _running(root) as (station, daemon):
+        build_package(station.zips, name="bench", version="1.0.0", supported_pids=_PIDS)
+        station.desire("bench", "bench", "1.0.0", _PIDS)
+        daemon.start()
+        daemon.until(lambda status: status["converged"], "convergence")
+        bare = root / "bare"
+        bare.mkdir()
+        for number in range(1, rounds + 1):
+            bad = f"2.{number}.0"
+            build_package(station.zips, name="bench", version=bad, source=packaging.ERROR, supported_pids=_PIDS)
+            with Load(station.store, _PIDS, [_IMAGE], callers=4, pace=0.005):
+                station.desire("bench", "bench", bad, _PIDS)
+                daemon.until(lambda status, bad=bad: f"bench@{bad}" in _quarantined(status), "the verdict")
+                eventually(lambda: _all_on(station, "1.0.0"), "the way back")
+                daemon.until(lambda status: not _under_way(status), "rest")
+            ours_s.append(_seconds_back(station, bad))
+            bare_s.append(_timed_renames(bare, len(_PIDS)))
+    what = "automatic rollback of 4 PIDs as the daemon does it / 4 durable renames"
+    return Row(what, milliseconds(ours_s), milliseconds(bare_s), median_ratio(ours_s, bare_s), _AIM)
+
+
+def _all_on(station: Station, version: str) -> bool:
+    return all(station.mapped(pid) == version for pid in _PIDS)
+
+
+def _quarantined(status: Any) -> Any:
+    return status["deployments"][0]["quarantined"]
+
+
+def _under_way(status: Any) -> bool:
+    return any(each["version"] != "1.0.0" for each in status["processes"])
+
+
+def _seconds_back(station: Station, bad: str) -> float:
+    """Return the time from the decision to take a version back until the last PID's switch was done, by the audit."""
+    records = station.json("audit", "-n", "100000")
+    taken = [each for each in records if each["action"] == "remember" and f"{bad}: taken back" in each["reason"]]
+    switched = [
+        each for each in records
+        if each["action"] == "switch" and each["outcome"] == "succeeded" and f"{bad} is taken back" in each["reason"]
+    ]  # fmt: skip
+    assert len(switched) == len(_PIDS), f"{len(switched)} switches back from {bad}"
+    return max(parse_timestamp(each["time"]) for each in switched) - parse_timestamp(taken[0]["time"])
+
+
+def run(rounds: int = 7) -> list[Row]:
+    """Measure switches (ten for each round), the way back (once a round), and calls lost."""
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        return [
+            _run_on_uvloop(work / "switches", rounds),
+            _measure_the_way_back(work / "back", rounds),
+            _measure_lost_calls(work / "lost"),
+        ]
+
+
+def _run_on_uvloop(folder: Path, rounds: int) -> Row:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_measure_switches(folder, rounds))
+
+
+if __name__ == "__main__":
+    sys.exit(0 if print_table(run(*map(int, sys.argv[1:]))) else 1)
