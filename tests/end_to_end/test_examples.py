@@ -41,16 +41,26 @@ def test_projects_pack_into_valid_packages(project: Path, tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
 
 
-def inspect(version: str, monkeypatch: pytest.MonkeyPatch, image: np.ndarray) -> dict[str, Any]:
-    """Return the data of one detection by a version of the example algorithm, in this process."""
+def algorithm(version: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a version of the example algorithm, loaded into this process."""
     monkeypatch.syspath_prepend(str(ALGORITHMS / "scratch_inspector" / version))
     for name in ("scratch_inspector", "scratch_inspector.main"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    algorithm = importlib.import_module("scratch_inspector.main").ScratchInspectorAlgorithm()
-    answer = algorithm.execute(1, "", image, image, [])
+    return importlib.import_module("scratch_inspector.main").ScratchInspectorAlgorithm()
+
+
+def inspect(version: str, monkeypatch: pytest.MonkeyPatch, image: np.ndarray) -> dict[str, Any]:
+    """Return the data of one detection by a version of the example algorithm."""
+    answer = algorithm(version, monkeypatch).execute(1, "", image, image, [])
     assert answer["status"] == "OK"
     data: dict[str, Any] = answer["data"]
     return data
+
+
+def test_the_bad_version_answers_error_to_one_call_in_five(monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, image = algorithm("1.2.0", monkeypatch), parts.draw_part((), 50)
+    statuses = [bad.execute(1, "", image, image, [])["status"] for _ in range(10)]
+    assert statuses == ["OK", "OK", "OK", "OK", "ERROR"] * 2
 
 
 @pytest.mark.parametrize("seed", range(50, 55))
