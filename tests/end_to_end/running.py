@@ -48,17 +48,14 @@ class Daemon:
         assert self._process is not None, "the daemon was not started"
         return self._process
 
-    def start(self, *, ready: bool = True) -> None:
+    def start(self, *, ready: bool = True, **environment: str) -> None:
         """Start the daemon, and wait until everything that is active can answer."""
         errors = (self.station.root / "daemon.err").open("a")
         with errors:
             self._process = subprocess.Popen(
-                self.station.command("run"),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                text=True,
-            )
+                self.station.command("run"), env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=errors, text=True,
+            )  # fmt: skip
         if ready:
             eventually(lambda: self._alive() and self.get("/readyz")[0] == 200, "readiness")
 

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import time
@@ -22,7 +23,7 @@ from controller.client import AsyncClient, Client
 from controller.errors import CallError, Code
 from tests import packaging
 from tests.end_to_end.load import Load
-from tests.end_to_end.running import Daemon, eventually
+from tests.end_to_end.running import PATIENCE, Daemon, eventually
 from tests.end_to_end.station import Station
 from tests.packaging import Algorithm, build_package
 
@@ -192,6 +193,26 @@ def test_sigterm_leaves_the_algorithms_to_the_next_daemon(station: Station, cell
     assert cell.os_pids() == before
     assert station.execute("A01", bright)["data"]["debug"]["os_pid"] == before["cell/1.0.0"]
     assert all(each["restarts"] == 0 for each in cell.status()["processes"])
+
+
+def test_the_service_manager_hears_of_its_life(station: Station, daemon: Daemon) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        name = f"\0procvision-test-{os.getpid()}-{id(manager)}"
+        manager.bind(name)
+        manager.settimeout(PATIENCE)
+        deliver(station, "cell", "1.0.0")
+        desire(station, "cell", "1.0.0", ["A01"])
+        daemon.start(NOTIFY_SOCKET=name.replace("\0", "@"))
+        daemon.until(lambda status: status["converged"], "convergence")
+        revision = daemon.status()["revision"]["id"]
+        assert daemon.stop() == 0
+        told: list[str] = []
+        while not told or told[-1] != "STOPPING=1":
+            told.append(manager.recv(4096).decode())
+
+    assert told[0] == "READY=1"
+    assert "WATCHDOG=1" in told
+    assert f"STATUS=revision {revision}, converged" in told
 
 
 def test_killed_under_load_the_next_daemon_goes_on_with_the_same_processes(station: Station, cell: Daemon) -> None:
