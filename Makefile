@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml constraints.txt scripts/set-up
 	@PYTHON="$(PYTHON)" scripts/set-up $(VENV)
 	@touch $@
 
-demo: $(STAMP) ## pack the example algorithms, deploy them, run detections, roll out the next version
+demo: $(STAMP) ## pack the example algorithms, deploy them, walk a canary, and see a bad version taken back
 	$(BIN)/python -m examples.demo
 
 test: $(STAMP) ## run every test (TESTS="-k name" or a path for some)

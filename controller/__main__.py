@@ -165,7 +165,7 @@ class Station:
         self._require_store()
         store = self.store()
         revision = store.revision.read()
-        kind = "deployments" if revision is not None and subject in revision.by_name else "pids"
+        kind = "pids" if revision is not None and subject in revision.by_pid else "deployments"
         with suppress(NotReached):
             return str(self._daemon().operate(kind, subject, verb, arguments)["message"])
         with self._as_controller(verb):

@@ -64,6 +64,8 @@ def _print(preview: Preview) -> None:
         columns(["ACTION", "OBJECT", "REASON"], rows)
     for step in plan.steps:
         print(f"{step.deployment}: {step.step}: {', '.join(step.pids)}")
+    for wait in plan.waiting:
+        print(f"waiting: {wait.object}: {wait.reason}")
     for each in plan.blocked:
         code = f" ({int(each.code)})" if each.code else ""
         print(f"blocked: {each.object}: {each.reason}{code}")

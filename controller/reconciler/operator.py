@@ -72,6 +72,11 @@ class Operator:
     def _promote(self, wish: Wish, revision: Revision) -> str:
         rollout, memory = self._under_way(wish, revision)
         full = bool(wish.arguments.get("full"))
+        if rollout.paused_by:
+            raise _refused(
+                f"the rollout of {rollout.target} is paused by {rollout.paused_by}",
+                f"`pvctl resume {wish.subject}` first",
+            )
         if rollout.state not in {"paused", "waiting", "sampling"} and not full:
             raise _refused(f"the rollout of {rollout.target} is not in a pause", "`--full` skips all pauses to come")
         self._store.rollouts.write(wish.subject, memory.with_rollout(promote(rollout, self._clock(), full=full)))
@@ -139,11 +144,12 @@ class Operator:
                         Code.activation_conflict, f"{ref} does not support {pid}", next_step="choose another"
                     )
                 return ref
-        version = f"version {wanted}" if wanted else "no older version"
-        raise _refused(
-            f"cannot roll {pid} back: {version} {'was never active there or ' if wanted else ''}is installed",
-            f"see `pvctl history {pid}`",
+        why = (
+            f"version {wanted} was never active there, or is not installed"
+            if wanted
+            else "no older version is installed"
         )
+        raise _refused(f"cannot roll {pid} back: {why}", f"see `pvctl history {pid}`")
 
     def _under_way(
         self, wish: Wish, revision: Revision, *, also_promoted: bool = False
