@@ -341,7 +341,7 @@ async def test_who_ignores_shutdown_and_sigterm_is_killed_with_its_children(layo
 async def test_a_clean_exit_takes_the_children_along(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
         data = (await runner.execute(KEY.ref, None, ask("grandchild"))).data
-        assert len(running(layout)) == 4
+        eventually(lambda: len(running(layout)) == 4)  # a child that is still in exec has no environment to tell by
         await runner.stop(KEY, drain=1)
         eventually(lambda: gone(data["child"]) and gone(data["escaped"]))
 
