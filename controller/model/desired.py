@@ -28,7 +28,7 @@ from controller.model.health import (
     TimeoutRateLimit,
     Timeouts,
 )
-from controller.model.package import PackageRef
+from controller.model.package import PackageRef, package_ref
 from controller.model.strategy import Analysis, Canary, Pause, Step, Strategy
 from controller.model.units import Boolean, Count, Duration, Integer, Name, Pid, Text, Version, shown, unexpected
 
@@ -91,7 +91,7 @@ class PackageSelector(Part):
 
     @property
     def ref(self) -> PackageRef:
-        return PackageRef(self.name, self.version)
+        return package_ref(self.name, self.version)
 
 
 class Preheat(Part):
@@ -142,12 +142,13 @@ class DeploymentSpec(Part):
     def pinned_ref(self, pid: str) -> PackageRef | None:
         """Return the package that a PID is pinned to, or None."""
         version = self.pinned.get(pid)
-        return PackageRef(self.package.name, version) if version is not None else None
+        return package_ref(self.package.name, version) if version is not None else None
 
     @property
     def wanted(self) -> dict[str, PackageRef]:
         """The version that each PID is to have in the end: its pin, else the deployment's."""
-        return {pid: self.pinned_ref(pid) or self.ref for pid in self.pids}
+        pins = {pid: package_ref(self.package.name, version) for pid, version in self.pinned.items()}
+        return dict.fromkeys(self.pids, self.ref) | pins
 
 
 class Deployment(Part):

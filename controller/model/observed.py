@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
-from controller.model.package import Installation, PackageRecord, PackageRef
+from controller.model.package import Installation, PackageRecord, PackageRef, package_ref
 from controller.model.rollout import DeploymentMemory, Hold
 from controller.model.tally import Tally
 
@@ -24,7 +24,7 @@ class ActiveMapping:
 
     @property
     def ref(self) -> PackageRef:
-        return PackageRef(self.name, self.version)
+        return package_ref(self.name, self.version)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class ProcessKey:
 
     @property
     def ref(self) -> PackageRef:
-        return PackageRef(self.name, self.version)
+        return package_ref(self.name, self.version)
 
     def __str__(self) -> str:
         return f"{self.deployment}/{self.name}@{self.version}-{self.replica}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Literal
 
 PackageState = Literal["discovered", "validated", "installed", "invalid"]
@@ -17,6 +18,12 @@ class PackageRef:
 
     def __str__(self) -> str:
         return f"{self.name}@{self.version}"
+
+
+@lru_cache(maxsize=4096)
+def package_ref(name: str, version: str) -> PackageRef:
+    """Return the reference, the same object each time: a pass asks for it many times for every PID."""
+    return PackageRef(name, version)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,8 +112,8 @@ class Rollout:
     in its way; `aborted` who took it back and why. `ailing` names the bystanders that were failing before it began.
 
     `baseline` and `stable_baseline` are the tallies per PID from which calls count (None: `delay` is not over yet),
-    `step_calls` the canary's calls when the present weight was entered (None: just now), `trials` the state of the sequential tests and
-    `verdict` the one that it failed by, both as documents.
+    `step_calls` the canary's calls when the present weight was entered (None: just now), `trials` the state of the
+    sequential tests and `verdict` the one that it failed by, both as documents.
     """
 
     deployment: str

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+import orjson
 
 Phase = Literal["Healthy", "Progressing", "Paused", "Degraded", "Suspended"]
 
@@ -112,4 +114,4 @@ class Status:
     audit: dict[str, Any] = field(default_factory=dict)
 
     def to_document(self) -> dict[str, Any]:
-        return asdict(self)
+        return cast("dict[str, Any]", orjson.loads(orjson.dumps(self)))

@@ -117,7 +117,7 @@ def _settled(scene: Scene, memory: DeploymentMemory, rollout: Rollout | None) ->
     """Return what every PID is to have, by hold, pin, rollout or the plain spec, in this order."""
     spec, holds = scene.deployment.spec, scene.observed.holds
     quarantine = memory.quarantined(scene.target, scene.digest)
-    free = _in_place(scene, quarantine) if rollout is None else wanted_versions(rollout, scene.recorded)
+    free = _in_place(scene, quarantine) if rollout is None else _wanted(scene, rollout)
     targets = {
         pid: holds[pid].package if pid in holds else free[pid] if pid in free else spec.pinned_ref(pid)
         for pid in spec.pids
@@ -135,6 +135,12 @@ def _settled(scene: Scene, memory: DeploymentMemory, rollout: Rollout | None) ->
     )
 
 
+def _wanted(scene: Scene, rollout: Rollout) -> dict[str, PackageRef | None]:
+    """What a rollout wants; once it is promoted, whatever the PIDs have had."""
+    everywhere = rollout.state in {"promoted", "completed"}
+    return wanted_versions(rollout, dict.fromkeys(scene.free) if everywhere else scene.recorded)
+
+
 def _in_place(scene: Scene, quarantine: Quarantine | None) -> dict[str, PackageRef | None]:
     """Without a rollout: the target, unless it is in quarantine or there is no way to get it; then what was there."""
     stays = quarantine is not None or (scene.supply.problem and not scene.supply.installed)
@@ -146,6 +152,8 @@ def _in_place(scene: Scene, quarantine: Quarantine | None) -> dict[str, PackageR
 def _degraded(scene: Scene, rollout: Rollout | None) -> str:
     """Return what fails where no rollout judges it: too late to be taken back, but not to be told."""
     if rollout is not None and rollout.state != "completed":
+        return ""
+    if not scene.observed.recent and not scene.observed.processes:
         return ""
     rates = (each for each in steady_findings(scene) if each.metric not in {"restarts", "ready"})
     return "; ".join(each.sentence for each in rates)

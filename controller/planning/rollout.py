@@ -7,6 +7,7 @@ a reverted rollout's health does afterwards moves them again.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -85,8 +86,8 @@ def promote(rollout: Rollout, now: Instant, *, full: bool) -> Rollout:
 
 def usual_version(rollout: Rollout) -> PackageRef | None:
     """Return the version that most PIDs had at the start: for those that came later and on their own have none."""
-    versions = list(rollout.stable.values())
-    return max(versions, key=versions.count) if versions else None
+    usual = Counter(rollout.stable.values()).most_common(1)
+    return usual[0][0] if usual else None
 
 
 def wanted_versions(

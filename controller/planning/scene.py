@@ -39,12 +39,14 @@ class Station:
                 found[name.removeprefix("process/").rpartition("-")[0]].append(failure)
         return found
 
+    @cached_property
+    def _active(self) -> dict[str, PackageRef]:
+        good = ((pid, each.ref) for pid, each in self.observed.active.items() if isinstance(each, ActiveMapping))
+        return {pid: ref for pid, ref in good if ref in self.observed.installed}
+
     def active(self, pid: str) -> PackageRef | None:
         """The installed version that a PID's mapping names; None where it has none that can be used."""
-        mapping = self.observed.active.get(pid)
-        if isinstance(mapping, ActiveMapping) and mapping.ref in self.observed.installed:
-            return mapping.ref
-        return None
+        return self._active.get(pid)
 
     def supports(self, supply: Supply, pid: str) -> bool:
         allow = self.revision.policy.allow_undeclared_pids

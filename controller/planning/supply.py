@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from controller.errors import Code
 from controller.model.observed import Observed
@@ -71,7 +72,13 @@ def unsupported_pids(supply: Supply, pids: Iterable[str], *, allow_undeclared: b
     """Return those of `pids` that the package may not serve (2006)."""
     if supply.supported_pids is None:
         return () if allow_undeclared else tuple(pids)
-    return tuple(pid for pid in pids if pid not in supply.supported_pids)
+    supported = _as_set(supply.supported_pids)
+    return tuple(pid for pid in pids if pid not in supported)
+
+
+@lru_cache(maxsize=64)
+def _as_set(pids: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(pids)
 
 
 def unsupported_reason(supply: Supply, pids: Iterable[str]) -> tuple[str, str]:

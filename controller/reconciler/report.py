@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Any
 
 from controller.model.actions import Blocked, Plan
@@ -30,6 +31,8 @@ from controller.reconciler.patch import patch_for
 
 _PER_CENT = 100
 
+Answering = frozenset[tuple[str | None, Any]]
+
 
 def report(
     revision: Revision,
@@ -41,17 +44,15 @@ def report(
 ) -> Status:
     """Return the status. `problems` are the errors of a newer revision that was refused, if one was."""
     blocked = {name: [each for each in plan.blocked if each.deployment == name] for name in revision.by_name}
+    look, before = _Look(observed, plan, _answering(observed), format_timestamp(now.epoch)), _conditions(previous)
     return Status(
         revision=RevisionStatus(revision.id, revision.source, not problems, tuple(problems), revision.loaded_at),
         converged=not (plan.actions or plan.blocked or plan.waiting or plan.under_way or problems),
         deployments=tuple(
-            _deployment(
-                each, observed, plan, blocked[each.name], _conditions(previous, each.name), format_timestamp(now.epoch)
-            )
-            for each in revision.deployments
+            _deployment(each, look, blocked[each.name], before.get(each.name, {})) for each in revision.deployments
         ),
-        pids=_pids(revision, observed, plan),
-        processes=tuple(_process(each) for _, each in sorted(observed.processes.items())),
+        pids=_pids(revision, look),
+        processes=process_rows(observed),
         packages=tuple(_package(each) for each in catalogue(observed.zips, observed.installed, observed.failures)),
         waiting=tuple(WaitingStatus(each.object, _moment(each.until, now), each.reason) for each in plan.waiting),
         unmanaged=observed.unmanaged,
@@ -63,15 +64,20 @@ def _moment(until: float, now: Instant) -> str | None:
     return None if math.isinf(until) else format_timestamp(now.epoch + until - now.seconds)
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What every part of a status is made from. `answering` are the versions that answer, `now` is RFC 3339."""
+
+    observed: Observed
+    plan: Plan
+    answering: Answering
+    now: str
+
+
 def _deployment(
-    deployment: Deployment,
-    observed: Observed,
-    plan: Plan,
-    blocked: list[Blocked],
-    before: Mapping[str, Mapping[str, Any]],
-    now: str,
+    deployment: Deployment, look: _Look, blocked: list[Blocked], before: Mapping[str, Mapping[str, Any]]
 ) -> DeploymentStatus:
-    spec = deployment.spec
+    spec, observed, plan, now = deployment.spec, look.observed, look.plan, look.now
     memory = plan.memories.get(deployment.name, DeploymentMemory())
     rollout = memory.rollout
     moving = [pid for pid in spec.pids if pid not in spec.pinned and pid not in observed.holds]
@@ -84,14 +90,14 @@ def _deployment(
         observed_generation=deployment.generation,
         package=spec.package.name,
         target_version=spec.package.version,
-        stable_version=max(stable, key=stable.count).version if stable else None,
+        stable_version=Counter(stable).most_common(1)[0][0].version if stable else None,
         current_step_index=rollout.stage if rollout and rollout.under_way else None,
         desired_weight=_desired_weight(rollout),
         actual_weight=_PER_CENT * len(moved) // len(moving) if moving else _PER_CENT,
         quarantined=tuple(str(each.package) for each in memory.quarantine),
         message=message,
         conditions=(
-            _condition("Available", _available(deployment, observed), phase, message, before, now),
+            _condition("Available", _available(deployment, look), phase, message, before, now),
             _condition("Degraded", phase == "Degraded", phase, message, before, now),
         ),
         evidence=observed.last_words.get(deployment.name, ()),
@@ -127,6 +133,10 @@ def _phase(deployment: Deployment, observed: Observed, plan: Plan, blocked: list
     pending = sum(_concerns(action.object, deployment) for action in plan.actions)
     if pending:
         return "Progressing", f"{pending} action{'s' if pending > 1 else ''} to do"
+    held = {pid: hold for pid, hold in observed.holds.items() if pid in deployment.spec.pids}
+    if held:
+        where = ", ".join(f"{pid} on {hold.package.version} by {hold.actor}" for pid, hold in sorted(held.items()))
+        return "Healthy", f"held: {where}; `pvctl resume {deployment.name}` follows git again"
     return "Healthy", f"{deployment.spec.ref} serves its PIDs"
 
 
@@ -145,8 +155,8 @@ def _concerns(object_: str, deployment: Deployment) -> bool:
     return name == str(deployment.spec.ref) if kind == "package" else name.startswith(f"{deployment.name}/")
 
 
-def _available(deployment: Deployment, observed: Observed) -> bool:
-    return all(_ready(observed, pid, deployment.name) for pid in deployment.spec.pids)
+def _available(deployment: Deployment, look: _Look) -> bool:
+    return all((deployment.name, _ref(look.observed, pid)) in look.answering for pid in deployment.spec.pids)
 
 
 def _condition(
@@ -157,30 +167,33 @@ def _condition(
     return Condition(kind, status, reason, message, since)
 
 
-def _conditions(previous: Mapping[str, Any] | None, deployment: str) -> dict[str, Mapping[str, Any]]:
-    """Return the conditions that the last status told of a deployment, so that their times of change are kept."""
-    for each in (previous or {}).get("deployments", ()):
-        if each.get("name") == deployment:
-            return {condition["type"]: condition for condition in each.get("conditions", ())}
-    return {}
+def _conditions(previous: Mapping[str, Any] | None) -> dict[str, dict[str, Mapping[str, Any]]]:
+    """Return the conditions that the last status told, by deployment, so that their times of change are kept."""
+    return {
+        each["name"]: {condition["type"]: condition for condition in each.get("conditions", ())}
+        for each in (previous or {}).get("deployments", ())
+    }
 
 
-def _pids(revision: Revision, observed: Observed, plan: Plan) -> tuple[PidStatus, ...]:
-    targets = {pid: ref for each in revision.deployments for pid, ref in each.spec.wanted.items()} | plan.targets
-    return tuple(_pid(pid, revision, observed, targets.get(pid)) for pid in sorted({*targets, *observed.active}))
+def _pids(revision: Revision, look: _Look) -> tuple[PidStatus, ...]:
+    wanted = {pid: ref for each in revision.deployments for pid, ref in each.spec.wanted.items()}
+    targets = wanted | look.plan.targets
+    return tuple(_pid(pid, revision, look, targets.get(pid)) for pid in sorted({*targets, *look.observed.active}))
 
 
-def _pid(pid: str, revision: Revision, observed: Observed, target: Any) -> PidStatus:
-    deployment = revision.by_pid.get(pid)
+def _pid(pid: str, revision: Revision, look: _Look, target: Any) -> PidStatus:
+    deployment, observed = revision.by_pid.get(pid), look.observed
     mapping = _active(observed, pid)
     return PidStatus(
         pid=pid,
         deployment=deployment.name if deployment else None,
-        active=asdict(mapping) if mapping else None,
+        active={"name": mapping.name, "version": mapping.version, "activated_at": mapping.activated_at}
+        if mapping
+        else None,
         target_version=target.version if target else None,
         pinned=bool(deployment and pid in deployment.spec.pinned),
         held=pid in observed.holds,
-        ready=_ready(observed, pid, deployment.name if deployment else None),
+        ready=(deployment.name if deployment else None, mapping.ref if mapping else None) in look.answering,
         health=_health(observed, pid),
     )
 
@@ -202,12 +215,10 @@ def _health(observed: Observed, pid: str) -> PidHealth:
     )
 
 
-def _ready(observed: Observed, pid: str, deployment: str | None) -> bool:
-    ref = _ref(observed, pid)
-    return any(
-        process.serves and key.ref == ref and deployment in {None, key.deployment}
-        for key, process in observed.processes.items()
-    )
+def _answering(observed: Observed) -> Answering:
+    """Return which versions have a process that calls can be given to: of which deployment, and (None) of any."""
+    found = {(key.deployment, key.ref) for key, process in observed.processes.items() if process.serves}
+    return frozenset((*found, *((None, ref) for _, ref in found)))
 
 
 def _active(observed: Observed, pid: str) -> ActiveMapping | None:
@@ -218,6 +229,11 @@ def _active(observed: Observed, pid: str) -> ActiveMapping | None:
 def _ref(observed: Observed, pid: str) -> Any:
     mapping = _active(observed, pid)
     return mapping.ref if mapping else None
+
+
+def process_rows(observed: Observed) -> tuple[ProcessStatus, ...]:
+    """Return the status of every process, in order."""
+    return tuple(_process(each) for _, each in sorted(observed.processes.items(), key=lambda item: item[0]))
 
 
 def _process(process: ObservedProcess) -> ProcessStatus:

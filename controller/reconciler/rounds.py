@@ -24,9 +24,10 @@ from controller.reconciler.exits import Exit, worst
 from controller.reconciler.observe import Observer
 from controller.reconciler.patch import patches
 from controller.reconciler.ports import Source
-from controller.reconciler.report import report
+from controller.reconciler.report import process_rows, report
 from controller.sources.settling import SettlingTree
 from controller.store.atomic import remove_durably, write_if_changed
+from controller.store.audit import AuditHead
 from controller.store.store import Store
 
 _MOST_ACTS = 10
@@ -67,6 +68,7 @@ class Reconciler:
     clock: Callable[[], Instant]
     now: Callable[[], str]
     backoff: Backoff = field(init=False)
+    _told: tuple[tuple[Desired, Observed, Plan, AuditHead], Status] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.backoff = Backoff(self.clock)
@@ -141,19 +143,31 @@ class Reconciler:
         document["revision"] |= {"valid": False, "errors": list(problems)}
         document["converged"] = False
         self.store.status.write(document)
+        self._told = None
 
     def conclude(
         self, desired: Desired, observed: Observed, planned: Plan, results: Sequence[ActionResult] = ()
     ) -> Outcome:
-        """Write the status, and judge it."""
+        """Write the status, and judge it. Where all is as it was last time, so is the status, but for what it uses."""
+        head = self.store.audit.head()
+        seen = (desired, _at_rest(observed), planned, head)
+        if self._told is not None and self._told[0] == seen and self.store.status.untouched:
+            status = replace(self._told[1], processes=process_rows(observed))
+        else:
+            status = self._tell(desired, observed, planned, head)
+        self._told = (seen, status)
+        return Outcome(desired, planned, status, judge(desired.problems, planned, results), tuple(results))
+
+    def _tell(self, desired: Desired, observed: Observed, planned: Plan, head: AuditHead) -> Status:
+        """Return the status, and write it where it says something new."""
         previous = self.store.status.read()
         status = report(desired.revision, desired.problems, observed, planned, previous, self.clock())
-        head = self.store.audit.head()
         status = replace(status, audit={"seq": head.seq, "hash": head.hash})
-        if previous is None or _lasting(previous) != _lasting(status.to_document()):
-            self.store.status.write(status.to_document())
+        document = status.to_document()
+        if previous is None or _lasting(previous) != _lasting(document):
+            self.store.status.write(document)
             self._offer(patches(status.deployments))
-        return Outcome(desired, planned, status, judge(desired.problems, planned, results), tuple(results))
+        return status
 
 
 class RevisionTaker:
@@ -236,6 +250,12 @@ def judge(problems: Sequence[str], planned: Plan, results: Sequence[ActionResult
 def _exit_of(error: ControllerError) -> Exit:
     """A package or algorithm at fault degrades the station; anything else is the controller's own failure."""
     return Exit.degraded if isinstance(error, PackageError | StartFailed) else Exit.failed
+
+
+def _at_rest(observed: Observed) -> Observed:
+    """Return what was observed without what every process uses at the moment."""
+    quiet = {key: replace(each, rss_bytes=None, cpu_percent=None) for key, each in observed.processes.items()}
+    return replace(observed, processes=quiet)
 
 
 def _lasting(document: dict[str, Any]) -> bytes:

@@ -12,6 +12,7 @@ from controller.errors import StoreError
 from controller.model.observed import ActiveMapping, BrokenMapping
 from controller.store.atomic import remove_durably, write_atomic
 from controller.store.layout import StoreLayout
+from controller.store.unchanged import Unchanged
 
 _KEYS = {"name", "version", "activated_at"}
 
@@ -34,6 +35,7 @@ class ActiveMappings:
 
     def __init__(self, layout: StoreLayout) -> None:
         self._layout = layout
+        self._unchanged: Unchanged[ActiveMapping | BrokenMapping | None] = Unchanged()
 
     def path(self, pid: str) -> str:
         """Return where a PID's mapping is, for who has to notice at every call that it was replaced."""
@@ -47,19 +49,18 @@ class ActiveMappings:
         """Return every mapping of the store by PID. Raises StoreError where the folder cannot be read."""
         try:
             with os.scandir(self._layout.active) as entries:
-                names = sorted(entry.name for entry in entries if entry.name.endswith(".json"))
+                files = sorted((each for each in entries if each.name.endswith(".json")), key=lambda each: each.name)
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise StoreError(f"cannot read {self._layout.active}: {error.strerror}") from error
-        folder = self._layout.active
-        found = ((name.removesuffix(".json"), self._read(folder / name)) for name in names)
+        found = ((each.name.removesuffix(".json"), self._unchanged.read(each, self._read)) for each in files)
         return {pid: mapping for pid, mapping in found if mapping is not None}
 
     @staticmethod
-    def _read(path: Path) -> ActiveMapping | BrokenMapping | None:
+    def _read(path: Path | str) -> ActiveMapping | BrokenMapping | None:
         try:
-            return parse_mapping(path.read_bytes())
+            return parse_mapping(Path(path).read_bytes())
         except FileNotFoundError:
             return None
         except (ValueError, IsADirectoryError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from controller.errors import StoreError
 from controller.model.rollout import DeploymentMemory, Hold
 from controller.store.atomic import remove_durably, write_if_changed
 from controller.store.layout import StoreLayout
+from controller.store.unchanged import Unchanged
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -31,6 +33,7 @@ class RolloutFiles:
     def __init__(self, layout: StoreLayout) -> None:
         self._folder = layout.rollouts
         self._holds = layout.rollouts / ".holds.json"
+        self._unchanged: Unchanged[DeploymentMemory | None] = Unchanged()
 
     def read_all(self) -> dict[str, DeploymentMemory]:
         """Return what is remembered, by deployment.
@@ -38,8 +41,15 @@ class RolloutFiles:
         Raises:
             StoreError: a file cannot be read or understood. Going on without it could forgive a failure.
         """
-        paths = sorted(path for path in self._folder.glob("*.json") if not path.name.startswith("."))
-        return {path.stem: _read(path, DeploymentMemory) for path in paths}
+        try:
+            with os.scandir(self._folder) as entries:
+                files = sorted((each for each in entries if _is_memory(each.name)), key=lambda each: each.name)
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise StoreError(f"cannot read {self._folder}: {error.strerror}") from error
+        read = {each.name.removesuffix(".json"): self._unchanged.read(each, _read_memory) for each in files}
+        return {name: memory for name, memory in read.items() if memory is not None}
 
     def write(self, deployment: str, memory: DeploymentMemory) -> bool:
         """Remember a deployment's rollout durably; return whether that changed anything. Raises StoreError."""
@@ -64,6 +74,15 @@ class RolloutFiles:
 def _dump(kind: Any, value: object) -> bytes:
     document = _adapter(kind).dump_python(value, mode="json")
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def _is_memory(name: str) -> bool:
+    return name.endswith(".json") and not name.startswith(".")
+
+
+def _read_memory(path: str) -> DeploymentMemory | None:
+    memory: DeploymentMemory | None = _read(Path(path), DeploymentMemory)
+    return memory
 
 
 def _read(path: Path, kind: Any) -> Any:

@@ -17,9 +17,11 @@ class StatusFile:
 
     def __init__(self, layout: StoreLayout) -> None:
         self._path = layout.status
+        self._fingerprint: tuple[int, int, int] | None = None
 
     def read(self) -> dict[str, Any] | None:
         """Return the document; None where there is none or it cannot be understood. Raises StoreError."""
+        self._fingerprint = self._look()
         try:
             document = orjson.loads(self._path.read_bytes())
         except (FileNotFoundError, orjson.JSONDecodeError):
@@ -30,6 +32,20 @@ class StatusFile:
 
     def write(self, document: dict[str, Any]) -> bool:
         """Write the document where it differs; return whether it did. Raises StoreError."""
-        return write_if_changed(
+        written = write_if_changed(
             self._path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         )
+        self._fingerprint = self._look()
+        return written
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the file is the very one that was written or read here last."""
+        return self._fingerprint is not None and self._fingerprint == self._look()
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            stat = self._path.stat()
+        except OSError:
+            return None
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns

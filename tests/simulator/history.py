@@ -269,8 +269,9 @@ async def at_once(function: Callable[..., Any], *arguments: Any, **options: Any)
 
 def run(history: History) -> None:
     """Run a history on a loop of its own. What a killed controller leaves behind is no news."""
-    logging.getLogger("controller").setLevel(logging.CRITICAL + 1)
-    with patch("asyncio.to_thread", at_once), asyncio.Runner() as runner:
+    quiet = patch.object(logging.getLogger("controller"), "disabled", new=True)
+    quieter = patch("controller.reconciler.apply.log.disabled", new=True)
+    with quiet, quieter, patch("asyncio.to_thread", at_once), asyncio.Runner() as runner:
         runner.get_loop().set_exception_handler(lambda *_: None)
         runner.run(history.run())
 

@@ -104,6 +104,8 @@ class MemoryFile:
     def __init__(self, empty: Any = None) -> None:
         self.value: Any = empty
 
+    untouched = True
+
     def read(self) -> Any:
         return self.value
 
