@@ -311,18 +311,13 @@ def test_a_crash_loop_opens_the_breaker_and_stops_being_started(station: Station
     assert load.failures() == {}
 
 
-def _interruptible() -> None:
-    """A test run in the background of a shell inherits that Ctrl-C is ignored; what is tested here must hear it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_status_watch_into_a_pipe_is_one_document_after_another(shared: Daemon) -> None:
     decoder, text = json.JSONDecoder(), ""
     with subprocess.Popen(
-        shared.station.command("-o", "json", "status", "--watch"),
+        # a test run in the background of a shell inherits that Ctrl-C is ignored; what is tested here must hear it
+        ["env", "--default-signal=INT", *shared.station.command("-o", "json", "status", "--watch")],
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=_interruptible,
     ) as watching:
         assert watching.stdout
         documents: list[Any] = []
