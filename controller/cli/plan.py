@@ -48,7 +48,8 @@ def _document(preview: Preview) -> dict[str, Any]:
                     for action in plan.actions],
         "steps": [asdict(step) for step in plan.steps],
         "blocked": [asdict(each) for each in plan.blocked],
-        "waiting": [asdict(each) for each in plan.waiting],
+        "waiting": [{"what": each.object, "deployment": each.deployment, "reason": each.reason}
+                    for each in plan.waiting],
     }  # fmt: skip
 
 

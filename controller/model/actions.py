@@ -51,6 +51,7 @@ class Switch:
     target: PackageRef
     reason: str
     after: tuple[str, ...] = ()
+    digest: str = ""
 
     @property
     def object(self) -> str:

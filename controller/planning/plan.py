@@ -305,7 +305,9 @@ def _install(draft: _Draft, deployment: Deployment, supply: Supply) -> tuple[str
 
 def _switch(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef, after: tuple[str, ...]) -> None:
     reason = _why_switch(draft, deployment, pid, ref)
-    action = Switch(pid, deployment.name, draft.active_ref(pid), ref, reason, after)
+    installation = draft.observed.installed.get(ref)
+    digest = installation.receipt.digest if installation is not None else ""
+    action = Switch(pid, deployment.name, draft.active_ref(pid), ref, reason, after, digest)
     if not draft.backs_off(action.object, deployment.name):
         draft.add(action)
 

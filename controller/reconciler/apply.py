@@ -109,6 +109,15 @@ class Applier:
         done = [name for name, task in self._in_flight.items() if task.done()]
         return tuple(self._in_flight.pop(name).result() for name in done)
 
+    async def finish(self, patience: float) -> None:
+        """Wait for what is in flight, `patience` seconds at most; what takes longer is given up, to be done anew."""
+        if self._in_flight:
+            _, late = await asyncio.wait(self._in_flight.values(), timeout=patience)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        self._in_flight.clear()
+
     async def _carry_out(self, action: Action, revision: Revision) -> ActionResult:
         try:
             if type(action) in self._store_acts:
@@ -171,14 +180,13 @@ class Applier:
 
     def _switch(self, action: Switch, revision: Revision) -> None:
         mapping = ActiveMapping(action.target.name, action.target.version, self._now())
-        digest = self._packages.installations()[action.target].receipt.digest
         with self._store.lock.held():
             self._store.active.write(action.pid, mapping, self._names_an_installed_package)
         self._store.history.append(
             action.pid,
             HistoryEntry(
                 mapping.activated_at, mapping.name, mapping.version, action.deployment, revision.id, self._actor,
-                action.reason, digest,
+                action.reason, action.digest or None,
             ),
         )  # fmt: skip
 

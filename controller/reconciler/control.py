@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from controller.errors import Code, CodedError
+from controller.errors import Code, CodedError, DesiredStateError
+from controller.reconciler.exits import Exit
 from controller.reconciler.loop import Loop
 from controller.reconciler.operator import Operator, Wish
 from controller.reconciler.rounds import Outcome, RevisionTaker
@@ -55,6 +56,8 @@ class Control:
 
     def status(self) -> dict[str, Any]:
         """Return the status document as of the last pass that could be finished, and why a later one could not be."""
+        if self._loop.refusal is not None:
+            return self._loop.refusal
         if self._loop.outcome is None:
             raise CodedError(Code.not_initialized, self._starting(), next_step="ask again in a moment")
         document = self._loop.outcome.status.to_document()
@@ -67,6 +70,8 @@ class Control:
 
     def _starting(self) -> str:
         trouble = self._loop.trouble
+        if self._loop.refusal is not None:
+            return "no revision is valid yet"
         return f"the daemon cannot finish its first pass: {trouble}" if trouble else "the daemon is still starting"
 
     def ready(self) -> tuple[bool, str]:
@@ -81,7 +86,10 @@ class Control:
         """Read the desired tree again, and return {exit, status} once nothing is left that can be done now."""
         self._taker.read_again(allow_empty=allow_empty)
         with self._notices.heard_by(notify):
-            outcome: Outcome = await self._loop.settled(timeout, wait=wait)
+            try:
+                outcome: Outcome = await self._loop.settled(timeout, wait=wait)
+            except DesiredStateError:
+                return {"exit": int(Exit.invalid), "status": self.status()}
         return {"exit": int(outcome.exit), "status": outcome.status.to_document()}
 
     async def operate(self, verb: str, subject: str, arguments: dict[str, Any], actor: str) -> dict[str, Any]:

@@ -25,6 +25,8 @@ SETTLE_LOOK = 0.1
 """Seconds between two looks at a tree that is changing."""
 DEBOUNCE = 0.02
 """Seconds in which several events make one pass."""
+PATIENCE = 3.0
+"""Seconds that actions in flight are waited for at the end; a start that is not proven by then is given up."""
 
 
 @dataclass(slots=True)
@@ -43,10 +45,13 @@ class Loop:
     outcome: Outcome | None = field(default=None, init=False)
     trouble: str = field(default="", init=False)
     """Why the last pass could not be finished; empty where it could. `outcome` is then an earlier one's."""
+    refusal: dict[str, Any] | None = field(default=None, init=False)
+    """The status document while no revision, new or old, is valid."""
     _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _decisions: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = field(default_factory=list, init=False)
     _stopping: bool = field(default=False, init=False)
+    _eager: bool = field(default=False, init=False)
     _begun: int = field(default=0, init=False)
     _ended: int = field(default=0, init=False)
     _passed: asyncio.Condition = field(default_factory=asyncio.Condition, init=False)
@@ -55,8 +60,13 @@ class Loop:
         """Ask for a pass. Call it in the loop's own thread."""
         self._woken.set()
 
+    def _settled_one(self) -> None:
+        """An action ended: what stands on it is not to wait for further events."""
+        self._eager = True
+        self._woken.set()
+
     def stop(self) -> None:
-        """End after the present pass; what is in flight is waited for, the processes go on."""
+        """End after the present pass; what is in flight is waited for a little, the processes go on."""
         self._stopping = True
         self._woken.set()
 
@@ -69,7 +79,7 @@ class Loop:
 
     async def run(self) -> None:
         """Make passes until `stop`. Errors of the store are told and tried again at the next pass."""
-        self.reconciler.applier.on_settled = self.wake
+        self.reconciler.applier.on_settled = self._settled_one
         while not self._stopping:
             self._woken.clear()
             try:
@@ -83,8 +93,7 @@ class Loop:
             if self.trouble:
                 await self._tell()
             await self._sleep(pause)
-        while self.reconciler.applier.in_flight:
-            await self.reconciler.wait_for_results()
+        await self.reconciler.applier.finish(PATIENCE)
         self.finished.set()
 
     async def decide(self, decision: Callable[[], Result]) -> Result:
@@ -114,14 +123,15 @@ class Loop:
         try:
             desired, settling = await asyncio.to_thread(self.take)
         except DesiredStateError as error:
-            self.reconciler.refuse(error.problems, "")
+            self.refusal = self.reconciler.refuse(error.problems, "")
+            await self._tell()
             return RESYNC
         if desired is not None:
             self.configure(desired.revision)
             observed, planned = await self.reconciler.look(desired)
             self.reconciler.launch(planned, desired)
             self.outcome = self.reconciler.conclude(desired, observed, planned)
-            self.trouble = ""
+            self.trouble, self.refusal = "", None
             self.on_pass(self.outcome)
             await self._tell()
         due = min((wait.until for wait in self.outcome.plan.waiting), default=float("inf")) if self.outcome else 1.0
@@ -138,7 +148,9 @@ class Loop:
                 await self._woken.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(DEBOUNCE)
+        if not self._eager:
+            await asyncio.sleep(DEBOUNCE)
+        self._eager = False
 
     @property
     def judging(self) -> bool:
@@ -153,20 +165,26 @@ class Loop:
         With `wait`, a rollout that bakes or pauses is waited for as well.
 
         Raises:
+            DesiredStateError: no revision, new or old, is valid.
             ControllerError: no pass has succeeded yet, or the one that was asked for could not be finished.
         """
         asked = self._begun
         self.wake()
         try:
             async with asyncio.timeout(timeout), self._passed:
-                await self._passed.wait_for(lambda: self._ended > asked and (self.trouble or self._at_rest(wait=wait)))
+                await self._passed.wait_for(lambda: self._ended > asked and self._answered(wait=wait))
         except TimeoutError:
             pass  # the outcome so far tells how far it came
         if self.trouble:
             raise ControllerError(self.trouble, next_step="calls go on being answered; the daemon goes on trying")
+        if self.refusal is not None:
+            raise DesiredStateError(tuple(self.refusal["revision"]["errors"]))
         if self.outcome is None:
             raise ControllerError("the daemon has not finished a pass yet", next_step="see its log")
         return self.outcome
+
+    def _answered(self, *, wait: bool) -> bool:
+        return bool(self.trouble) or self.refusal is not None or self._at_rest(wait=wait)
 
     def _at_rest(self, *, wait: bool) -> bool:
         if self.reconciler.applier.in_flight or self.outcome is None:

@@ -137,13 +137,14 @@ class Reconciler:
         acts = Counter(result.action.object for result in results)
         return all(count < _MOST_ACTS for count in acts.values())
 
-    def refuse(self, problems: Sequence[str], source: str) -> None:
-        """Tell in the status that no revision is valid; whatever runs goes on."""
+    def refuse(self, problems: Sequence[str], source: str) -> dict[str, Any]:
+        """Tell in the status that no revision is valid, and return it; whatever runs goes on. Raises StoreError."""
         document = self.store.status.read() or Status(RevisionStatus("", source, valid=False), False).to_document()
         document["revision"] |= {"valid": False, "errors": list(problems)}
         document["converged"] = False
         self.store.status.write(document)
         self._told = None
+        return document
 
     def conclude(
         self, desired: Desired, observed: Observed, planned: Plan, results: Sequence[ActionResult] = ()

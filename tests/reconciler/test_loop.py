@@ -164,6 +164,8 @@ async def test_without_any_valid_revision_the_status_says_why_and_nothing_is_tou
     document = station.store.status.read()
     assert document is not None
     assert document["revision"]["errors"] == ["desired/a.yaml:3:1: bad"]
+    with pytest.raises(DesiredStateError, match=r"a\.yaml:3:1"):
+        await daemon.loop.settled(10)
 
     daemon.loop.stop()
     await asyncio.wait_for(task, 30)
@@ -253,3 +255,27 @@ async def test_a_daemon_that_cannot_finish_its_first_pass_says_why(
 
 async def nothing() -> tuple[str, ...]:
     return ()
+
+
+async def test_an_action_that_does_not_end_holds_up_the_end_of_the_daemon_only_for_a_while(
+    station: FakeStation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.reconciler.loop.PATIENCE", 0.05)
+    hanging, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def hang(spec: object) -> None:
+        hanging.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    monkeypatch.setattr(station.processes, "start", hang)
+    daemon = Daemon(station)
+    task = asyncio.create_task(daemon.loop.run())
+    await asyncio.wait_for(hanging.wait(), 20)
+
+    daemon.loop.stop()
+    await asyncio.wait_for(task, 30)
+
+    assert cancelled.is_set()
