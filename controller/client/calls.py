@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +76,7 @@ class Call:
             ) from None
         if not self._parts:
             return request(address, "POST", self._target, [text], _JSON)
-        boundary = secrets.token_hex(16)
+        boundary = os.urandom(16).hex()
         body = multipart(boundary, {**self._parts, "request": Encoded([text])})
         return request(address, "POST", self._target, body, f"multipart/form-data; boundary={boundary}")
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -95,7 +94,7 @@ class SharedImage:
 
     def __init__(self, folder: Path, image: Encoded) -> None:
         """Write the image. Raises OSError; then nothing is left of it."""
-        self.id = f"{PREFIX}{os.getpid()}-{secrets.token_hex(8)}"
+        self.id = f"{PREFIX}{os.getpid()}-{os.urandom(8).hex()}"
         self._path = folder / f"{self.id}.npy"
         temporary = folder / f"{self.id}.tmp"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
