@@ -475,6 +475,41 @@ def test_killed_in_a_bake_the_rollout_goes_on_with_the_same_deadline(station: St
     assert load.failures() == {}
 
 
+def test_killed_in_every_state_the_rollout_goes_on_where_it_was(station: Station, line: Daemon) -> None:
+    deliver_line(station, "1.1.0", Algorithm(setup="time.sleep(2)", body=GOOD.body))
+    steps = [{"setWeight": 25}, {"pause": {"duration": "4s"}}, {"setWeight": 50}, {"pause": {}}]
+    canary = {"order": ["A04"], "steps": steps, "analysis": {"minSamples": 1}}
+    roll_out(station, "1.1.0", strategy={"canary": canary, "minHealthyTime": "3s"})
+    seen = []
+
+    def killed_in(state: str) -> None:
+        eventually(lambda: rollout(station).get("state") == state, f"the state {state}")
+        before = rollout(station)
+        line.kill()
+        after = rollout(station)
+        line.start()
+        assert after["started_at"] == before["started_at"]
+        assert after["timer"] == before["timer"] or after["state"] != state, "the deadline was moved"
+        eventually(lambda: rollout(station).get("started_at") == before["started_at"], "the same rollout")
+        seen.append(state)
+
+    for state in ("stepping", "baking", "paused", "sampling"):
+        killed_in(state)
+    assert [pid for pid in LINE if station.mapped(pid) == "1.1.0"] == ["A04"]
+    with Load(station.store, LINE, [IMAGE], callers=4, pace=0.01, retry_unknown=True):
+        killed_in("waiting")
+    station.pvctl("promote", "line")
+    killed_in("promoted")
+    assert {station.mapped(pid) for pid in LINE} == {"1.1.0"}
+    with subprocess.Popen(station.command("abort", "line", "--reason", "a test"), stdout=subprocess.DEVNULL):
+        killed_in("reverting")
+    killed_in("reverted")
+
+    assert {station.mapped(pid) for pid in LINE} == {"1.0.0"}
+    assert line.status()["deployments"][0]["quarantined"] == ["line@1.1.0"]
+    assert len(seen) == 8
+
+
 def rollout(station: Station) -> dict[str, Any]:
     path = station.store / "rollouts" / "line.json"
     document = json.loads(path.read_text()) if path.exists() else {}
