@@ -23,9 +23,10 @@ from controller.model.actions import (
 from controller.model.desired import Deployment, Revision
 from controller.model.observed import ActiveMapping, Failure, Observed, ProcessKey
 from controller.model.package import PackageRef
-from controller.model.rollout import Instant, Quarantine
+from controller.model.rollout import Instant
 from controller.planning.cohorts import cohort
 from controller.planning.progression import Progress, progress
+from controller.planning.reasons import in_quarantine, why_preheat, why_switch
 from controller.planning.retention import surplus
 from controller.planning.scene import Scene, Station
 from controller.planning.supply import Supply, find_supply, unsupported_pids, unsupported_reason
@@ -172,7 +173,7 @@ def _preheat(draft: _Draft, deployment: Deployment, ref: PackageRef, after: tupl
     for replica in range(deployment.spec.replicas):
         key = ProcessKey(deployment.name, ref.name, ref.version, replica)
         draft.needed.add(key)
-        reason = _why_preheat(draft, key)
+        reason = why_preheat(draft.station, key)
         if not reason:
             continue
         action = Preheat(key, reason, after)
@@ -182,19 +183,6 @@ def _preheat(draft: _Draft, deployment: Deployment, ref: PackageRef, after: tupl
             draft.add(action)
         objects.append(action.object)
     return tuple(objects)
-
-
-def _why_preheat(draft: _Draft, key: ProcessKey) -> str:
-    """Return why a process must be started or replaced; empty where it is there and right."""
-    process = draft.observed.processes.get(key)
-    if process is None:
-        return "no process runs for it"
-    if not process.serves:
-        return f"its process is {process.state}" + (f": {process.detail}" if process.detail else "")
-    installation = draft.observed.installed.get(key.ref)
-    if installation is not None and installation.receipt.digest != process.digest:
-        return "its process runs another artefact of the same version"
-    return ""
 
 
 def _deactivate_removed(draft: _Draft) -> None:
@@ -216,21 +204,12 @@ def _move(draft: _Draft, deployment: Deployment) -> None:
         if goal is not None:
             groups[goal].append(pid)
     if going_on.quarantined is not None:
-        draft.blocked.append(_in_quarantine(deployment, going_on.quarantined))
+        draft.blocked.append(in_quarantine(deployment, going_on.quarantined))
     else:
         groups.setdefault(deployment.spec.ref, [])
     for ref, pids in groups.items():
         _bring_to(draft, deployment, ref, pids)
     _preview_steps(draft, deployment)
-
-
-def _in_quarantine(deployment: Deployment, quarantine: Quarantine) -> Blocked:
-    return Blocked(
-        f"package/{quarantine.package}",
-        deployment.name,
-        f"{quarantine.package} is in quarantine since {quarantine.at}: {quarantine.reason}",
-        next_step=f"deploy another version, or `pvctl retry {deployment.name}`",
-    )
 
 
 def _restored(draft: _Draft, deployment: Deployment, pid: str) -> PackageRef | None:
@@ -304,41 +283,12 @@ def _install(draft: _Draft, deployment: Deployment, supply: Supply) -> tuple[str
 
 
 def _switch(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef, after: tuple[str, ...]) -> None:
-    reason = _why_switch(draft, deployment, pid, ref)
+    reason = why_switch(draft.station, deployment, draft.progress[deployment.name], pid, ref)
     installation = draft.observed.installed.get(ref)
     digest = installation.receipt.digest if installation is not None else ""
     action = Switch(pid, deployment.name, draft.active_ref(pid), ref, reason, after, digest)
     if not draft.backs_off(action.object, deployment.name):
         draft.add(action)
-
-
-def _why_switch(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef) -> str:
-    mapping = draft.observed.active.get(pid)
-    if mapping is None:
-        history = draft.observed.history.get(pid, ())
-        unprotected = "" if any(entry.ref not in {None, ref} for entry in history) else ": there is no way back"
-        return f"deployment {deployment.name} serves it and it has no active version{unprotected}"
-    if not isinstance(mapping, ActiveMapping):
-        return f"active/{pid}.json is damaged ({mapping.reason}); restored from its history"
-    if mapping.ref not in draft.observed.installed:
-        return f"active/{pid}.json names {mapping.ref}, which is not installed"
-    if (hold := draft.observed.holds.get(pid)) is not None:
-        return f"held by {hold.actor}: {hold.reason}"
-    return _why_moved(draft, deployment, pid, ref)
-
-
-def _why_moved(draft: _Draft, deployment: Deployment, pid: str, ref: PackageRef) -> str:
-    """Return why a PID with a good mapping leaves its version."""
-    rollout = draft.progress[deployment.name].memory.rollout
-    history = draft.observed.history.get(pid, ())
-    if rollout is not None and rollout.state == "reverting":
-        return f"{rollout.target} is taken back: {rollout.reason}"
-    if history and history[-1].ref == ref:
-        return f"active/{pid}.json was changed outside the controller; put back"
-    if rollout is not None and rollout.under_way:
-        return f"rollout of {rollout.target}: {rollout.terms.stages[rollout.stage]}"
-    pinned = " (pinned)" if pid in deployment.spec.pinned else ""
-    return f"deployment {deployment.name} wants {ref}{pinned}"
 
 
 def _preview_steps(draft: _Draft, deployment: Deployment) -> None:

@@ -116,7 +116,7 @@ def _patch(deployment: Deployment, rollout: Rollout | None, observed: Observed) 
 def _desired_weight(rollout: Rollout | None) -> int:
     if rollout is None or not (rollout.under_way or rollout.failed):
         return _PER_CENT
-    return rollout.weight if rollout.under_way else 0
+    return 0 if rollout.state in {"reverting", "reverted"} else rollout.weight
 
 
 def _phase(deployment: Deployment, observed: Observed, plan: Plan, blocked: list[Blocked]) -> tuple[Phase, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -245,13 +246,21 @@ class History:
             world.call(30)
             before = self.watch.moves
             await self._pass(self.chance.choice((1.0, 40.0, 400.0)))
-            quiet = world.reconciler is not None and not world.reconciler.applier.in_flight
-            still = still + 1 if quiet and self.watch.plan.empty and self.watch.moves == before else 0
+            still = still + 1 if self._rests() and self.watch.moves == before else 0
             if still == 5:
                 break
         assert still == 5, f"10: no rest: {self.watch.plan.actions}"
         self.watch.at_rest(world)
         await self._nothing_more()
+
+    def _rests(self) -> bool:
+        """Whether nothing is under way, to be done, or waited for that some clock will end soon."""
+        reconciler, plan, now = self.world.reconciler, self.watch.plan, self.world.clock()
+        rollouts = (memory.rollout for memory in plan.memories.values())
+        timers = (each.timer for each in rollouts if each is not None and each.timer is not None)
+        soon = any(timer.since is not None and 0 < timer.remaining(now) < 60 for timer in timers)
+        backs_off = any(not math.isinf(wait.until) for wait in plan.waiting)
+        return reconciler is not None and not reconciler.applier.in_flight and plan.empty and not (soon or backs_off)
 
     async def _nothing_more(self) -> None:
         """At rest, nothing is written but what is left of a countdown, and rarely that."""

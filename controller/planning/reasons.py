@@ -1,0 +1,64 @@
+"""Why something is done: the sentences that stand in a plan, the audit and a PID's history. No decisions."""
+
+from __future__ import annotations
+
+from controller.model.actions import Blocked
+from controller.model.desired import Deployment
+from controller.model.observed import ActiveMapping, ProcessKey
+from controller.model.package import PackageRef
+from controller.model.rollout import Quarantine
+from controller.planning.progression import Progress
+from controller.planning.scene import Station
+
+
+def why_preheat(station: Station, key: ProcessKey) -> str:
+    """Return why a process must be started or replaced; empty where it is there and right."""
+    process = station.observed.processes.get(key)
+    if process is None:
+        return "no process runs for it"
+    if not process.serves:
+        return f"its process is {process.state}" + (f": {process.detail}" if process.detail else "")
+    installation = station.observed.installed.get(key.ref)
+    if installation is not None and installation.receipt.digest != process.digest:
+        return "its process runs another artefact of the same version"
+    return ""
+
+
+def in_quarantine(deployment: Deployment, quarantine: Quarantine) -> Blocked:
+    """Return that a deployment's package is not tried."""
+    return Blocked(
+        f"package/{quarantine.package}",
+        deployment.name,
+        f"{quarantine.package} is in quarantine since {quarantine.at}: {quarantine.reason}",
+        next_step=f"deploy another version, or `pvctl retry {deployment.name}`",
+    )
+
+
+def why_switch(station: Station, deployment: Deployment, going_on: Progress, pid: str, ref: PackageRef) -> str:
+    """Return why a PID gets a version."""
+    mapping = station.observed.active.get(pid)
+    if mapping is None:
+        history = station.observed.history.get(pid, ())
+        unprotected = "" if any(entry.ref not in {None, ref} for entry in history) else ": there is no way back"
+        return f"deployment {deployment.name} serves it and it has no active version{unprotected}"
+    if not isinstance(mapping, ActiveMapping):
+        return f"active/{pid}.json is damaged ({mapping.reason}); restored from its history"
+    if mapping.ref not in station.observed.installed:
+        return f"active/{pid}.json names {mapping.ref}, which is not installed"
+    if (hold := station.observed.holds.get(pid)) is not None:
+        return f"held by {hold.actor}: {hold.reason}"
+    return _why_moved(station, deployment, going_on, pid, ref)
+
+
+def _why_moved(station: Station, deployment: Deployment, going_on: Progress, pid: str, ref: PackageRef) -> str:
+    """Return why a PID with a good mapping leaves its version."""
+    rollout = going_on.rollout
+    history = station.observed.history.get(pid, ())
+    if rollout is not None and rollout.state == "reverting":
+        return f"{rollout.target} is taken back: {rollout.reason}"
+    if history and history[-1].ref == ref:
+        return f"active/{pid}.json was changed outside the controller; put back"
+    if rollout is not None and rollout.under_way:
+        return f"rollout of {rollout.target}: {rollout.terms.stages[rollout.stage]}"
+    pinned = " (pinned)" if pid in deployment.spec.pinned else ""
+    return f"deployment {deployment.name} wants {ref}{pinned}"
