@@ -46,7 +46,7 @@ def progress(scene: Scene) -> Progress:
     quarantine = memory.quarantined(scene.target, scene.digest)
     if scene.deployment.spec.suspend:
         return _settled(scene, memory.with_rollout(halt(former, scene.now) if former else None), former)
-    if former is not None and _same_artefact(former, scene) and (quarantine is not None or not former.failed):
+    if former is not None and _still_wanted(former, scene) and (quarantine is not None or not former.failed):
         missing = "" if scene.supply.installed else f"{scene.target} is not installed"
         return _going_on(scene, former, missing)
     if quarantine is not None:
@@ -61,8 +61,11 @@ def progress(scene: Scene) -> Progress:
     return _going_on(scene, fresh, "")
 
 
-def _same_artefact(rollout: Rollout, scene: Scene) -> bool:
-    return rollout.target == scene.target and scene.digest in {None, rollout.digest}
+def _still_wanted(rollout: Rollout, scene: Scene) -> bool:
+    """Whether a rollout is of the artefact that is wanted, and there is a PID left in it."""
+    spec = scene.deployment.spec
+    left = any(pid in spec.pids and pid not in spec.pinned for pid in rollout.terms.sequence)
+    return rollout.target == scene.target and scene.digest in {None, rollout.digest} and (left or not rollout.under_way)
 
 
 def _fresh(scene: Scene, former: Rollout | None) -> Rollout | None:
@@ -108,7 +111,7 @@ def _going_on(scene: Scene, before: Rollout, obstacle: str) -> Progress:
         memory = replace(memory, quarantine=(*memory.quarantine, entry))
     if known is not None and not _worth_writing(known, rollout):
         rollout = known
-    waits_for, until = _waiting(rollout, verdict)
+    waits_for, until = _waiting(scene, rollout, verdict)
     settled = _settled(scene, memory.with_rollout(rollout), rollout)
     return replace(settled, waits_for=waits_for, until=until)
 
@@ -198,7 +201,7 @@ def _judged_calls(rollout: Rollout) -> int:
     return int(test["calls"]) if test else 0
 
 
-def _waiting(rollout: Rollout, verdict: Verdict | None) -> tuple[str, float]:
+def _waiting(scene: Scene, rollout: Rollout, verdict: Verdict | None) -> tuple[str, float]:
     """Return what a rollout waits for, and until when."""
     stage = f"{rollout.target}: {rollout.terms.stages[rollout.stage]}"
     if not rollout.under_way:
@@ -207,6 +210,8 @@ def _waiting(rollout: Rollout, verdict: Verdict | None) -> tuple[str, float]:
         return f"{stage}; paused by {rollout.paused_by} until `pvctl resume {rollout.deployment}`", math.inf
     if rollout.held_for:
         return f"{stage}; {rollout.held_for}", math.inf
+    if not any(pid in rollout.terms.sequence for pid in scene.free):
+        return f"{stage}; every PID of it is held or pinned", math.inf
     timer = rollout.progress if rollout.state == "stepping" else rollout.timer
     words = {
         "stepping": "its PIDs are moving",

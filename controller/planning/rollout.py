@@ -85,8 +85,8 @@ def promote(rollout: Rollout, now: Instant, *, full: bool) -> Rollout:
 
 
 def usual_version(rollout: Rollout) -> PackageRef | None:
-    """Return the version that most PIDs had at the start: for those that came later and on their own have none."""
-    usual = Counter(rollout.stable.values()).most_common(1)
+    """Return the version that most PIDs had before the target: for those that came later and have none of their own."""
+    usual = Counter(ref for ref in rollout.stable.values() if ref != rollout.target).most_common(1)
     return usual[0][0] if usual else None
 
 
@@ -207,8 +207,9 @@ def _is_back(rollout: Rollout, facts: Facts) -> bool:
 def _go_on(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
     if rollout.state == "stepping":
         expected = cohort(rollout.terms.sequence, rollout.weight)
-        if any(facts.active.get(pid) != rollout.target for pid in expected if pid in facts.movable):
-            return rollout
+        protected = (pid for pid in expected if pid in facts.movable and pid in rollout.stable)
+        if any(facts.active.get(pid) != rollout.target for pid in protected):
+            return rollout  # for a PID that had nothing before nobody waits: it is tried again until it works
         bake = Countdown(rollout.terms.min_healthy_time if expected else 0.0, now)
         return replace(_move(rollout, "moved"), timer=bake, progress=_whole(rollout, now))
     if rollout.full and rollout.state in {"paused", "waiting", "sampling"}:

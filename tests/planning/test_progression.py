@@ -486,6 +486,16 @@ def test_a_pid_that_had_nothing_goes_to_what_the_others_had(line: Line) -> None:
 # --- another target, other PIDs
 
 
+def test_a_rollout_whose_pids_have_all_left_gives_way_to_one_of_the_new_pids(line: Line) -> None:
+    start(line)
+    line.serving(A, "B01", "B02", name="cell")
+
+    line.go(canary(pids=["B01", "B02"], strategy={"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}))
+
+    assert line.active == {"B01": B.version, "B02": A.version}
+    assert line.rollout.terms.sequence == ("B01", "B02")
+
+
 def test_another_target_under_way_starts_again_from_stable(line: Line) -> None:
     start(line)
     line.promote()

@@ -162,6 +162,13 @@ def test_a_pid_without_a_version_gets_the_target_at_once_and_one_that_comes_late
     assert wanted_versions(replace(walk.rollout, state="promoted"), {"A09": OLD}) == {"A09": NEW}
 
 
+def test_nobody_waits_for_a_pid_that_had_nothing() -> None:
+    walk = Walk(deployment(minHealthyTime="0s"), {"A01": OLD, "A02": OLD, "A04": OLD})
+    on_target = {"A01": NEW, "A02": NEW, "A04": NEW}
+
+    assert advance(walk.rollout, walk.facts(active=on_target), at(0)).state == "promoted"
+
+
 def test_a_held_pid_does_not_count_and_one_held_later_leaves_without_being_replaced() -> None:
     at_start = Walk(deployment(*STEPS), held=("A04",))
     assert at_start.rollout.terms.sequence == ("A01", "A02", "A03")
