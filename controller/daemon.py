@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from controller.errors import StoreError
 from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.model.desired import Revision
@@ -67,7 +68,10 @@ async def run(parts: Parts) -> None:
     Raises:
         StoreError: the store or its socket cannot be used.
     """
-    recover(parts.store, parts.packages, parts.actor, log.info)
+    try:
+        recover(parts.store, parts.packages, parts.actor, log.info)
+    except StoreError as error:  # a full disk, say: what answers must go on answering; the next start tries again
+        log.error("cannot put an earlier life in order: %s", error)  # noqa: TRY400 - an operator's error, not a defect
     runner = Runner(parts.store.layout, now=parts.now)
     await runner.open()
     try:

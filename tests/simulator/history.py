@@ -152,6 +152,8 @@ class History:
         """Have a controller, whatever it takes."""
         while self.world.reconciler is None:
             await self.world.live(self.world.start_controller)
+            if self.world.reconciler is None:  # it cannot start on a full disk for ever: somebody makes room
+                self.world.disk_full = False
         self.world.take_again()
 
     async def _pass(self, seconds: float) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
@@ -33,26 +34,35 @@ EXPECTED = {
 """Changes of state, from one write to the next, that must have been seen for the histories to say anything."""
 
 
-def _seeds() -> Iterator[int]:
-    """The seeds to run: one that was asked for, new ones for a time, or the fixed ones."""
-    if one := os.environ.get("PVCTL_SEED"):
-        yield int(one)
-        return
-    seconds = float(os.environ.get("PVCTL_SIMULATE", "0"))
-    if not seconds:
-        yield from range(FIXED)
-        return
+def _visited(seed: int) -> set[tuple[str, str]]:
+    return run_history(seed).visited
+
+
+def _fresh_histories(seconds: float) -> Iterator[set[tuple[str, str]]]:
+    """Run histories from new seeds on every core until the time is over."""
     until, fresh = time.monotonic() + seconds, random.SystemRandom()
-    while time.monotonic() < until:
-        yield fresh.randrange(1 << 48)
+    with ProcessPoolExecutor() as pool:
+        while time.monotonic() < until:
+            yield from pool.map(_visited, [fresh.randrange(1 << 48) for _ in range(100)], chunksize=5)
+
+
+def _histories() -> Iterator[set[tuple[str, str]]]:
+    """Run what was asked for: one seed, new ones for a time, or the fixed ones."""
+    seconds = float(os.environ.get("PVCTL_SIMULATE", "0"))
+    if one := os.environ.get("PVCTL_SEED"):
+        yield _visited(int(one))
+    elif seconds:
+        yield from _fresh_histories(seconds)
+    else:
+        yield from map(_visited, range(FIXED))
 
 
 @pytest.mark.timeout(0)
 def test_every_invariant_holds_after_every_step_of_random_histories() -> None:
     visited: Counter[tuple[str, str]] = Counter()
     histories = 0
-    for seed in _seeds():
-        visited.update(run_history(seed).visited)
+    for seen in _histories():
+        visited.update(seen)
         histories += 1
 
     sys.stdout.write(f"{histories} histories; changes of state: {dict(visited)}\n")

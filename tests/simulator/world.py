@@ -18,7 +18,7 @@ from controller.errors import Code, CodedError, ControllerError, PackageError, S
 from controller.model.observed import ActiveMapping, BrokenMapping, ObservedProcess, ProcessKey
 from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
 from controller.model.rollout import Instant
-from controller.model.tally import LatencySketch, Tally
+from controller.model.tally import LatencySketch, Tally, bin_of
 from controller.reconciler.apply import Applier
 from controller.reconciler.ledger import Ledger
 from controller.reconciler.observe import Observer
@@ -30,6 +30,7 @@ from controller.store.store import Store
 from tests.simulator.memory import MemoryRollouts, memory_store, tapped
 
 PIDS = ("A01", "A02", "A03", "A04", "A05", "B01", "B02")
+QUICK = bin_of(0.02)
 EPOCH = 1_770_000_000.0
 
 
@@ -251,7 +252,7 @@ class World:
             count["heartbeat_losses"] += 1
             self._crash(key, "heartbeat lost")
         ok = max(0, calls - count["errors"] - count["timeouts"])
-        tally = Tally(calls, verdicts_ok=ok, latency=LatencySketch.of([0.02] * ok), **count)
+        tally = Tally(calls, verdicts_ok=ok, latency=LatencySketch(((QUICK, ok),) if ok else ()), **count)
         at = (pid, key.ref)
         self.tallies[at] = self.tallies.get(at, Tally()) + tally
 
