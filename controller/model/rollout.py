@@ -109,7 +109,8 @@ class Rollout:
     `stable` is each PID's version at the start and `back` where it goes when the rollout is taken back. `stage` is the
     index of the present stage; `timer` that of the bake, the pause or the rollback window; `progress` what is left of
     the progress deadline and `moved` how many PIDs are on the target. `paused_by` and `held_for` say who or what stands
-    in its way; `aborted` who took it back and why. `ailing` names the bystanders that were failing before it began.
+    in its way; `aborted` who took it back and why. `ailing` names the bystanders that were failing before it began;
+    `troubled` says that the host was in trouble when it was judged last.
 
     `baseline` and `stable_baseline` are the tallies per PID from which calls count (None: `delay` is not over yet),
     `step_calls` the canary's calls when the present weight was entered (None: just now), `trials` the state of the
@@ -136,6 +137,7 @@ class Rollout:
     reason: str = ""
     emergency: bool = False
     ailing: tuple[str, ...] = ()
+    troubled: bool = False
     delay: Countdown | None = None
     baseline: Mapping[str, Tally] | None = None
     stable_baseline: Mapping[str, Tally] = field(default_factory=dict)

@@ -11,7 +11,8 @@ from dataclasses import replace
 from controller.model.desired import Deployment
 from controller.model.observed import Failure
 from controller.model.package import PackageRef
-from controller.model.rollout import Rollout
+from controller.model.rollout import Countdown, Rollout
+from controller.model.strategy import Analysis
 from controller.model.tally import Tally, pooled
 from controller.planning.analysis import failing, judge
 from controller.planning.scene import Scene, Station
@@ -47,15 +48,28 @@ def judged(scene: Scene, rollout: Rollout) -> tuple[Rollout, Verdict | None]:
     """Return the rollout with its trials advanced, and the verdict on what the target's calls came to."""
     if not (rollout.under_way or rollout.state == "promoted"):
         return rollout, None
-    canary_strategy, health = scene.deployment.spec.strategy.canary, scene.deployment.spec.health
+    canary_strategy = scene.deployment.spec.strategy.canary
     analysis = canary_strategy.analysis if canary_strategy and rollout.under_way else None
     if analysis is not None and rollout.terms.min_samples is not None:
         analysis = analysis.model_copy(update={"min_samples": rollout.terms.min_samples})
-    seen = _observation(scene, rollout)
+    verdict = _verdict(scene, rollout, analysis)
+    if rollout.troubled and verdict.outcome != "hold":
+        rollout = _anew(scene, rollout)
+        verdict = _verdict(scene, rollout, analysis)
+    return replace(rollout, trials=verdict.trials.to_document(), troubled=verdict.outcome == "hold"), verdict
+
+
+def _verdict(scene: Scene, rollout: Rollout, analysis: Analysis | None) -> Verdict:
+    health, seen = scene.deployment.spec.health, _observation(scene, rollout)
     verdict = judge(health, analysis, seen)
-    if verdict.outcome == "fail":  # only then it matters whether others fail too, and only then it is looked up
-        verdict = judge(health, analysis, replace(seen, bystanders=tuple(_bystanders(scene, rollout))))
-    return replace(rollout, trials=verdict.trials.to_document()), verdict
+    if verdict.outcome != "fail":  # only for a fail it matters whether others fail too, and only then it is looked up
+        return verdict
+    return judge(health, analysis, replace(seen, bystanders=tuple(_bystanders(scene, rollout))))
+
+
+def _anew(scene: Scene, rollout: Rollout) -> Rollout:
+    """Return the rollout counting from now: what came of the host's trouble is not held against the version."""
+    return counting(scene, replace(rollout, baseline=None, delay=Countdown(0.0), trials={}, step_calls=None))
 
 
 def ailing(scene: Scene, rollout: Rollout) -> tuple[str, ...]:

@@ -213,16 +213,22 @@ def _move(draft: _Draft, deployment: Deployment) -> None:
 
 
 def _restored(draft: _Draft, deployment: Deployment, pid: str) -> PackageRef | None:
-    """The version that a PID with a damaged mapping goes back to first: the last one in its history that is here."""
+    """The version that a PID with a damaged mapping goes back to first: the last one in its history that is here.
+
+    A pinned or held PID goes to nothing but its pin or hold, and none to what is in quarantine.
+    """
     if pid not in draft.observed.active or draft.active_ref(pid) is not None:
         return None
+    if pid in deployment.spec.pinned or pid in draft.observed.holds:
+        return None
+    memory = draft.progress[deployment.name].memory
     for entry in reversed(draft.observed.history.get(pid, ())):
         if entry.ref is None:
             return None
-        if entry.ref in draft.observed.installed:
+        installation = draft.observed.installed.get(entry.ref)
+        if installation is not None and not memory.quarantined(entry.ref, installation.receipt.digest):
             supply = find_supply(entry.ref, None, draft.observed)
-            allow = draft.station.revision.policy.allow_undeclared_pids
-            return entry.ref if not unsupported_pids(supply, [pid], allow_undeclared=allow) else None
+            return entry.ref if draft.station.supports(supply, pid) else None
     return None
 
 

@@ -678,6 +678,24 @@ def test_when_others_fail_too_the_canary_is_held_and_not_taken_back(line: Line) 
     assert not line.memory.quarantine
 
 
+def test_what_came_of_the_hosts_trouble_is_not_held_against_the_version_when_it_is_over(line: Line) -> None:
+    wanted = with_cell(line)
+    line.go(wanted)
+    line.calls("B01", 100, errors=60)
+    line.calls("A04", 100, errors=60)
+    line.go(wanted)
+    assert line.rollout.troubled
+
+    line.see(recent={})
+    line.go(wanted)
+    assert (line.on, line.rollout.troubled, line.rollout.held_for) == ("A A A B", False, "")
+    line.calls("A04", 20, errors=12)
+    line.see(recent={})
+    line.go(wanted)
+
+    assert line.on == "A A A A", "its own failures are still seen"
+
+
 def test_one_that_failed_before_says_nothing_about_the_host(line: Line) -> None:
     wanted = with_cell(line)
     line.calls("B01", 100, errors=60)

@@ -152,8 +152,7 @@ class History:
         """Have a controller. One that cannot recover because the disk is full is started again when there is room."""
         while self.world.reconciler is None:
             await self.world.live(self.world.start_controller)
-            self.world.disk_full = self.world.disk_full and self.world.reconciler is not None
-            if self.world.reconciler is None:  # it cannot start on a full disk for ever: somebody makes room
+            if self.world.reconciler is None:
                 self.world.disk_full = False
         self.world.take_again()
 
