@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,8 @@ from controller.sources.settling import SettlingTree
 from controller.store.atomic import remove_durably, write_if_changed
 from controller.store.audit import AuditHead
 from controller.store.store import Store
+
+log = logging.getLogger(__name__)
 
 _MOST_ACTS = 10
 _BAKE_LOOK = 0.25
@@ -108,11 +111,17 @@ class Reconciler:
         return observed, planned
 
     def _keep_counters(self, observed: Observed, planned: Plan) -> None:
-        """Write down rollouts of which only counters moved; what is decided is an action of the plan."""
+        """Write down rollouts of which only counters moved; what is decided is an action of the plan.
+
+        A full disk must not keep a pass from restarting what died: the tallies know the counters, the next pass tries.
+        """
         decided = {action.object for action in planned.actions if isinstance(action, Remember)} | self.applier.in_flight
         for name, memory in planned.memories.items():
             if f"rollout/{name}" not in decided and memory != observed.memories.get(name, DeploymentMemory()):
-                self.store.rollouts.write(name, memory)
+                try:
+                    self.store.rollouts.write(name, memory)
+                except StoreError as error:
+                    log.warning("%s", error)
 
     async def wait_for_results(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
         """Return what has ended since, waiting for something to end; failures are noted for the back-off."""

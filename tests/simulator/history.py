@@ -260,7 +260,10 @@ class History:
         reconciler, plan, now = self.world.reconciler, self.watch.plan, self.world.clock()
         rollouts = (memory.rollout for memory in plan.memories.values())
         timers = (each.timer for each in rollouts if each is not None and each.timer is not None)
-        soon = any(timer.since is not None and 0 < timer.remaining(now) < 60 for timer in timers)
+        soon = any(
+            timer.since is not None and timer.since.boot == now.boot and 0 < timer.remaining(now) < 60
+            for timer in timers
+        )
         backs_off = any(not math.isinf(wait.until) for wait in plan.waiting)
         return reconciler is not None and not reconciler.applier.in_flight and plan.empty and not (soon or backs_off)
 
@@ -280,11 +283,15 @@ async def at_once(function: Callable[..., Any], *arguments: Any, **options: Any)
 
 def run(history: History) -> None:
     """Run a history on a loop of its own. What a killed controller leaves behind is no news."""
-    quiet = patch.object(logging.getLogger("controller"), "disabled", new=True)
-    quieter = patch("controller.reconciler.apply.log.disabled", new=True)
-    with quiet, quieter, patch("asyncio.to_thread", at_once), asyncio.Runner() as runner:
-        runner.get_loop().set_exception_handler(lambda *_: None)
-        runner.run(history.run())
+    logger = logging.getLogger("controller")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        with patch("asyncio.to_thread", at_once), asyncio.Runner() as runner:
+            runner.get_loop().set_exception_handler(lambda *_: None)
+            runner.run(history.run())
+    finally:
+        logger.setLevel(level)
 
 
 def run_history(seed: int) -> Watch:
