@@ -24,13 +24,13 @@ import numpy as np
 import uvloop
 
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
+from controller.calls.request import DetectionRequest
+from controller.images.formats import ImageRef
 from controller.model.observed import ProcessKey
 from controller.packages.install import Installer
-from controller.runner.calls import DetectionRequest
-from controller.runner.images import ImageRef
-from controller.runner.listing import end_all
-from controller.runner.runner import Runner
-from controller.runner.spec import ProcessSpec
+from controller.processes.census import end_all
+from controller.processes.pool import ProcessPool
+from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from tests.packaging import OK, build_package
@@ -99,7 +99,7 @@ class BarePipes:
 
 
 async def _measure_calls(spec: ProcessSpec, layout: StoreLayout, rounds: int) -> list[Row]:
-    runner = Runner(layout, now=_now)
+    runner = ProcessPool(layout, now=_now)
     await runner.open()
     await runner.start(spec)
     bare = BarePipes(spec, layout.images)
@@ -151,7 +151,7 @@ def _p50_blocking(call: Any, count: int) -> float:
 
 
 async def _measure_starts(spec: ProcessSpec, layout: StoreLayout, rounds: int) -> Row:
-    runner = Runner(layout, now=_now)
+    runner = ProcessPool(layout, now=_now)
     await runner.open()
     ours_s, bare_s = [], []
     for _ in range(rounds):

@@ -25,7 +25,7 @@ from benchmarks.calls import BarePipes
 from benchmarks.table import Row, median_ratio, megabytes, milliseconds, print_table
 from controller.client import Client
 from controller.model.observed import ProcessKey
-from controller.runner.spec import ProcessSpec
+from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 from tests.end_to_end.running import Daemon, eventually
 from tests.end_to_end.station import Station

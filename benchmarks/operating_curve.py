@@ -1,7 +1,7 @@
 """Operating curve of the health verdicts, by simulation with a fixed seed: `python -m benchmarks.operating_curve`.
 
 Prints the tables that docs/analysis.md shows. `RateTest` is simulated for thousands of rollouts at once with numpy,
-from its own bets and thresholds; tests/planning/test_sequential.py checks that both give the same numbers.
+from its own bets and thresholds; tests/rollouts/test_sequential.py checks that both give the same numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from controller.planning.sequential import FROM_START, Arms, ChangeTest, alternatives, later_share, threshold
+from controller.rollouts.analysis.sequential import FROM_START, Arms, ChangeTest, alternatives, later_share, threshold
 
 Floats = npt.NDArray[np.float64]
 

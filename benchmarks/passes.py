@@ -25,11 +25,11 @@ from benchmarks.table import Row, median_ratio, milliseconds, print_table
 from controller.model.desired import Deployment, Revision
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.model.package import PackageRef
-from controller.model.rollout import DeploymentMemory, Instant, Rollout
-from controller.planning.rollout import begin
+from controller.model.rollout import Instant, Rollout, RolloutRecord
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
-from controller.reconciler.rounds import Desired, Reconciler
+from controller.reconciler.reconciler import Desired, Reconciler
+from controller.rollouts.machine import begin
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
 from tests.reconciler.fakes import FakePackages
@@ -126,18 +126,18 @@ def _station(store: Store, size: int) -> Revision:
             store.layout.mapping(pid).write_bytes(mapping)
         stable = dict.fromkeys(deployment.spec.pids, PackageRef(ref.name, "1.0.0"))
         rollout = begin(deployment, f"sha256:{ref}", stable, Instant("boot", 0.0), _AT)
-        done = DeploymentMemory(_completed(rollout))
+        done = RolloutRecord(_completed(rollout))
         path = store.layout.rollouts / f"{deployment.name}.json"
         path.write_bytes(orjson.dumps(_document(done)))
     return revision
 
 
 def _completed(rollout: Rollout) -> Rollout:
-    return replace(rollout, state="completed", stage=0, baseline={}, delay=None, step_calls=0)
+    return replace(rollout, state="completed", step=0, baseline={}, delay=None, step_calls=0)
 
 
-def _document(memory: DeploymentMemory) -> Any:
-    return TypeAdapter(DeploymentMemory).dump_python(memory, mode="json")
+def _document(record: RolloutRecord) -> Any:
+    return TypeAdapter(RolloutRecord).dump_python(record, mode="json")
 
 
 def _deployment(number: int, pids: list[str]) -> Deployment:

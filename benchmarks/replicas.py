@@ -24,14 +24,14 @@ import uvloop
 
 from benchmarks.calls import BarePipes
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
+from controller.calls.plane import DataPlane, Service
+from controller.calls.request import DetectionRequest
+from controller.images.formats import ImageRef
 from controller.model.observed import ActiveMapping, ProcessKey
 from controller.packages.install import Installer
-from controller.runner.calls import DetectionRequest
-from controller.runner.images import ImageRef
-from controller.runner.listing import end_all
-from controller.runner.plane import DataPlane, Service
-from controller.runner.runner import Runner
-from controller.runner.spec import ProcessSpec
+from controller.processes.census import end_all
+from controller.processes.pool import ProcessPool
+from controller.processes.spec import ProcessSpec
 from controller.store.active import ActiveMappings
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
@@ -83,7 +83,7 @@ async def serving(layout: StoreLayout, spec: ProcessSpec, replicas: int) -> Asyn
     active = ActiveMappings(layout)
     for pid in _PIDS:
         active.write(pid, ActiveMapping(spec.key.name, spec.key.version, _now()), lambda _: None)
-    runner = Runner(layout, now=_now)
+    runner = ProcessPool(layout, now=_now)
     await runner.open()
     plane = DataPlane(runner, active, on_ended=print)
     plane.configure({"bench": Service(deployment="bench", pids=_PIDS)})

@@ -24,6 +24,7 @@ import uvloop
 
 from benchmarks.calls import BarePipes as Bare
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
+from controller.calls.request import Detection, DetectionRequest
 from controller.client import Client
 from controller.client.addresses import Address
 from controller.client.blocking import Pool
@@ -33,10 +34,9 @@ from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.model.observed import ProcessKey
 from controller.packages.install import Installer
-from controller.runner.calls import Detection, DetectionRequest
-from controller.runner.listing import end_all
-from controller.runner.runner import Runner
-from controller.runner.spec import ProcessSpec
+from controller.processes.census import end_all
+from controller.processes.pool import ProcessPool
+from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from tests.http.fakes import FakeControl
@@ -52,7 +52,7 @@ def _now() -> str:
 
 
 class _Plane:
-    def __init__(self, runner: Runner, spec: ProcessSpec) -> None:
+    def __init__(self, runner: ProcessPool, spec: ProcessSpec) -> None:
         self._runner = runner
         self._ref = spec.key.ref
 
@@ -64,7 +64,7 @@ async def serve(root: str) -> None:
     """Start the package of the store and serve it until stdin ends."""
     layout = StoreLayout.at(root)
     spec = _spec(layout)
-    runner = Runner(layout, now=_now)
+    runner = ProcessPool(layout, now=_now)
     await runner.open()
     await runner.start(spec)
     server = SocketServer(application(_Plane(runner, spec), FakeControl()), layout)

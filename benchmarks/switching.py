@@ -137,7 +137,7 @@ def _measure_lost_calls(root: Path) -> Row:
 
 
 def _measure_the_way_back(root: Path, rounds: int) -> Row:
-    """Let versions that answer ERROR be promoted and taken back by the daemon, from all PIDs at once."""
+    """Let versions that answer ERROR be promoted and rolled back by the daemon, from all PIDs at once."""
     ours_s, bare_s = [], []
     with _running(root) as (station, daemon):
         build_package(station.zips, name="bench", version="1.0.0", supported_pids=_PIDS)
@@ -175,10 +175,10 @@ def _under_way(status: Any) -> bool:
 def _seconds_back(station: Station, bad: str) -> float:
     """Return the time from the decision to take a version back until the last PID's switch was done, by the audit."""
     records = station.json("audit", "-n", "100000")
-    taken = [each for each in records if each["action"] == "remember" and f"{bad}: taken back" in each["reason"]]
+    taken = [each for each in records if each["action"] == "remember" and f"{bad}: rolled back" in each["reason"]]
     switched = [
         each for each in records
-        if each["action"] == "switch" and each["outcome"] == "succeeded" and f"{bad} is taken back" in each["reason"]
+        if each["action"] == "switch" and each["outcome"] == "succeeded" and f"{bad} is rolled back" in each["reason"]
     ]  # fmt: skip
     assert len(switched) == len(_PIDS), f"{len(switched)} switches back from {bad}"
     return max(parse_timestamp(each["time"]) for each in switched) - parse_timestamp(taken[0]["time"])

@@ -16,18 +16,18 @@ from controller.cli.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
+    from controller.calls.request import Detection, DetectionRequest
     from controller.client.answers import Detection as ClientDetection
     from controller.client.operator import Operator as DaemonClient
     from controller.model.observed import HistoryEntry, ObservedProcess, ProcessKey
     from controller.model.package import Receipt
     from controller.model.rollout import Instant
     from controller.packages.install import Installer
-    from controller.reconciler.imperative import PackageOperations
     from controller.reconciler.observe import Observer
     from controller.reconciler.preview import Preview
-    from controller.reconciler.rounds import Outcome
-    from controller.runner.calls import Detection, DetectionRequest
+    from controller.reconciler.reconciler import Outcome
     from controller.sources.folder import FolderSource
+    from controller.station.packages import PackageOperations
     from controller.store.audit import AuditLog, Verification
     from controller.store.layout import StoreLayout
     from controller.store.lock import ControllerLock
@@ -117,7 +117,7 @@ class Station:
         Returns {exit, status}.
         """
         from controller.client import NotReached
-        from controller.reconciler.rounds import load_desired
+        from controller.reconciler.reconciler import load_desired
 
         store, source = self.store(), self.source()
         if serve:
@@ -141,13 +141,13 @@ class Station:
         """Be the daemon, until told to stop."""
         from controller import daemon
         from controller.json_log import log_to
-        from controller.sources.settling import SettlingTree
+        from controller.sources.quiescing import QuiescingTree
 
         store = self.store()
         store.create_folders()
         with self._as_controller("run"):
             log_to(store.layout.controller_log, self._settings.log_level("info"))
-            tree = SettlingTree(self._settings.desired.absolute(), time.monotonic)
+            tree = QuiescingTree(self._settings.desired.absolute(), time.monotonic)
             run_async(
                 daemon.run(
                     daemon.Parts(
@@ -160,7 +160,7 @@ class Station:
     def operate(self, verb: str, subject: str, arguments: dict[str, Any]) -> str:
         """Carry out an operator's verb: through the daemon where one runs; return what will happen."""
         from controller.client import NotReached
-        from controller.reconciler.operator import Operator, Wish
+        from controller.station.operator import Operator, Wish
 
         self._require_store()
         store = self.store()
@@ -176,15 +176,15 @@ class Station:
     async def _reconcile(
         self, store: Store, source: FolderSource, notify: Notify, *, allow_empty: bool, options: dict[str, Any]
     ) -> Outcome:
+        from controller.processes.pool import ProcessPool
         from controller.reconciler.apply import Applier
+        from controller.reconciler.reconciler import Reconciler, take_revision
         from controller.reconciler.recover import recover
-        from controller.reconciler.rounds import Reconciler, take_revision
-        from controller.runner.runner import Runner
 
         desired = take_revision(source, store, allow_empty=allow_empty)
         packages, actor = self.installer(), operating_system_user()
         recover(store, packages, actor, notify)
-        runner = Runner(store.layout, now=utc_now)
+        runner = ProcessPool(store.layout, now=utc_now)
         await runner.open()
         try:
             observer = self._observer(store, packages, runner.observe)
@@ -196,8 +196,8 @@ class Station:
 
     def status(self) -> dict[str, Any]:
         """Return the daemon's status document, else that of the last pass with its processes looked at anew."""
-        from controller.reconciler.standing import read_standing
-        from controller.runner.record_files import serving
+        from controller.processes.record_files import serving
+        from controller.station.offline_status import read_offline_status
 
         layout = self.layout()
         if layout.socket.exists():
@@ -205,14 +205,14 @@ class Station:
 
             with suppress(NotReached):
                 return self._daemon().status()
-        return read_standing(layout, serving(layout.run))
+        return read_offline_status(layout, serving(layout.run))
 
     def execute(self, request: DetectionRequest) -> Detection | ClientDetection:
         """Run one detection: through the daemon where one runs, else directly through the PID's process."""
+        from controller.calls.active_version import active_version
+        from controller.calls.once import execute_once
         from controller.client import NotReached
         from controller.client.operator import client_execute
-        from controller.runner.once import execute_once
-        from controller.runner.routing import active_version
 
         with suppress(NotReached):
             return client_execute(self.layout(), request)
@@ -261,7 +261,7 @@ class Station:
     def down(self) -> tuple[str, ...]:
         """End the daemon, if one runs, and every algorithm process of the store; return the processes' names."""
         from controller.client import NotReached
-        from controller.runner.listing import end_all
+        from controller.processes.census import end_all
 
         self._require_store()
         with suppress(NotReached):
@@ -275,14 +275,14 @@ class Station:
         return DaemonClient(self.layout())
 
     def _operations(self, store: Store) -> PackageOperations:
-        from controller.reconciler.imperative import PackageOperations
+        from controller.station.packages import PackageOperations
 
         packages = self.installer()
         observer = self._observer(store, packages, self._look_at_processes)
         return PackageOperations(store, packages, observer, operating_system_user())
 
     async def _look_at_processes(self) -> Mapping[ProcessKey, ObservedProcess]:
-        from controller.runner.listing import list_processes
+        from controller.processes.census import list_processes
 
         return {each.key: each for each in list_processes(self.layout())}
 

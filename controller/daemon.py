@@ -11,27 +11,27 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from controller.calls.plane import DataPlane, Service
 from controller.errors import StoreError
 from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.model.desired import Revision
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.model.rollout import Instant
+from controller.processes.census import end_all
+from controller.processes.pool import ProcessPool
 from controller.reconciler.apply import Applier
-from controller.reconciler.control import Control, Notices
-from controller.reconciler.ledger import Ledger
 from controller.reconciler.loop import Loop
 from controller.reconciler.observe import Observer
-from controller.reconciler.operator import Operator
 from controller.reconciler.ports import Packages, Source
+from controller.reconciler.reconciler import Outcome, Reconciler, RevisionTaker
 from controller.reconciler.recover import recover
-from controller.reconciler.rounds import Outcome, Reconciler, RevisionTaker
-from controller.runner.listing import end_all
-from controller.runner.plane import DataPlane, Service
-from controller.runner.runner import Runner
-from controller.sources.settling import SettlingTree
+from controller.sources.quiescing import QuiescingTree
 from controller.sources.watch import FolderWatch
+from controller.station.control import Control, Notices
+from controller.station.operator import Operator
 from controller.store.store import Store
+from controller.store.tally_store import TallyStore
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Parts:
 
     store: Store
     source: Source
-    tree: SettlingTree
+    tree: QuiescingTree
     packages: Packages
     actor: str
     clock: Callable[[], Instant]
@@ -72,7 +72,7 @@ async def run(parts: Parts) -> None:
         recover(parts.store, parts.packages, parts.actor, log.info)
     except StoreError as error:  # a full disk, say: what answers must go on answering; the next start tries again
         log.error("cannot put an earlier life in order: %s", error)  # noqa: TRY400 - an operator's error, not a defect
-    runner = Runner(parts.store.layout, now=parts.now)
+    runner = ProcessPool(parts.store.layout, now=parts.now)
     await runner.open()
     try:
         await Daemon(parts, runner).run()
@@ -83,13 +83,13 @@ async def run(parts: Parts) -> None:
 class Daemon:
     """The parts of one daemon's life, plugged together."""
 
-    def __init__(self, parts: Parts, runner: Runner) -> None:
+    def __init__(self, parts: Parts, runner: ProcessPool) -> None:
         store, layout = parts.store, parts.store.layout
         self._parts = parts
         self._runner = runner
         self._notices = Notices(log.debug)
-        self._ledger = Ledger(layout)
-        observer = Observer(store, parts.packages, self._observe, self._ledger)
+        self._tally_store = TallyStore(layout)
+        observer = Observer(store, parts.packages, self._observe, self._tally_store)
         applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=self._notices)
         reconciler = Reconciler(store, observer, applier, parts.clock, parts.now)
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
@@ -107,7 +107,7 @@ class Daemon:
 
     async def run(self) -> None:
         """Serve until the loop is stopped."""
-        self._plane.restore(self._ledger.load())
+        self._plane.restore(self._tally_store.load())
         self._handle_signals()
         self._watch.start()
         await self._plane.start()
@@ -154,9 +154,9 @@ class Daemon:
         """Note what calls came to, wake the loop where a verdict may have changed, and tell systemd of being alive."""
         while True:
             await asyncio.sleep(_COUNT_EVERY)
-            before = self._ledger.tallies
+            before = self._tally_store.tallies
             self._keep_counts()
-            if self._ledger.tallies != before and self._loop.judging:
+            if self._tally_store.tallies != before and self._loop.judging:
                 self._loop.wake()
             notify_systemd("WATCHDOG=1")
 
@@ -172,7 +172,7 @@ class Daemon:
 
     def _keep_counts(self) -> None:
         try:
-            self._ledger.note(self._plane.tallies(), self._plane.last_errors(), self._parts.clock())
+            self._tally_store.note(self._plane.tallies(), self._plane.last_errors(), self._parts.clock())
         except OSError as error:  # a full disk: calls and verdicts go on with what is in memory
             log.warning("cannot write down what calls came to: %s", error)
 

@@ -32,13 +32,13 @@ PARTS = {
 def draw_part(scratches: tuple[tuple[tuple[int, int], tuple[int, int], float], ...] | None, seed: int) -> np.ndarray:
     """Return an RGB picture (H x W x 3, uint8) of a plate with these scratches; None draws the conveyor alone."""
     random = np.random.default_rng(seed)
-    scene = np.full((HEIGHT, WIDTH), CONVEYOR_LEVEL) + random.normal(0, 3, (HEIGHT, WIDTH))
+    view = np.full((HEIGHT, WIDTH), CONVEYOR_LEVEL) + random.normal(0, 3, (HEIGHT, WIDTH))
     if scratches is not None:
         plate = brushed_metal(random)
         for start, end, depth in scratches:
             scratch(plate, start, end, depth)
-        scene[PLATE] = plate[PLATE]
-    grey = np.clip(scene, 0, 255).astype(np.uint8)
+        view[PLATE] = plate[PLATE]
+    grey = np.clip(view, 0, 255).astype(np.uint8)
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 

@@ -1,4 +1,4 @@
-"""`pvctl abort`: take a rollout back."""
+"""`pvctl abort`: roll a rollout back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
-    """Take DEPLOYMENT's rollout back and put the version into quarantine.
+    """Roll DEPLOYMENT's rollout back and put the version into quarantine.
 
     Example:
       pvctl abort screw-check --reason "operators see false alarms"

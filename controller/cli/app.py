@@ -29,7 +29,7 @@ COMMANDS = {
     "promote": "End a rollout's present pause.",
     "pause": "Stop a rollout where it is.",
     "resume": "End a pause or a hold.",
-    "abort": "Take a rollout back.",
+    "abort": "Roll a rollout back.",
     "retry": "Lift a quarantine.",
     "rollback": "Hold a PID or a deployment on an older version.",
     "package": "Check a zip, or show what is in it.",

@@ -11,7 +11,7 @@ from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from controller.runner.calls import Detection
+    from controller.calls.request import Detection
 
 
 def add_arguments(parser: Parser) -> None:
@@ -38,7 +38,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl exec A01 --image part.png
       pvctl -o json exec B01 --image part.png --param threshold=0.4
     """
-    from controller.runner.calls import DetectionRequest
+    from controller.calls.request import DetectionRequest
 
     request = DetectionRequest(
         pid=arguments.pid, image=arguments.image, guide_image=arguments.guide_image, step_index=arguments.step,

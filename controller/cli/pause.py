@@ -15,7 +15,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
-    """Stop DEPLOYMENT's rollout where it is, until `pvctl resume`. A failing version is still taken back.
+    """Stop DEPLOYMENT's rollout where it is, until `pvctl resume`. A failing version is still rolled back.
 
     Example:
       pvctl pause screw-check

@@ -12,16 +12,16 @@ from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
+from controller.calls.request import Detection, DetectionRequest
 from controller.errors import CallError, Code
 from controller.http.arguments import CallArguments, reader
 from controller.http.failures import Refused
-from controller.http.intake import Intake
 from controller.http.multipart import parts_of
 from controller.http.ports import DataPlane
+from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Operation, json_response
+from controller.images.formats import ImageRef, ImageSource
 from controller.model.names import PID_PATTERN
-from controller.runner.calls import Detection, DetectionRequest
-from controller.runner.images import ImageRef, ImageSource
 
 MULTIPART = "multipart/form-data"
 PARTS = ("image", "guide_image", "request")
@@ -46,9 +46,9 @@ class DetectionForm:
 class Execute:
     """The resource, for one data plane."""
 
-    def __init__(self, plane: DataPlane, intake: Intake) -> None:
+    def __init__(self, plane: DataPlane, limits: BodyLimits) -> None:
         self._plane = plane
-        self._intake = intake
+        self._limits = limits
 
     def operations(self) -> tuple[Operation, ...]:
         """Return what the resource offers."""
@@ -69,7 +69,7 @@ class Execute:
 
     async def execute(self, request: Request) -> Response | None:
         """Answer a detection; None where the caller left before, which has cancelled it."""
-        async with self._intake.body(request) as body:
+        async with self._limits.body(request) as body:
             asked = detection_request(request.path_params["pid"], request.headers.get("content-type", ""), body)
             detection = await unless_gone(request, self._plane.execute(asked))
         return None if detection is None else json_response(detection.to_document())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from controller.runner.calls import Detection, DetectionRequest
+from controller.calls.request import Detection, DetectionRequest
 
 
 class DataPlane(Protocol):

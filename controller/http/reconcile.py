@@ -15,8 +15,8 @@ from starlette.responses import Response, StreamingResponse
 from controller.errors import ControllerError
 from controller.http.arguments import ReconcileArguments, reader
 from controller.http.failures import as_coded, our_fault
-from controller.http.intake import Intake
 from controller.http.ports import Control
+from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Operation
 
 JSON_LINES = "application/x-ndjson"
@@ -37,9 +37,9 @@ class Line:
 class ReconcileResource:
     """The resource, for one daemon."""
 
-    def __init__(self, control: Control, intake: Intake) -> None:
+    def __init__(self, control: Control, limits: BodyLimits) -> None:
         self._control = control
-        self._intake = intake
+        self._limits = limits
 
     def operations(self) -> tuple[Operation, ...]:
         """Return what the resource offers."""
@@ -53,7 +53,7 @@ class ReconcileResource:
         )  # fmt: skip
 
     async def reconcile(self, request: Request) -> Response:
-        async with self._intake.body(request) as body:
+        async with self._limits.body(request) as body:
             arguments = _read_arguments(body)
         return StreamingResponse(self._lines(arguments), media_type=JSON_LINES)
 

@@ -9,9 +9,9 @@ from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import Server
 
-from controller.http.leftovers import sweep_images
 from controller.http.listener import listen
 from controller.http.peers import PeerProtocol
+from controller.images.leftovers import sweep_images
 from controller.store.layout import StoreLayout
 
 _KEEP_ALIVE = 75

@@ -10,9 +10,9 @@ from starlette.responses import Response
 
 from controller.errors import CallError, Code
 from controller.http.failures import Refused
-from controller.http.intake import Intake
 from controller.http.peers import actor_of
 from controller.http.ports import Control
+from controller.http.request_body import BodyLimits
 from controller.http.resource import Content, Operation, json_response
 
 DEPLOYMENT_VERBS = ("promote", "pause", "abort", "retry", "resume", "rollback")
@@ -23,9 +23,9 @@ _ERRORS = (400, 404, 409, 413, 422, 500, 503)
 class Verbs:
     """Both resources, for one daemon."""
 
-    def __init__(self, control: Control, intake: Intake) -> None:
+    def __init__(self, control: Control, limits: BodyLimits) -> None:
         self._control = control
-        self._intake = intake
+        self._limits = limits
 
     def operations(self) -> tuple[Operation, ...]:
         """Return what the resources offer."""
@@ -52,7 +52,7 @@ class Verbs:
         verb = request.path_params["verb"]
         if verb not in verbs:
             raise Refused(404, f"there is no verb {verb[:80]!r} here", next_step=f"use {', '.join(verbs)}")
-        async with self._intake.body(request) as body:
+        async with self._limits.body(request) as body:
             arguments = _arguments(body)
         return json_response(await self._control.operate(verb, subject, arguments, actor_of(request)))
 

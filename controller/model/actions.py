@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
-from controller.model.rollout import DeploymentMemory
+from controller.model.rollout import RolloutRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +124,11 @@ class RemoveZip:
 
 
 @dataclass(frozen=True, slots=True)
-class Remember:
+class SaveRollout:
     """Write down how a deployment's rollout goes on, before anything is done about it."""
 
     deployment: str
-    memory: DeploymentMemory
+    record: RolloutRecord
     reason: str
     before: str = ""
     after: tuple[str, ...] = ()
@@ -138,7 +138,7 @@ class Remember:
         return f"rollout/{self.deployment}"
 
 
-Action = Remember | Install | Preheat | Switch | Deactivate | Retire | RebuildRegistry | RemovePackage | RemoveZip
+Action = SaveRollout | Install | Preheat | Switch | Deactivate | Retire | RebuildRegistry | RemovePackage | RemoveZip
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class StepPreview:
 class Plan:
     """The answer to: what would a pass do now, and why is it not doing the rest?
 
-    `memories` are the rollouts as of this plan, with the counters that change all the time and stand in no action.
+    `records` are the rollouts as of this plan, with the counters that change all the time and stand in no action.
     """
 
     actions: tuple[Action, ...] = ()
@@ -183,7 +183,7 @@ class Plan:
     waiting: tuple[Waiting, ...] = ()
     steps: tuple[StepPreview, ...] = ()
     targets: dict[str, PackageRef] = field(default_factory=dict)
-    memories: dict[str, DeploymentMemory] = field(default_factory=dict)
+    records: dict[str, RolloutRecord] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:
@@ -192,5 +192,5 @@ class Plan:
     @property
     def under_way(self) -> bool:
         """Whether a rollout is on its way, forward or back."""
-        rollouts = (memory.rollout for memory in self.memories.values())
+        rollouts = (record.rollout for record in self.records.values())
         return any(rollout is not None and (rollout.under_way or rollout.state == "reverting") for rollout in rollouts)

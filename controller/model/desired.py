@@ -29,14 +29,40 @@ from controller.model.health import (
     Timeouts,
 )
 from controller.model.package import PackageRef, package_ref
-from controller.model.strategy import Analysis, Canary, Pause, Step, Strategy
+from controller.model.strategy import Analysis, Canary, CanaryStep, Pause, Strategy
 from controller.model.units import Boolean, Count, Duration, Integer, Name, Pid, Text, Version, shown, unexpected
 
 __all__ = [
-    "API_VERSION", "Analysis", "Canary", "ChangeLimit", "CpuLimit", "Defaults", "Deployment", "DeploymentSpec",
-    "ErrorRateLimit", "Health", "Heartbeat", "LatencyLimit", "MemoryLimit", "Metadata", "PackageSelector", "Pause",
-    "PolicySpec", "Preheat", "RateLimit", "RestartLimit", "Retention", "Revision", "StationPolicy",
-    "StationRetention", "Step", "Strategy", "TimeoutRateLimit", "Timeouts", "content_hash", "pid_conflicts",
+    "API_VERSION",
+    "Analysis",
+    "Canary",
+    "CanaryStep",
+    "ChangeLimit",
+    "CpuLimit",
+    "Defaults",
+    "Deployment",
+    "DeploymentSpec",
+    "ErrorRateLimit",
+    "Health",
+    "Heartbeat",
+    "LatencyLimit",
+    "MemoryLimit",
+    "Metadata",
+    "PackageSelector",
+    "Pause",
+    "PolicySpec",
+    "Preheat",
+    "RateLimit",
+    "RestartLimit",
+    "Retention",
+    "Revision",
+    "StationPolicy",
+    "StationRetention",
+    "Strategy",
+    "TimeoutRateLimit",
+    "Timeouts",
+    "content_hash",
+    "pid_conflicts",
     "weight_conflicts",
 ]  # fmt: skip
 

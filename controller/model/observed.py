@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from controller.model.package import Installation, PackageRecord, PackageRef, package_ref
-from controller.model.rollout import DeploymentMemory, Hold
+from controller.model.rollout import Hold, RolloutRecord
 from controller.model.tally import Tally
 
 ProcessState = Literal["starting", "ready", "busy", "draining", "broken", "exited"]
@@ -92,7 +92,7 @@ class ObservedProcess:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed attempt at an object, or an end unasked. It is not tried before `retry_at` (the observer's clock).
+    """A failed attempt at an object, or an unexpected exit. It is not tried before `retry_at` (the observer's clock).
 
     `crashed`: it had been ready before; `breaker`: it ended more often than its deployment's `restarts` tolerates.
     `blameless`: the controller's own failure, such as a full disk; the version did nothing wrong. `at` is when it was
@@ -127,7 +127,7 @@ class Observed:
     failures: Mapping[str, Failure] = field(default_factory=lambda: MappingProxyType({}))
     registry_lost: bool = False
     unmanaged: tuple[str, ...] = ()
-    memories: Mapping[str, DeploymentMemory] = field(default_factory=lambda: MappingProxyType({}))
+    records: Mapping[str, RolloutRecord] = field(default_factory=lambda: MappingProxyType({}))
     holds: Mapping[str, Hold] = field(default_factory=lambda: MappingProxyType({}))
     tallies: Mapping[tuple[str, PackageRef], Tally] = field(default_factory=lambda: MappingProxyType({}))
     recent: Mapping[tuple[str, PackageRef], Tally] = field(default_factory=lambda: MappingProxyType({}))

@@ -64,7 +64,7 @@ class Countdown:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Step:
     """One step of a rollout as pinned at its start: a weight in percent, or a pause (None: until promoted)."""
 
     kind: Literal["weight", "pause"]
@@ -78,10 +78,10 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class PinnedStrategy:
     """The strategy as it was when the rollout started; later edits of it are for the next rollout."""
 
-    stages: tuple[Stage, ...]
+    steps: tuple[Step, ...]
     sequence: tuple[str, ...]
     min_healthy_time: float
     progress_deadline: float
@@ -104,53 +104,53 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """The way of one artefact through a deployment's stages.
+    """The way of one artefact through a deployment's steps.
 
-    `stable` is each PID's version at the start and `back` where it goes when the rollout is taken back. `stage` is the
-    index of the present stage; `timer` that of the bake, the pause or the rollback window; `progress` what is left of
-    the progress deadline and `moved` how many PIDs are on the target. `paused_by` and `held_for` say who or what stands
-    in its way; `aborted` who took it back and why. `ailing` names the bystanders that were failing before it began;
-    `troubled` says that the host was in trouble when it was judged last.
+    `stable` is each PID's version at the start and `back` where it goes when the rollout is rolled back. `step` is the
+    index of the present step; `timer` that of the bake, the pause or the rollback window; `progress` what is left of
+    the progress deadline and `moved` how many PIDs are on the target. `paused_by` and `suspended_because` say who or
+    what stands in its way; `aborted` who rolled it back and why. `already_failing` names the unaffected versions that
+    failed before it began; `host_degraded` says that the host was when it was judged last.
 
     `baseline` and `stable_baseline` are the tallies per PID from which calls count (None: `delay` is not over yet),
-    `step_calls` the canary's calls when the present weight was entered (None: just now), `trials` the state of the
-    sequential tests and `verdict` the one that it failed by, both as documents.
+    `step_calls` the canary's calls when the present weight was entered (None: just now), `analysis_state` the state of
+    the sequential tests and `verdict` the one that it failed by, both as documents.
     """
 
     deployment: str
     target: PackageRef
     digest: str
-    terms: Terms
+    strategy: PinnedStrategy
     stable: Mapping[str, PackageRef]
     state: State
     started_at: str
     began: Instant
-    stage: int = -1
+    step: int = -1
     timer: Countdown | None = None
     progress: Countdown = Countdown(0.0)
     moved: int = 0
     back: Mapping[str, PackageRef] = field(default_factory=dict)
     paused_by: str = ""
-    held_for: str = ""
+    suspended_because: str = ""
     aborted: str = ""
     full: bool = False
     reason: str = ""
     emergency: bool = False
-    ailing: tuple[str, ...] = ()
-    troubled: bool = False
+    already_failing: tuple[str, ...] = ()
+    host_degraded: bool = False
     delay: Countdown | None = None
     baseline: Mapping[str, Tally] | None = None
     stable_baseline: Mapping[str, Tally] = field(default_factory=dict)
     step_calls: int | None = None
-    trials: Mapping[str, Any] = field(default_factory=dict)
+    analysis_state: Mapping[str, Any] = field(default_factory=dict)
     verdict: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def weight(self) -> int:
-        """The weight that is wanted now: that of the last weight stage reached; 100 once promoted."""
+        """The weight that is wanted now: that of the last weight step reached; 100 once promoted."""
         if self.state in {"promoted", "completed"}:
             return 100
-        reached = [stage.weight for stage in self.terms.stages[: self.stage + 1] if stage.kind == "weight"]
+        reached = [step.weight for step in self.strategy.steps[: self.step + 1] if step.kind == "weight"]
         return reached[-1] if reached else 0
 
     @property
@@ -178,7 +178,7 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class DeploymentMemory:
+class RolloutRecord:
     """All that is remembered of one deployment: its latest rollout and its quarantine."""
 
     rollout: Rollout | None = None
@@ -191,9 +191,9 @@ class DeploymentMemory:
                 return each
         return None
 
-    def without_quarantine(self, package: PackageRef) -> DeploymentMemory:
-        """Return the memory with every artefact of that version given another chance."""
+    def without_quarantine(self, package: PackageRef) -> RolloutRecord:
+        """Return the record with every artefact of that version given another chance."""
         return replace(self, quarantine=tuple(each for each in self.quarantine if each.package != package))
 
-    def with_rollout(self, rollout: Rollout | None) -> DeploymentMemory:
+    def with_rollout(self, rollout: Rollout | None) -> RolloutRecord:
         return replace(self, rollout=rollout)

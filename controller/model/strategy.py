@@ -16,7 +16,7 @@ class Pause(Part):
     duration: Duration | None = Field(default=None, description="How long, such as 10m.")
 
 
-class Step(Part):
+class CanaryStep(Part):
     """One step of a canary: either `setWeight` or `pause`."""
 
     set_weight: Weight | None = Field(
@@ -47,7 +47,7 @@ class Canary(Part):
 
     order: tuple[Pid, ...] = Field(default=(), description="PIDs that go first; the others follow as listed.")
     critical: tuple[Pid, ...] = Field(default=(), description="PIDs that go last.")
-    steps: tuple[Step, ...] = Field(default=(), description="Weights and pauses, one after the other.")
+    steps: tuple[CanaryStep, ...] = Field(default=(), description="Weights and pauses, one after the other.")
     analysis: Analysis = Field(default=Analysis(), description="How the canary is judged while it bakes.")
 
 

@@ -14,8 +14,8 @@ from controller.model.actions import (
     Plan,
     Preheat,
     RebuildRegistry,
-    Remember,
     Retire,
+    SaveRollout,
     StepPreview,
     Switch,
     Waiting,
@@ -24,12 +24,12 @@ from controller.model.desired import Deployment, Revision
 from controller.model.observed import ActiveMapping, Failure, Observed, ProcessKey
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
-from controller.planning.cohorts import cohort
-from controller.planning.progression import Progress, progress
 from controller.planning.reasons import in_quarantine, why_preheat, why_switch
 from controller.planning.retention import surplus
-from controller.planning.scene import Scene, Station
-from controller.planning.supply import Supply, find_supply, unsupported_pids, unsupported_reason
+from controller.rollouts.cohorts import cohort
+from controller.rollouts.progression import Progress, progress
+from controller.rollouts.resolution import Resolution, resolve, unsupported_pids, unsupported_reason
+from controller.rollouts.view import DeploymentView, StationView
 
 
 def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = True) -> Plan:
@@ -37,9 +37,9 @@ def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = 
 
     With `serve` false, processes are wanted only to prove a version before its switch, not to stay up.
     """
-    draft = _Draft(Station(revision, observed, now), serve)
+    draft = _Draft(StationView(revision, observed, now), serve)
     for deployment in revision.deployments:
-        draft.progress[deployment.name] = progress(Scene.of(draft.station, deployment))
+        draft.progress[deployment.name] = progress(DeploymentView.of(draft.station, deployment))
     for deployment in revision.deployments:
         _keep_serving(draft, deployment)
     if observed.registry_lost:
@@ -56,36 +56,36 @@ def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = 
             draft.add(removal)
     return Plan(
         tuple(draft.actions), tuple(draft.blocked), tuple(draft.waiting), tuple(draft.steps), draft.targets,
-        {name: progress.memory for name, progress in draft.progress.items()},
+        {name: progress.record for name, progress in draft.progress.items()},
     )  # fmt: skip
 
 
 def _remember(draft: _Draft, deployment: Deployment) -> None:
     going_on = draft.progress[deployment.name]
     if going_on.note:
-        draft.add(Remember(deployment.name, going_on.memory, going_on.note))
+        draft.add(SaveRollout(deployment.name, going_on.record, going_on.note))
     if going_on.waits_for:
         draft.waiting.append(
             Waiting(f"rollout/{deployment.name}", deployment.name, going_on.until, going_on.waits_for)
         )  # fmt: skip
     if going_on.degraded:
-        reason = f"{going_on.degraded}; it is too late to take anything back by itself"
+        reason = f"{going_on.degraded}; it is too late to roll anything back by itself"
         next_step = f"`pvctl rollback {deployment.name}`, or deploy another version"
         draft.blocked.append(Blocked(f"deployment/{deployment.name}", deployment.name, reason, next_step=next_step))
 
 
 def _forget_rollouts(draft: _Draft) -> None:
     """End the rollouts of deployments that are gone; what is in quarantine stays there."""
-    for name, memory in draft.observed.memories.items():
-        if name not in draft.station.revision.by_name and memory.rollout is not None:
-            draft.add(Remember(name, memory.with_rollout(None), "no deployment has this name any more"))
+    for name, record in draft.observed.records.items():
+        if name not in draft.station.revision.by_name and record.rollout is not None:
+            draft.add(SaveRollout(name, record.with_rollout(None), "no deployment has this name any more"))
 
 
 @dataclass(slots=True)
 class _Draft:
     """A plan in the making."""
 
-    station: Station
+    station: StationView
     serve: bool
     progress: dict[str, Progress] = field(default_factory=dict)
     actions: list[Action] = field(default_factory=list)
@@ -221,30 +221,30 @@ def _restored(draft: _Draft, deployment: Deployment, pid: str) -> PackageRef | N
         return None
     if pid in deployment.spec.pinned or pid in draft.observed.holds:
         return None
-    memory = draft.progress[deployment.name].memory
+    record = draft.progress[deployment.name].record
     for entry in reversed(draft.observed.history.get(pid, ())):
         if entry.ref is None:
             return None
         installation = draft.observed.installed.get(entry.ref)
-        if installation is not None and not memory.quarantined(entry.ref, installation.receipt.digest):
-            supply = find_supply(entry.ref, None, draft.observed)
-            return entry.ref if draft.station.supports(supply, pid) else None
+        if installation is not None and not record.quarantined(entry.ref, installation.receipt.digest):
+            resolution = resolve(entry.ref, None, draft.observed)
+            return entry.ref if draft.station.supports(resolution, pid) else None
     return None
 
 
 def _bring_to(draft: _Draft, deployment: Deployment, ref: PackageRef, pids: list[str]) -> None:
     digest = deployment.spec.package.digest if ref == deployment.spec.ref else None
-    supply = find_supply(ref, digest, draft.observed)
-    if supply.problem:
+    resolution = resolve(ref, digest, draft.observed)
+    if resolution.problem:
         draft.blocked.append(
-            Blocked(f"package/{ref}", deployment.name, supply.problem, supply.code, supply.next_step)
+            Blocked(f"package/{ref}", deployment.name, resolution.problem, resolution.code, resolution.next_step)
         )  # fmt: skip
         return
-    supported = _supported(draft, deployment, supply, pids)
+    supported = _supported(draft, deployment, resolution, pids)
     switching = [pid for pid in supported if draft.active_ref(pid) != ref]
-    if (pids and not supported) or (supply.installed and not (switching or draft.serve)):
+    if (pids and not supported) or (resolution.installed and not (switching or draft.serve)):
         return
-    after = _install(draft, deployment, supply)
+    after = _install(draft, deployment, resolution)
     if after is None or not supported:
         return
     ready = _preheat(draft, deployment, ref, after)
@@ -262,26 +262,26 @@ def _is_emergency(draft: _Draft, deployment: Deployment, pid: str) -> bool:
     return draft.progress[deployment.name].emergency if hold is None else hold.emergency
 
 
-def _supported(draft: _Draft, deployment: Deployment, supply: Supply, pids: list[str]) -> list[str]:
+def _supported(draft: _Draft, deployment: Deployment, resolution: Resolution, pids: list[str]) -> list[str]:
     allow = draft.station.revision.policy.allow_undeclared_pids
-    refused = unsupported_pids(supply, pids, allow_undeclared=allow)
+    refused = unsupported_pids(resolution, pids, allow_undeclared=allow)
     if refused:
-        reason, next_step = unsupported_reason(supply, refused)
+        reason, next_step = unsupported_reason(resolution, refused)
         draft.blocked.extend(
             Blocked(f"pid/{pid}", deployment.name, reason, Code.activation_conflict, next_step) for pid in refused
         )
     return [pid for pid in pids if pid not in refused]
 
 
-def _install(draft: _Draft, deployment: Deployment, supply: Supply) -> tuple[str, ...] | None:
+def _install(draft: _Draft, deployment: Deployment, resolution: Resolution) -> tuple[str, ...] | None:
     """Plan the installation, if one is needed; return the objects to wait for, None where it is failing."""
-    if supply.installed:
+    if resolution.installed:
         return ()
     reason = f"deployment {deployment.name} wants it"
-    action = Install(supply.package, supply.zip_name, supply.digest, reason)
+    action = Install(resolution.package, resolution.zip_name, resolution.digest, reason)
     if action.object not in draft.planned:
         failure = draft.observed.failures.get(action.object)
-        another = failure is not None and failure.digest not in {"", supply.digest}
+        another = failure is not None and failure.digest not in {"", resolution.digest}
         if not another and draft.backs_off(action.object, deployment.name):
             return None
         draft.add(action)
@@ -301,9 +301,9 @@ def _preview_steps(draft: _Draft, deployment: Deployment) -> None:
     """Name the PIDs of every step of the rollout that is under way, or begins as soon as its package is installed."""
     rollout = draft.progress[deployment.name].rollout
     if rollout is not None and rollout.under_way and deployment.spec.strategy.canary is not None:
-        weights = (stage.weight for stage in rollout.terms.stages if stage.kind == "weight")
+        weights = (step.weight for step in rollout.strategy.steps if step.kind == "weight")
         draft.steps.extend(
-            StepPreview(deployment.name, f"setWeight {weight}", cohort(rollout.terms.sequence, weight))
+            StepPreview(deployment.name, f"setWeight {weight}", cohort(rollout.strategy.sequence, weight))
             for weight in weights
         )
 

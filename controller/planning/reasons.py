@@ -7,11 +7,11 @@ from controller.model.desired import Deployment
 from controller.model.observed import ActiveMapping, ProcessKey
 from controller.model.package import PackageRef
 from controller.model.rollout import Quarantine
-from controller.planning.progression import Progress
-from controller.planning.scene import Station
+from controller.rollouts.progression import Progress
+from controller.rollouts.view import StationView
 
 
-def why_preheat(station: Station, key: ProcessKey) -> str:
+def why_preheat(station: StationView, key: ProcessKey) -> str:
     """Return why a process must be started or replaced; empty where it is there and right."""
     process = station.observed.processes.get(key)
     if process is None:
@@ -34,7 +34,7 @@ def in_quarantine(deployment: Deployment, quarantine: Quarantine) -> Blocked:
     )
 
 
-def why_switch(station: Station, deployment: Deployment, going_on: Progress, pid: str, ref: PackageRef) -> str:
+def why_switch(station: StationView, deployment: Deployment, going_on: Progress, pid: str, ref: PackageRef) -> str:
     """Return why a PID gets a version."""
     mapping = station.observed.active.get(pid)
     if mapping is None:
@@ -50,15 +50,15 @@ def why_switch(station: Station, deployment: Deployment, going_on: Progress, pid
     return _why_moved(station, deployment, going_on, pid, ref)
 
 
-def _why_moved(station: Station, deployment: Deployment, going_on: Progress, pid: str, ref: PackageRef) -> str:
+def _why_moved(station: StationView, deployment: Deployment, going_on: Progress, pid: str, ref: PackageRef) -> str:
     """Return why a PID with a good mapping leaves its version."""
     rollout = going_on.rollout
     history = station.observed.history.get(pid, ())
     if rollout is not None and rollout.state == "reverting":
-        return f"{rollout.target} is taken back: {rollout.reason}"
+        return f"{rollout.target} is rolled back: {rollout.reason}"
     if history and history[-1].ref == ref:
         return f"active/{pid}.json was changed outside the controller; put back"
     if rollout is not None and rollout.under_way:
-        return f"rollout of {rollout.target}: {rollout.terms.stages[rollout.stage]}"
+        return f"rollout of {rollout.target}: {rollout.strategy.steps[rollout.step]}"
     pinned = " (pinned)" if pid in deployment.spec.pinned else ""
     return f"deployment {deployment.name} wants {ref}{pinned}"

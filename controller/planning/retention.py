@@ -1,4 +1,4 @@
-"""Retention: which installed versions and zips may go. Never one that something stands on or may go back to."""
+"""Retention: which installed versions and zips may go. Never one that something depends on or may go back to."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def _needed(revision: Revision, observed: Observed) -> frozenset[PackageRef]:
 
 
 def _remembered(observed: Observed) -> Iterable[PackageRef]:
-    for memory in observed.memories.values():
-        yield from (each.package for each in memory.quarantine)
-        if memory.rollout is not None:
-            yield memory.rollout.target
-            yield from memory.rollout.stable.values()
-            yield from memory.rollout.back.values()
+    for record in observed.records.values():
+        yield from (each.package for each in record.quarantine)
+        if record.rollout is not None:
+            yield record.rollout.target
+            yield from record.rollout.stable.values()
+            yield from record.rollout.back.values()
 
 
 def _ways_back(observed: Observed) -> Iterable[PackageRef]:

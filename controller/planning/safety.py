@@ -1,4 +1,4 @@
-"""Whether an installed package may be removed: never one that something still stands on."""
+"""Whether an installed package may be removed: never one that something still depends on."""
 
 from __future__ import annotations
 

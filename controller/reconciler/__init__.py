@@ -1,1 +1,5 @@
-"""observe → plan → apply → report, and the loop that repeats it. Coordinates the floors below; holds no rule itself."""
+"""observe → plan → apply → report, the revision in force, and the loop that repeats it.
+
+Here lives the coordination of the floors below and the ports that it needs from them; it holds no rule itself.
+Not here: operators' commands and queries (`station`), decisions (`planning`, `rollouts`), calls.
+"""

@@ -1,6 +1,6 @@
 """Apply: carry out a plan's actions, each audited with intent and outcome, independent ones side by side.
 
-One table maps an action's type to the method that performs it. A failure is noted and delays only what stands on it.
+One table maps an action's type to the method that performs it. A failure is noted and delays only what depends on it.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from controller.model.actions import (
     Plan,
     Preheat,
     RebuildRegistry,
-    Remember,
     RemovePackage,
     RemoveZip,
     Retire,
+    SaveRollout,
     Switch,
 )
 from controller.model.desired import Deployment, Revision, Timeouts
 from controller.model.observed import ActiveMapping, HistoryEntry, ProcessKey
 from controller.model.package import Installation
-from controller.planning.catalogue import catalogue
+from controller.planning.registry_rows import registry_rows
+from controller.processes.spec import ProcessSpec
 from controller.reconciler.ports import Packages, Processes
-from controller.runner.spec import ProcessSpec
 from controller.store.atomic import remove_durably
 from controller.store.audit import AuditRecord
 from controller.store.store import Store
@@ -67,12 +67,12 @@ class Applier:
         self._installing = asyncio.Semaphore(_INSTALLS_AT_ONCE)
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
         self._in_flight: dict[str, asyncio.Task[ActionResult]] = {}
-        self.on_settled: Callable[[], None] = lambda: None
+        self.on_result: Callable[[], None] = lambda: None
         self._store_acts: Mapping[type[Action], Callable[[Any, Revision], None]] = {
             Switch: self._switch,
             Deactivate: self._deactivate,
             RebuildRegistry: self._rebuild_registry,
-            Remember: self._remember,
+            SaveRollout: self._remember,
             RemovePackage: self._remove_package,
             RemoveZip: self._remove_zip,
         }
@@ -88,9 +88,9 @@ class Applier:
         return frozenset(self._in_flight)
 
     def launch(self, plan: Plan, revision: Revision, resting: Collection[str] = ()) -> None:
-        """Begin every action of a plan whose object is free and which stands on nothing that is still to be done.
+        """Begin every action of a plan whose object is free and which depends on nothing that is still to be done.
 
-        An object that is `resting` is let alone, and what stands on it waits with it: nothing is tried in a tight loop.
+        An object that is `resting` is let alone, and what depends on it waits with it: no tight loop of attempts.
 
         The others' time comes with a later plan: a finished action is a reason to plan again, never to go on blindly.
         """
@@ -99,10 +99,10 @@ class Applier:
             free = action.object not in self._in_flight and action.object not in resting
             if free and not pending.intersection(action.after):
                 task = asyncio.create_task(self._carry_out(action, revision))
-                task.add_done_callback(lambda _: self.on_settled())
+                task.add_done_callback(lambda _: self.on_result())
                 self._in_flight[action.object] = task
 
-    async def settled(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
+    async def next_results(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
         """Wait for an action in flight to end, for `timeout` seconds at most; return the results of all that did."""
         if self._in_flight:
             await asyncio.wait(self._in_flight.values(), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -207,7 +207,7 @@ class Applier:
         await self._processes.stop(action.process, drain=drain)
 
     def _rebuild_registry(self, action: RebuildRegistry, revision: Revision) -> None:
-        self._store.registry.write(catalogue((), self._packages.installations(), {}))
+        self._store.registry.write(registry_rows((), self._packages.installations(), {}))
 
     def _remove_package(self, action: RemovePackage, revision: Revision) -> None:
         self._packages.uninstall(action.package)
@@ -216,8 +216,8 @@ class Applier:
         with self._store.lock.held():
             remove_durably(self._store.layout.zips / action.zip_name)
 
-    def _remember(self, action: Remember, revision: Revision) -> None:
-        self._store.rollouts.write(action.deployment, action.memory)
+    def _remember(self, action: SaveRollout, revision: Revision) -> None:
+        self._store.rollouts.write(action.deployment, action.record)
 
     def _audit(self, action: Action, revision: Revision, outcome: str) -> None:
         before, after = _before_and_after(action)
@@ -249,7 +249,7 @@ _DONE: Mapping[type[Action], str] = {
     Deactivate: "deactivated",
     Retire: "ended",
     RebuildRegistry: "rebuilt",
-    Remember: "decided",
+    SaveRollout: "decided",
     RemovePackage: "removed",
     RemoveZip: "removed",
 }

@@ -49,7 +49,7 @@ class Backoff:
         return failure
 
     def crashed(self, object_: str, why: str, limit: RestartLimit | None) -> Failure:
-        """Note that something ended unasked. It may start again at once the first time within the limit's window.
+        """Note that something exited unexpectedly. It may start again at once the first time within the limit's window.
 
         Then the delay doubles with each crash; more crashes than the limit open the breaker: the longest delay.
         """
@@ -58,7 +58,7 @@ class Backoff:
         self._crashes[object_] = times
         crashes = len(times)
         delay = 0.0 if crashes == 1 else min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** (crashes - 2)) * self._jitter()
-        message = f"it ended unasked: {why}"
+        message = f"it exited unexpectedly: {why}"
         if crashes > limit.max:
             delay, message = LONGEST_DELAY, f"the breaker is open after {crashes} crashes; the last: {why}"
         breaker = crashes > limit.max

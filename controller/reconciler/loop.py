@@ -14,14 +14,14 @@ from typing import Any, TypeVar
 from controller.errors import ControllerError, DesiredStateError, StoreError
 from controller.model.desired import Revision
 from controller.model.observed import ProcessKey
-from controller.reconciler.rounds import Desired, Outcome, Reconciler
+from controller.reconciler.reconciler import Desired, Outcome, Reconciler
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 RESYNC = 10.0
 """Seconds after which a pass is made without any event: what a missed event costs at most."""
-SETTLE_LOOK = 0.1
+QUIESCE_LOOK = 0.1
 """Seconds between two looks at a tree that is changing."""
 DEBOUNCE = 0.02
 """Seconds in which several events make one pass."""
@@ -60,8 +60,8 @@ class Loop:
         """Ask for a pass. Call it in the loop's own thread."""
         self._woken.set()
 
-    def _settled_one(self) -> None:
-        """An action ended: what stands on it is not to wait for further events."""
+    def _on_result(self) -> None:
+        """An action ended: what depends on it is not to wait for further events."""
         self._eager = True
         self._woken.set()
 
@@ -71,7 +71,7 @@ class Loop:
         self._woken.set()
 
     def process_ended(self, key: ProcessKey, why: str) -> None:
-        """Note that a process ended unasked: it is restarted, the first time at once, then ever later."""
+        """Note that a process exited unexpectedly: it is restarted, the first time at once, then ever later."""
         desired = self.outcome and self.outcome.desired.revision.by_name.get(key.deployment)
         limit = desired.spec.health.restarts if desired else None
         self.reconciler.backoff.crashed(f"process/{key}", why, limit)
@@ -79,7 +79,7 @@ class Loop:
 
     async def run(self) -> None:
         """Make passes until `stop`. Errors of the store are told and tried again at the next pass."""
-        self.reconciler.applier.on_settled = self._settled_one
+        self.reconciler.applier.on_result = self._on_result
         while not self._stopping:
             self._woken.clear()
             try:
@@ -135,7 +135,7 @@ class Loop:
             self.on_pass(self.outcome)
             await self._tell()
         due = min((wait.until for wait in self.outcome.plan.waiting), default=float("inf")) if self.outcome else 1.0
-        return SETTLE_LOOK if settling else min(RESYNC, max(0.0, due - self.reconciler.clock().seconds))
+        return QUIESCE_LOOK if settling else min(RESYNC, max(0.0, due - self.reconciler.clock().seconds))
 
     async def _tell(self) -> None:
         async with self._passed:
@@ -155,11 +155,11 @@ class Loop:
     @property
     def judging(self) -> bool:
         """Whether calls are being judged for a rollout: then what they come to is a reason for a pass."""
-        memories = self.outcome.plan.memories.values() if self.outcome else ()
-        rollouts = (memory.rollout for memory in memories)
+        records = self.outcome.plan.records.values() if self.outcome else ()
+        rollouts = (record.rollout for record in records)
         return any(rollout is not None and (rollout.under_way or rollout.state == "promoted") for rollout in rollouts)
 
-    async def settled(self, timeout: float, *, wait: bool = False) -> Outcome:
+    async def wait_idle(self, timeout: float, *, wait: bool = False) -> Outcome:
         """Return the outcome once nothing is left that can be done now, or after `timeout` seconds.
 
         With `wait`, a rollout that bakes or pauses is waited for as well.

@@ -20,11 +20,11 @@ from controller.model.observed import (
     ProcessKey,
 )
 from controller.model.package import Installation, PackageRecord, PackageRef
-from controller.model.rollout import DeploymentMemory, Rollout
+from controller.model.rollout import Rollout, RolloutRecord
 from controller.planning.retention import exceeds
-from controller.reconciler.ledger import Ledger
 from controller.reconciler.ports import Packages
 from controller.store.store import Store
+from controller.store.tally_store import TallyStore
 
 _TAIL_BYTES, _TAIL_LINES = 4096, 10
 
@@ -39,12 +39,12 @@ class Observer:
         store: Store,
         packages: Packages,
         processes: Callable[[], Awaitable[Mapping[ProcessKey, ObservedProcess]]],
-        ledger: Ledger | None = None,
+        tally_store: TallyStore | None = None,
     ) -> None:
         self._store = store
         self._packages = packages
         self._processes = processes
-        self._ledger = ledger or Ledger(store.layout)
+        self._tally_store = tally_store or TallyStore(store.layout)
 
     async def observe(self, revision: Revision, failures: Mapping[str, Failure]) -> Observed:
         """Return the present state, as far as the planner needs it to serve `revision`. Raises StoreError."""
@@ -52,8 +52,8 @@ class Observer:
         zips = await asyncio.to_thread(self._survey_zips, registry or ())
         installed = self._packages.installations()
         active = self._store.active.read_all()
-        memories = self._store.rollouts.read_all()
-        history = self._histories(revision, active, installed, memories)
+        records = self._store.rollouts.read_all()
+        history = self._histories(revision, active, installed, records)
         observed = Observed(
             zips=zips,
             installed=installed,
@@ -62,11 +62,11 @@ class Observer:
             processes=await self._processes(),
             failures=failures,
             registry_lost=registry is None and bool(installed),
-            memories=memories,
-            last_words={name: self._last_words(memory.rollout) for name, memory in memories.items() if memory.rollout},
+            records=records,
+            last_words={name: self._last_words(record.rollout) for name, record in records.items() if record.rollout},
             holds=self._store.rollouts.read_holds(),
-            tallies=self._ledger.tallies,
-            recent=self._ledger.recent(),
+            tallies=self._tally_store.tallies,
+            recent=self._tally_store.recent(),
             unmanaged=(*self._strange_mappings(revision, active, history), *self._strange_folders()),
         )
         if exceeds(revision, observed):
@@ -77,7 +77,7 @@ class Observer:
         """The last errors of a version that failed, and the last lines that it has logged."""
         if not rollout.failed:
             return ()
-        errors = self._ledger.last_errors.items()
+        errors = self._tally_store.last_errors.items()
         said = tuple(f"{pid}: {words}" for (pid, ref), words in errors if ref == rollout.target)
         return (*said, *self._log_tail(rollout))
 
@@ -139,25 +139,25 @@ class Observer:
         revision: Revision,
         active: Mappings,
         installed: Mapping[PackageRef, Installation],
-        memories: Mapping[str, DeploymentMemory],
+        records: Mapping[str, RolloutRecord],
     ) -> dict[str, tuple[HistoryEntry, ...]]:
         """Read the histories that matter now: of deployments that are not as desired, and of PIDs nobody desires."""
         pids = [pid for pid in active if pid not in revision.by_pid]
         for deployment in revision.deployments:
             wanted = deployment.spec.wanted
-            settled = all(_settled_ref(active.get(pid), installed) == ref for pid, ref in wanted.items())
-            if not settled or _unsettled(memories.get(deployment.name)):
+            as_desired = all(_observed_ref(active.get(pid), installed) == ref for pid, ref in wanted.items())
+            if not as_desired or _may_move(records.get(deployment.name)):
                 pids += wanted
         return {pid: entries for pid in pids if (entries := self._store.history.read(pid))}
 
 
-def _unsettled(memory: DeploymentMemory | None) -> bool:
+def _may_move(record: RolloutRecord | None) -> bool:
     """Whether PIDs may move, or have moved, otherwise than by the desired state alone."""
-    rollout = memory.rollout if memory else None
-    return memory is not None and bool(memory.quarantine or (rollout and rollout.state != "completed"))
+    rollout = record.rollout if record else None
+    return record is not None and bool(record.quarantine or (rollout and rollout.state != "completed"))
 
 
-def _settled_ref(
+def _observed_ref(
     mapping: ActiveMapping | BrokenMapping | None, installed: Mapping[PackageRef, Installation]
 ) -> PackageRef | None:
     return mapping.ref if isinstance(mapping, ActiveMapping) and mapping.ref in installed else None

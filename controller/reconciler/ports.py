@@ -9,7 +9,7 @@ from typing import Protocol
 from controller.model.desired import Revision
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.model.package import Installation, Manifest, PackageRef, Receipt
-from controller.runner.spec import ProcessSpec
+from controller.processes.spec import ProcessSpec
 
 
 class Source(Protocol):

@@ -12,7 +12,7 @@ from controller.model.actions import Blocked, Plan
 from controller.model.desired import Deployment, Revision
 from controller.model.observed import ActiveMapping, Observed, ObservedProcess
 from controller.model.package import PackageRecord
-from controller.model.rollout import DeploymentMemory, Instant, Rollout
+from controller.model.rollout import Instant, Rollout, RolloutRecord
 from controller.model.status import (
     Condition,
     DeploymentStatus,
@@ -26,7 +26,7 @@ from controller.model.status import (
     WaitingStatus,
 )
 from controller.model.timestamps import format_timestamp
-from controller.planning.catalogue import catalogue
+from controller.planning.registry_rows import registry_rows
 from controller.reconciler.patch import patch_for
 
 _PER_CENT = 100
@@ -53,7 +53,7 @@ def report(
         ),
         pids=_pids(revision, look),
         processes=process_rows(observed),
-        packages=tuple(_package(each) for each in catalogue(observed.zips, observed.installed, observed.failures)),
+        packages=tuple(_package(each) for each in registry_rows(observed.zips, observed.installed, observed.failures)),
         waiting=tuple(WaitingStatus(each.object, _moment(each.until, now), each.reason) for each in plan.waiting),
         unmanaged=observed.unmanaged,
     )
@@ -78,8 +78,8 @@ def _deployment(
     deployment: Deployment, look: _Look, blocked: list[Blocked], before: Mapping[str, Mapping[str, Any]]
 ) -> DeploymentStatus:
     spec, observed, plan, now = deployment.spec, look.observed, look.plan, look.now
-    memory = plan.memories.get(deployment.name, DeploymentMemory())
-    rollout = memory.rollout
+    record = plan.records.get(deployment.name, RolloutRecord())
+    rollout = record.rollout
     moving = [pid for pid in spec.pids if pid not in spec.pinned and pid not in observed.holds]
     moved = [pid for pid in moving if _ref(observed, pid) == spec.ref]
     phase, message = _phase(deployment, observed, plan, blocked)
@@ -91,10 +91,10 @@ def _deployment(
         package=spec.package.name,
         target_version=spec.package.version,
         stable_version=Counter(stable).most_common(1)[0][0].version if stable else None,
-        current_step_index=rollout.stage if rollout and rollout.under_way else None,
+        current_step_index=rollout.step if rollout and rollout.under_way else None,
         desired_weight=_desired_weight(rollout),
         actual_weight=_PER_CENT * len(moved) // len(moving) if moving else _PER_CENT,
-        quarantined=tuple(str(each.package) for each in memory.quarantine),
+        quarantined=tuple(str(each.package) for each in record.quarantine),
         message=message,
         conditions=(
             _condition("Available", _available(deployment, look), phase, message, before, now),
@@ -127,7 +127,7 @@ def _phase(deployment: Deployment, observed: Observed, plan: Plan, blocked: list
         code = f" ({blocked[0].code})" if blocked[0].code else ""
         more = f" (and {len(blocked) - 1} more)" if len(blocked) > 1 else ""
         return "Degraded", f"{blocked[0].reason}{code}{next_step}{more}"
-    rollout = plan.memories.get(deployment.name, DeploymentMemory()).rollout
+    rollout = plan.records.get(deployment.name, RolloutRecord()).rollout
     if rollout is not None and rollout.under_way:
         return _rollout_phase(rollout, plan)
     pending = sum(_concerns(action.object, deployment) for action in plan.actions)
@@ -143,8 +143,8 @@ def _phase(deployment: Deployment, observed: Observed, plan: Plan, blocked: list
 def _rollout_phase(rollout: Rollout, plan: Plan) -> tuple[Phase, str]:
     """Return how a rollout that is under way stands."""
     waits = [each.reason for each in plan.waiting if each.object == f"rollout/{rollout.deployment}"]
-    message = f"step {rollout.stage + 1} of {len(rollout.terms.stages)}: {'; '.join(waits) or rollout.state}"
-    stands = rollout.paused_by or rollout.held_for or rollout.state in {"paused", "waiting", "sampling"}
+    message = f"step {rollout.step + 1} of {len(rollout.strategy.steps)}: {'; '.join(waits) or rollout.state}"
+    stands = rollout.paused_by or rollout.suspended_because or rollout.state in {"paused", "waiting", "sampling"}
     return ("Paused" if stands else "Progressing"), message
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from controller.errors import StoreError
-from controller.model.rollout import DeploymentMemory, Hold
+from controller.model.rollout import Hold, RolloutRecord
 from controller.store.atomic import remove_durably, write_if_changed
 from controller.store.layout import StoreLayout
 from controller.store.unchanged import Unchanged
@@ -33,9 +33,9 @@ class RolloutFiles:
     def __init__(self, layout: StoreLayout) -> None:
         self._folder = layout.rollouts
         self._holds = layout.rollouts / ".holds.json"
-        self._unchanged: Unchanged[DeploymentMemory | None] = Unchanged()
+        self._unchanged: Unchanged[RolloutRecord | None] = Unchanged()
 
-    def read_all(self) -> dict[str, DeploymentMemory]:
+    def read_all(self) -> dict[str, RolloutRecord]:
         """Return what is remembered, by deployment.
 
         Raises:
@@ -43,17 +43,17 @@ class RolloutFiles:
         """
         try:
             with os.scandir(self._folder) as entries:
-                files = sorted((each for each in entries if _is_memory(each.name)), key=lambda each: each.name)
+                files = sorted((each for each in entries if _is_record(each.name)), key=lambda each: each.name)
         except FileNotFoundError:
             return {}
         except OSError as error:
             raise StoreError(f"cannot read {self._folder}: {error.strerror}") from error
-        read = {each.name.removesuffix(".json"): self._unchanged.read(each, _read_memory) for each in files}
-        return {name: memory for name, memory in read.items() if memory is not None}
+        read = {each.name.removesuffix(".json"): self._unchanged.read(each, _read_record) for each in files}
+        return {name: record for name, record in read.items() if record is not None}
 
-    def write(self, deployment: str, memory: DeploymentMemory) -> bool:
-        """Remember a deployment's rollout durably; return whether that changed anything. Raises StoreError."""
-        return write_if_changed(self._path(deployment), _dump(DeploymentMemory, memory), orjson.loads)
+    def write(self, deployment: str, record: RolloutRecord) -> bool:
+        """Save a deployment's rollout durably; return whether that changed anything. Raises StoreError."""
+        return write_if_changed(self._path(deployment), _dump(RolloutRecord, record), orjson.loads)
 
     def forget(self, deployment: str) -> None:
         """Forget a deployment. Raises StoreError."""
@@ -71,23 +71,44 @@ class RolloutFiles:
         return self._folder / f"{deployment}.json"
 
 
+_WORDS = {
+    "strategy": "terms", "step": "stage", "already_failing": "ailing", "host_degraded": "troubled",
+    "suspended_because": "held_for", "analysis_state": "trials",
+}  # fmt: skip
+"""What the fields of a rollout are called in its file. The words of the first release stay: a store outlives it."""
+_MEANINGS = {word: name for name, word in _WORDS.items()}
+
+
+def _renamed(document: Any, words: Mapping[str, str]) -> Any:
+    """Return a record's document with its rollout's fields under other names."""
+    rollout = document.get("rollout") if isinstance(document, dict) else None
+    if not isinstance(rollout, dict):
+        return document
+    found = {words.get(name, name): value for name, value in rollout.items()}
+    strategy, steps = ("terms", ("steps", "stages")) if words is _WORDS else ("strategy", ("stages", "steps"))
+    pinned = found.get(strategy)
+    if isinstance(pinned, dict):
+        found[strategy] = {steps[1] if name == steps[0] else name: value for name, value in pinned.items()}
+    return {**document, "rollout": found}
+
+
 def _dump(kind: Any, value: object) -> bytes:
-    document = _adapter(kind).dump_python(value, mode="json")
+    document = _renamed(_adapter(kind).dump_python(value, mode="json"), _WORDS)
     return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _is_memory(name: str) -> bool:
+def _is_record(name: str) -> bool:
     return name.endswith(".json") and not name.startswith(".")
 
 
-def _read_memory(path: str) -> DeploymentMemory | None:
-    memory: DeploymentMemory | None = _read(Path(path), DeploymentMemory)
-    return memory
+def _read_record(path: str) -> RolloutRecord | None:
+    record: RolloutRecord | None = _read(Path(path), RolloutRecord)
+    return record
 
 
 def _read(path: Path, kind: Any) -> Any:
     try:
-        return _adapter(kind).validate_python(orjson.loads(path.read_bytes()))
+        return _adapter(kind).validate_python(_renamed(orjson.loads(path.read_bytes()), _MEANINGS))
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -1,4 +1,5 @@
 """The adapter's protocol as pure functions of bytes: frames, messages and which message is legal when.
 
-No I/O, no clock, no event loop: bytes in, messages out, and the other way round (after h11's example).
+Here lives what the SDK's adapter reads and writes, of both generations: bytes in, messages out, and the other way.
+Not here: I/O, clocks, an event loop (after h11's example).
 """

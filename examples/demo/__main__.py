@@ -101,7 +101,7 @@ def act_repair(stage: Stage) -> None:
 def act_books(stage: Stage) -> None:
     """Who changed what, when and why"""
     history = stage.station.run("history", "A04")
-    demand("1.2.0 is taken back" in history, "the history of A04 does not tell of the way back")
+    demand("1.2.0 is rolled back" in history, "the history of A04 does not tell of the way back")
     stage.station.run("audit", "--lines", "8")
     stage.station.run("audit", "--verify")
 

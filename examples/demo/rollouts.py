@@ -72,7 +72,7 @@ def act_bad_version(stage: Stage) -> None:
 
 
 def check_evidence(stage: Stage, command: Command) -> None:
-    """Demand that all is told of a version that was taken back: to the pipeline, in the status, as a patch."""
+    """Demand that all is told of a version that was rolled back: to the pipeline, in the status, as a patch."""
     station = stage.station
     command.finish(expect=5)
     status = station.deployment(DEPLOYMENT)

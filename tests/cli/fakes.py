@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
+from controller.calls.request import Detection, DetectionRequest
 from controller.cli.settings import Settings
 from controller.errors import CallError, Code, DesiredStateError, PackageError
 from controller.model.actions import Plan
@@ -14,7 +15,6 @@ from controller.packages.inspection import Inspection
 from controller.packages.interpreters import Interpreter
 from controller.reconciler.changes import Change
 from controller.reconciler.preview import Preview
-from controller.runner.calls import Detection, DetectionRequest
 from controller.sources.folder import FolderSource
 from controller.store.audit import AuditHead, Verification
 

@@ -13,10 +13,10 @@ import sys
 
 import uvloop
 
+from controller.calls.request import Detection, DetectionRequest
 from controller.http.application import application
 from controller.http.server import SocketServer
-from controller.runner.calls import Detection, DetectionRequest
-from controller.runner.images import ImageRef, load
+from controller.images.formats import ImageRef, load
 from controller.store.layout import StoreLayout
 from tests.http.fakes import FakeControl
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from controller.calls.request import DetectionRequest
 from controller.client.answers import NotReached
 from controller.client.operator import Operator, client_execute
 from controller.errors import CallError, Code, ControllerError
-from controller.runner.calls import DetectionRequest
 from controller.store.layout import StoreLayout
 from tests.client.conftest import StationProcess
 

@@ -79,7 +79,7 @@ class Station:
         return {str(path): path.lstat().st_mtime_ns for path in paths}
 
     def processes(self) -> list[psutil.Process]:
-        """Return every living process that was started from this store: adapters, holders and their children."""
+        """Return every living process that was started from this store: adapters, shims and their children."""
         found = []
         for process in psutil.process_iter():
             try:

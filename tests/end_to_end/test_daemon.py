@@ -419,7 +419,7 @@ NEVER_READY = Algorithm(top="if sys.argv[0].endswith('adapter/__main__.py'): tim
         (LEAKS, {"memory": {"max": "400MiB"}}),
         (NEVER_READY, {}),
     ],
-    ids=["crashes on its third call", "hangs", "leaks memory", "never ready"],
+    ids=["crashes on its third call", "hangs", "leaks record", "never ready"],
 )
 def test_a_version_that_fails_otherwise_leaves_too(
     station: Station, line: Daemon, source: Algorithm, health: dict[str, Any]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from controller.http.application import application
-from controller.http.intake import Intake
+from controller.http.request_body import BodyLimits
 from controller.http.server import SocketServer
 from controller.store.layout import StoreLayout
 from tests.http.fakes import FakeControl, FakePlane
@@ -80,7 +80,7 @@ class Station:
     layout: StoreLayout
     plane: FakePlane
     control: FakeControl
-    intake: Intake
+    limits: BodyLimits
 
     async def ask(self, method: str, target: str, body: bytes | None = None, kind: str = "application/json") -> Reply:
         return await asyncio.to_thread(ask, self.layout.socket, method, target, body, kind)
@@ -93,9 +93,9 @@ class Station:
 async def station(tmp_path: Path) -> AsyncIterator[Station]:
     layout = StoreLayout.at(tmp_path / "store")
     layout.images.mkdir(parents=True)
-    plane, control, intake = FakePlane(), FakeControl(), Intake(each=4 << 20, total=6 << 20, patience=20)
-    server = SocketServer(application(plane, control, intake), layout)
+    plane, control, limits = FakePlane(), FakeControl(), BodyLimits(each=4 << 20, total=6 << 20, patience=20)
+    server = SocketServer(application(plane, control, limits), layout)
     await server.start()
-    yield Station(layout, plane, control, intake)
+    yield Station(layout, plane, control, limits)
     await server.stop(1)
-    assert (plane.places, intake.held) == (0, 0)
+    assert (plane.places, limits.held) == (0, 0)

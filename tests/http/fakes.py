@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from controller.calls.request import Detection, DetectionRequest
 from controller.errors import ControllerError
-from controller.runner.calls import Detection, DetectionRequest
-from controller.runner.images import load
+from controller.images.formats import load
 
 
 class FakePlane:

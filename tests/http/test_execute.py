@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from controller.errors import CallError, Code, RetryableError
-from controller.runner.images import ImageRef
+from controller.images.formats import ImageRef
 from tests.http.conftest import Station, form
 
 _ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
@@ -193,7 +193,7 @@ async def test_too_much_together_is_busy(station: Station) -> None:
 
 
 async def test_slow_request_ends(station: Station) -> None:
-    station.intake.patience = 0.05
+    station.limits.patience = 0.05
     reply = await asyncio.to_thread(_announce, station, 100)
     assert b" 408 " in reply.partition(b"\r\n")[0]
 
@@ -213,14 +213,14 @@ async def test_caller_that_goes_away_frees_its_place(station: Station, half_clos
     else:
         writer.transport.abort()
     await until(lambda: station.plane.cancelled == 1)
-    await until(lambda: station.intake.held == 0)
+    await until(lambda: station.limits.held == 0)
     writer.close()
 
 
 async def test_caller_that_goes_away_while_sending_leaves_nothing(station: Station) -> None:
     _, writer = await asyncio.open_unix_connection(station.layout.socket)
     writer.write(b"POST /v1/pids/A01/execute HTTP/1.1\r\nHost: s\r\nContent-Length: 100\r\n\r\n{")
-    await until(lambda: station.intake.held == 100)
+    await until(lambda: station.limits.held == 100)
     writer.transport.abort()
-    await until(lambda: station.intake.held == 0)
+    await until(lambda: station.limits.held == 0)
     assert station.plane.asked == []

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from controller.calls.request import Detection, DetectionRequest
 from controller.client import AsyncClient, CallError, Client
 from controller.errors import Code
 from controller.http.application import application
 from controller.http.server import SocketServer
+from controller.images import slots
 from controller.model.observed import ProcessKey
 from controller.packages.install import Installer
-from controller.runner import slots
-from controller.runner.calls import Detection, DetectionRequest
-from controller.runner.listing import end_all
-from controller.runner.runner import Runner
-from controller.runner.spec import ProcessSpec
+from controller.processes.census import end_all
+from controller.processes.pool import ProcessPool
+from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from tests.http.conftest import ask, form
@@ -43,7 +43,7 @@ _ARRAY = np.random.default_rng(3).integers(0, 256, (480, 640, 3), dtype=np.uint8
 class _Plane:
     """The real runner with one process; PIDs other than A01 have no version."""
 
-    def __init__(self, runner: Runner, key: ProcessKey) -> None:
+    def __init__(self, runner: ProcessPool, key: ProcessKey) -> None:
         self._runner = runner
         self._key = key
         self.inside = 0
@@ -80,7 +80,7 @@ async def plane(tmp_path: Path) -> AsyncIterator[tuple[StoreLayout, _Plane]]:
         entry_point=receipt.entry_point,
         call_timeout=1.5,
     )
-    runner = Runner(layout, now=now)
+    runner = ProcessPool(layout, now=now)
     await runner.open()
     await runner.start(spec)
     real = _Plane(runner, spec.key)

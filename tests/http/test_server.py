@@ -14,8 +14,8 @@ import pytest
 from controller.client.pictures import Encoded, SharedImage
 from controller.errors import StoreError
 from controller.http.application import application
-from controller.http.leftovers import sweep_images
 from controller.http.server import SocketServer
+from controller.images.leftovers import sweep_images
 from controller.store.layout import StoreLayout
 from tests.http.conftest import Reply, Station, ask, form
 from tests.http.fakes import FakeControl, FakePlane

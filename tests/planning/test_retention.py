@@ -1,4 +1,4 @@
-"""Retention keeps the newest, and everything that something stands on or may go back to."""
+"""Retention keeps the newest, and everything that something depends on or may go back to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from controller.model.actions import RemovePackage, RemoveZip
 from controller.model.observed import Observed
 from controller.model.package import Installation, PackageRef
-from controller.model.rollout import DeploymentMemory, Hold, Quarantine
+from controller.model.rollout import Hold, Quarantine, RolloutRecord
 from controller.planning.retention import exceeds, surplus
 from tests.planning.test_plan import active, deployment, installed, past, process, revision, running, zipped
 
@@ -40,8 +40,8 @@ def test_what_something_stands_on_is_kept_however_old() -> None:
         "holds": {"A01": Hold("A01", VERSIONS[2], "root", "", "")},
     }
     assert removed(observed(**needs)) == []
-    quarantine = DeploymentMemory(None, (Quarantine(VERSIONS[0], "d", "", ""),))
-    assert removed(observed(memories={"screw": quarantine})) == ["1.2.0", "1.1.0"]
+    quarantine = RolloutRecord(None, (Quarantine(VERSIONS[0], "d", "", ""),))
+    assert removed(observed(records={"screw": quarantine})) == ["1.2.0", "1.1.0"]
 
 
 def test_a_pids_way_back_is_kept() -> None:

@@ -1,4 +1,4 @@
-"""Packages and processes that implement the reconciler's ports in memory, on a real store, and fail when told to."""
+"""Packages and processes that implement the reconciler's ports in record, on a real store, and fail when told to."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from controller.model.desired import Deployment, Revision
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.model.package import Installation, Manifest, PackageRef, Receipt
 from controller.model.rollout import Instant
+from controller.processes.spec import ProcessSpec
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
+from controller.reconciler.reconciler import Outcome, Reconciler, take_revision
 from controller.reconciler.recover import recover
-from controller.reconciler.rounds import Outcome, Reconciler, take_revision
-from controller.runner.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
 
@@ -137,7 +137,7 @@ class FakeStation:
         return f"2026-01-01T00:{int(self.seconds) // 60:02d}:{self.seconds % 60:09.6f}Z"
 
     def restart(self) -> Reconciler:
-        """Return a reconciler as a new controller would build it: recovered, with no memory."""
+        """Return a reconciler as a new controller would build it: recovered, with no record."""
         recover(self.store, self.packages, "root", self.notes.append)
         observer = Observer(self.store, self.packages, self.processes.observe)
         applier = Applier(

@@ -14,11 +14,11 @@ import pytest
 from controller.errors import CodedError, ControllerError, DesiredStateError, StartFailed, StoreError
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
-from controller.reconciler.control import Control, Notices
 from controller.reconciler.loop import Loop
-from controller.reconciler.operator import Operator, Wish
-from controller.reconciler.rounds import Desired, RevisionTaker, take_revision
-from controller.sources.settling import SettlingTree
+from controller.reconciler.reconciler import Desired, RevisionTaker, take_revision
+from controller.sources.quiescing import QuiescingTree
+from controller.station.control import Control, Notices
+from controller.station.operator import Operator, Wish
 from controller.store.audit import AuditLog
 from controller.store.history import PidHistory
 from controller.store.revisions import AppliedRevision
@@ -62,7 +62,7 @@ async def running(station: FakeStation) -> AsyncIterator[Daemon]:
     daemon = Daemon(station)
     task = asyncio.create_task(daemon.loop.run())
     try:
-        await daemon.loop.settled(30)
+        await daemon.loop.wait_idle(30)
         yield daemon
     finally:
         daemon.loop.stop()
@@ -91,10 +91,10 @@ async def test_a_process_that_ends_is_restarted_at_once_the_first_time_and_then_
     async with running(station) as daemon:
         daemon.die()
         await until(lambda: len(station.processes.started) == 2)
-        await daemon.loop.settled(10)
+        await daemon.loop.wait_idle(10)
 
         daemon.die()
-        await daemon.loop.settled(10)
+        await daemon.loop.wait_idle(10)
         assert len(station.processes.started) == 2
         assert daemon.loop.outcome is not None
         assert [wait.object for wait in daemon.loop.outcome.plan.waiting] == [f"process/{KEY}"]
@@ -107,12 +107,12 @@ async def test_a_process_that_ends_is_restarted_at_once_the_first_time_and_then_
 async def test_too_many_crashes_open_the_breaker_and_starts_are_bounded(station: FakeStation) -> None:
     async with running(station) as daemon:
         daemon.desire("1.0.0", health={"restarts": {"max": 2, "window": "1h"}})
-        await daemon.loop.settled(10)
+        await daemon.loop.wait_idle(10)
         for _ in range(20):
             station.seconds += 100
             if KEY in station.processes.running:
                 daemon.die("exit status 3")
-            await daemon.loop.settled(10)
+            await daemon.loop.wait_idle(10)
 
         assert daemon.loop.outcome is not None
         [line] = daemon.loop.outcome.status.deployments
@@ -148,7 +148,7 @@ async def test_a_decision_is_made_between_passes_and_its_error_reaches_who_asked
 async def test_an_invalid_revision_leaves_everything_serving_and_is_told_with_its_place(station: FakeStation) -> None:
     async with running(station) as daemon:
         daemon.source.revision = DesiredStateError(("desired/a.yaml:3:1: bad",))
-        outcome = await daemon.loop.settled(10)
+        outcome = await daemon.loop.wait_idle(10)
 
         assert outcome.status.revision.errors == ("desired/a.yaml:3:1: bad",)
         assert set(station.active().values()) == {"screw@1.0.0"}
@@ -165,7 +165,7 @@ async def test_without_any_valid_revision_the_status_says_why_and_nothing_is_tou
     assert document is not None
     assert document["revision"]["errors"] == ["desired/a.yaml:3:1: bad"]
     with pytest.raises(DesiredStateError, match=r"a\.yaml:3:1"):
-        await daemon.loop.settled(10)
+        await daemon.loop.wait_idle(10)
 
     daemon.loop.stop()
     await asyncio.wait_for(task, 30)
@@ -203,7 +203,7 @@ async def test_a_pass_that_cannot_be_finished_is_told_and_not_tried_in_a_tight_l
             raise StoreError("the disk is full")
 
     async with running(station) as daemon:
-        taker = RevisionTaker(daemon.source, station.store, SettlingTree(tmp_path, time.monotonic), lambda: False)
+        taker = RevisionTaker(daemon.source, station.store, QuiescingTree(tmp_path, time.monotonic), lambda: False)
         operator = Operator(station.store, station.packages, daemon.loop.reconciler.clock)
         control = Control(daemon.loop, taker, operator, Notices(station.notes.append), nothing)
         refused = Refused()
@@ -226,7 +226,7 @@ async def test_a_pass_that_cannot_be_finished_is_told_and_not_tried_in_a_tight_l
         assert passes, "the daemon goes on trying"
         monkeypatch.undo()
         station.seconds += 60
-        assert (await daemon.loop.settled(30)).status.converged
+        assert (await daemon.loop.wait_idle(30)).status.converged
 
     assert station.store.layout.registry.exists()
 

@@ -258,7 +258,7 @@ class History:
     def _rests(self) -> bool:
         """Whether nothing is under way, to be done, or waited for that some clock will end soon."""
         reconciler, plan, now = self.world.reconciler, self.watch.plan, self.world.clock()
-        rollouts = (memory.rollout for memory in plan.memories.values())
+        rollouts = (record.rollout for record in plan.records.values())
         timers = (each.timer for each in rollouts if each is not None and each.timer is not None)
         soon = any(
             timer.since is not None and timer.since.boot == now.boot and 0 < timer.remaining(now) < 60

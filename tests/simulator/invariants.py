@@ -8,9 +8,9 @@ from typing import Any
 from controller.model.actions import Deactivate, Plan, Switch
 from controller.model.observed import ActiveMapping, Observed, ProcessKey
 from controller.model.package import PackageRef
-from controller.model.rollout import DeploymentMemory, Rollout
-from controller.planning.cohorts import cohort
-from controller.planning.transitions import TRANSITIONS
+from controller.model.rollout import Rollout, RolloutRecord
+from controller.rollouts.cohorts import cohort
+from controller.rollouts.transitions import TRANSITIONS
 
 ENDS = {"reverted", "stopped", "completed"}
 
@@ -75,15 +75,15 @@ class Watch:
         deployment = revision.by_name[action.deployment]
         assert not deployment.spec.suspend, f"{pid} moves although {deployment.name} is suspended"
         self._on_record(world, pid, action.reason)
-        memory = world.bare.rollouts.read_all().get(deployment.name, DeploymentMemory())
+        record = world.bare.rollouts.read_all().get(deployment.name, RolloutRecord())
         hold = self.observed.holds.get(pid)
-        self._ready(world, action, memory.rollout, emergency=hold is not None and hold.emergency)
+        self._ready(world, action, record.rollout, emergency=hold is not None and hold.emergency)
         if hold is not None:
             assert ref == hold.package, f"5: {pid} is held on {hold.package} and moves to {ref}"
         elif pid in deployment.spec.pinned:
             assert ref == deployment.spec.pinned_ref(pid), f"5: {pid} is pinned and moves to {ref}"
         else:
-            self._by_itself(world, action, memory)
+            self._by_itself(world, action, record)
 
     def _on_record(self, world: Any, pid: str, reason: str) -> None:
         records = [each for each in world.bare.audit.read_tail() if each["object"] == f"pid/{pid}"]
@@ -104,15 +104,15 @@ class Watch:
         assert emergency, f"4: {action.pid} → {action.target}, which is not ready"
         assert known, f"4: {action.pid} → {action.target}, which was never ready there"
 
-    def _by_itself(self, world: Any, action: Switch, memory: DeploymentMemory) -> None:
-        pid, ref, rollout = action.pid, action.target, memory.rollout
+    def _by_itself(self, world: Any, action: Switch, record: RolloutRecord) -> None:
+        pid, ref, rollout = action.pid, action.target, record.rollout
         history = world.bare.history.read(pid)
         repaired = bool(history) and history[-1].ref == ref
         digest = world.packages.installations()[ref].receipt.digest
-        assert repaired or not memory.quarantined(ref, digest), f"4: {pid} → {ref}, which is in quarantine"
+        assert repaired or not record.quarantined(ref, digest), f"4: {pid} → {ref}, which is in quarantine"
         if rollout is not None and rollout.under_way and ref == rollout.target and not repaired:
-            new = pid in rollout.terms.sequence and rollout.stable.get(pid, ref) == ref
-            takes = cohort(rollout.terms.sequence, rollout.weight)
+            new = pid in rollout.strategy.sequence and rollout.stable.get(pid, ref) == ref
+            takes = cohort(rollout.strategy.sequence, rollout.weight)
             assert new or pid in takes, f"9: {pid} → {ref} at {rollout.weight} %, which takes {takes}"
         if rollout is None and history and history[-1].deployment == action.deployment and history[-1].ref:
             known = {entry.ref for entry in history}
@@ -124,8 +124,8 @@ class Watch:
         assert isinstance(action, Deactivate)
         self._on_record(world, pid, action.reason)
 
-    def _remember(self, world: Any, deployment: str, after: DeploymentMemory) -> None:
-        before = world.bare.rollouts.read_all().get(deployment, DeploymentMemory())
+    def _remember(self, world: Any, deployment: str, after: RolloutRecord) -> None:
+        before = world.bare.rollouts.read_all().get(deployment, RolloutRecord())
         lost = set(before.quarantine) - set(after.quarantine)
         assert not lost or self.allowed_to_forgive, f"4: {lost} is forgiven by nobody"
         old, new = before.rollout, after.rollout
@@ -138,8 +138,8 @@ class Watch:
             self.reverts[rollout] += new.state == "reverting"
             assert new.state not in {"reverting", "stopped"} or after.quarantined(new.target, new.digest)
         self.transitions[rollout] += 1
-        assert self.reverts[rollout] <= 1, f"{rollout} was taken back twice"
-        bound = 3 * len(new.terms.stages) + 6
+        assert self.reverts[rollout] <= 1, f"{rollout} was rolled back twice"
+        bound = 3 * len(new.strategy.steps) + 6
         assert self.transitions[rollout] <= bound, f"12: {self.transitions[rollout]} transitions of {rollout}"
 
     def at_rest(self, world: Any) -> None:

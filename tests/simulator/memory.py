@@ -1,4 +1,4 @@
-"""A store in memory with the interface of `store.Store`, for thousands of histories; and a tap on a store's writes."""
+"""A store in record with the interface of `store.Store`, for thousands of histories; and a tap on a store's writes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from controller.model.desired import Revision
 from controller.model.observed import ActiveMapping, BrokenMapping, HistoryEntry
 from controller.model.package import PackageRecord, PackageRef
-from controller.model.rollout import DeploymentMemory, Hold
+from controller.model.rollout import Hold, RolloutRecord
 from controller.store.audit import AuditHead, AuditRecord
 from controller.store.layout import StoreLayout
 from controller.store.rollouts import _adapter
@@ -128,19 +128,19 @@ class MemoryRevision(MemoryFile):
 
 @dataclass
 class MemoryRollouts:
-    memories: dict[str, DeploymentMemory] = field(default_factory=dict)
+    records: dict[str, RolloutRecord] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
 
-    def read_all(self) -> dict[str, DeploymentMemory]:
-        return dict(self.memories)
+    def read_all(self) -> dict[str, RolloutRecord]:
+        return dict(self.records)
 
-    def write(self, deployment: str, memory: DeploymentMemory) -> bool:
-        changed = self.memories.get(deployment) != memory
-        self.memories[deployment] = memory
+    def write(self, deployment: str, record: RolloutRecord) -> bool:
+        changed = self.records.get(deployment) != record
+        self.records[deployment] = record
         return changed
 
     def forget(self, deployment: str) -> None:
-        self.memories.pop(deployment, None)
+        self.records.pop(deployment, None)
 
     def read_holds(self) -> dict[str, Hold]:
         return dict(self.holds)
@@ -151,11 +151,11 @@ class MemoryRollouts:
 
     def pass_through_disk(self) -> None:
         """Turn everything into JSON and back, as a restart does."""
-        adapter = _adapter(DeploymentMemory)
-        for name, memory in self.memories.items():
-            written = adapter.dump_json(memory)
-            self.memories[name] = adapter.validate_json(written)
-            assert adapter.dump_json(self.memories[name]) == written, f"{name} is read back differently"
+        adapter = _adapter(RolloutRecord)
+        for name, record in self.records.items():
+            written = adapter.dump_json(record)
+            self.records[name] = adapter.validate_json(written)
+            assert adapter.dump_json(self.records[name]) == written, f"{name} is read back differently"
 
 
 class Tapped:
@@ -187,7 +187,7 @@ def tapped(store: Store, tap: Callable[[str, str, tuple[Any, ...], bool], None])
 
 
 def memory_store(now: Callable[[], str], installed: Callable[[PackageRef], bool]) -> Store:
-    """Return an empty store in memory."""
+    """Return an empty store in record."""
     parts: Any = (
         MemoryLayout(Path("/nowhere"), installed), MemoryLock(), MemoryActive(), MemoryHistory(), MemoryAudit(now),
         MemoryRegistry(()), MemoryRevision(), MemoryFile(), MemoryRollouts(),

@@ -19,14 +19,14 @@ from controller.model.observed import ActiveMapping, BrokenMapping, ObservedProc
 from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
 from controller.model.rollout import Instant
 from controller.model.tally import LatencySketch, Tally, bin_of
+from controller.processes.spec import ProcessSpec
 from controller.reconciler.apply import Applier
-from controller.reconciler.ledger import Ledger
 from controller.reconciler.observe import Observer
-from controller.reconciler.operator import Operator, Wish
+from controller.reconciler.reconciler import Desired, Outcome, Reconciler
 from controller.reconciler.recover import recover
-from controller.reconciler.rounds import Desired, Outcome, Reconciler
-from controller.runner.spec import ProcessSpec
+from controller.station.operator import Operator, Wish
 from controller.store.store import Store
+from controller.store.tally_store import TallyStore
 from tests.simulator.memory import MemoryRollouts, memory_store, tapped
 
 PIDS = ("A01", "A02", "A03", "A04", "A05", "B01", "B02")
@@ -135,7 +135,7 @@ class World:
         self.store = tapped(bare, self._tap)
         self.reconciler: Reconciler | None = None
         self.desired: Desired | None = None
-        self.ledger: Ledger = None  # type: ignore[assignment] - set as a controller starts
+        self.tally_store: TallyStore = None  # type: ignore[assignment] - set as a controller starts
 
     # --- time
 
@@ -296,10 +296,10 @@ class World:
             rollouts.pass_through_disk()
         recover(self.store, self.packages, "root", lambda _: None)
         self.watch.recovered(self)
-        self.ledger = Ledger(self.store.layout)
-        self.ledger._save = lambda _: None  # type: ignore[method-assign]
+        self.tally_store = TallyStore(self.store.layout)
+        self.tally_store._save = lambda _: None  # type: ignore[method-assign]
         kind = SimObserver if isinstance(self.packages, SimPackages) else Observer
-        observer = kind(self.store, self.packages, self.observe, self.ledger)
+        observer = kind(self.store, self.packages, self.observe, self.tally_store)
         processes = SimpleNamespace(observe=self.observe, start=self.start, stop=self.stop)
         applier = Applier(self.store, self.packages, processes, actor="root", now=self.now, notify=self._note)
         self.reconciler = SimReconciler(self.store, observer, applier, self.clock, self.now)
@@ -313,7 +313,7 @@ class World:
         assert self.reconciler is not None
         assert self.desired is not None
         await self.reconciler.wait_for_results(timeout=0)
-        self.ledger.note(dict(self.tallies), {}, self.clock())
+        self.tally_store.note(dict(self.tallies), {}, self.clock())
         observed, planned = await self.reconciler.look(self.desired)
         self.watch.planned(self, observed, planned)
         self.reconciler.applier.launch(planned, self.desired.revision)
@@ -356,7 +356,7 @@ class World:
 def _short(part: str, arguments: tuple[Any, ...]) -> str:
     if part == "rollouts" and len(arguments) == 2:
         rollout = arguments[1].rollout
-        return f"{arguments[0]} {rollout and (str(rollout.target), rollout.state, rollout.stage)}"
+        return f"{arguments[0]} {rollout and (str(rollout.target), rollout.state, rollout.step)}"
     return ", ".join(str(getattr(each, "ref", each)) for each in arguments if not callable(each))[:300]
 
 

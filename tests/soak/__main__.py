@@ -209,7 +209,7 @@ def rows_of_leaks(soak: Soak) -> list[Row]:
         Row(
             "resident memory of the daemon, MB", f"{memory / 1e6:.1f}, fresh {resident_bytes(daemon.os_pid) / 1e6:.1f}"
         ),
-        Row("processes while idle (daemon, adapters, holders)", running, expected),
+        Row("processes while idle (daemon, adapters, shims)", running, expected),
         Row("pictures of clients left while idle", images, []),
         Row("audit chain", station.json("audit", "--verify")["valid"], True),
     ]

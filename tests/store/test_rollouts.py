@@ -8,22 +8,22 @@ import pytest
 
 from controller.errors import StoreError
 from controller.model.package import PackageRef
-from controller.model.rollout import Countdown, DeploymentMemory, Hold, Instant, Quarantine, Rollout, Stage, Terms
+from controller.model.rollout import Countdown, Hold, Instant, PinnedStrategy, Quarantine, Rollout, RolloutRecord, Step
 from controller.model.tally import Tally
 from controller.store.layout import StoreLayout
 from controller.store.rollouts import RolloutFiles
 
 V1, V2 = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
 NOW = Instant("boot", 12.5, 1e9)
-MEMORY = DeploymentMemory(
+MEMORY = RolloutRecord(
     Rollout(
         "line", V2, "sha256:b",
-        Terms((Stage("weight", weight=25), Stage("pause", pause=None), Stage("weight", weight=100)), ("A2", "A1"), 30.0,
-              600.0, True, "wait", 86400.0),
+        PinnedStrategy((Step("weight", weight=25), Step("pause", pause=None), Step("weight", weight=100)),
+                       ("A2", "A1"), 30.0, 600.0, True, "wait", 86400.0),
         {"A1": V1, "A2": V1}, "baking", "2026-01-01T00:00:00Z", NOW, 1, Countdown(3.5, NOW), Countdown(600.0, NOW),
-        moved=1, back={"A2": V1}, paused_by="root", held_for="host", full=True, reason="why", emergency=True,
+        moved=1, back={"A2": V1}, paused_by="root", suspended_because="host", full=True, reason="why", emergency=True,
         baseline={"A2": Tally(calls=3)},
-        trials={"rates": {}, "change": None},
+        analysis_state={"rates": {}, "change": None},
     ),
     (Quarantine(V2, "sha256:a", "2026-01-01T00:00:00Z", "error rate"),),
 )  # fmt: skip

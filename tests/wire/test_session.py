@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controller.errors import ProtocolViolation
-from controller.runner import holding
+from controller.processes.shim import serve
 from controller.wire import messages
 from controller.wire.frames import encode
 from controller.wire.messages import CallFailed, Hello, Pong, Result, ShutdownAck, StartupError
@@ -109,4 +109,4 @@ def test_a_call_that_cannot_be_encoded_changes_nothing():
 
 
 def test_the_holder_says_shutdown_in_the_same_words():
-    assert encode(messages.shutdown()) == holding.SHUTDOWN_FRAME
+    assert encode(messages.shutdown()) == serve.SHUTDOWN_FRAME

@@ -1,0 +1,65 @@
+"""One detection without a controller: attach to a running process, call it, detach."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+from controller.calls.detection import detect
+from controller.calls.request import Detection, DetectionRequest
+from controller.errors import CallError, Code
+from controller.model.package import PackageRef
+from controller.processes import records
+from controller.processes.attach import ShimBusy, ShimGone
+from controller.processes.launch import Launcher
+from controller.processes.pool import not_running
+from controller.processes.records import ProcessRecord
+from controller.store.layout import StoreLayout
+
+_RETRY = 0.02
+
+
+async def execute_once(
+    layout: StoreLayout, ref: PackageRef, deployment: str | None, request: DetectionRequest, *, patience: float = 10.0
+) -> Detection:
+    """Return the answer of a running process of a version (of any deployment: None).
+
+    A process that somebody else is attached to is waited for, for `patience` seconds.
+
+    Raises:
+        CallError: 1004 where none runs, 1011 where all were busy for too long; else like `detect`.
+    """
+    launcher = Launcher(layout, sys.executable)
+    until = time.monotonic() + patience
+    while candidates := _candidates(layout, ref, deployment):
+        for record in candidates:
+            try:
+                process = await launcher.adopt(record)
+            except (ShimBusy, ShimGone):
+                continue
+            try:
+                return await detect(process, request)
+            finally:
+                await process.wait_ended()
+                process.release()
+        if time.monotonic() >= until:
+            raise CallError(
+                Code.busy,
+                f"every process of {ref} was busy for {patience:g} s",
+                next_step="call again; while `pvctl run` works, calls go through it",
+                details={"retry_after": patience},
+            )
+        await asyncio.sleep(_RETRY)
+    raise not_running(ref)
+
+
+def _candidates(layout: StoreLayout, ref: PackageRef, deployment: str | None) -> list[ProcessRecord]:
+    return [
+        record
+        for record in records.scan(layout.run)
+        if record.spec.key.ref == ref
+        and deployment in {None, record.spec.key.deployment}
+        and record.ready is not None
+        and record.alive
+    ]

@@ -1,0 +1,72 @@
+"""Which version answers a PID, looked up for every call: a stat decides whether `active/<pid>.json` is read again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from dataclasses import dataclass
+
+from controller.calls.active_version import active_version
+from controller.errors import StoreError
+from controller.model.names import PID_PATTERN
+from controller.model.observed import BrokenMapping
+from controller.model.package import PackageRef
+from controller.store.active import ActiveMappings
+
+log = logging.getLogger(__name__)
+_is_pid = re.compile(PID_PATTERN).fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """A version, and what the file looked like that said so."""
+
+    path: str
+    fingerprint: tuple[int, int, int]
+    ref: PackageRef
+
+
+class Routes:
+    """The mappings of one store as calls see them.
+
+    A mapping that was good and is damaged now goes on as it was until it is repaired: the file still says that the PID
+    is in service, and the line must not stop for a torn byte. One that is gone is gone at once.
+    """
+
+    def __init__(self, active: ActiveMappings) -> None:
+        self._active = active
+        self._known: dict[str, _Route] = {}
+
+    def version(self, pid: str) -> PackageRef:
+        """Return the version that answers a PID now.
+
+        Raises:
+            CallError: 1001, 1012 like `active_version`.
+            StoreError: the disk could not be read.
+        """
+        known = self._known.get(pid)
+        if known is None and not _is_pid(pid):
+            return active_version(self._active, pid)  # which says what is wrong with it
+        path = known.path if known else self._active.path(pid)
+        try:
+            status = os.stat(path)  # noqa: PTH116 - for every call; pathlib doubles it
+        except FileNotFoundError:
+            self._known.pop(pid, None)
+            return active_version(self._active, pid)
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror}") from error
+        fingerprint = (status.st_mtime_ns, status.st_ino, status.st_size)
+        if known is not None and known.fingerprint == fingerprint:
+            return known.ref
+        ref = self._read(pid, known)
+        self._known[pid] = _Route(path, fingerprint, ref)
+        return ref
+
+    def _read(self, pid: str, known: _Route | None) -> PackageRef:
+        if known is not None and isinstance(broken := self._active.read(pid), BrokenMapping):
+            log.warning(
+                "%s is damaged (%s); calls go on with %s until it is repaired", known.path, broken.reason, known.ref
+            )
+            return known.ref
+        return active_version(self._active, pid)

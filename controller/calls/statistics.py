@@ -1,0 +1,97 @@
+"""What calls and processes came to, counted as they end. It judges nothing: limits are the planner's."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+
+from controller.calls.request import Detection
+from controller.errors import CallError
+from controller.model.observed import ProcessKey
+from controller.model.package import PackageRef
+from controller.model.tally import Kind, Recorder, Tally, classify, classify_result
+from controller.processes.process import AlgorithmProcess
+from controller.processes.supervision import Reading, Watch
+
+Counted = tuple[str, PackageRef]
+"""A PID and the version that answered it."""
+_WORDS = 500
+"""Characters of an error's text that are kept as evidence."""
+
+
+class CallStatistics:
+    """Cumulative counts per (PID, version), and the ends of processes per slot.
+
+    `on_trouble` is called at each failure that counts; `last_errors` keeps the words of the latest.
+    """
+
+    def __init__(self) -> None:
+        self._recorders: dict[Counted, Recorder] = {}
+        self._ends: defaultdict[ProcessKey, Counter[str]] = defaultdict(Counter)
+        self.last_errors: dict[Counted, str] = {}
+        self.on_trouble: Callable[[], None] = lambda: None
+
+    def answered(self, detection: Detection, ref: PackageRef) -> None:
+        """Count a call that ended with a result."""
+        kind = classify_result(detection.status, detection.data.get("result_status"))
+        self._recorder(detection.pid, ref).record(kind, detection.latency_ms / 1000)
+        if kind is Kind.error:
+            self._trouble(detection.pid, ref, detection.message)
+
+    def failed(self, pid: str, process: AlgorithmProcess, error: CallError) -> None:
+        """Count a call that was put to a process and failed, unless the caller left or we took the process away."""
+        if not (process.draining or error.details.get("caller_timeout")):
+            kind = classify(error.code)
+            self._recorder(pid, process.key.ref).record(kind, process.spec.call_timeout)
+            if kind is not Kind.ignored:
+                self._trouble(pid, process.key.ref, error.message)
+
+    def _trouble(self, pid: str, ref: PackageRef, words: str) -> None:
+        self.last_errors[pid, ref] = words[:_WORDS]
+        self.on_trouble()
+
+    def ended(self, process: AlgorithmProcess, pid: str) -> None:
+        """Count an unexpected exit: once, for one PID (empty: none is known), because judging pools over PIDs."""
+        details, ends = process.failure.details if process.failure else {}, self._ends[process.key]
+        lost = "missed_pong" in details
+        ends["crashes"] += 1
+        ends["heartbeat_losses"] += lost
+        ends["memory_excesses"] += "rss_bytes" in details
+        if pid:
+            recorder = self._recorder(pid, process.key.ref)
+            if "rss_bytes" in details:
+                recorder.memory_exceeded()
+            else:
+                (recorder.heartbeat_lost if lost else recorder.crashed)()
+        self.on_trouble()
+
+    def _recorder(self, pid: str, ref: PackageRef) -> Recorder:
+        recorder = self._recorders.get((pid, ref))
+        if recorder is None:
+            recorder = self._recorders[pid, ref] = Recorder()
+        return recorder
+
+    def tallies(self) -> dict[Counted, Tally]:
+        """Return the counts so far, with those that were restored."""
+        return {key: recorder.tally for key, recorder in self._recorders.items()}
+
+    def restore(self, tallies: Mapping[Counted, Tally]) -> None:
+        """Count on from an earlier life's tallies; what was counted since stays counted."""
+        for key, tally in tallies.items():
+            since = self._recorders.get(key)
+            self._recorders[key] = Recorder(tally + since.tally if since else tally)
+
+    def forget(self, counted: Iterable[Counted]) -> None:
+        """Drop counts that nobody will ask for again."""
+        for key in counted:
+            self._recorders.pop(key, None)
+            self.last_errors.pop(key, None)
+
+    def forget_all_but(self, slots: set[ProcessKey]) -> None:
+        """Drop the ends of processes in slots that are no more."""
+        for key in self._ends.keys() - slots:
+            del self._ends[key]
+
+    def reading(self, watch: Watch) -> Reading:
+        """Return what is known of a slot."""
+        return Reading(watch.rss_bytes, watch.cpu_percent, **self._ends.get(watch.process.key, Counter()))

@@ -1,0 +1,133 @@
+"""From a spec to a process that is proven ready, or to a `StartFailed` that says why not, with nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from controller.calls.detection import smoke
+from controller.errors import CallError, StartFailed
+from controller.host.identity import TOKEN_VARIABLE
+from controller.images.slots import Slots
+from controller.processes import census, records
+from controller.processes.attach import Launch, ShimGone, Shims
+from controller.processes.process import AlgorithmProcess
+from controller.processes.records import ProcessRecord
+from controller.processes.spec import ProcessSpec
+from controller.store.layout import StoreLayout
+
+_TAIL_BYTES = 8192
+_TAIL_LINES = 8
+_NOTE = re.compile(r"=== \d{4}-\d\d-\d\dT\S+Z process \d+ ended: .* ===$", re.MULTILINE)
+"""The shim's note; it stands behind a last line that has no end."""
+_NOT_INHERITED = ("PYTHON", "PVCTL_", "PROC_", "VIRTUAL_ENV", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "CONDA")
+
+
+class Launcher:
+    """Starts processes of one store and adopts those that run. `python` is what shims run on."""
+
+    def __init__(self, layout: StoreLayout, python: str) -> None:
+        self._layout = layout
+        self._shims = Shims(layout.run, python)
+
+    async def start(self, spec: ProcessSpec, started_at: str) -> AlgorithmProcess:
+        """Start a process and prove it: hello, ping, pong within the start timeout, then the smoke call.
+
+        Raises:
+            StartFailed: with the algorithm's own words and its last lines of log; nothing of it is left.
+        """
+        token = records.new_token(self._layout.run)
+        process: AlgorithmProcess | None = None
+        try:
+            async with asyncio.timeout(spec.start_timeout):
+                attachment = await self._shims.start(self._launch(spec, token, started_at))
+                process = AlgorithmProcess(attachment, self._slots(token), adopted=False)
+                await process.greet()
+            if spec.smoke:
+                await smoke(process)
+            await process.mark(spec)
+        except TimeoutError:
+            reason = f"it was not ready within {spec.start_timeout:g} s"
+            reason += "; it never said hello" if process is None or not process.greeted else "; it answered no ping"
+        except CallError as error:
+            reason = error.message
+        except (ShimGone, OSError) as error:
+            reason = str(error)
+        except BaseException:
+            await self._discard(token, process)
+            raise
+        else:
+            return process
+        await self._discard(token, process)
+        raise StartFailed(
+            f"{spec.key} did not become ready: {reason}{last_lines(Path(spec.log_path))}",
+            next_step=f"see {spec.log_path}",
+        )
+
+    def _slots(self, token: str) -> Slots:
+        return Slots(self._layout.images, token)
+
+    def _launch(self, spec: ProcessSpec, token: str, started_at: str) -> Launch:
+        return Launch(
+            title=str(spec.key),
+            token=token,
+            command=spec.command,
+            working_directory=spec.working_directory,
+            environment=_environment(spec, token, self._layout.images),
+            log_path=Path(spec.log_path),
+            about=records.about(spec, started_at, None),
+        )
+
+    async def _discard(self, token: str, process: AlgorithmProcess | None) -> None:
+        """End a process that did not make it, and remove what it leaves."""
+        if process is not None:
+            await process.end(0)
+            process.release()
+        await asyncio.get_running_loop().run_in_executor(None, census.end_token, self._layout, token)
+
+    async def adopt(self, record: ProcessRecord) -> AlgorithmProcess:
+        """Attach to a process that another controller started, and prove it by a ping; it may first finish a call.
+
+        Raises:
+            ShimBusy: another controller has it. ShimGone: it has ended.
+            CallError: it does not answer, and is being ended.
+        """
+        attachment = await self._shims.attach(record.token)
+        process = AlgorithmProcess(attachment, self._slots(record.token), adopted=True)
+        try:
+            await process.reconnect(process.spec.call_timeout + process.spec.grace_ms / 1000)
+        except BaseException:
+            await process.wait_ended()
+            process.release()
+            raise
+        return process
+
+
+def _environment(spec: ProcessSpec, token: str, images: Path) -> Mapping[str, str]:
+    """Return the adapter's environment: ours, without what would bend its Python or is meant for a controller."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    if spec.python_path:
+        inherited["PYTHONPATH"] = os.pathsep.join(spec.python_path)
+    return {
+        **inherited,
+        TOKEN_VARIABLE: token,
+        "PROC_ENV": "prod",
+        "PROC_ALGO_ROOT": spec.working_directory,
+        "PROC_SHM_DIR": str(images),
+    }
+
+
+def last_lines(log: Path) -> str:
+    """Return the last lines that the latest process wrote, as the end of a message."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    latest = text.rpartition(" started as process ")[2]
+    lines = [line for line in _NOTE.sub("", latest).splitlines()[1:] if line.strip()]
+    return "".join(f"\n    {line[:500]}" for line in lines[-_TAIL_LINES:])

@@ -1,0 +1,274 @@
+"""Health verdicts: tallies, readings and limits go in; pass, fail, inconclusive or hold with its evidence comes out.
+
+Pure. What each field of `health:` and `analysis:` means for a verdict, and why these tests: docs/analysis.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from controller.model.health import ChangeLimit, Health, LatencyLimit, RateLimit
+from controller.model.strategy import Analysis
+from controller.model.tally import Tally, pooled
+from controller.model.units import format_duration, format_ratio, format_size
+from controller.rollouts.analysis.sequential import Arms, ChangeTest, RateTest, threshold
+from controller.rollouts.analysis.verdict import (
+    AnalysisState,
+    Finding,
+    Metric,
+    Observation,
+    Outcome,
+    Reading,
+    UnaffectedVersion,
+    Verdict,
+)
+
+SLOW_SHARE = 0.05
+"""The 95th percentile is within its limit exactly when no more than this share of the calls takes longer."""
+
+HOST_EVIDENCE = math.log(20)
+"""Evidence at which an unaffected version counts as failing: less than a revert needs, as a suspension passes."""
+
+OWN_DOING: frozenset[Metric] = frozenset({"memory", "cpu"})
+"""What a process uses is its own doing, whoever else suffers from it: never a sign of trouble of the host."""
+
+
+def judge(health: Health, analysis: Analysis | None, seen: Observation) -> Verdict:
+    """Return the verdict on the canary, or, after promotion, with `analysis` None, on the promoted version.
+
+    It may be asked for at any moment and any number of times. A fail is final: whoever asks acts on the first one.
+    """
+    analysis_state, needed = advance(health, seen), threshold(judged_metrics(health))
+    findings = (
+        *_at_once(health, seen.canary, seen.readings),
+        *_rate_findings(health, seen.canary, analysis_state, needed),
+        *_change_findings(health, seen, analysis_state, needed),
+        *_step_findings(analysis, seen.step_calls),
+    )
+    failed = [each for each in findings if each.outcome == "fail"]
+    if not failed:
+        short = any(each.outcome == "inconclusive" for each in findings)
+        return Verdict("inconclusive" if short else "pass", findings, (), analysis_state)
+    host = () if any(each.metric in OWN_DOING for each in failed) else tuple(_host_trouble(seen.unaffected))
+    return Verdict("suspended" if host else "fail", findings, host, analysis_state)
+
+
+def advance(health: Health, seen: Observation) -> AnalysisState:
+    """Return the state after what was seen. A test whose limit was edited is made anew from all calls so far."""
+    rates: dict[str, RateTest] = {
+        rate.metric: _advanced(seen.analysis_state.rates.get(rate.metric), rate, seen.canary) for rate in _rates(health)
+    }
+    return AnalysisState(rates, _advanced_change(seen.analysis_state.change, health.ng_rate, seen))
+
+
+def judged_metrics(health: Health) -> int:
+    """Return among how many tests the probability of a false revert is shared."""
+    return len(_rates(health)) + (health.ng_rate is not None)
+
+
+class _Rate(NamedTuple):
+    """A metric that is judged as a share of calls: at most `share` of them may fail, or be slower than `limit.max`."""
+
+    metric: Metric
+    share: float
+    limit: RateLimit | LatencyLimit
+
+    @property
+    def slower_than(self) -> float | None:
+        return self.limit.max if isinstance(self.limit, LatencyLimit) else None
+
+    def counts(self, tally: Tally) -> tuple[int, int]:
+        """Return calls and failures."""
+        if self.slower_than is not None:
+            return tally.latency.samples, tally.latency.slower_than(self.slower_than)
+        return tally.calls, tally.timeouts if self.metric == "timeoutRate" else tally.errors
+
+
+def _rates(health: Health) -> tuple[_Rate, ...]:
+    always = (
+        _Rate("errorRate", health.error_rate.max, health.error_rate),
+        _Rate("timeoutRate", health.timeout_rate.max, health.timeout_rate),
+    )
+    return (*always, _Rate("latencyP95", SLOW_SHARE, health.latency_p95)) if health.latency_p95 else always
+
+
+def _advanced(test: RateTest | None, rate: _Rate, tallies: Mapping[str, Tally]) -> RateTest:
+    """Go on with a test where it is still the same one over the same calls; else begin anew with all of them.
+
+    Another limit is another test; counts go back when a PID leaves the rollout.
+    """
+    calls, failures = rate.counts(pooled(tallies.values()))
+    same = test is not None and (test.limit, test.slower_than) == (rate.share, rate.slower_than)
+    if test is not None and same and 0 <= failures - test.failures <= calls - test.calls:
+        return test.seen(calls, failures)
+    return RateTest.begin(rate.share, rate.slower_than).seen(calls, failures)
+
+
+def _advanced_change(test: ChangeTest | None, limit: ChangeLimit | None, seen: Observation) -> ChangeTest | None:
+    """The same for the comparison, which stands still while there is nothing left to compare with."""
+    if limit is None or not seen.stable:
+        return test if limit is not None and test is not None and test.limit == limit.max_change else None
+    canary, stable = pooled(seen.canary.values()), pooled(seen.stable.values())
+    arms = Arms(canary.verdicts, canary.verdicts_ng, stable.verdicts, stable.verdicts_ng)
+    if test is None or test.limit != limit.max_change or not arms.since(test.arms).possible:
+        test = ChangeTest(limit.max_change)
+    return test.seen(arms)
+
+
+def _rate_findings(
+    health: Health, tallies: Mapping[str, Tally], analysis_state: AnalysisState, needed: float
+) -> Iterator[Finding]:
+    """Judge each rate; one fails whose log evidence reaches `needed`."""
+    for rate in _rates(health):
+        test = analysis_state.rates[rate.metric]
+        short: Outcome = "pass" if test.calls >= rate.limit.min_samples else "inconclusive"
+        outcome: Outcome = "fail" if test.log_evidence >= needed else short
+        where = tuple(pid for pid, tally in tallies.items() if rate.counts(tally)[1])
+        observed, said = _described(rate, test, tallies, where)
+        chance = _chance(test.log_evidence)
+        yield Finding(
+            rate.metric,
+            outcome,
+            said + _why(outcome, chance, f"{rate.limit.min_samples} calls"),
+            observed=observed,
+            limit=rate.limit.max,
+            samples=test.calls,
+            failures=test.failures,
+            chance=chance,
+            where=where,
+        )
+
+
+def _described(
+    rate: _Rate, test: RateTest, tallies: Mapping[str, Tally], where: tuple[str, ...]
+) -> tuple[float | None, str]:
+    """Return what was observed, in the metric's own unit, and how to say it."""
+    share = test.failures / test.calls if test.calls else None
+    over = f"over {_calls(test.calls)}{_on(where)}"
+    if rate.slower_than is None:
+        name = "timeout" if rate.metric == "timeoutRate" else "error"
+        return share, f"{name} rate {_percent(share)} {over}, limit {format_ratio(rate.share)}"
+    p95 = pooled(tallies.values()).latency.quantile(1 - SLOW_SHARE)
+    shown, limit = "unknown" if p95 is None else format_duration(p95), format_duration(rate.slower_than)
+    return p95, f"p95 latency {shown} {over}, limit {limit} ({_percent(share)} took longer, 5 % may)"
+
+
+def _change_findings(
+    health: Health, seen: Observation, analysis_state: AnalysisState, needed: float
+) -> Iterator[Finding]:
+    """Compare NG shares, unless no stable PID is left and nothing was found before."""
+    limit, test = health.ng_rate, analysis_state.change
+    if limit is None or test is None:
+        return
+    failed = test.log_evidence >= needed
+    if not (failed or seen.stable):
+        return
+    arms = test.arms
+    enough = min(arms.canary, arms.stable) >= limit.min_samples
+    outcome: Outcome = "fail" if failed else "pass" if enough else "inconclusive"
+    canary, stable = (ng / calls if calls else None for calls, ng in (arms[:2], arms[2:]))
+    chance = _chance(test.log_evidence)
+    yield Finding(
+        "ngRate",
+        outcome,
+        f"NG rate {_percent(canary)} over {_calls(arms.canary)} of the canary, {_percent(stable)} over "
+        f"{_calls(arms.stable)} of stable PIDs, allowed change {format_ratio(limit.max_change)}"
+        + _why(outcome, chance, f"{limit.min_samples} calls on both sides"),
+        observed=canary - stable if canary is not None and stable is not None else None,
+        limit=limit.max_change,
+        samples=min(arms.canary, arms.stable),
+        failures=arms.canary_ng,
+        chance=chance,
+        where=tuple(pid for pid, tally in seen.canary.items() if tally.verdicts),
+    )
+
+
+def _step_findings(analysis: Analysis | None, calls: int) -> Iterator[Finding]:
+    if analysis is not None and calls < analysis.min_samples:
+        said = f"{_calls(calls)} in this step, {analysis.min_samples} are needed"
+        yield Finding("samples", "inconclusive", said, observed=calls, limit=analysis.min_samples, samples=calls)
+
+
+def _at_once(health: Health, tallies: Mapping[str, Tally], readings: Iterable[Reading]) -> Iterator[Finding]:
+    """Yield what fails without any number of samples."""
+    losses = sum(tally.heartbeat_losses for tally in tallies.values())
+    if losses:
+        where = tuple(pid for pid, tally in tallies.items() if tally.heartbeat_losses)
+        said = f"heartbeat lost {_times(losses)}{_on(where)} ({health.heartbeat.max_missed} pongs missed in a row)"
+        yield Finding("heartbeat", "fail", said, observed=losses, limit=0, failures=losses, where=where)
+    excesses = sum(tally.memory_excesses for tally in tallies.values())
+    if excesses:
+        where = tuple(pid for pid, tally in tallies.items() if tally.memory_excesses)
+        said = f"ended {_times(excesses)} for using more memory than its limit{_on(where)}"
+        yield Finding("memory", "fail", said, observed=excesses, limit=0, failures=excesses, where=where)
+    for reading in readings:
+        yield from _process_findings(health, reading)
+
+
+def _process_findings(health: Health, reading: Reading) -> Iterator[Finding]:
+    where, detail = (reading.process,), f": {reading.detail}" if reading.detail else ""
+    if reading.never_ready:
+        yield Finding("ready", "fail", f"{reading.process} never became ready{detail}", where=where)
+    if reading.breaker_open:
+        most, window = health.restarts.max, format_duration(health.restarts.window)
+        said = f"{reading.process} restarted more than {_times(most)} within {window}{detail}"
+        yield Finding("restarts", "fail", said, limit=most, where=where)
+    if health.memory is not None and (used := reading.memory_bytes) is not None and used > health.memory.max:
+        said = f"{reading.process} uses {used / 2**20:,.0f} MiB of memory, limit {format_size(health.memory.max)}"
+        yield Finding("memory", "fail", said, observed=used, limit=health.memory.max, where=where)
+    if health.cpu is not None and reading.cpu is not None and reading.cpu > health.cpu.max:
+        window, most_cpu = format_duration(health.cpu.window), format_ratio(health.cpu.max)
+        said = f"{reading.process} uses {_percent(reading.cpu)} of a core over {window}, limit {most_cpu}"
+        yield Finding("cpu", "fail", said, observed=reading.cpu, limit=health.cpu.max, where=where)
+
+
+def failing(version: UnaffectedVersion) -> tuple[Finding, ...]:
+    """Return what a version fails of its own limits, by its last window alone."""
+    health, tallies = version.health, version.tallies
+    findings = [*_at_once(health, tallies, version.readings)]
+    if health.latency_p95 is not None or any(each.errors or each.timeouts for each in tallies.values()):
+        analysis_state = advance(health, Observation(tallies))
+        findings += _rate_findings(health, tallies, analysis_state, HOST_EVIDENCE)
+    return tuple(each for each in findings if each.outcome == "fail")
+
+
+def _host_trouble(unaffected: Iterable[UnaffectedVersion]) -> Iterator[Finding]:
+    """Yield what unaffected fail of their own limits, but for what is only their own doing."""
+    for version in unaffected:
+        for each in failing(version):
+            if each.metric not in OWN_DOING:
+                yield replace(each, sentence=f"{version.name}: {each.sentence}")
+
+
+def _chance(log_evidence: float) -> float:
+    """Ville's inequality: how likely such evidence ever is for a version within its limit, at most."""
+    return math.exp(-max(log_evidence, 0.0))
+
+
+def _why(outcome: Outcome, chance: float, needed: str) -> str:
+    if outcome == "inconclusive":
+        return f"; {needed} are needed"
+    if outcome == "pass" or chance == 0:
+        return ""
+    odds = min(1 / chance, 1e15)
+    rounded = int(odds // (size := 10 ** math.floor(math.log10(odds))) * size)
+    return f" (would happen by chance less than once in {rounded:,} rollouts)"
+
+
+def _percent(share: float | None) -> str:
+    return "unknown" if share is None else f"{share * 100:.3g} %"
+
+
+def _calls(count: int) -> str:
+    return "1 call" if count == 1 else f"{count:,} calls"
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _on(where: tuple[str, ...]) -> str:
+    return f" on {', '.join(where)}" if where else ""

@@ -1,1 +1,0 @@
-"""The data plane: algorithm processes and their holders, images, calls. It starts what it is told, decides nothing."""

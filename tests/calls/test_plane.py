@@ -1,0 +1,416 @@
+"""The data plane: routing, lines, turns, switches, restarts, and that every call ends exactly once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from controller.calls.plane import DataPlane
+from controller.calls.request import DetectionRequest
+from controller.errors import CallError, Code
+from controller.http.failures import error_response
+from controller.model.observed import ActiveMapping
+from controller.model.package import PackageRef
+from controller.model.tally import Tally
+from controller.store.active import ActiveMappings
+from tests.calls.stations import NEXT, TWIN, station, until
+from tests.processes.conftest import KEY
+from tests.processes.test_process import PART
+
+pytestmark = pytest.mark.real
+
+
+def counts(tally: Tally) -> dict[str, int]:
+    return {name: value for name, value in dataclasses.asdict(tally).items() if name != "latency" and value}
+
+
+async def test_every_call_is_answered_by_the_version_that_was_active_when_it_came(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
+        for turn in range(60):
+            ref = (KEY, NEXT)[turn % 2].ref
+            opened.switch("A01", ref)
+            answers = await asyncio.gather(*(opened.call() for _ in range(turn % 4)))
+            assert {answer.version for answer in answers} <= {ref.version}
+
+
+async def test_a_thousand_switches_under_load_lose_and_fail_no_call(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=NEXT), make_spec(key=TWIN)) as opened:
+        current, over, answered = {"A01": KEY.ref, "A02": KEY.ref}, asyncio.Event(), 0
+
+        async def caller(pid: str) -> None:
+            nonlocal answered
+            while not over.is_set():
+                expected = current[pid]
+                assert (await opened.call(pid)).version == expected.version
+                answered += 1
+
+        callers = [asyncio.create_task(caller(pid)) for pid in ("A01", "A02") * 4]
+        for turn in range(1000):
+            pid = ("A01", "A02")[turn % 2]
+            opened.switch(pid, (NEXT, KEY)[turn // 2 % 2].ref)
+            current[pid] = (NEXT, KEY)[turn // 2 % 2].ref
+            await asyncio.sleep(0)
+        over.set()
+        await asyncio.gather(*callers)
+        tallies = opened.plane.tallies()
+        assert sum(tally.calls for tally in tallies.values()) == answered > 100
+        assert sum(tally.errors + tally.timeouts for tally in tallies.values()) == 0
+        assert min(tallies[pid, ref].calls for pid in current for ref in (KEY.ref, NEXT.ref)) > 0
+
+
+async def test_what_was_accepted_before_a_switch_is_finished_by_the_old_version(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
+        before = [opened.calling(do="sleep", seconds=0.1, n=n) for n in range(4)]
+        await asyncio.sleep(0)
+        opened.switch("A01", NEXT.ref)
+        retiring = asyncio.create_task(opened.runner.stop(KEY, drain=20))
+        assert (await opened.call()).version == "1.1.0"
+        assert not before[-1].done()
+        answers = await asyncio.gather(*before)
+        assert [(answer.version, answer.data["given"]["n"]) for answer in answers] == [("1.0.0", n) for n in range(4)]
+        await retiring
+        assert [process.key for process in opened.runner.processes()] == [NEXT]
+        assert opened.ended == []
+
+
+async def test_all_replicas_may_retire_at_once_and_no_call_is_lost(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=TWIN), make_spec(key=NEXT)) as opened:
+        before = [opened.calling(do="sleep", seconds=0.05) for _ in range(8)]
+        await asyncio.sleep(0)
+        opened.switch("A01", NEXT.ref)
+        await asyncio.gather(*(opened.runner.stop(key, drain=20) for key in (KEY, TWIN)))
+        assert {answer.version for answer in await asyncio.gather(*before)} == {"1.0.0"}
+
+
+async def test_what_a_drain_is_too_short_for_goes_to_the_new_version(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
+        first = opened.calling(do="sleep", seconds=0.4)
+        second = opened.calling()
+        await asyncio.sleep(0.05)
+        opened.switch("A01", NEXT.ref)
+        await opened.runner.stop(KEY, drain=0.1)
+        error = (await asyncio.gather(first, return_exceptions=True))[0]
+        assert isinstance(error, CallError)
+        assert error.code is Code.heartbeat_lost
+        assert (await second).version == "1.1.0"
+        assert opened.plane.tallies()["A01", NEXT.ref].errors == 0
+
+
+async def test_a_full_line_is_busy_at_once_and_only_that_line(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        opened.serve("A01", "A02", queue=2)
+        await opened.call()
+        running = opened.calling(do="sleep", seconds=0.3)
+        await until(lambda: opened.process().state == "busy")
+        waiting = [opened.calling() for _ in range(2)]
+        await asyncio.sleep(0)
+        error = await opened.failure()
+        assert (error.code, not running.done()) == (Code.busy, True)
+        assert 0 < error.details["retry_after"] <= 20
+        assert (await opened.call("A02")).pid == "A02"
+        await asyncio.gather(running, *waiting)
+        assert (await opened.call()).status == "OK"
+
+
+async def test_pids_take_turns(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        order: list[str] = []
+
+        async def call(pid: str) -> None:
+            await opened.call(pid, "sleep", seconds=0.02)
+            order.append(pid)
+
+        await asyncio.gather(*(call(pid) for pid in ["A01"] * 5 + ["A02"] * 2))
+        assert order == ["A01", "A01", "A02", "A01", "A02", "A01", "A01"]
+
+
+async def test_the_least_busy_replica_answers(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=TWIN)) as opened:
+        long = opened.calling(do="sleep", seconds=0.5)
+        await asyncio.sleep(0)
+        others = {(await opened.call()).data["os_pid"] for _ in range(10)}
+        assert not long.done()
+        assert others == {opened.os_pid(), opened.os_pid(TWIN)} - {(await long).data["os_pid"]}
+        idle = [(await opened.call()).data["os_pid"] for _ in range(4)]
+        assert len(set(idle)) == 2, "idle ones take turns"
+
+
+async def test_a_caller_that_goes_away_frees_its_place(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        opened.serve("A01", queue=2)
+        running = opened.calling(do="sleep", seconds=0.3)
+        await until(lambda: opened.process().state == "busy")
+        waiting = [opened.calling(n=n) for n in range(2)]
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.sleep(0)
+        third = opened.calling(n=2)
+        running.cancel()
+        assert [(await call).data["given"]["n"] for call in (waiting[1], third)] == [1, 2]
+        assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 2}
+
+
+async def test_a_turn_that_comes_as_its_caller_leaves_is_not_lost(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        dispatcher = opened.plane._dispatcher("A01")
+        process = dispatcher.take()
+        given = opened.calling()
+        await asyncio.sleep(0)
+        process.give_turn()
+        assert process.state == "busy", "the turn is given to the one that waits"
+        given.cancel()
+        assert (await opened.call()).status == "OK"
+
+
+async def test_a_callers_shorter_timeout_ends_its_waiting_only(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        before = opened.os_pid()
+        running = opened.calling(do="sleep", seconds=0.3, timeout=0.1)
+        await asyncio.sleep(0)
+        queued = await opened.failure(timeout=0.05)
+        assert (queued.code, queued.details) == (Code.timeout, {"caller_timeout": True})
+        error = (await asyncio.gather(running, return_exceptions=True))[0]
+        assert error.details == {"caller_timeout": True}
+        assert (await opened.call()).data["os_pid"] == before
+        assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 1}
+
+
+async def test_waiting_has_a_bound_of_its_own(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        process = opened.process()
+        opened.serve("A01", call_timeout=0.4)
+        await until(lambda: process.spec.call_timeout == 0.4)
+        running = opened.calling(do="sleep", seconds=0.3)
+        await asyncio.sleep(0)
+        second, third = opened.calling(do="sleep", seconds=0.3), opened.calling()
+        await running
+        error = (await asyncio.gather(third, return_exceptions=True))[0]
+        assert (error.code, "no process was free for 0.4 s" in error.message) == (Code.busy, True)
+        assert (await second).status == "OK", "its deadline runs from its dispatch"
+
+
+async def test_calls_wait_while_the_only_process_restarts(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        opened.restarts[KEY] = make_spec()
+        os.kill(opened.os_pid(), signal.SIGKILL)
+        await until(lambda: opened.ended)
+        answers = await asyncio.gather(*(opened.call(pid) for pid in ("A01", "A02", "A01")))
+        assert [answer.status for answer in answers] == ["OK"] * 3
+        assert [(key, "killed by signal 9" in why) for key, why in opened.ended] == [(KEY, True)]
+        assert opened.plane.readings()[KEY].crashes == 1
+
+
+async def test_without_a_process_in_time_it_is_unavailable(layout, make_spec):
+    async with station(layout) as opened:
+        opened.serve("A01", start_timeout=0.1)
+        error = await opened.failure()
+        assert (error.code, error_response(error).status_code) == (Code.not_initialized, 503)
+        assert opened.plane.tallies() == {}
+
+
+async def test_a_call_that_waits_for_a_dead_version_is_saved_by_a_rollback(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
+        opened.switch("A01", NEXT.ref)
+        os.kill(opened.os_pid(NEXT), signal.SIGKILL)
+        await until(lambda: opened.ended)
+        saved = [opened.calling() for _ in range(3)]
+        await asyncio.sleep(0.01)
+        assert not saved[0].done()
+        opened.switch("A01", KEY.ref)
+        opened.plane.configure(opened.services)
+        assert {answer.version for answer in await asyncio.gather(*saved)} == {"1.0.0"}
+
+
+async def test_another_deployments_process_of_the_same_version_stands_in(layout, make_spec):
+    other = dataclasses.replace(KEY, deployment="line-b")
+    async with station(layout, make_spec(key=other)) as opened:
+        assert (await opened.call()).status == "OK"
+
+
+async def test_mappings_damaged_missing_and_impossible(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        assert (await opened.call()).status == "OK"
+        layout.mapping("A01").write_text('{"name": "screw')
+        assert (await opened.call()).status == "OK", "what was good is gone on with until it is repaired"
+        layout.mapping("A01").unlink()
+        assert (await opened.failure()).code is Code.no_active_version
+        layout.mapping("A09").write_text("{")
+        assert (await opened.failure("A09")).code is Code.no_active_version
+        assert (await opened.failure("../A01")).code is Code.invalid_pid
+
+
+async def test_calls_are_taken_as_soon_as_processes_are_adopted(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        before = opened.os_pid()
+        await opened.plane.stop()
+        await opened.runner.close()
+        await opened.runner.open()
+        plane = DataPlane(opened.runner, opened.active, on_ended=lambda *_: None)
+        assert (await plane.execute(opened.request())).data["os_pid"] == before
+
+
+LOADED = """
+import asyncio, json, sys
+from controller.calls.request import DetectionRequest
+from controller.calls.plane import DataPlane
+from controller.processes.pool import ProcessPool
+from controller.processes.spec import ProcessSpec
+from controller.store.active import ActiveMappings
+from controller.store.layout import StoreLayout
+
+async def main(store, *specs):
+    layout = StoreLayout.at(store)
+    runner = ProcessPool(layout, now=lambda: "2026-01-02T03:04:05Z")
+    await runner.open()
+    plane = DataPlane(runner, ActiveMappings(layout), on_ended=print)
+    await plane.start()
+    for spec in specs:
+        await runner.start(ProcessSpec.from_document(json.loads(spec)))
+    part, answered = memoryview(bytes(60)).cast("B", (4, 5, 3)), 0
+
+    async def caller():
+        nonlocal answered
+        while True:
+            await plane.execute(DetectionRequest("A01", part, guide_info=[{"do": "sleep", "seconds": 0.01}]))
+            answered += 1
+
+    callers = [asyncio.create_task(caller()) for _ in range(8)]
+    while answered < 40:
+        await asyncio.sleep(0.01)
+    print(*(process.os_pid for process in runner.processes()), flush=True)
+    await asyncio.gather(*callers)
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_the_plane_of_the_next_controller_answers_from_the_processes_of_one_killed_under_load(layout, make_spec):
+    specs = [make_spec(), make_spec(key=TWIN)]
+    layout.active.mkdir()
+    ActiveMappings(layout).write("A01", ActiveMapping(KEY.name, KEY.version, "2026-01-02T03:04:05Z"), lambda _: None)
+    arguments = [sys.executable, "-c", LOADED, str(layout.root), *(json.dumps(spec.to_document()) for spec in specs)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as controller:
+        os_pids = set(map(int, controller.stdout.readline().split()))
+        controller.kill()
+    async with station(layout) as opened:
+        assert {opened.os_pid(), opened.os_pid(TWIN)} == os_pids
+        answers = await asyncio.gather(*(opened.call(n=n) for n in range(8)))
+        assert [answer.data["given"]["n"] for answer in answers] == list(range(8))
+        assert {answer.data["os_pid"] for answer in answers} == os_pids
+
+
+async def test_a_busy_process_delays_the_adoption_of_no_other(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
+        running = opened.calling(do="sleep", seconds=1.0)
+        await asyncio.sleep(0.05)
+        await opened.plane.stop()
+        await opened.runner.close()
+        await asyncio.gather(running, return_exceptions=True)
+        opened.switch("A01", NEXT.ref)
+        opened.plane = DataPlane(opened.runner, opened.active, on_ended=lambda *_: None)
+        opening = asyncio.create_task(opened.runner.open())
+        assert (await opened.call()).version == "1.1.0"
+        assert not opening.done()
+        await opening
+        assert len(opened.runner.processes()) == 2
+
+
+async def test_what_counts_and_what_does_not(layout, make_spec):
+    async with station(layout, make_spec(call_timeout=0.5)) as opened:
+        opened.serve("A01", "A02", call_timeout=0.5)
+        opened.restarts[KEY] = make_spec(call_timeout=0.5)
+        for given in ({}, {"status": "ERROR"}, {"do": "error", "code": "1009", "message": "x"}):
+            await asyncio.gather(opened.call(**given), return_exceptions=True)
+        with pytest.raises(CallError):
+            await opened.plane.execute(DetectionRequest("A01", b"no image"))
+        with pytest.raises(CallError):
+            await opened.plane.execute(DetectionRequest("A01", PART, step_index=0))
+        assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 3, "errors": 2}
+        assert (await opened.failure(do="hang")).code is Code.timeout
+        assert (await opened.failure("A02", "crash")).code is Code.heartbeat_lost
+        await until(lambda: len(opened.ended) == 2)
+        assert counts(opened.plane.tallies()["A01", KEY.ref]) == {
+            "calls": 4, "errors": 2, "timeouts": 1, "crashes": 1,
+        }  # fmt: skip
+        assert counts(opened.plane.tallies()["A02", KEY.ref]) == {"calls": 1, "errors": 1, "crashes": 1}
+        assert opened.plane.tallies()["A01", KEY.ref].latency.quantile(1) == pytest.approx(0.5, rel=0.03)
+
+
+async def test_counts_go_on_from_an_earlier_life(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        await opened.call()
+        other = ("A02", PackageRef("screw-check", "0.9.0"))
+        opened.plane.restore({("A01", KEY.ref): Tally(calls=5, errors=1), other: Tally(calls=2)})
+        await opened.call()
+        assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 7, "errors": 1}
+        opened.plane.forget([other])
+        assert other not in opened.plane.tallies()
+
+
+async def test_a_new_deadline_applies_in_place(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        before = opened.os_pid()
+        opened.serve("A01", call_timeout=0.3)
+        await until(lambda: opened.process().spec.call_timeout == 0.3)
+        assert (await opened.call()).data["os_pid"] == before
+        assert "within 0.3 s" in (await opened.failure(do="sleep", seconds=5)).message
+
+
+async def test_stopping_sends_away_who_waits_and_tells_who_is_served_that_the_outcome_is_unknown(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        running = opened.calling(do="sleep", seconds=0.3)
+        await asyncio.sleep(0)
+        waiting = opened.calling()
+        await asyncio.sleep(0)
+        await opened.plane.stop()
+        errors = await asyncio.gather(waiting, opened.failure(), return_exceptions=True)
+        assert [error.code for error in errors] == [Code.not_initialized] * 2
+        await opened.runner.close()
+        error = (await asyncio.gather(running, return_exceptions=True))[0]
+        assert (error.code, "stopped while" in error.message) == (Code.unknown, True)
+        await opened.runner.open()
+        assert [process.key for process in opened.runner.processes()] == [KEY]
+
+
+async def test_a_storm_of_kills_switches_and_leaving_callers_loses_no_call(layout, make_spec):
+    chance = random.Random(7)  # noqa: S311 - a storm that can be repeated
+    async with station(layout, make_spec(), make_spec(key=TWIN), make_spec(key=NEXT)) as opened:
+        opened.restarts = {key: make_spec(key=key) for key in (KEY, TWIN, NEXT)}
+        calls: list[asyncio.Task] = []
+
+        async def caller(pid: str) -> None:
+            for n in range(60):
+                call = opened.calling(pid, n=n)
+                calls.append(call)
+                if chance.random() < 0.1:
+                    await asyncio.sleep(chance.random() * 0.002)
+                    call.cancel()
+                await asyncio.wait([call])
+
+        async def trouble() -> None:
+            for turn in range(6):
+                await asyncio.sleep(0.05)
+                victim = chance.choice(opened.runner.processes())
+                with contextlib.suppress(ProcessLookupError):  # the same one as before
+                    os.kill(victim.os_pid, signal.SIGKILL)
+                for pid in ("A01", "A02"):
+                    opened.switch(pid, (NEXT, KEY)[turn % 2].ref)
+
+        await asyncio.gather(trouble(), *(caller(pid) for pid in ("A01", "A02") * 4))
+        ends = [call.exception() for call in calls if not call.cancelled()]
+        assert {error.code for error in ends if isinstance(error, CallError)} <= {Code.heartbeat_lost}
+        assert all(error is None or isinstance(error, CallError) for error in ends)
+        assert sum(error is not None for error in ends) <= len(opened.ended)
+        await until(lambda: all(not dispatcher._accepted for dispatcher in opened.plane._dispatchers.values()))
+        assert all(
+            not line.places for dispatcher in opened.plane._dispatchers.values() for line in dispatcher._lines.values()
+        )

@@ -1,0 +1,87 @@
+"""Routes: a stat decides, a damaged file does not stop the line, a removed one does."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from controller.calls.routing import Routes
+from controller.errors import CallError, Code, StoreError
+from controller.model.observed import ActiveMapping
+from controller.model.package import PackageRef
+from controller.store.active import ActiveMappings
+from controller.store.layout import StoreLayout
+
+OLD, NEW = PackageRef("screw-check", "1.0.0"), PackageRef("screw-check", "1.1.0")
+
+
+@pytest.fixture
+def active(tmp_path):
+    layout = StoreLayout.at(tmp_path)
+    layout.active.mkdir()
+    return ActiveMappings(layout)
+
+
+def switch(active, ref, pid="A01"):
+    active.write(pid, ActiveMapping(ref.name, ref.version, "2026-01-02T03:04:05Z"), lambda _: None)
+
+
+def test_a_switch_is_seen_by_the_next_look_and_nothing_is_read_twice(active, monkeypatch):
+    routes = Routes(active)
+    switch(active, OLD)
+    reads = []
+    monkeypatch.setattr(active, "read", lambda pid: (reads.append(pid), ActiveMappings.read(active, pid))[1])
+    assert [routes.version("A01") for _ in range(5)] == [OLD] * 5
+    assert reads == ["A01"]
+    switch(active, NEW)
+    assert [routes.version("A01") for _ in range(5)] == [NEW] * 5
+    for ref in (OLD, NEW) * 50:
+        switch(active, ref)
+        assert routes.version("A01") == ref
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"name": "x"}', b"\0" * 80])
+def test_damage_goes_on_with_what_was_good_until_it_is_repaired(active, damage):
+    routes = Routes(active)
+    switch(active, OLD)
+    assert routes.version("A01") == OLD
+    Path(active.path("A01")).write_bytes(damage)
+    assert [routes.version("A01"), routes.version("A01")] == [OLD, OLD]
+    switch(active, NEW)
+    assert routes.version("A01") == NEW
+    Path(active.path("A02")).write_bytes(damage)
+    with pytest.raises(CallError, match="damaged") as caught:
+        routes.version("A02")
+    assert caught.value.code is Code.no_active_version
+
+
+def test_a_mapping_that_is_gone_is_gone_at_once_and_may_come_back(active):
+    routes = Routes(active)
+    switch(active, OLD)
+    assert routes.version("A01") == OLD
+    active.remove("A01")
+    for _ in range(2):
+        with pytest.raises(CallError) as caught:
+            routes.version("A01")
+        assert caught.value.code is Code.no_active_version
+    switch(active, NEW)
+    assert routes.version("A01") == NEW
+
+
+@pytest.mark.parametrize("pid", ["", "../A01", "A/1", ".", "a" * 65, "A01\n"])
+def test_what_cannot_be_a_pid_never_touches_the_disk(active, pid):
+    with pytest.raises(CallError) as caught:
+        Routes(active).version(pid)
+    assert caught.value.code is Code.invalid_pid
+
+
+def test_a_disk_that_cannot_be_read_is_said(active, monkeypatch):
+    def stat(path, **_):
+        raise PermissionError(13, "Permission denied", path)
+
+    routes = Routes(active)
+    monkeypatch.setattr(os, "stat", stat)
+    with pytest.raises(StoreError, match="Permission denied"):
+        routes.version("A01")

@@ -1,0 +1,91 @@
+"""A store for processes, and the proof that every test leaves nothing of it running or lying about."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controller.host.identity import processes_with_token
+from controller.images import slots
+from controller.model.observed import ProcessKey
+from controller.processes import record_files
+from controller.processes.census import end_all
+from controller.processes.pool import ProcessPool
+from controller.processes.spec import ProcessSpec
+from controller.store.layout import StoreLayout
+
+ADAPTER = Path(__file__).with_name("scripted_adapter.py")
+KEY = ProcessKey("screw-check", "screw-check", "1.0.0")
+
+pytestmark = pytest.mark.real
+
+
+def now() -> str:
+    return "2026-01-02T03:04:05Z"
+
+
+def eventually(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Return what `holds` returns once it is true; fail after a deadline."""
+    until = time.monotonic() + seconds
+    while not (value := holds()):
+        assert time.monotonic() < until, f"did not happen within {seconds} s"
+        time.sleep(0.01)
+    return value
+
+
+def running(layout: StoreLayout) -> list[int]:
+    """Return the processes that carry a token of the store."""
+    return [who.os_pid for who, _ in processes_with_token(record_files.token_prefix(layout.run))]
+
+
+def runner_of(layout: StoreLayout) -> ProcessPool:
+    return ProcessPool(layout, python=sys.executable, now=now)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Iterator[StoreLayout]:
+    store = StoreLayout.at(tmp_path / "store")
+    store.run.mkdir(parents=True)
+    yield store
+    left = running(store)
+    files = [path.name for path, _ in record_files.files(store.run)]
+    images = [path.name for path in slots.files_of(store.images, record_files.token_prefix(store.run))]
+    end_all(store)
+    shutil.rmtree(slots.memory_folder(store.images), ignore_errors=True)
+    assert (left, files, images) == ([], [], [])
+
+
+@pytest.fixture
+def make_spec(tmp_path: Path, layout: StoreLayout) -> Callable[..., ProcessSpec]:
+    """Specs of processes that run the scripted adapter; `start` and `generation` go into its script."""
+    package = tmp_path / "modules" / "procvision_algorithm_sdk"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    shutil.copyfile(ADAPTER, package / "adapter.py")
+
+    def make(start: str = "", generation: str = "0.3", key: ProcessKey = KEY, **changes: Any) -> ProcessSpec:
+        folder = tmp_path / "work" / f"{key.deployment}-{key.version}-{key.replica}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "script.json").write_text(json.dumps({"start": start, "generation": generation}))
+        spec = ProcessSpec(
+            key=key,
+            digest="sha256:0",
+            python=sys.executable,
+            working_directory=str(folder),
+            log_path=str(layout.process_log(key.deployment, key.version, key.replica)),
+            python_path=(str(package.parent),),
+            start_timeout=20.0,
+            call_timeout=20.0,
+            stop_grace=1.0,
+        )
+        return dataclasses.replace(spec, **changes)
+
+    return make

@@ -1,0 +1,411 @@
+"""One process: how it starts or fails to, what misbehaviour does to a call, and that it ends whole (faults 18–30)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import signal
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import uvloop
+
+from controller.calls.request import DetectionRequest
+from controller.errors import CallError, Code, StartFailed
+from controller.host.identity import identify
+from controller.images.formats import ImageRef
+from controller.processes.shim import serve
+from tests.processes.conftest import KEY, eventually, runner_of, running
+
+pytestmark = pytest.mark.real
+
+PART = np.full((4, 5, 3), 7, np.uint8)
+
+
+def ask(do: str = "", *, timeout: float | None = None, **given) -> DetectionRequest:
+    return DetectionRequest("A01", PART, guide_info=[{"do": do, **given}], timeout=timeout)
+
+
+@contextlib.asynccontextmanager
+async def opened(layout, *specs):
+    runner = runner_of(layout)
+    await runner.open()
+    try:
+        for spec in specs:
+            await runner.start(spec)
+        yield runner
+    finally:
+        for key in list(await runner.observe()):
+            await runner.stop(key, drain=0)
+        await runner.close()
+
+
+async def failure(runner, request) -> CallError:
+    with pytest.raises(CallError) as caught:
+        await runner.execute(KEY.ref, None, request)
+    return caught.value
+
+
+def gone(os_pid: int) -> bool:
+    return identify(os_pid) is None
+
+
+async def exited(runner, key=KEY):
+    """Return the observation of a process once it has ended."""
+    for _ in range(1000):
+        seen = (await runner.observe())[key]
+        if seen.state == "exited":
+            return seen
+        await asyncio.sleep(0.01)
+    raise AssertionError(f"{seen} has not ended")
+
+
+@pytest.mark.parametrize(
+    ("start", "why"),
+    [
+        ("no_hello", "never said hello"),
+        ("no_pong", "answered no ping"),
+        ("exit_before_hello", "licence file missing"),
+        ("exit_after_hello", "sys.exit at import"),
+        ("error_after_hello", "No module named 'cv2'"),
+        ("junk", "Loading model... done"),
+        ("absurd_length", "stdout was contaminated"),
+        ("flood_stdout", "stdout was contaminated"),
+        ("half_hello", "in the middle of a message"),
+    ],
+)
+async def test_a_process_that_does_not_become_ready_is_refused_with_its_own_words(layout, make_spec, start, why):
+    patient = start not in {"no_hello", "no_pong"}
+    async with opened(layout) as runner:
+        with pytest.raises(StartFailed) as caught:
+            await runner.start(make_spec(start, start_timeout=20 if patient else 0.7))
+        assert why in str(caught.value)
+        assert await runner.observe() == {}
+        assert running(layout) == []
+
+
+async def test_an_interpreter_that_is_not_there(layout, make_spec):
+    async with opened(layout) as runner:
+        with pytest.raises(StartFailed, match=r"No such file or directory: /nowhere/python"):
+            await runner.start(make_spec(python="/nowhere/python"))
+
+
+async def test_a_cancelled_start_leaves_nothing(layout, make_spec):
+    async with opened(layout) as runner:
+        starting = asyncio.create_task(runner.start(make_spec("no_pong")))
+        await asyncio.to_thread(eventually, lambda: len(running(layout)) >= 2)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert running(layout) == []
+
+
+@pytest.mark.parametrize("start", ["", "flood_stderr", "slow"])
+async def test_it_starts_answers_and_ends(layout, make_spec, start):
+    async with opened(layout, make_spec(start)) as runner:
+        seen = (await runner.observe())[KEY]
+        assert (seen.state, seen.sdk_version) == ("ready", "0.3.2")
+        assert seen.rss_bytes > 1_000_000
+        answer = await runner.execute(KEY.ref, "screw-check", ask())
+        assert (answer.status, answer.data["os_pid"]) == ("OK", seen.os_pid)
+        assert answer.to_document().keys() >= {"request_id", "pid", "name", "version", "latency_ms"}
+
+
+async def test_the_adapter_gets_its_environment_and_its_folder(layout, make_spec, monkeypatch):
+    monkeypatch.setenv("PYTHONHOME_NOT", "x")
+    monkeypatch.setenv("PROC_STRICT_STDIO", "1")
+    spec = make_spec()
+    async with opened(layout, spec) as runner:
+        seen = (await runner.execute(KEY.ref, None, ask("environment"))).data["environment"]
+        assert seen["PROC_ENV"] == "prod"
+        assert seen["PROC_ALGO_ROOT"] == spec.working_directory
+        assert seen["PROC_SHM_DIR"] == str(layout.images)
+        assert seen["PYTHONPATH"] == spec.python_path[0]
+        assert "PROC_STRICT_STDIO" not in seen
+        assert "PYTHONHOME_NOT" not in seen
+
+
+async def test_ps_shows_what_a_shim_holds(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        adapter = psutil.Process((await runner.observe())[KEY].os_pid)
+        assert str(KEY) in adapter.parent().cmdline()
+        assert adapter.parent().ppid() != os.getpid()
+
+
+async def test_the_image_is_where_the_call_says(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        answer = await runner.execute(KEY.ref, None, ask("image"))
+        assert bytes(answer.data["npy"])[-60:] == b"\x07" * 60
+        assert answer.data["cur_image_shm_id"] == answer.data["guide_image_shm_id"]
+        np.save(layout.images / "cam-1.npy", PART)
+        both = DetectionRequest("A01", ImageRef("cam-1"), guide_image=PART[:2])
+        answer = await runner.execute(KEY.ref, None, both)
+        (layout.images / "cam-1.npy").unlink()
+        assert answer.data["cur_image_shm_id"] == "cam-1"
+        assert answer.data["guide_image_meta"]["height"] == 2
+
+
+async def test_a_legacy_detection_is_pre_and_then_execute(layout, make_spec):
+    async with opened(layout, make_spec(generation="0.0")) as runner:
+        request = DetectionRequest("A01", PART, params={"x": 1}, session={"id": "s", "context": {"lot": 7}})
+        data = (await runner.execute(KEY.ref, None, request)).data
+        assert (data["phase"], data["pid"], data["user_params"]) == ("execute", "A01", {"x": 1})
+        assert data["session"] == {"id": "s", "context": {"lot": 7}}
+        pre = dataclasses.replace(request, phase="pre")
+        assert (await runner.execute(KEY.ref, None, pre)).data["phase"] == "pre"
+        wrong = dataclasses.replace(request, params={"status": "ERROR", "message": "lamp off"})
+        answer = await runner.execute(KEY.ref, None, wrong)
+        assert (answer.status, answer.message, answer.data["phase"]) == ("ERROR", "lamp off", "pre")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"step_index": 0}, {"step_index": "1"}, {"step_index": True}, {"step_desc": 5}, {"guide_info": "x"},
+        {"params": [1]}, {"session": {"id": 5}}, {"session": {"ident": "x"}}, {"phase": "post"}, {"phase": "pre"},
+        {"timeout": 0}, {"timeout": "1"}, {"guide_info": [object()]},
+    ],
+)  # fmt: skip
+async def test_malformed_arguments_never_reach_the_algorithm(layout, make_spec, change):
+    async with opened(layout, make_spec()) as runner:
+        error = await failure(runner, dataclasses.replace(ask(), **change))
+        assert error.code is Code.invalid_params
+        assert (await runner.execute(KEY.ref, None, ask())).status == "OK"
+
+
+async def test_a_bad_image_is_refused_and_the_process_goes_on(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        error = await failure(runner, DetectionRequest("A01", b"\x89PNG garbage"))
+        assert error.code is Code.image_load_failed
+        error = await failure(runner, DetectionRequest("A01", ImageRef("nobody")))
+        assert error.code is Code.shared_memory_not_found
+        assert (await runner.observe())[KEY].state == "ready"
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "why"),
+    [
+        ({"do": "crash"}, Code.heartbeat_lost, "exit status 3"),
+        ({"do": "kill"}, Code.heartbeat_lost, "killed by signal 9"),
+        ({"do": "half"}, Code.heartbeat_lost, "in the middle of a message"),
+        ({"do": "orphan_and_exit"}, Code.heartbeat_lost, "exit status 5"),
+        ({"do": "junk"}, Code.stdout_contaminated, "Traceback"),
+        ({"do": "huge"}, Code.stdout_contaminated, "50,000,000"),
+        ({"do": "hang"}, Code.timeout, "did not answer within 0.6 s"),
+    ],
+)
+async def test_a_call_that_ends_the_process_fails_and_leaves_nothing(layout, make_spec, given, code, why):
+    spec = make_spec(call_timeout=0.6 if given["do"] == "hang" else 20)
+    neighbour = dataclasses.replace(KEY, deployment="other")
+    async with opened(layout, spec, make_spec(key=neighbour)) as runner:
+        error = await failure(runner, ask(**given))
+        assert (error.code, why in error.message) == (code, True), error.message
+        seen = await exited(runner)
+        assert why in seen.detail
+        assert (await runner.execute(KEY.ref, "other", ask())).status == "OK"
+        eventually(lambda: len(running(layout)) == 2)  # the neighbour and its shim
+        with pytest.raises(CallError) as caught:
+            await runner.execute(KEY.ref, KEY.deployment, ask())
+        assert caught.value.code is Code.not_initialized
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [("1009", Code.execute_exception), ("1000", Code.unknown), ("1010", Code.stdout_contaminated),
+     ("2005", Code.unknown), ("nonsense", Code.unknown)],
+)  # fmt: skip
+async def test_error_frames_keep_their_code_and_message(layout, make_spec, given, code):
+    async with opened(layout, make_spec()) as runner:
+        error = await failure(runner, ask("error", code=given, message="no focus"))
+        assert (error.code, error.message) == (code, "no focus")
+        assert (await runner.observe())[KEY].state == "ready"
+
+
+async def test_results_of_every_kind_pass_through(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        assert (await runner.execute(KEY.ref, None, ask("nan"))).data["score"] is None
+        answer = await runner.execute(KEY.ref, None, ask(status="ERROR", message="lamp off"))
+        assert (answer.status, answer.message) == ("ERROR", "lamp off")
+        answer = await runner.execute(KEY.ref, None, ask(status="MAYBE"))
+        assert (answer.status, "MAYBE" in answer.message) == ("ERROR", True)
+        assert "wrong" not in (await runner.execute(KEY.ref, None, ask("wrong_id"))).data
+        assert len((await runner.execute(KEY.ref, None, ask("large", bytes=5_000_000))).data["filler"]) == 5_000_000
+
+
+async def test_large_arguments_do_not_block_the_loop(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        ticks = 0
+
+        async def tick():
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0)
+
+        ticking = asyncio.create_task(tick())
+        busy = asyncio.create_task(runner.execute(KEY.ref, None, ask("sleep", seconds=0.3)))
+        filler = "q" * 3_000_000
+        assert (await runner.execute(KEY.ref, None, ask(filler=filler))).data["given"]["filler"] == filler
+        assert (await busy).status == "OK"
+        ticking.cancel()
+        assert ticks > 100
+
+
+async def test_calls_are_served_one_after_the_other_in_their_order(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        answers = await asyncio.gather(*(runner.execute(KEY.ref, None, ask(n=n)) for n in range(20)))
+        assert [answer.data["given"]["n"] for answer in answers] == list(range(20))
+
+
+async def test_replicas_share_the_calls(layout, make_spec):
+    second = dataclasses.replace(KEY, replica=1)
+    async with opened(layout, make_spec(), make_spec(key=second)) as runner:
+        calls = (runner.execute(KEY.ref, None, ask("sleep", seconds=0.1)) for _ in range(4))
+        assert len({answer.data["os_pid"] for answer in await asyncio.gather(*calls)}) == 2
+
+
+async def test_a_caller_that_waits_less_long_harms_nobody(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        before = (await runner.observe())[KEY].os_pid
+        impatient = asyncio.create_task(failure(runner, ask("sleep", seconds=0.4, timeout=0.1)))
+        await asyncio.sleep(0)
+        queued = asyncio.create_task(failure(runner, ask(timeout=0.05)))
+        assert (await impatient).code is Code.timeout
+        assert (await queued).code is Code.timeout
+        assert (await impatient).details == {"caller_timeout": True}
+        answer = await runner.execute(KEY.ref, None, ask(n=1))
+        assert (answer.data["os_pid"], answer.data["given"]["n"]) == (before, 1)
+
+
+async def test_a_cancelled_caller_frees_its_place_when_the_answer_is_there(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        call = asyncio.create_task(runner.execute(KEY.ref, None, ask("sleep", seconds=0.3)))
+        waiting = [asyncio.create_task(runner.execute(KEY.ref, None, ask())) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        call.cancel()
+        waiting[0].cancel()
+        assert (await runner.observe())[KEY].state == "busy"
+        answers = await asyncio.gather(*waiting[1:])
+        assert [answer.status for answer in answers] == ["OK", "OK"]
+        assert (await runner.observe())[KEY].state == "ready"
+
+
+async def test_a_queue_that_is_too_long_is_busy(layout, make_spec):
+    async with opened(layout, make_spec(call_timeout=0.5)) as runner:
+        calls = [runner.execute(KEY.ref, None, ask("sleep", seconds=0.4)) for _ in range(4)]
+        answers = await asyncio.gather(*calls, return_exceptions=True)
+        assert [answer.code for answer in answers if isinstance(answer, CallError)] == [Code.busy, Code.busy]
+
+
+async def test_smoke_fails_for_a_crash_and_not_for_a_verdict(layout, make_spec, tmp_path):
+    async with opened(layout) as runner:
+        assert (await runner.start(make_spec(smoke=True))).state == "ready"
+        with pytest.raises(StartFailed, match="No such file"):
+            await runner.start(make_spec(smoke=True, smoke_image=str(tmp_path / "golden.png")))
+        assert (await runner.observe())[KEY].state == "ready", "the former goes on"
+
+
+async def test_stop_lets_the_call_finish(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        call = asyncio.create_task(runner.execute(KEY.ref, None, ask("sleep", seconds=0.4)))
+        await asyncio.sleep(0.1)
+        stopping = asyncio.create_task(runner.stop(KEY, drain=10))
+        await asyncio.sleep(0)
+        assert (await failure(runner, ask())).code is Code.not_initialized
+        assert (await call).status == "OK"
+        await stopping
+        assert await runner.observe() == {}
+
+
+async def test_stop_does_not_wait_for_ever(layout, make_spec):
+    async with opened(layout, make_spec(stop_grace=0.1)) as runner:
+        call = asyncio.create_task(failure(runner, ask("hang")))
+        await asyncio.sleep(0.1)
+        await runner.stop(KEY, drain=0.1)
+        assert (await call).code is Code.heartbeat_lost
+        assert running(layout) == []
+
+
+async def test_who_ignores_shutdown_and_sigterm_is_killed_with_its_children(layout, make_spec):
+    async with opened(layout, make_spec("stubborn", stop_grace=0.2)) as runner:
+        data = (await runner.execute(KEY.ref, None, ask("grandchild"))).data
+        await runner.stop(KEY, drain=1)
+        eventually(lambda: gone(data["child"]) and gone(data["escaped"]))
+        assert running(layout) == []
+
+
+async def test_a_clean_exit_takes_the_children_along(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        data = (await runner.execute(KEY.ref, None, ask("grandchild"))).data
+        eventually(lambda: len(running(layout)) == 4)  # a child that is still in exec has no environment to tell by
+        await runner.stop(KEY, drain=1)
+        eventually(lambda: gone(data["child"]) and gone(data["escaped"]))
+
+
+async def test_a_stderr_flood_is_drained_into_a_log_of_bounded_size(layout, make_spec):
+    spec = make_spec()
+    async with opened(layout, spec) as runner:
+        for _ in range(3):
+            assert (await runner.execute(KEY.ref, None, ask("stderr", bytes=8_000_000))).status == "OK"
+        logs = list(Path(spec.log_path).parent.iterdir())
+        assert len(logs) == serve.LOG_KEPT + 1
+        assert sum(log.stat().st_size for log in logs) <= (serve.LOG_KEPT + 1) * (serve.LOG_BYTES + 65536)
+
+
+async def test_a_killed_shim_takes_its_adapter_along(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        data = (await runner.execute(KEY.ref, None, ask("grandchild"))).data
+        seen = (await runner.observe())[KEY]
+        psutil.Process(seen.os_pid).parent().kill()
+        assert "killed with its shim" in (await exited(runner)).detail
+        assert gone(seen.os_pid)
+        again = await runner.start(make_spec())
+        assert (again.restarts, again.os_pid != seen.os_pid) == (1, True)
+        assert not gone(data["child"])
+        await runner.stop(KEY, drain=1)
+        await runner.close()
+        await runner.open()
+        assert running(layout) == [], "the sweep finds what the dead adapter left, by its token"
+
+
+async def test_a_stopped_process_does_not_answer_a_ping_and_is_ended(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        process = runner._processes[KEY]
+        await process.ping(5)
+        os.kill(process.os_pid, signal.SIGSTOP)
+        with pytest.raises(CallError) as caught:
+            await process.ping(0.2)
+        assert caught.value.code is Code.heartbeat_lost
+        await exited(runner)
+
+
+def test_it_all_works_on_uvloop(layout, make_spec):
+    async def scenario():
+        async with opened(layout, make_spec(call_timeout=0.5)) as runner:
+            answers = await asyncio.gather(*(runner.execute(KEY.ref, None, ask(n=n)) for n in range(5)))
+            assert [answer.data["given"]["n"] for answer in answers] == list(range(5))
+            filler = "q" * 300_000
+            assert (await runner.execute(KEY.ref, None, ask(filler=filler))).data["given"]["filler"] == filler
+            await runner.close()
+            await runner.open()
+            assert (await failure(runner, ask("hang"))).code is Code.timeout
+            await exited(runner)
+            with pytest.raises(StartFailed, match="cv2"):
+                await runner.start(make_spec("error_after_hello"))
+            assert (await runner.start(make_spec())).state == "ready"
+            assert (await failure(runner, ask("crash"))).code is Code.heartbeat_lost
+
+    uvloop.run(scenario())
+
+
+async def test_new_timeouts_apply_in_place(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        before = (await runner.observe())[KEY].os_pid
+        await runner.configure(make_spec(call_timeout=0.3))
+        assert runner.spec_of(KEY).call_timeout == 0.3
+        assert (await runner.observe())[KEY].os_pid == before
+        assert (await failure(runner, ask("hang"))).code is Code.timeout

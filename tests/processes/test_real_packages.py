@@ -1,0 +1,221 @@
+"""The same on packages of the real packager, installed by the real installer, of both SDK generations."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from controller.calls.once import execute_once
+from controller.calls.request import DetectionRequest
+from controller.errors import CallError, Code, StartFailed
+from controller.images.formats import ImageRef
+from controller.model.observed import ProcessKey
+from controller.packages.install import Installer
+from controller.processes.spec import ProcessSpec
+from controller.store.layout import StoreLayout
+from controller.store.lock import MutationLock
+from tests.packaging import (
+    ECHO,
+    ERROR,
+    IMPORT_DIES,
+    IMPORT_EXITS,
+    IMPORT_RAISES,
+    PRINTS,
+    RAISES,
+    SHADOWS_STDOUT,
+    SLEEPS,
+    Algorithm,
+    Generation,
+    build_package,
+)
+from tests.processes.conftest import now
+from tests.processes.test_process import opened
+
+pytestmark = pytest.mark.real
+
+GENERATIONS: tuple[Generation, ...] = ("0.3", "0.0")
+RGB = np.random.default_rng(7).integers(0, 255, (48, 64, 3), np.uint8)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[Generation, ProcessSpec]:
+    """Specs of the echo algorithm, installed once for each generation."""
+    store = StoreLayout.at(tmp_path_factory.mktemp("installed"))
+    for folder in store.folders:
+        folder.mkdir(parents=True)
+    installer = Installer(store, MutationLock(store), now=now)
+    specs = {}
+    for generation in GENERATIONS:
+        name = f"echo-{generation.replace('.', '')}"
+        package = build_package(store.zips, name=name, generation=generation, source=ECHO)
+        receipt = installer.install(package)
+        folder = store.package(receipt.ref)
+        specs[generation] = ProcessSpec(
+            key=ProcessKey("echo", receipt.name, receipt.version),
+            digest=receipt.digest,
+            python=str(folder / "venv" / "bin" / "python"),
+            working_directory=str(folder / receipt.working_directory),
+            log_path="",
+            entry_point=receipt.entry_point,
+            call_timeout=20.0,
+            smoke_pid="A01",
+        )
+    return specs
+
+
+@pytest.fixture
+def spec_for(installed, layout, tmp_path):
+    """Specs of the installed echo algorithm, or of other source in the same environment."""
+
+    def make(generation: Generation, source: Algorithm | None = None, **changes) -> ProcessSpec:
+        spec = installed[generation]
+        if source is not None:
+            folder = tmp_path / f"other-{generation}"
+            (folder / "algo").mkdir(parents=True)
+            (folder / "algo" / "main.py").write_text(source.source(generation, "Other", ["A01"]))
+            (folder / "manifest.json").write_text(json.dumps({"entry_point": "algo.main:Other"}))
+            spec = dataclasses.replace(spec, working_directory=str(folder), entry_point="")
+        log = layout.process_log(spec.key.deployment, spec.key.version, 0)
+        return dataclasses.replace(spec, log_path=str(log), **changes)
+
+    return make
+
+
+def detection(image=RGB, *, generation: Generation = "0.3", **params) -> DetectionRequest:
+    if generation == "0.3":
+        return DetectionRequest("A01", image, guide_info=[params])
+    return DetectionRequest("A01", image, params=params)
+
+
+def png(array: np.ndarray) -> bytes:
+    target = io.BytesIO()
+    Image.fromarray(array).save(target, "PNG")
+    return target.getvalue()
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_a_real_package_sees_the_very_pixels(layout, spec_for, generation, tmp_path):
+    spec = spec_for(generation, smoke=True)
+    async with opened(layout, spec) as runner:
+        seen = (await runner.observe())[spec.key]
+        assert seen.sdk_version == {"0.3": "0.3.2", "0.0": "0.0.7"}[generation]
+        np.save(tmp_path / "part.npy", RGB)
+        np.save(layout.images / "cam-1.npy", RGB)
+        (tmp_path / "part.png").write_bytes(png(RGB))
+        for source in (RGB, png(RGB), tmp_path / "part.png", tmp_path / "part.npy", ImageRef("cam-1"), RGB[:, ::-1]):
+            answer = await runner.execute(spec.key.ref, "echo", detection(source, generation=generation, lot=3))
+            echo = answer.data["debug"]
+            expected = RGB[:, ::-1] if source is not RGB and isinstance(source, np.ndarray) else RGB
+            assert (answer.status, echo["shape"], echo["os_pid"]) == ("OK", [48, 64, 3], seen.os_pid)
+            assert (echo["mean"], echo["first"]) == (pytest.approx(RGB.mean()), expected[0, 0].tolist())
+            assert echo["params"] == {"lot": 3}
+        (layout.images / "cam-1.npy").unlink()
+        grey = await runner.execute(spec.key.ref, None, detection(RGB[:, :, 0], generation=generation))
+        assert grey.data["debug"]["shape"] == [48, 64, 3]
+        smaller = await runner.execute(spec.key.ref, None, detection(RGB[:10, :7], generation=generation))
+        assert smaller.data["debug"]["shape"] == [10, 7, 3]
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_a_real_process_is_adopted_and_called_without_a_controller(layout, spec_for, generation):
+    spec = spec_for(generation)
+    async with opened(layout, spec) as runner:
+        os_pid = (await runner.observe())[spec.key].os_pid
+        await runner.close()
+        answer = await execute_once(layout, spec.key.ref, None, detection(generation=generation))
+        assert answer.data["debug"]["os_pid"] == os_pid
+        await runner.open()
+        assert (await runner.observe())[spec.key].os_pid == os_pid
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        (IMPORT_RAISES, "model file model.onnx is damaged"),
+        (IMPORT_EXITS, "licence expired"),
+        (IMPORT_DIES, "last words"),
+        (Algorithm(setup="time.sleep(613)"), "answered no ping"),
+    ],
+)
+async def test_what_does_not_load_is_told_in_its_own_words(layout, spec_for, generation, source, why):
+    hangs = why == "answered no ping"
+    async with opened(layout) as runner:
+        with pytest.raises(StartFailed) as caught:
+            await runner.start(spec_for(generation, source, start_timeout=2 if hangs else 20))
+        assert why in str(caught.value)
+
+
+async def test_text_on_stdout_breaks_0_0_and_is_diverted_by_0_3(layout, spec_for):
+    async with opened(layout, spec_for("0.3", SHADOWS_STDOUT)) as runner:
+        with pytest.raises(StartFailed, match="not a frame, just text on the wire"):
+            await runner.start(spec_for("0.0", SHADOWS_STDOUT))
+        assert len(await runner.observe()) == 1
+
+
+async def test_prints_of_0_3_end_up_in_the_log(layout, spec_for):
+    spec = spec_for("0.3", PRINTS)
+    async with opened(layout, spec) as runner:
+        assert (await runner.execute(spec.key.ref, None, detection())).status == "OK"
+        await runner.stop(spec.key, drain=1)
+        assert "hello from import" in Path(spec.log_path).read_text()
+
+
+async def test_the_setup_of_0_0_may_take_its_time(layout, spec_for):
+    spec = spec_for("0.0", Algorithm(setup="time.sleep(0.7)"))
+    async with opened(layout, spec) as runner:
+        assert (await runner.observe())[spec.key].state == "ready"
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_failures_of_a_real_algorithm(layout, spec_for, generation):
+    spec = spec_for(generation, ERROR)
+    async with opened(layout, spec) as runner:
+        answer = await runner.execute(spec.key.ref, None, detection(generation=generation))
+        assert (answer.status, answer.message) == ("ERROR", "lamp is off")
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_an_exception_and_a_crash_of_a_real_algorithm(layout, spec_for, generation):
+    spec = spec_for(generation, Algorithm(body=f"os._exit(4) if params.get('exit') else None\n{RAISES.body}"))
+    async with opened(layout, spec) as runner:
+        with pytest.raises(CallError, match="no focus") as caught:
+            await runner.execute(spec.key.ref, None, detection(generation=generation))
+        assert caught.value.code is Code.execute_exception
+        with pytest.raises(CallError, match="exit status 4") as caught:
+            await runner.execute(spec.key.ref, None, detection(generation=generation, exit=4))
+        assert caught.value.code is Code.heartbeat_lost
+
+
+async def test_smoke_refuses_what_hangs_or_raises(layout, spec_for):
+    hanging = spec_for("0.3", Algorithm(body="time.sleep(611)"), smoke=True, call_timeout=0.5)
+    async with opened(layout) as runner:
+        with pytest.raises(StartFailed, match=r"did not answer within 0.5 s"):
+            await runner.start(hanging)
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_a_call_that_takes_too_long_costs_the_process(layout, spec_for, generation):
+    spec = spec_for(generation, SLEEPS, call_timeout=0.5)
+    async with opened(layout, spec) as runner:
+        assert (await runner.execute(spec.key.ref, None, detection(generation=generation))).status == "OK"
+        with pytest.raises(CallError) as caught:
+            await runner.execute(spec.key.ref, None, detection(generation=generation, seconds=600))
+        assert caught.value.code is Code.timeout
+        again = await runner.start(spec)
+        assert (again.state, again.restarts) == ("ready", 1)
+
+
+async def test_a_numpy_scalar_in_the_result_is_the_algorithms_exception(layout, spec_for):
+    spec = spec_for("0.3", Algorithm(body="return ok(mean=image.mean(dtype='float32'))"))
+    async with opened(layout, spec) as runner:
+        assert spec.key in await runner.observe()
+        with pytest.raises(CallError, match="not JSON serializable") as caught:
+            await runner.execute(spec.key.ref, None, detection())
+        assert caught.value.code is Code.execute_exception

@@ -1,0 +1,49 @@
+"""What `pvctl status` tells without a controller: the last document, corrected by what is gone; damage is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from controller.errors import StoreError
+from controller.station.offline_status import read_offline_status
+from tests.reconciler.fakes import FakeStation, deployment, revision
+
+LINE = ("line", "screw", "1.0.0", 0)
+
+
+@pytest.fixture
+async def station(tmp_path: Path) -> FakeStation:
+    station = FakeStation(tmp_path / "store")
+    station.packages.add_zip("screw", "1.0.0")
+    await station.reconcile(revision(deployment("line", "1.0.0", "A01", "A02")))
+    return station
+
+
+async def test_with_its_processes_alive_the_document_stands_as_it_was_written(station: FakeStation) -> None:
+    assert read_offline_status(station.store.layout, [LINE]) == orjson.loads(station.store.layout.status.read_bytes())
+
+
+async def test_a_deployment_whose_process_is_gone_is_not_called_healthy(station: FakeStation) -> None:
+    document = read_offline_status(station.store.layout, [])
+
+    [line] = document["deployments"]
+    assert line["phase"] == "Progressing"
+    assert line["message"] == "line/screw@1.0.0-0 has ended; run `pvctl reconcile --once`"
+    assert document["converged"] is False
+    assert [pid["ready"] for pid in document["pids"]] == [False, False]
+    assert document["processes"][0]["state"] == "exited"
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"[]", b"null", b"{}", b'{"deployments":[1]}'])
+async def test_damage_is_named_and_a_reconcile_repairs_it(station: FakeStation, content: bytes) -> None:
+    station.store.layout.status.write_bytes(content)
+
+    with pytest.raises(StoreError, match=r"status\.json.*pvctl reconcile --once"):
+        read_offline_status(station.store.layout, [LINE])
+    outcome = await station.reconcile(revision(deployment("line", "1.0.0", "A01", "A02")))
+
+    assert outcome.status.converged
+    assert read_offline_status(station.store.layout, [LINE])["converged"] is True

@@ -1,0 +1,67 @@
+"""Installing and uninstalling by hand: the zip is kept, the same one can come again, another never takes its name."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from controller.errors import PackageError, StoreError
+from controller.model.package import PackageRef
+from controller.reconciler.observe import Observer
+from controller.station.packages import PackageOperations
+from tests.reconciler.fakes import FakeStation, deployment, revision
+
+REF = PackageRef("screw", "1.0.0")
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> FakeStation:
+    return FakeStation(tmp_path / "store")
+
+
+@pytest.fixture
+def delivered(station: FakeStation, tmp_path: Path) -> Path:
+    """A zip that lies outside the store."""
+    return Path(shutil.move(station.packages.add_zip("screw", "1.0.0"), tmp_path / "screw-1.0.0.zip"))
+
+
+def operations(station: FakeStation) -> PackageOperations:
+    observer = Observer(station.store, station.packages, station.processes.observe)
+    return PackageOperations(station.store, station.packages, observer, "root")
+
+
+async def test_a_zip_can_be_installed_again_after_an_uninstall_that_kept_it(
+    station: FakeStation, delivered: Path
+) -> None:
+    acts = operations(station)
+    await acts.install(delivered, station.notes.append)
+    await acts.uninstall(REF)
+
+    receipt = await acts.install(delivered, station.notes.append)
+
+    assert receipt.ref == REF
+    assert [path.name for path in station.store.layout.zips.iterdir()] == [delivered.name]
+    assert [each["outcome"] for each in station.store.audit.read()] == ["started", "succeeded"] * 3
+
+
+async def test_another_zip_of_the_same_file_name_is_refused_before_anything_is_installed(
+    station: FakeStation, delivered: Path
+) -> None:
+    (station.store.layout.zips / delivered.name).write_text("another zip")
+
+    with pytest.raises(StoreError, match="exists already and is another file"):
+        await operations(station).install(delivered, station.notes.append)
+
+    assert station.packages.installations() == {}
+    assert list(station.store.audit.read()) == []
+
+
+async def test_what_is_needed_is_not_uninstalled(station: FakeStation) -> None:
+    station.packages.add_zip("screw", "1.0.0")
+    await station.reconcile(revision(deployment("line", "1.0.0", "A01")))
+
+    with pytest.raises(PackageError, match="it answers PID A01"):
+        await operations(station).uninstall(REF)
+    assert REF in station.packages.installations()
