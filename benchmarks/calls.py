@@ -33,7 +33,7 @@ from controller.processes.pool import ProcessPool
 from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
-from tests.packaging import OK, build_package
+from examples.packing import OK, build_package
 
 _CALLS = 200
 _SMALL, _LARGE = (480, 640, 3), (1200, 1920, 3)

@@ -27,9 +27,9 @@ from controller.client import Client
 from controller.model.observed import ProcessKey
 from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
+from examples.packing import build_package
 from tests.end_to_end.running import Daemon, eventually
 from tests.end_to_end.station import Station
-from tests.packaging import build_package
 
 _PROCESSES = 10
 _WATCHED = 20.0

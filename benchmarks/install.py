@@ -23,7 +23,7 @@ from benchmarks.table import Row, median_ratio, megabytes, milliseconds, print_t
 from controller.packages.install import Installer
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
-from tests.packaging import ECHO, build_package
+from examples.packing import ECHO, build_package
 
 _NAME, _ENTRY = "bench-install", "bench_install.main"
 _AIM = 1.3

@@ -35,7 +35,7 @@ from controller.processes.spec import ProcessSpec
 from controller.store.active import ActiveMappings
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
-from tests.packaging import Algorithm, build_package
+from examples.packing import Algorithm, build_package
 
 _SHAPE = (480, 640, 3)
 _CALLS = 60

@@ -39,8 +39,8 @@ from controller.processes.pool import ProcessPool
 from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
+from examples.packing import OK, build_package
 from tests.http.fakes import FakeControl
-from tests.packaging import OK, build_package
 
 _AIM = 3.0
 _SMALL, _LARGE = (480, 640, 3), (1200, 1920, 3)

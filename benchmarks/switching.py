@@ -32,11 +32,11 @@ from controller.packages.install import Installer
 from controller.reconciler.apply import Applier
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
-from tests import packaging
+from examples import packing
+from examples.packing import build_package
 from tests.end_to_end.load import Load
 from tests.end_to_end.running import Daemon, eventually
 from tests.end_to_end.station import Station
-from tests.packaging import build_package
 
 _AIM = 3.0
 _PIDS = ("A01", "A02", "A03", "A04")
@@ -148,7 +148,7 @@ def _measure_the_way_back(root: Path, rounds: int) -> Row:
         bare.mkdir()
         for number in range(1, rounds + 1):
             bad = f"2.{number}.0"
-            build_package(station.zips, name="bench", version=bad, source=packaging.ERROR, supported_pids=_PIDS)
+            build_package(station.zips, name="bench", version=bad, source=packing.ERROR, supported_pids=_PIDS)
             with Load(station.store, _PIDS, [_IMAGE], callers=4, pace=0.005):
                 station.desire("bench", "bench", bad, _PIDS)
                 daemon.until(lambda status, bad=bad: f"bench@{bad}" in _quarantined(status), "the verdict")

@@ -21,11 +21,11 @@ import pytest
 
 from controller.client import AsyncClient, Client
 from controller.errors import CallError, Code
-from tests import packaging
+from examples import packing
+from examples.packing import Algorithm, build_package
 from tests.end_to_end.load import Load
 from tests.end_to_end.running import PATIENCE, Daemon, eventually
 from tests.end_to_end.station import Station
-from tests.packaging import Algorithm, build_package
 
 pytestmark = pytest.mark.real
 
@@ -439,7 +439,7 @@ def test_a_version_that_fails_otherwise_leaves_too(
 
 
 def test_quarantine_holds_until_retry_and_a_new_version_goes_ahead(station: Station, line: Daemon) -> None:
-    deliver_line(station, "1.2.0", packaging.ERROR)
+    deliver_line(station, "1.2.0", packing.ERROR)
     with Load(station.store, LINE, [IMAGE], callers=4, pace=0.005):
         roll_out(station, "1.2.0")
         line.until(lambda status: status["deployments"][0]["quarantined"], "the quarantine")

@@ -12,9 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import packaging
+from examples import packing
+from examples.packing import Algorithm, build_package
 from tests.end_to_end.station import Station
-from tests.packaging import Algorithm, build_package
 
 pytestmark = pytest.mark.real
 
@@ -27,8 +27,8 @@ def deliver(station: Station, name: str, version: str = "1.0.0", **options: obje
 
 
 def test_both_sdk_generations_serve_detections(station: Station, bright: Path, dark: Path) -> None:
-    deliver(station, "new", source=packaging.BRIGHTNESS)
-    deliver(station, "old", generation="0.0", source=packaging.BRIGHTNESS)
+    deliver(station, "new", source=packing.BRIGHTNESS)
+    deliver(station, "old", generation="0.0", source=packing.BRIGHTNESS)
     station.desire("new", "new", "1.0.0", ["A01"])
     station.desire("old", "old", "1.0.0", ["B01"])
     station.reconcile()
@@ -77,9 +77,9 @@ HANGS_WHEN_SERVED = Algorithm(top="if sys.argv[0].endswith('adapter/__main__.py'
 @pytest.mark.parametrize(
     ("generation", "source", "code", "said"),
     [
-        ("0.3", packaging.IMPORT_RAISES, 2005, "model file model.onnx is damaged"),
-        ("0.0", packaging.SETUP_RAISES, 2005, "no such camera: cam-7"),
-        ("0.0", packaging.SHADOWS_STDOUT, None, "not a frame"),
+        ("0.3", packing.IMPORT_RAISES, 2005, "model file model.onnx is damaged"),
+        ("0.0", packing.SETUP_RAISES, 2005, "no such camera: cam-7"),
+        ("0.0", packing.SHADOWS_STDOUT, None, "not a frame"),
         ("0.3", HANGS_WHEN_SERVED, None, "answered no ping"),
     ],
     ids=["import raises", "setup raises", "frames corrupted", "no pong"],
@@ -105,7 +105,7 @@ def test_a_bad_version_never_becomes_active_and_says_why(
 
 
 def test_a_version_that_merely_prints_works(station: Station, bright: Path) -> None:
-    deliver(station, "chatty", source=packaging.PRINTS)
+    deliver(station, "chatty", source=packing.PRINTS)
     station.desire("chatty", "chatty", "1.0.0", ["A01"])
     station.reconcile()
 
@@ -132,7 +132,7 @@ def test_killed_during_an_install_the_next_run_converges_without_leftovers(stati
 
 
 def test_a_killed_process_is_replaced_and_a_missing_controller_is_no_obstacle(station: Station, bright: Path) -> None:
-    deliver(station, "new", source=packaging.ECHO)
+    deliver(station, "new", source=packing.ECHO)
     station.desire("new", "new", "1.0.0", ["A01"])
     [process] = station.reconcile()["processes"]
 

@@ -25,10 +25,10 @@ from controller.processes.pool import ProcessPool
 from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
+from examples.packing import Algorithm, build_package
 from tests.http.conftest import ask, form
 from tests.http.fakes import FakeControl
 from tests.http.test_execute import until
-from tests.packaging import Algorithm, build_package
 
 pytestmark = pytest.mark.real
 

@@ -15,7 +15,7 @@ from controller.packages.install import Installer
 from controller.packages.leftovers import MARK
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
-from tests.packaging import BRIGHTNESS, build_package, make_wheel, sdk_wheels
+from examples.packing import BRIGHTNESS, build_package, make_wheel, sdk_wheels
 
 Snapshot = dict[str, str]
 NOW = "2026-01-31T08:15:00Z"

@@ -25,9 +25,9 @@ from controller.packages.install import Installer
 from controller.packages.receipts import load_receipt
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
+from examples.packing import BRIGHTNESS, OK, SETUP_HANGS, build_package, make_wheel
 from tests.packages.conftest import NOW, marked, snapshot, visible
 from tests.packages.zips import append, raw_name, rewrite
-from tests.packaging import BRIGHTNESS, OK, SETUP_HANGS, build_package, make_wheel
 
 pytestmark = pytest.mark.real
 SCREW = PackageRef("screw-check", "1.0.0")

@@ -12,9 +12,7 @@ from controller.packages.install import Installer
 from controller.packages.limits import Limits
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
-from tests.packages.conftest import NOW, marked, visible
-from tests.packages.zips import rewrite
-from tests.packaging import (
+from examples.packing import (
     IMPORT_DIES,
     IMPORT_EXITS,
     IMPORT_RAISES,
@@ -27,6 +25,8 @@ from tests.packaging import (
     Generation,
     build_package,
 )
+from tests.packages.conftest import NOW, marked, visible
+from tests.packages.zips import rewrite
 
 pytestmark = pytest.mark.real
 PIDS = ("A01", "A02", "A03", "A04")

@@ -16,9 +16,9 @@ from controller.packages.interpreters import Interpreter, Interpreters
 from controller.packages.requirements import parse_requirements
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
+from examples.packing import make_wheel
 from tests.packages.conftest import NOW, snapshot
 from tests.packages.zips import rewrite
-from tests.packaging import make_wheel
 
 Refused = Callable[[Path, Code], PackageError]
 REQUIREMENTS = "screw-check/requirements.txt"

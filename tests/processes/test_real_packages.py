@@ -20,7 +20,7 @@ from controller.packages.install import Installer
 from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
-from tests.packaging import (
+from examples.packing import (
     ECHO,
     ERROR,
     IMPORT_DIES,

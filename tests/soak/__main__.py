@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from examples.packing import Algorithm, build_package
 from tests.end_to_end.load import Call, Load
 from tests.end_to_end.running import Daemon, eventually
 from tests.end_to_end.station import Station
-from tests.packaging import Algorithm, build_package
 from tests.soak.judge import Judgement, Outage, judge
 from tests.soak.leftovers import descriptors, image_files, resident_bytes
 from tests.soak.witness import Witness

@@ -9,9 +9,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from tests.packaging import ABI, PYTHON_VERSION, Generation, packager, sdk_wheels
+from examples.packing.tools import ABI, PYTHON_VERSION, Generation, packager, sdk_wheels
 
-ALGORITHMS = Path(__file__).parent / "algorithms"
+ALGORITHMS = Path(__file__).parent.parent / "algorithms"
 
 
 def projects() -> list[Path]:
