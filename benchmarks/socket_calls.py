@@ -40,7 +40,7 @@ from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from examples.packing import OK, build_package
-from tests.http.fakes import FakeControl
+from tests.station.fake import FakeStation
 
 _AIM = 3.0
 _SMALL, _LARGE = (480, 640, 3), (1200, 1920, 3)
@@ -67,7 +67,7 @@ async def serve(root: str) -> None:
     runner = ProcessPool(layout, now=_now)
     await runner.open()
     await runner.start(spec)
-    server = SocketServer(application(_Plane(runner, spec), FakeControl()), layout)
+    server = SocketServer(application(FakeStation(_Plane(runner, spec).execute), layout.staging), layout)
     await server.start()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)

@@ -28,8 +28,11 @@ from controller.reconciler.reconciler import Outcome, Reconciler, RevisionTaker
 from controller.reconciler.recover import recover
 from controller.sources.quiescing import QuiescingTree
 from controller.sources.watch import FolderWatch
-from controller.station.control import Control, Notices
+from controller.station.local import LocalStation
+from controller.station.local import Parts as StationParts
 from controller.station.operator import Operator
+from controller.station.packages import PackageOperations
+from controller.station.progress import Progress
 from controller.store.store import Store
 from controller.store.tally_store import TallyStore
 
@@ -87,10 +90,10 @@ class Daemon:
         store, layout = parts.store, parts.store.layout
         self._parts = parts
         self._runner = runner
-        self._notices = Notices(log.debug)
+        progress = Progress(log.debug)
         self._tally_store = TallyStore(layout)
         observer = Observer(store, parts.packages, self._observe, self._tally_store)
-        applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=self._notices)
+        applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=progress)
         reconciler = Reconciler(store, observer, applier, parts.clock, parts.now)
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
         self._loop = Loop(reconciler, self._taker.take, self._configure, _tell_systemd)
@@ -98,9 +101,15 @@ class Daemon:
         self._watch = FolderWatch(
             self._wake_from_thread, flat=(layout.zips, layout.active), recursive=(parts.tree.folder,)
         )
-        operator = Operator(store, parts.packages, parts.clock)
-        self._control = Control(self._loop, self._taker, operator, self._notices, self._end_processes)
-        self._server = SocketServer(application(self._plane, self._control), layout, group=parts.socket_group)
+        station = LocalStation(
+            StationParts(
+                store, parts.source, observer, self._loop, self._taker, self._plane,
+                Operator(store, parts.packages, parts.clock),
+                PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
+                progress, parts.clock, self._end_processes,
+            )
+        )  # fmt: skip
+        self._server = SocketServer(application(station, layout.staging), layout, group=parts.socket_group)
         self._asyncio = asyncio.get_running_loop()
         self._hurry: asyncio.TimerHandle | None = None
         self._plane.tell_trouble(self._in_trouble)

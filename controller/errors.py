@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypedDict
 
 
 class Code(IntEnum):
@@ -33,6 +33,15 @@ class Code(IntEnum):
     install_failed = 2005
     activation_conflict = 2006
     unsafe_uninstall = 2007
+
+
+class ErrorDocument(TypedDict):
+    """What is wrong, where, and what to do next: the same object in every interface."""
+
+    code: int
+    name: str
+    message: str
+    details: dict[str, Any]
 
 
 class ControllerError(Exception):
@@ -60,8 +69,8 @@ class CodedError(ControllerError):
         self.code = code
         self.details = dict(details or {})
 
-    def to_document(self) -> dict[str, Any]:
-        """Return the `{code, name, message, details}` object that every interface shows."""
+    def to_document(self) -> ErrorDocument:
+        """Return the object that every interface shows."""
         return {
             "code": int(self.code),
             "name": self.code.name,

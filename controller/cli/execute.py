@@ -9,6 +9,7 @@ from controller.cli.output import emit
 from controller.cli.parameters import duration, json_or_file, key_value, path, whole_number
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
+from controller.station.commands import Detect
 
 if TYPE_CHECKING:
     from controller.calls.request import Detection
@@ -45,7 +46,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
         step_desc=arguments.step_desc, guide_info=() if arguments.guide_info is None else arguments.guide_info,
         params=dict(arguments.params), phase=arguments.phase, timeout=arguments.timeout,
     )  # fmt: skip
-    detection = settings.station.execute(request)
+    detection = settings.execute(Detect(request))
     emit(settings, detection.to_document(), lambda: _print(detection))
     return 0 if detection.status == "OK" else 1
 

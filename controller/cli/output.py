@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from controller.cli.settings import Settings
 from controller.errors import CodedError, ControllerError, DesiredStateError
@@ -43,7 +42,7 @@ def show_error(error: ControllerError, output: str = "table") -> int:
     return 1
 
 
-def emit(settings: Settings, document: Any, table: Callable[[], None]) -> None:
+def emit(settings: Settings, document: object, table: Callable[[], None]) -> None:
     """Print a document in the form that `-o` asks for; `table` prints it for a person."""
     if settings.output == "table":
         table()
@@ -51,7 +50,7 @@ def emit(settings: Settings, document: Any, table: Callable[[], None]) -> None:
         write(document, settings.output)
 
 
-def write(document: Any, form: str) -> None:
+def write(document: object, form: str) -> None:
     """Print a document as `json` or `yaml`."""
     if form == "json":
         import json
@@ -63,7 +62,7 @@ def write(document: Any, form: str) -> None:
     print(yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True), end="")
 
 
-def plain(document: Any) -> Any:
+def plain(document: object) -> object:
     """Return a document with nothing but JSON's own types."""
     import json
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from argparse import ArgumentTypeError
 from pathlib import Path
-from typing import Any
 
 
 def duration(text: str) -> float:
@@ -35,7 +34,7 @@ def count(text: str) -> int:
     return number
 
 
-def json_or_file(text: str) -> Any:
+def json_or_file(text: str) -> object:
     """Return the value of JSON text, or of the @FILE that holds it."""
     import json
 
@@ -47,7 +46,7 @@ def json_or_file(text: str) -> Any:
         raise ArgumentTypeError(f"not JSON: {error}") from None
 
 
-def key_value(text: str) -> tuple[str, Any]:
+def key_value(text: str) -> tuple[str, object]:
     """Return the parts of KEY=VALUE; a value that is JSON is taken as such, any other as text."""
     import json
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from controller.cli.output import columns, emit, say
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
+from controller.station.commands import PreviewPlan
 
 if TYPE_CHECKING:
+    from controller.model.actions import Action
     from controller.reconciler.preview import Preview
 
 
@@ -31,14 +33,14 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl plan
       pvctl plan -o json | jq .actions
     """
-    preview = settings.station.preview(allow_empty=arguments.allow_empty, serve=not arguments.no_serve)
+    preview = settings.execute(PreviewPlan(arguments.allow_empty, not arguments.no_serve))
     emit(settings, _document(preview), lambda: _print(preview))
     for problem in preview.problems:
         say(problem)
     return int(preview.exit)
 
 
-def _document(preview: Preview) -> dict[str, Any]:
+def _document(preview: Preview) -> dict[str, object]:
     plan = preview.plan
     return {
         "revision": preview.revision_id,
@@ -74,6 +76,8 @@ def _print(preview: Preview) -> None:
             print(f"  next: {each.next_step}")
 
 
-def _object(action: Any) -> str:
-    moves = f" {action.before or 'nothing'} → {action.target}" if hasattr(action, "target") else ""
+def _object(action: Action) -> str:
+    from controller.model.actions import Switch
+
+    moves = f" {action.before or 'nothing'} → {action.target}" if isinstance(action, Switch) else ""
     return f"{action.object}{moves}"

@@ -5,12 +5,25 @@ from __future__ import annotations
 from argparse import SUPPRESS
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict, cast
 
 from controller.cli.parameters import folder, path
 from controller.cli.parser import Parser, WrongUsage
 
+if TYPE_CHECKING:
+    from controller.cli.product import Product
+    from controller.station.port import Command, Report, Result
+
 _NAMES = ("desired", "store", "output", "log_level")
+
+
+class Options(TypedDict, total=False):
+    """The global options that were given."""
+
+    desired: Path
+    store: Path
+    output: str
+    log_level: str
 
 
 class Settings:
@@ -19,21 +32,31 @@ class Settings:
     `options` holds what was given, the winner where it was given twice.
     """
 
-    def __init__(self, options: Mapping[str, Any], station_at: Callable[[Settings], Any]) -> None:
+    def __init__(self, options: Options, product_for: Callable[[Settings], Product]) -> None:
         self.desired: Path = options.get("desired", Path("desired"))
         self.store: Path = options.get("store", Path("runtime_store")).absolute()
         self.output: str = options.get("output", "table")
         self._log_level: str | None = options.get("log_level")
-        self._station_at = station_at
+        self._product_for = product_for
 
     def log_level(self, default: str) -> str:
         """How much goes to the log; `default` where nobody said."""
         return self._log_level or default
 
     @property
-    def station(self) -> Any:
+    def product(self) -> Product:
         """The parts of the product for these options."""
-        return self._station_at(self)
+        return self._product_for(self)
+
+    def execute(self, command: Command[Result], report: Report | None = None) -> Result:
+        """Have the station carry out a command, and return its result. Raises ControllerError."""
+        from controller.station.operations import operation_of
+        from controller.station.port import Access, Caller, finish, silent
+
+        product, viewer = self.product, Access.viewer
+        # Who only looks is not put on record; and looking up one's own name may ask a directory over the network.
+        caller = Caller("", viewer) if operation_of(type(command)).access is viewer else product.caller
+        return finish(product.station().execute(command, caller, report or silent))
 
 
 def add_global_options(parser: Parser) -> None:
@@ -52,14 +75,14 @@ def add_global_options(parser: Parser) -> None:
         group.add_argument(*flags, default=SUPPRESS, **options)
 
 
-def global_part(options: Mapping[str, Any]) -> dict[str, Any]:
+def global_part(options: Mapping[str, object]) -> Options:
     """Return those of the parsed options that are global."""
-    return {name: options[name] for name in _NAMES if name in options}
+    return cast(Options, {name: options[name] for name in _NAMES if name in options})
 
 
-def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+def from_environment(environment: Mapping[str, str]) -> Options:
     """Return the global options that PVCTL_* variables give; an empty one gives nothing. Raises WrongUsage."""
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for name in _NAMES:
         variable = f"PVCTL_{name.upper()}"
         if text := environment.get(variable):
@@ -69,4 +92,4 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
                 found |= vars(parser.parse_args([f"--{name.replace('_', '-')}={text}"]))
             except WrongUsage as error:
                 raise WrongUsage(f"{variable} in the environment: {error.message}") from None
-    return found
+    return cast(Options, found)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -25,9 +25,9 @@ class CallArguments:
 
     step_index: Annotated[int, Field(ge=1)] = 1
     step_desc: str = ""
-    guide_info: list[Any] | dict[str, Any] = field(default_factory=list)
-    params: dict[str, Any] = field(default_factory=dict)
-    session: dict[str, Any] = field(default_factory=dict)
+    guide_info: list[object] | dict[str, object] = field(default_factory=list)
+    params: dict[str, object] = field(default_factory=dict)
+    session: dict[str, object] = field(default_factory=dict)
     phase: Literal["pre", "execute"] | None = None
     timeout: Seconds | None = None
     image_ref: str | None = None
@@ -48,7 +48,7 @@ class ReconcileArguments:
 def reader(kind: type[_Arguments], what: str) -> Callable[[bytes | memoryview], _Arguments]:
     """Return what reads JSON as `kind`; it raises CallError (1003) naming every mistake in `what`."""
     adapter = TypeAdapter(kind)
-    known = [each.name for each in fields(cast(Any, kind))]
+    known = list(getattr(kind, "__dataclass_fields__", ()))
 
     def read(text: bytes | memoryview) -> _Arguments:
         try:

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import WithJsonSchema
 from starlette.requests import Request
@@ -17,11 +17,14 @@ from controller.errors import CallError, Code
 from controller.http.arguments import CallArguments, reader
 from controller.http.failures import Refused
 from controller.http.multipart import parts_of
-from controller.http.ports import DataPlane
+from controller.http.peers import caller_of
 from controller.http.request_body import BodyLimits
-from controller.http.resource import JSON, Content, Operation, json_response
+from controller.http.resource import JSON, Content, Endpoint, json_response
 from controller.images.formats import ImageRef, ImageSource
 from controller.model.names import PID_PATTERN
+from controller.station.commands import Detect
+from controller.station.operations import operation_of
+from controller.station.port import Station
 
 MULTIPART = "multipart/form-data"
 PARTS = ("image", "guide_image", "request")
@@ -44,34 +47,28 @@ class DetectionForm:
 
 
 class Execute:
-    """The resource, for one data plane."""
+    """The resource, for one station."""
 
-    def __init__(self, plane: DataPlane, limits: BodyLimits) -> None:
-        self._plane = plane
+    def __init__(self, station: Station, limits: BodyLimits) -> None:
+        self._station = station
         self._limits = limits
 
-    def operations(self) -> tuple[Operation, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
-        return (
-            Operation(
-                "POST",
-                "/v1/pids/{pid}/execute",
-                self.execute,
-                "Run one detection through the PID's active version.",
-                bodies=(
-                    Content(DetectionForm, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART),
-                    Content(CallArguments, "An image that stands in run/images already, by image_ref."),
-                ),
-                answers={200: Content(Detection, "The algorithm's answer; data as it returned it.")},
-                errors=(400, 404, 408, 413, 415, 429, 500, 502, 503, 504),
-            ),
+        operation = operation_of(Detect)
+        bodies = (
+            Content(DetectionForm, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART),
+            Content(CallArguments, "An image that stands in run/images already, by image_ref."),
+        )
+        return tuple(
+            Endpoint.of(operation, route, self.execute, Content(Detection), bodies) for route in operation.routes
         )
 
     async def execute(self, request: Request) -> Response | None:
         """Answer a detection; None where the caller left before, which has cancelled it."""
         async with self._limits.body(request) as body:
             asked = detection_request(request.path_params["pid"], request.headers.get("content-type", ""), body)
-            detection = await unless_gone(request, self._plane.execute(asked))
+            detection = await unless_gone(request, self._station.execute(Detect(asked), caller_of(request)))
         return None if detection is None else json_response(detection.to_document())
 
 
@@ -121,7 +118,7 @@ def _image(part: memoryview | None, ref: str | None, what: str) -> ImageSource |
     return bytes(part)  # encoded, so small; as bytes the runner decodes it off the event loop
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, _Work]) -> _Work | None:
+async def unless_gone(request: Request, work: Coroutine[object, object, _Work]) -> _Work | None:
     """Return what `work` returns; where the caller leaves before, cancel it and return None."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # noqa: S101  (every request is a task)
@@ -145,7 +142,7 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, _Work]) -> _Wo
             watch.cancel()
 
 
-async def _cancel_when_gone(request: Request, task: asyncio.Task[Any]) -> None:
+async def _cancel_when_gone(request: Request, task: asyncio.Task[object]) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     task.cancel()

@@ -7,9 +7,12 @@ import os
 import pwd
 import socket
 import struct
+from functools import lru_cache
 
 from starlette.requests import Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from controller.station.port import Caller
 
 _CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group; see unix(7)
 
@@ -25,10 +28,15 @@ class PeerProtocol(HttpToolsProtocol):
             self.app_state = {**self.app_state, "uid": _CREDENTIALS.unpack(found)[1]}
 
 
-def actor_of(request: Request) -> str:
-    """Return the name of the user who asks, for the audit."""
-    uid = request.scope["state"].get("uid", os.getuid())
+def caller_of(request: Request) -> Caller:
+    """Return who asks: the socket is its owner's, so its peers may do everything."""
+    return _caller(request.scope["state"].get("uid", os.getuid()))
+
+
+@lru_cache(maxsize=64)
+def _caller(uid: int) -> Caller:
+    """Return a user of this machine as a caller; asked for at every call, so looked up once."""
     try:
-        return pwd.getpwuid(uid).pw_name
+        return Caller(pwd.getpwuid(uid).pw_name)
     except KeyError:  # a container's user need not have a name
-        return f"uid {uid}"
+        return Caller(f"uid {uid}")

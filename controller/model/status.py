@@ -7,6 +7,8 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from controller.model.status_document import StatusDocument
+
 Phase = Literal["Healthy", "Progressing", "Paused", "Degraded", "Suspended"]
 
 
@@ -113,5 +115,6 @@ class Status:
     unmanaged: tuple[str, ...] = ()
     audit: dict[str, Any] = field(default_factory=dict)
 
-    def to_document(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", orjson.loads(orjson.dumps(self)))
+    def to_document(self) -> StatusDocument:
+        """Return the document as JSON has it."""
+        return cast(StatusDocument, orjson.loads(orjson.dumps(self)))

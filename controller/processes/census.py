@@ -6,11 +6,11 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from controller.host.identity import ProcessIdentity, open_pidfd, processes_with_token, send_signal
 from controller.images import slots
-from controller.model.observed import ObservedProcess
+from controller.model.observed import ObservedProcess, ProcessKey
 from controller.processes import record_files, records
 from controller.processes.records import ProcessRecord
 from controller.store.layout import StoreLayout
@@ -25,6 +25,11 @@ def list_processes(layout: StoreLayout) -> tuple[ObservedProcess, ...]:
     """Return the processes that the store's records know, in the order of their keys."""
     found = [observe_record(record) for record in records.scan(layout.run)]
     return tuple(sorted(found, key=lambda process: (process.key, process.started_at)))
+
+
+async def observe_processes(layout: StoreLayout) -> Mapping[ProcessKey, ObservedProcess]:
+    """Return the same by key, as an observer asks for it."""
+    return {each.key: each for each in list_processes(layout)}
 
 
 def observe_record(record: ProcessRecord) -> ObservedProcess:

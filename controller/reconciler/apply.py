@@ -53,6 +53,15 @@ class ActionResult:
 Notify = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """An action, the revision that it is for, and who wants it: what the audit has of it."""
+
+    action: Action
+    revision: Revision
+    actor: str
+
+
 class Applier:
     """Performs actions on one store. `actor` is who is noted in the audit; `now` an RFC 3339 clock."""
 
@@ -67,6 +76,7 @@ class Applier:
         self._installing = asyncio.Semaphore(_INSTALLS_AT_ONCE)
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
         self._in_flight: dict[str, asyncio.Task[ActionResult]] = {}
+        self._early: list[ActionResult] = []
         self.on_result: Callable[[], None] = lambda: None
         self._store_acts: Mapping[type[Action], Callable[[Any, Revision], None]] = {
             Switch: self._switch,
@@ -98,16 +108,38 @@ class Applier:
         for action in plan.actions:
             free = action.object not in self._in_flight and action.object not in resting
             if free and not pending.intersection(action.after):
-                task = asyncio.create_task(self._carry_out(action, revision))
-                task.add_done_callback(lambda _: self.on_result())
-                self._in_flight[action.object] = task
+                self.begin(action, revision, self._actor)
+
+    async def perform(self, action: Action, revision: Revision, actor: str) -> ActionResult:
+        """Carry out one action that somebody asked for by hand, beside those of the plans; return its result.
+
+        What is in flight on the same object ends first. The result is also among those of `next_results`.
+        """
+        while self.works_on(action):
+            await asyncio.wait((self._in_flight[action.object],))
+        return await asyncio.shield(self.begin(action, revision, actor))
+
+    def works_on(self, action: Action) -> bool:
+        """Whether an act on the same object has not ended yet."""
+        former = self._in_flight.get(action.object)
+        return former is not None and not former.done()
+
+    def begin(self, action: Action, revision: Revision, actor: str) -> asyncio.Task[ActionResult]:
+        """Begin an action whose object is free, on behalf of `actor`; return the task that ends with its result."""
+        if (ended := self._in_flight.pop(action.object, None)) is not None:
+            self._early.append(ended.result())
+        task = asyncio.create_task(self._carry_out(_Act(action, revision, actor)))
+        task.add_done_callback(lambda _: self.on_result())
+        self._in_flight[action.object] = task
+        return task
 
     async def next_results(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
         """Wait for an action in flight to end, for `timeout` seconds at most; return the results of all that did."""
         if self._in_flight:
             await asyncio.wait(self._in_flight.values(), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         done = [name for name, task in self._in_flight.items() if task.done()]
-        return tuple(self._in_flight.pop(name).result() for name in done)
+        early, self._early = self._early, []
+        return (*early, *(self._in_flight.pop(name).result() for name in done))
 
     async def finish(self, patience: float) -> None:
         """Wait for what is in flight, `patience` seconds at most; what takes longer is given up, to be done anew."""
@@ -118,15 +150,16 @@ class Applier:
             await asyncio.gather(*late, return_exceptions=True)
         self._in_flight.clear()
 
-    async def _carry_out(self, action: Action, revision: Revision) -> ActionResult:
+    async def _carry_out(self, act: _Act) -> ActionResult:
+        action, revision = act.action, act.revision
         try:
             if type(action) in self._store_acts:
-                await asyncio.to_thread(self._change_store, action, revision)
+                await asyncio.to_thread(self._change_store, act)
             else:
-                await self._do(action, revision)
+                await self._do(act)
         except ControllerError as error:  # tolerated here, once: one bad object never stops the others
             self._tell(action, revision, f"failed: {error}", logging.WARNING)
-            await asyncio.to_thread(self._audit_failure, action, revision, error)
+            await asyncio.to_thread(self._audit_failure, act, error)
             return ActionResult(action, error)
         except Exception as defect:  # a defect in one object's way must not stop the others
             log.exception("%s: a defect of the controller", action.object)
@@ -140,25 +173,25 @@ class Applier:
         about = {"pid": getattr(action, "pid", None), "package": _package(action), "revision": revision.id}
         log.log(level, "%s", line, extra=about)
 
-    def _change_store(self, action: Action, revision: Revision) -> None:
+    def _change_store(self, act: _Act) -> None:
         """Perform an act on the store's files with its audit, in one go: the disk must not hold up anybody's call."""
-        self._audit(action, revision, "started")
-        self._store_acts[type(action)](action, revision)
-        self._audit(action, revision, "succeeded")
+        self._audit(act, "started")
+        self._store_acts[type(act.action)](act.action, act.revision)
+        self._audit(act, "succeeded")
 
-    async def _do(self, action: Action, revision: Revision) -> None:
-        await asyncio.to_thread(self._note, action, revision, "started")
-        await self._acts[type(action)](action, revision)
-        await asyncio.to_thread(self._note, action, revision, "succeeded")
+    async def _do(self, act: _Act) -> None:
+        await asyncio.to_thread(self._note, act, "started")
+        await self._acts[type(act.action)](act.action, act.revision)
+        await asyncio.to_thread(self._note, act, "succeeded")
 
-    def _note(self, action: Action, revision: Revision, outcome: str) -> None:
+    def _note(self, act: _Act, outcome: str) -> None:
         """Audit an act. A start or an end of a process goes ahead also where the disk is full: calls must go on."""
         try:
-            self._audit(action, revision, outcome)
+            self._audit(act, outcome)
         except StoreError as error:
-            if isinstance(action, Install):
+            if isinstance(act.action, Install):
                 raise
-            self._notify(f"{action.object}: not on record: {error}")
+            self._notify(f"{act.action.object}: not on record: {error}")
 
     async def _install(self, action: Install, revision: Revision) -> None:
         zip_path = self._store.layout.zips / action.zip_name
@@ -219,17 +252,18 @@ class Applier:
     def _remember(self, action: SaveRollout, revision: Revision) -> None:
         self._store.rollouts.write(action.deployment, action.record)
 
-    def _audit(self, action: Action, revision: Revision, outcome: str) -> None:
+    def _audit(self, act: _Act, outcome: str) -> None:
+        action = act.action
         before, after = _before_and_after(action)
         kind = type(action).__name__.lower()
-        record = AuditRecord(self._actor, revision.id, kind, action.object, before, after, action.reason, outcome)
+        record = AuditRecord(act.actor, act.revision.id, kind, action.object, before, after, action.reason, outcome)
         self._store.audit.append(record)
 
-    def _audit_failure(self, action: Action, revision: Revision, error: ControllerError) -> None:
+    def _audit_failure(self, act: _Act, error: ControllerError) -> None:
         try:
-            self._audit(action, revision, f"failed: {error}")
+            self._audit(act, f"failed: {error}")
         except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is said too
-            self._notify(f"{action.object}: {unrecorded}")
+            self._notify(f"{act.action.object}: {unrecorded}")
 
 
 def _package(action: Action) -> str | None:

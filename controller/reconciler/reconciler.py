@@ -7,7 +7,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import orjson
 
@@ -17,6 +16,7 @@ from controller.model.desired import Revision
 from controller.model.observed import Observed
 from controller.model.rollout import Instant, RolloutRecord
 from controller.model.status import RevisionStatus, Status
+from controller.model.status_document import StatusDocument
 from controller.planning.plan import plan
 from controller.planning.registry_rows import registry_rows
 from controller.reconciler.apply import ActionResult, Applier
@@ -148,10 +148,10 @@ class Reconciler:
         acts = Counter(result.action.object for result in results)
         return all(count < _MOST_ACTS for count in acts.values())
 
-    def refuse(self, problems: Sequence[str], source: str) -> dict[str, Any]:
+    def refuse(self, problems: Sequence[str], source: str) -> StatusDocument:
         """Tell in the status that no revision is valid, and return it; whatever runs goes on. Raises StoreError."""
         document = self.store.status.read() or Status(RevisionStatus("", source, valid=False), False).to_document()
-        document["revision"] |= {"valid": False, "errors": list(problems)}
+        document["revision"]["valid"], document["revision"]["errors"] = False, list(problems)
         document["converged"] = False
         self.store.status.write(document)
         self._told = None
@@ -270,7 +270,7 @@ def _at_rest(observed: Observed) -> Observed:
     return replace(observed, processes=quiet)
 
 
-def _lasting(document: dict[str, Any]) -> bytes:
+def _lasting(document: StatusDocument) -> bytes:
     """Return a status document without what changes from moment to moment: an idle pass rewrites nothing."""
     processes = [{**each, "rss_bytes": None, "cpu_percent": None} for each in document.get("processes", ())]
     return orjson.dumps({**document, "processes": processes}, option=orjson.OPT_SORT_KEYS)

@@ -18,7 +18,7 @@ from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.images.formats import ImageRef, load
 from controller.store.layout import StoreLayout
-from tests.http.fakes import FakeControl
+from tests.station.fake import FakeStation
 
 
 class _Plane:
@@ -39,7 +39,7 @@ class _Plane:
 
 async def _serve(layout: StoreLayout) -> None:
     layout.images.mkdir(parents=True, exist_ok=True)
-    await SocketServer(application(_Plane(layout), FakeControl()), layout).start()
+    await SocketServer(application(FakeStation(_Plane(layout).execute), layout.staging), layout).start()
     await asyncio.Event().wait()
 
 

@@ -27,8 +27,8 @@ from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from examples.packing import Algorithm, build_package
 from tests.http.conftest import ask, form
-from tests.http.fakes import FakeControl
 from tests.http.test_execute import until
+from tests.station.fake import FakeStation
 
 pytestmark = pytest.mark.real
 
@@ -84,7 +84,7 @@ async def plane(tmp_path: Path) -> AsyncIterator[tuple[StoreLayout, _Plane]]:
     await runner.open()
     await runner.start(spec)
     real = _Plane(runner, spec.key)
-    server = SocketServer(application(real, FakeControl()), layout)
+    server = SocketServer(application(FakeStation(real.execute), layout.staging), layout)
     await server.start()
     yield layout, real
     await server.stop(1)

@@ -1,0 +1,155 @@
+"""A station over HTTP: commands become requests by the rows of `operations`, and answers become results. Blocks."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
+
+import orjson
+
+from controller.client.addresses import Address
+from controller.client.answers import NotReached, UnknownOutcome, document_of, error_of
+from controller.client.blocking import Pool
+from controller.client.calls import request
+from controller.client.exchange import Broken, NeverAccepted
+from controller.errors import ControllerError
+from controller.station.commands import Detect, GetStatus, Install, PackageState, Reconcile, ReconcileReport
+from controller.station.operations import Operation, Route, operation_of
+from controller.station.port import Caller, Command, Report, Result, silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from controller.calls.request import Detection
+    from controller.client.exchange import Buffer
+
+ZIP = "application/zip"
+_JSON = "application/json"
+
+
+class RemoteStation:
+    """The daemon at an address. Who the caller is, the daemon sees for itself (the user of the socket, a token)."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
+        """Have the daemon carry out a command; see `Station.execute`. Blocks.
+
+        Raises:
+            NotReached: no daemon is there; certainly nothing was done.
+            UnknownOutcome: it went away before it answered.
+            ControllerError: what it answered; also where it has no route for the command.
+        """
+        if isinstance(command, Detect):
+            return cast(Result, _detect(self._address, command))
+        operation = operation_of(type(command))
+        if not operation.routes:
+            raise ControllerError(f"{type(command).__name__} cannot be asked for at {self._address}")
+        if isinstance(command, Reconcile):
+            return cast(Result, self._reconcile(command, report))
+        if isinstance(command, Install):
+            return cast(Result, self._install(command, report))
+        return cast(Result, self._ask(operation, command))
+
+    def _ask(self, operation: Operation, command: Command[object]) -> object:
+        route, path, arguments = self._request_of(operation, command)
+        body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
+        answer = self._exchange(request(self._address, route.method, path, body))
+        return answer if isinstance(command, GetStatus) else _result(operation, answer)
+
+    def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
+        """Return the route of a command, its path, and the arguments that are not in it and not left out."""
+        given: dict[str, object] = asdict(cast(Any, command))
+        if given.get("kind") == "any":
+            given["kind"] = self._kind_of(str(given["subject"]))
+        route = next(
+            each for each in operation.routes if all(given[name] == value for name, value in each.fixed.items())
+        )
+        path = route.path.format(**{name: quote(str(given[field]), safe="") for name, field in route.fields.items()})
+        left_out = {*route.fields.values(), *route.fixed}
+        return route, path, {name: value for name, value in given.items() if value and name not in left_out}
+
+    def _kind_of(self, subject: str) -> str:
+        """Return what a name means at the station: a deployment, else a PID."""
+        status = cast("dict[str, Any]", self._ask(operation_of(GetStatus), GetStatus()))
+        return "deployment" if any(each["name"] == subject for each in status["deployments"]) else "pid"
+
+    def _reconcile(self, command: Reconcile, report: Report) -> ReconcileReport:
+        arguments = {"allow_empty": command.allow_empty, "wait": command.wait, "timeout": command.timeout}
+        outcome = self._lines("/v1/reconcile", [orjson.dumps(arguments)], _JSON, report)
+        return ReconcileReport(outcome["exit"], outcome["status"])
+
+    def _install(self, command: Install, report: Report) -> PackageState:
+        target = f"/algorithms/install?name={quote(command.zip_path.name, safe='')}"
+        with _content(command.zip_path) as content:
+            return PackageState(**self._lines(target, [content], ZIP, report))
+
+    def _lines(self, target: str, body: list[Buffer], kind: str, report: Report) -> dict[str, Any]:
+        """Ask for something that reports its progress as JSON lines; return its outcome."""
+        lines = _Lines(report)
+        answer = self._exchange(request(self._address, "POST", target, body, kind), lines.hear)
+        last = answer or lines.last
+        if "error" in last:
+            raise error_of(last["error"])
+        if "outcome" not in last:
+            raise UnknownOutcome("the daemon's report ended early")
+        return cast("dict[str, Any]", last["outcome"])
+
+    def _exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> dict[str, Any]:
+        """Return the JSON object of the answer; nothing of one whose lines `heard` has heard."""
+        pool = Pool(self._address)
+        try:
+            answer = pool.exchange(buffers, None, heard or (lambda _: None))
+        except NeverAccepted as failure:
+            raise NotReached(str(self._address), str(failure)) from None
+        except Broken as failure:
+            raise UnknownOutcome(str(failure)) from None
+        finally:
+            pool.clear()
+        return {} if heard is not None and answer.status == 200 else document_of(answer)
+
+
+def _result(operation: Operation, document: Mapping[str, Any]) -> object:
+    """Return the typed result in an answer; what a newer daemon says more is passed over."""
+    kind = cast(Any, operation.result)
+    known = {each.name for each in fields(kind)}
+    found = {name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
+    return kind(**{name: value for name, value in found.items() if name in known})
+
+
+def _detect(address: Address, command: Detect) -> Detection:
+    from controller.station.remote_detection import detect  # noqa: PLC0415 - only `exec` needs it
+
+    return detect(address, command.request)
+
+
+@contextmanager
+def _content(path: Path) -> Iterator[Buffer]:
+    """A file's bytes, not read before they are sent. Raises OSError."""
+    with path.open("rb") as file:
+        if not file.seek(0, 2):
+            yield b""
+            return
+        yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # goes with its last view
+
+
+class _Lines:
+    """Cuts a body into JSON lines: progress is told, the last line kept."""
+
+    def __init__(self, report: Report) -> None:
+        self.last: dict[str, Any] = {}
+        self._report = report
+        self._rest = b""
+
+    def hear(self, piece: bytes) -> None:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            self.last = orjson.loads(line)
+            if "progress" in self.last:
+                self._report(self.last["progress"])
