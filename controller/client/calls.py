@@ -14,7 +14,7 @@ import orjson
 
 from controller.client.addresses import Address
 from controller.client.exchange import Buffer, request_head
-from controller.client.pictures import Encoded, Image, SharedImage, encode
+from controller.client.pictures import Encoded, Image, SharedImage, encode, is_slow
 from controller.errors import CallError, Code
 
 _JSON = "application/json"
@@ -46,6 +46,11 @@ class Call:
         self._document = arguments.to_document()
         self._parts: dict[str, Encoded] = {}
         self._shared: list[SharedImage] = []
+
+    @property
+    def slow(self) -> bool:
+        """Whether loading the images takes a disk or a millisecond."""
+        return any(is_slow(image) for image in self._images.values())
 
     def load(self, folder: Path | None) -> None:
         """Read the images, and share those that are arrays through `folder`. Raises CallError (1002)."""
