@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +26,7 @@ _LARGEST = 4096 * MIB
 """Bytes of a zip at most: what may be unpacked from one in all (design 3.5)."""
 _SILENCE = 60.0
 """Seconds within which a further piece of the zip has to arrive."""
-_name = re.compile(r"[A-Za-z0-9_][\w.+ -]{0,199}\.zip", re.ASCII)
+_LONGEST_NAME = 200
 
 
 class InstallResource:
@@ -46,7 +45,7 @@ class InstallResource:
             operation, route, self.install, Content(Line, media_type=JSON_LINES),
             (Content(bytes, "The package.", ZIP),),
         )  # fmt: skip
-        name = Parameter("name", "The zip's file name, which it keeps in algorithms/zips; letters, digits, . _ + -.")
+        name = Parameter("name", "The zip's file name, which it keeps in algorithms/zips: no folder in it.")
         return (replace(endpoint, query=(name,)),)
 
     async def install(self, request: Request) -> Response:
@@ -55,11 +54,11 @@ class InstallResource:
         if kind != ZIP:
             raise Refused(415, f"Content-Type {kind[:80]!r} is not taken here", next_step=f"send {ZIP}", headers=CLOSE)
         name = request.query_params.get("name", "")
-        if not _name.fullmatch(name):
+        if not _is_file_name(name):
             raise CallError(
                 Code.invalid_params,
                 f"{name[:80]!r} is no file name of a zip",
-                next_step="pass ?name=FILE.zip of letters, digits, '.', '_', '+' and '-'",
+                next_step="pass ?name=FILE.zip, without a folder and not beginning with a dot",
             )
         upload = _Upload(self._folder, name)
         try:
@@ -69,6 +68,12 @@ class InstallResource:
             raise
         command, caller = Install(upload.path), caller_of(request)
         return progress_response(lambda report: self._station.execute(command, caller, report), upload.remove)
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether a name is that of a zip and of nothing else: it becomes a file in a folder of ours."""
+    plain = name.isprintable() and "/" not in name and not name.startswith(".")
+    return plain and name.endswith(".zip") and len(name.encode()) <= _LONGEST_NAME
 
 
 class _Upload:

@@ -143,10 +143,6 @@ class Tally:
     def verdicts(self) -> int:
         return self.verdicts_ok + self.verdicts_ng
 
-    def share_slower_than(self, seconds: float) -> float | None:
-        """Return the share (0–1) of calls with a latency that took longer; None without any."""
-        return self.latency.slower_than(seconds) / samples if (samples := self.latency.samples) else None
-
     def __add__(self, other: Tally) -> Tally:
         return Tally(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Tally)})
 

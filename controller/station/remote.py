@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import Field, fields, is_dataclass
+from typing import TYPE_CHECKING, TypedDict, cast
 from urllib.parse import quote
 
 import orjson
@@ -27,9 +27,19 @@ if TYPE_CHECKING:
 
     from controller.calls.request import Detection
     from controller.client.exchange import Buffer
+    from controller.model.status_document import StatusDocument
 
+Document = dict[str, object]
 ZIP = "application/zip"
 _JSON = "application/json"
+
+
+class _Line(TypedDict, total=False):
+    """One line of an answer that reports its progress."""
+
+    progress: str
+    outcome: Document
+    error: Document
 
 
 class RemoteStation:
@@ -61,11 +71,11 @@ class RemoteStation:
         route, path, arguments = self._request_of(operation, command)
         body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
         answer = self._exchange(request(self._address, route.method, path, body))
-        return answer if isinstance(command, GetStatus) else _result(operation, answer)
+        return answer if operation.result is None else _result(operation.result, answer)
 
     def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
         """Return the route of a command, its path, and the arguments that are not in it and not left out."""
-        given: dict[str, object] = asdict(cast(Any, command))
+        given = {each.name: getattr(command, each.name) for each in _fields(type(command))}
         if given.get("kind") == "any":
             given["kind"] = self._kind_of(str(given["subject"]))
         route = next(
@@ -77,31 +87,31 @@ class RemoteStation:
 
     def _kind_of(self, subject: str) -> str:
         """Return what a name means at the station: a deployment, else a PID."""
-        status = cast("dict[str, Any]", self._ask(operation_of(GetStatus), GetStatus()))
+        status = cast("StatusDocument", self._ask(operation_of(GetStatus), GetStatus()))
         return "deployment" if any(each["name"] == subject for each in status["deployments"]) else "pid"
 
     def _reconcile(self, command: Reconcile, report: Report) -> ReconcileReport:
         arguments = {"allow_empty": command.allow_empty, "wait": command.wait, "timeout": command.timeout}
         outcome = self._lines("/v1/reconcile", [orjson.dumps(arguments)], _JSON, report)
-        return ReconcileReport(outcome["exit"], outcome["status"])
+        return ReconcileReport(cast(int, outcome["exit"]), cast("StatusDocument", outcome["status"]))
 
     def _install(self, command: Install, report: Report) -> PackageState:
         target = f"/algorithms/install?name={quote(command.zip_path.name, safe='')}"
         with _content(command.zip_path) as content:
-            return PackageState(**self._lines(target, [content], ZIP, report))
+            return cast(PackageState, _result(PackageState, self._lines(target, [content], ZIP, report)))
 
-    def _lines(self, target: str, body: list[Buffer], kind: str, report: Report) -> dict[str, Any]:
+    def _lines(self, target: str, body: list[Buffer], kind: str, report: Report) -> Document:
         """Ask for something that reports its progress as JSON lines; return its outcome."""
         lines = _Lines(report)
         answer = self._exchange(request(self._address, "POST", target, body, kind), lines.hear)
-        last = answer or lines.last
+        last = cast(_Line, answer) if answer else lines.last
         if "error" in last:
             raise error_of(last["error"])
         if "outcome" not in last:
             raise UnknownOutcome("the daemon's report ended early")
-        return cast("dict[str, Any]", last["outcome"])
+        return last["outcome"]
 
-    def _exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> dict[str, Any]:
+    def _exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> Document:
         """Return the JSON object of the answer; nothing of one whose lines `heard` has heard."""
         pool = Pool(self._address)
         try:
@@ -115,12 +125,15 @@ class RemoteStation:
         return {} if heard is not None and answer.status == 200 else document_of(answer)
 
 
-def _result(operation: Operation, document: Mapping[str, Any]) -> object:
+def _result(kind: type[object], document: Document) -> object:
     """Return the typed result in an answer; what a newer daemon says more is passed over."""
-    kind = cast(Any, operation.result)
-    known = {each.name for each in fields(kind)}
+    known = {each.name for each in _fields(kind)}
     found = {name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
     return kind(**{name: value for name, value in found.items() if name in known})
+
+
+def _fields(kind: type[object]) -> Sequence[Field[object]]:
+    return fields(kind) if is_dataclass(kind) else ()
 
 
 def _detect(address: Address, command: Detect) -> Detection:
@@ -143,7 +156,7 @@ class _Lines:
     """Cuts a body into JSON lines: progress is told, the last line kept."""
 
     def __init__(self, report: Report) -> None:
-        self.last: dict[str, Any] = {}
+        self.last: _Line = {}
         self._report = report
         self._rest = b""
 

@@ -112,8 +112,6 @@ def test_a_sketch_is_bounded(latencies: list[float]) -> None:
 
 def test_without_calls_there_is_no_latency() -> None:
     assert LatencySketch().quantile(0.5) is None
-    assert Tally().share_slower_than(1.0) is None
-    assert Tally(latency=LatencySketch.of([0.1, 3.0])).share_slower_than(1.0) == 0.5
 
 
 def test_a_recorder_counts_what_the_version_did() -> None:
