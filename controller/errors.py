@@ -6,9 +6,20 @@ on every interface it is the same object: `{code, name, message, details}`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import IntEnum
-from typing import Any, TypedDict
+
+TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, TypedDict
+
+    class ErrorDocument(TypedDict):
+        """What is wrong, where, and what to do next: the same object in every interface."""
+
+        code: int
+        name: str
+        message: str
+        details: dict[str, Any]
 
 
 class Code(IntEnum):
@@ -33,15 +44,6 @@ class Code(IntEnum):
     install_failed = 2005
     activation_conflict = 2006
     unsafe_uninstall = 2007
-
-
-class ErrorDocument(TypedDict):
-    """What is wrong, where, and what to do next: the same object in every interface."""
-
-    code: int
-    name: str
-    message: str
-    details: dict[str, Any]
 
 
 class ControllerError(Exception):

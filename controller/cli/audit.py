@@ -8,7 +8,7 @@ from controller.cli.output import columns, emit
 from controller.cli.parameters import count
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
-from controller.station.commands import ReadAudit, VerifyAudit
+from controller.station.commands.records import ReadAudit, VerifyAudit
 
 
 def add_arguments(parser: Parser) -> None:

@@ -7,7 +7,7 @@ from argparse import Namespace
 from controller.cli.output import emit, say
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
-from controller.station.commands import Down
+from controller.station.commands.reconciling import Down
 
 
 def add_arguments(parser: Parser) -> None:

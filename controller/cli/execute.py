@@ -9,7 +9,7 @@ from controller.cli.output import emit
 from controller.cli.parameters import duration, json_or_file, key_value, path, whole_number
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
-from controller.station.commands import Detect
+from controller.station.commands.detecting import Detect
 
 if TYPE_CHECKING:
     from controller.calls.request import Detection

@@ -9,7 +9,7 @@ from controller.cli.output import columns, emit
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.errors import CallError, Code
-from controller.station.commands import GetHistory
+from controller.station.commands.records import GetHistory
 
 
 def add_arguments(parser: Parser) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import asdict
 
-from controller.cli.output import emit, progress, show_error
+from controller.cli.output import emit, show_error
 from controller.cli.parameters import path
 from controller.cli.parser import Parser
+from controller.cli.progress import progress
 from controller.cli.settings import Settings
 from controller.errors import PackageError
-from controller.station.commands import Install
+from controller.station.commands.packages import Install
 
 
 def add_arguments(parser: Parser) -> None:

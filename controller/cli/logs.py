@@ -13,7 +13,7 @@ from controller.cli.parameters import count
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.errors import StoreError
-from controller.station.commands import FindLogs
+from controller.station.commands.records import FindLogs
 
 _POLL_SECONDS = 0.2
 

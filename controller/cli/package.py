@@ -7,14 +7,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.cli.output import columns, emit, progress, show_error
+from controller.cli.output import columns, emit, show_error
 from controller.cli.parameters import path
 from controller.cli.parser import Parser
+from controller.cli.progress import progress
 from controller.cli.settings import Settings, add_global_options
-from controller.errors import ErrorDocument, PackageError
+from controller.errors import PackageError
 
 if TYPE_CHECKING:
     from controller.cli.product import Checks
+    from controller.errors import ErrorDocument
     from controller.station.port import Report
 
 

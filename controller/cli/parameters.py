@@ -6,7 +6,10 @@ Each is a function from the word to its value, for argparse's `type=`; it raises
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from pathlib import Path
+
+TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def duration(text: str) -> float:
@@ -37,6 +40,7 @@ def count(text: str) -> int:
 def json_or_file(text: str) -> object:
     """Return the value of JSON text, or of the @FILE that holds it."""
     import json
+    from pathlib import Path
 
     try:
         return json.loads(Path(text[1:]).read_text(encoding="utf-8-sig") if text.startswith("@") else text)
@@ -61,6 +65,8 @@ def key_value(text: str) -> tuple[str, object]:
 
 def path(text: str) -> Path:
     """Return the path of something, which need not be there yet."""
+    from pathlib import Path
+
     if not text:  # an unset shell variable; Path("") would be the present folder
         raise ArgumentTypeError("the path is empty")
     return Path(text)

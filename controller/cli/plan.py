@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from controller.cli.output import columns, emit, say
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
-from controller.station.commands import PreviewPlan
+from controller.station.commands.reconciling import PreviewPlan
 
 if TYPE_CHECKING:
     from controller.model.actions import Action

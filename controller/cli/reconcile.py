@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from controller.cli.output import emit, progress, say
+from controller.cli.output import emit, say
 from controller.cli.parameters import duration
 from controller.cli.parser import Parser, WrongUsage
+from controller.cli.progress import progress
 from controller.cli.settings import Settings
 from controller.cli.status import print_status
-from controller.station.commands import Reconcile
+from controller.station.commands.reconciling import Reconcile
 
 
 def add_arguments(parser: Parser) -> None:

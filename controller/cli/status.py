@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from controller.cli.output import columns, emit, flush
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
-from controller.station.commands import GetStatus
+from controller.station.commands.status import GetStatus
 
 if TYPE_CHECKING:
     from controller.model.status_document import ActiveRow, DeploymentRow, PidRow, StatusDocument

@@ -7,7 +7,7 @@ from argparse import Namespace
 from controller.cli.output import emit, say
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
-from controller.station.commands import Uninstall
+from controller.station.commands.packages import Uninstall
 
 
 def add_arguments(parser: Parser) -> None:

@@ -15,8 +15,11 @@ from controller.http.reconcile import ReconcileResource
 from controller.http.request_body import BodyLimits
 from controller.http.resource import Endpoint, Handler, Missing, Resource
 from controller.http.status import StatusResource
-from controller.station.commands import Detect, GetReadiness, GetStatus, Install, Reconcile
-from controller.station.operations import OPERATIONS
+from controller.station.commands.detecting import Detect
+from controller.station.commands.packages import Install
+from controller.station.commands.reconciling import GetReadiness, Reconcile
+from controller.station.commands.status import GetStatus
+from controller.station.operations import COMMANDS
 from controller.station.port import Station
 
 _OWN_RESOURCE = {Detect, GetStatus, GetReadiness, Reconcile, Install}
@@ -33,10 +36,10 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
         InstallResource(station, uploads),
     )
     plain = (
-        CommandResource(station, limits, operation, route).endpoint()
-        for operation in OPERATIONS
-        for route in operation.routes
-        if operation.command not in _OWN_RESOURCE
+        CommandResource(station, limits, command, route).endpoint()
+        for command in COMMANDS
+        for route in command.operation.routes
+        if command not in _OWN_RESOURCE
     )
     offered = (*(endpoint for resource in resources for endpoint in resource.endpoints()), *plain)
     return (*offered, *OpenApi(offered).endpoints())

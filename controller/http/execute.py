@@ -22,8 +22,7 @@ from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint, json_response
 from controller.images.formats import ImageRef, ImageSource
 from controller.model.names import PID_PATTERN
-from controller.station.commands import Detect
-from controller.station.operations import operation_of
+from controller.station.commands.detecting import Detect
 from controller.station.port import Station
 
 MULTIPART = "multipart/form-data"
@@ -55,7 +54,7 @@ class Execute:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
-        operation = operation_of(Detect)
+        operation = Detect.operation
         bodies = (
             Content(DetectionForm, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART),
             Content(CallArguments, "An image that stands in run/images already, by image_ref."),

@@ -9,8 +9,7 @@ from starlette.responses import Response
 
 from controller.http.peers import caller_of
 from controller.http.resource import Content, Endpoint, json_response
-from controller.station.commands import GetReadiness, Readiness
-from controller.station.operations import operation_of
+from controller.station.commands.reconciling import GetReadiness, Readiness
 from controller.station.port import Station
 
 
@@ -29,7 +28,7 @@ class Health:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resources offer."""
-        operation = operation_of(GetReadiness)
+        operation = GetReadiness.operation
         (route,) = operation.routes
         ready = Endpoint.of(operation, route, self.readyz, Content(Readiness))
         answers = {**ready.answers, 503: Content(Readiness, "It cannot, for this reason.")}

@@ -17,8 +17,7 @@ from controller.http.peers import caller_of
 from controller.http.progress_lines import JSON_LINES, Line, progress_response
 from controller.http.request_body import MIB
 from controller.http.resource import Content, Endpoint, Parameter
-from controller.station.commands import Install
-from controller.station.operations import operation_of
+from controller.station.commands.packages import Install
 from controller.station.port import Station
 
 ZIP = "application/zip"
@@ -39,7 +38,7 @@ class InstallResource:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
-        operation = operation_of(Install)
+        operation = Install.operation
         (route,) = operation.routes
         endpoint = Endpoint.of(
             operation, route, self.install, Content(Line, media_type=JSON_LINES),

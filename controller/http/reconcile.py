@@ -10,8 +10,7 @@ from controller.http.peers import caller_of
 from controller.http.progress_lines import JSON_LINES, Line, progress_response
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint
-from controller.station.commands import Reconcile
-from controller.station.operations import operation_of
+from controller.station.commands.reconciling import Reconcile
 from controller.station.port import Station
 
 _read_arguments = reader(ReconcileArguments, "the request")
@@ -26,7 +25,7 @@ class ReconcileResource:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
-        operation = operation_of(Reconcile)
+        operation = Reconcile.operation
         bodies = (Content(ReconcileArguments, "How to reconcile.", JSON),)
         answer = Content(Line, media_type=JSON_LINES)
         return tuple(Endpoint.of(operation, route, self.reconcile, answer, bodies) for route in operation.routes)

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from controller.errors import ControllerError
 from controller.http.failures import CLOSE, Refused, error_response, our_fault
-from controller.station.operations import Operation, Route
+from controller.station.port import Operation, Route
 
 Handler = Callable[[Request], Awaitable[Response | None]]
 """Answers a request; None where whoever asked is gone."""

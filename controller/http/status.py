@@ -8,8 +8,7 @@ from starlette.responses import Response
 from controller.http.peers import caller_of
 from controller.http.resource import Content, Endpoint, json_response
 from controller.model.status import Status
-from controller.station.commands import GetStatus
-from controller.station.operations import operation_of
+from controller.station.commands.status import GetStatus
 from controller.station.port import Station
 
 
@@ -21,7 +20,7 @@ class StatusResource:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
-        operation = operation_of(GetStatus)
+        operation = GetStatus.operation
         return tuple(Endpoint.of(operation, route, self.status, Content(Status)) for route in operation.routes)
 
     async def status(self, request: Request) -> Response:

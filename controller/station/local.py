@@ -22,36 +22,32 @@ from controller.reconciler.ports import Source
 from controller.reconciler.preview import Preview, preview
 from controller.reconciler.reconciler import RevisionTaker
 from controller.station import queries
-from controller.station.commands import (
+from controller.station.commands.detecting import Detect
+from controller.station.commands.operating import (
     Abort,
-    Detect,
-    Down,
-    Ended,
-    FindLogs,
-    GetHistory,
-    GetReadiness,
-    GetStatus,
-    Install,
     Message,
     OperatorCommand,
-    PackageState,
     Pause,
-    PreviewPlan,
     Promote,
-    ReadAudit,
-    Readiness,
-    Reconcile,
-    ReconcileReport,
     Resume,
     Retry,
     Rollback,
-    Uninstall,
-    VerifyAudit,
 )
-from controller.station.operations import require_access
+from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.reconciling import (
+    Down,
+    Ended,
+    GetReadiness,
+    PreviewPlan,
+    Readiness,
+    Reconcile,
+    ReconcileReport,
+)
+from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
+from controller.station.commands.status import GetStatus
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
-from controller.station.port import Caller, Command, Report, Result, silent
+from controller.station.port import Caller, Command, Report, Result, require_access, silent
 from controller.station.progress import Progress
 from controller.store.audit import Verification
 from controller.store.store import Store

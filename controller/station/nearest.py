@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from controller.station.commands import Detect, Reconcile
-from controller.station.operations import operation_of
+from controller.station.commands.status import GetStatus
 from controller.station.port import Caller, Command, Report, Result, Station, silent
 from controller.store.layout import StoreLayout
 
@@ -20,19 +19,11 @@ class NearestStation:
 
     async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
         """Carry out a command; see `Station.execute`. Blocks."""
-        if self._may_be_remote(command):
-            from controller.client.answers import NotReached  # noqa: PLC0415 - `pvctl status` without a daemon is quick
+        if command.for_daemon and not (isinstance(command, GetStatus) and not self._layout.socket.exists()):
+            from controller.client.answers import NotReached  # noqa: PLC0415 - `status` without a daemon is quick
 
             try:
                 return await self._remote().execute(command, caller, report)
             except NotReached:
-                pass  # a socket that a killed daemon left: certainly nothing was done
+                pass  # no daemon, or a socket that a killed one left: certainly nothing was done
         return await self._offline().execute(command, caller, report)
-
-    def _may_be_remote(self, command: Command[object]) -> bool:
-        """Whether the daemon, if one runs, is to be asked. What only reads the store's files needs none."""
-        if isinstance(command, Reconcile) and not command.serve:
-            return False
-        if isinstance(command, Detect):
-            return True  # the client reads the images first: a picture that is not there is told with or without daemon
-        return bool(operation_of(type(command)).routes) and self._layout.socket.exists()

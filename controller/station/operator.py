@@ -13,7 +13,16 @@ from controller.model.rollout import Hold, Instant, Rollout, RolloutRecord
 from controller.model.timestamps import format_timestamp
 from controller.reconciler.ports import Packages
 from controller.rollouts.machine import promote
-from controller.station.commands import Abort, Message, OperatorCommand, Pause, Promote, Resume, Retry, Rollback
+from controller.station.commands.operating import (
+    Abort,
+    Message,
+    OperatorCommand,
+    Pause,
+    Promote,
+    Resume,
+    Retry,
+    Rollback,
+)
 from controller.station.port import Caller
 from controller.store.audit import AuditRecord
 from controller.store.store import Store

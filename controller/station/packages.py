@@ -20,7 +20,7 @@ from controller.planning.safety import why_needed
 from controller.reconciler.apply import ActionResult, Applier
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages
-from controller.station.commands import PackageState
+from controller.station.commands.packages import PackageState
 from controller.station.port import Caller
 from controller.store.store import Store
 

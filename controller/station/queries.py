@@ -11,7 +11,7 @@ from controller.errors import ControllerError
 if TYPE_CHECKING:
     from controller.model.observed import HistoryEntry
     from controller.model.status_document import AuditRow
-    from controller.station.commands import FindLogs, GetHistory, ReadAudit, VerifyAudit
+    from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
     from controller.store.audit import Verification
     from controller.store.store import Store
 

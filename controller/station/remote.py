@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import Field, fields, is_dataclass
 from typing import TYPE_CHECKING, TypedDict, cast
 from urllib.parse import quote
@@ -16,13 +15,14 @@ from controller.client.answers import NotReached, UnknownOutcome, document_of, e
 from controller.client.blocking import Pool
 from controller.client.calls import request
 from controller.client.exchange import Broken, NeverAccepted
-from controller.errors import ControllerError
-from controller.station.commands import Detect, GetStatus, Install, PackageState, Reconcile, ReconcileReport
-from controller.station.operations import Operation, Route, operation_of
-from controller.station.port import Caller, Command, Report, Result, silent
+from controller.errors import Code, ControllerError, PackageError
+from controller.station.commands.detecting import Detect
+from controller.station.commands.packages import Install, PackageState
+from controller.station.commands.reconciling import Reconcile, ReconcileReport
+from controller.station.commands.status import GetStatus
+from controller.station.port import Caller, Command, Operation, Report, Result, Route, silent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from controller.calls.request import Detection
@@ -58,7 +58,7 @@ class RemoteStation:
         """
         if isinstance(command, Detect):
             return cast(Result, _detect(self._address, command))
-        operation = operation_of(type(command))
+        operation = command.operation
         if not operation.routes:
             raise ControllerError(f"{type(command).__name__} cannot be asked for at {self._address}")
         if isinstance(command, Reconcile):
@@ -87,7 +87,7 @@ class RemoteStation:
 
     def _kind_of(self, subject: str) -> str:
         """Return what a name means at the station: a deployment, else a PID."""
-        status = cast("StatusDocument", self._ask(operation_of(GetStatus), GetStatus()))
+        status = cast("StatusDocument", self._ask(GetStatus.operation, GetStatus()))
         return "deployment" if any(each["name"] == subject for each in status["deployments"]) else "pid"
 
     def _reconcile(self, command: Reconcile, report: Report) -> ReconcileReport:
@@ -97,8 +97,8 @@ class RemoteStation:
 
     def _install(self, command: Install, report: Report) -> PackageState:
         target = f"/algorithms/install?name={quote(command.zip_path.name, safe='')}"
-        with _content(command.zip_path) as content:
-            return cast(PackageState, _result(PackageState, self._lines(target, [content], ZIP, report)))
+        outcome = self._lines(target, [_content(command.zip_path)], ZIP, report)
+        return cast(PackageState, _result(PackageState, outcome))
 
     def _lines(self, target: str, body: list[Buffer], kind: str, report: Report) -> Document:
         """Ask for something that reports its progress as JSON lines; return its outcome."""
@@ -142,14 +142,15 @@ def _detect(address: Address, command: Detect) -> Detection:
     return detect(address, command.request)
 
 
-@contextmanager
-def _content(path: Path) -> Iterator[Buffer]:
-    """A file's bytes, not read before they are sent. Raises OSError."""
-    with path.open("rb") as file:
-        if not file.seek(0, 2):
-            yield b""
-            return
-        yield memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))  # goes with its last view
+def _content(path: Path) -> Buffer:
+    """A zip's bytes, not read before they are sent. Raises PackageError 2001 where the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            empty = file.seek(0, 2) == 0
+            content = b"" if empty else memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise PackageError(Code.invalid_zip, f"{path} cannot be read: {error.strerror}") from None
+    return content  # the map goes with its last view
 
 
 class _Lines:

@@ -10,7 +10,7 @@ from controller.model.package import Manifest
 from controller.packages.inspection import Inspection
 from controller.packages.interpreters import Interpreter
 from controller.sources.folder import FolderSource
-from controller.station.commands import PreviewPlan
+from controller.station.commands.reconciling import PreviewPlan
 from controller.station.port import Caller, Command, Report, Result, silent
 from tests.station.fake import FakeStation, detect_verdict
 

@@ -9,19 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.station.commands import (
-    Abort,
-    FindLogs,
-    OperatorCommand,
-    Pause,
-    PreviewPlan,
-    Promote,
-    Reconcile,
-    Resume,
-    Retry,
-    Rollback,
-    Uninstall,
-)
+from controller.station.commands.operating import Abort, OperatorCommand, Pause, Promote, Resume, Retry, Rollback
+from controller.station.commands.packages import Uninstall
+from controller.station.commands.reconciling import PreviewPlan, Reconcile
+from controller.station.commands.records import FindLogs
 from tests.cli.conftest import Pvctl
 from tests.station.fake import STATUS
 

@@ -12,7 +12,9 @@ import pytest
 
 from controller.errors import Code, CodedError, DesiredStateError, PackageError, StoreBusy, StoreError
 from controller.model.status import RevisionStatus, Status
-from controller.station.commands import Promote, Readiness, Reconcile, Resume, Rollback, Uninstall
+from controller.station.commands.operating import Promote, Resume, Rollback
+from controller.station.commands.packages import Uninstall
+from controller.station.commands.reconciling import Readiness, Reconcile
 from tests.http.conftest import Reply, Station
 from tests.http.test_execute import npy
 from tests.station.fake import STATUS, refusal

@@ -15,9 +15,21 @@ from controller.model.observed import HistoryEntry
 from controller.model.status_document import AuditRow, StatusDocument
 from controller.reconciler.changes import Change
 from controller.reconciler.preview import Preview
-from controller.station import commands
-from controller.station.operations import require_access
-from controller.station.port import Caller, Command, Report, Result, silent
+from controller.station.commands.detecting import Detect
+from controller.station.commands.operating import Message, Promote
+from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.reconciling import (
+    Down,
+    Ended,
+    GetReadiness,
+    PreviewPlan,
+    Readiness,
+    Reconcile,
+    ReconcileReport,
+)
+from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
+from controller.station.commands.status import GetStatus
+from controller.station.port import Caller, Command, Report, Result, require_access, silent
 from controller.store.audit import AuditHead, Verification
 
 STATUS: StatusDocument = {
@@ -84,7 +96,7 @@ class FakeStation:
         self.asked: list[Command[Any]] = []
         self.callers: list[Caller] = []
         self.failure: BaseException | None = None
-        self.readiness = commands.Readiness(True)
+        self.readiness = Readiness(True)
         self.history: tuple[HistoryEntry, ...] = (
             HistoryEntry("t", "screw-check", "1.0.0", "screws", "abc123", "ann", "first"),
         )
@@ -96,9 +108,9 @@ class FakeStation:
         require_access(command, caller)
         self.asked.append(command)
         self.callers.append(caller)
-        if isinstance(command, commands.Detect):
+        if isinstance(command, Detect):
             return cast(Result, await self._detect(command.request))
-        if isinstance(command, commands.Reconcile):
+        if isinstance(command, Reconcile):
             report("install screw-check@1.0.0")
             report("start screw-check@1.0.0")
         if self.failure is not None:
@@ -109,35 +121,35 @@ class FakeStation:
         for kind, answer in self._answers(report).items():
             if isinstance(command, kind):
                 return answer(command)
-        subject = getattr(command, "subject", None) or cast(commands.Promote, command).deployment
-        return commands.Message(f"{type(command).__name__.lower()} {subject}: will be done")
+        subject = getattr(command, "subject", None) or cast(Promote, command).deployment
+        return Message(f"{type(command).__name__.lower()} {subject}: will be done")
 
     def _answers(self, report: Report) -> dict[type, Callable[[Any], object]]:
         change = Change("screws", "spec.version", "1.0.0", "1.1.0", "changed")
         rows = tuple(cast(AuditRow, {**RECORD, "seq": number}) for number in (1, 2, 3))
         return {
-            commands.GetStatus: lambda _: STATUS,
-            commands.GetReadiness: lambda _: self.readiness,
-            commands.PreviewPlan: lambda _: Preview("abc123", (), (change,), Plan()),
-            commands.Reconcile: lambda _: commands.ReconcileReport(3, STATUS),
-            commands.GetHistory: lambda each: self.history if each.pid == "A01" else (),
-            commands.ReadAudit: lambda each: rows[3 - min(each.lines, 3) :],
-            commands.VerifyAudit: lambda each: Verification(
+            GetStatus: lambda _: STATUS,
+            GetReadiness: lambda _: self.readiness,
+            PreviewPlan: lambda _: Preview("abc123", (), (change,), Plan()),
+            Reconcile: lambda _: ReconcileReport(3, STATUS),
+            GetHistory: lambda each: self.history if each.pid == "A01" else (),
+            ReadAudit: lambda each: rows[3 - min(each.lines, 3) :],
+            VerifyAudit: lambda each: Verification(
                 2, AuditHead(2, "ff"), 3 if each.head else None, "its hash differs" if each.head else ""
             ),
-            commands.FindLogs: lambda each: tuple(path for path in [Path(each.deployment)] if path.exists()),
-            commands.Install: lambda each: self._install(each.zip_path, report),
-            commands.Uninstall: lambda each: commands.PackageState(each.name, each.version, "sha256:ab"),
-            commands.Down: lambda _: commands.Ended(("screws/screw-check@1.0.0-0",)),
+            FindLogs: lambda each: tuple(path for path in [Path(each.deployment)] if path.exists()),
+            Install: lambda each: self._install(each.zip_path, report),
+            Uninstall: lambda each: PackageState(each.name, each.version, "sha256:ab"),
+            Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),
         }
 
-    def _install(self, zip_path: Path, report: Report) -> commands.PackageState:
+    def _install(self, zip_path: Path, report: Report) -> PackageState:
         if "bad" in zip_path.name:
             raise PackageError(Code.manifest_missing, f"{zip_path.name} has no manifest.json")
         if zip_path.exists():
             self.installed = zip_path.read_bytes()
         report(f"{zip_path.name}: installed")
-        return commands.PackageState("screw-check", "1.0.0", "sha256:ab")
+        return PackageState("screw-check", "1.0.0", "sha256:ab")
 
 
 def refusal() -> ControllerError:

@@ -15,7 +15,10 @@ from controller.model.package import PackageRef
 from controller.reconciler.observe import Observer
 from controller.reconciler.reconciler import RevisionTaker
 from controller.sources.quiescing import QuiescingTree
-from controller.station.commands import GetReadiness, GetStatus, Install, Promote, Readiness, Reconcile, Uninstall
+from controller.station.commands.operating import Promote
+from controller.station.commands.packages import Install, Uninstall
+from controller.station.commands.reconciling import GetReadiness, Readiness, Reconcile
+from controller.station.commands.status import GetStatus
 from controller.station.local import LocalStation, Parts
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations

@@ -9,7 +9,7 @@ import pytest
 
 from controller.errors import CodedError
 from controller.reconciler.exits import Exit
-from controller.station.commands import Abort, Pause, Promote, Resume, Retry, Rollback
+from controller.station.commands.operating import Abort, Pause, Promote, Resume, Retry, Rollback
 from controller.station.operator import Operator
 from controller.station.port import Caller
 from tests.reconciler.fakes import FakeStation, deployment, revision

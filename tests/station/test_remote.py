@@ -11,21 +11,12 @@ from controller.calls.request import DetectionRequest
 from controller.client.addresses import Address
 from controller.client.answers import NotReached
 from controller.errors import CallError, Code, ControllerError, PackageError
-from controller.station.commands import (
-    Detect,
-    Down,
-    Ended,
-    FindLogs,
-    GetStatus,
-    Install,
-    Message,
-    PackageState,
-    Promote,
-    Reconcile,
-    Resume,
-    Rollback,
-    Uninstall,
-)
+from controller.station.commands.detecting import Detect
+from controller.station.commands.operating import Message, Promote, Resume, Rollback
+from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.reconciling import Down, Ended, Reconcile
+from controller.station.commands.records import FindLogs
+from controller.station.commands.status import GetStatus
 from controller.station.port import Caller, Command, Report, Result, finish, silent
 from controller.station.remote import RemoteStation
 from tests.client.conftest import StationProcess, station
