@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from controller.station.commands.status import GetStatus
+from controller.station.glance import glance
 from controller.station.port import Caller, Command, Report, Result, Station, silent
 from controller.store.layout import StoreLayout
 
@@ -19,7 +21,11 @@ class NearestStation:
 
     async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
         """Carry out a command; see `Station.execute`. Blocks."""
-        if command.for_daemon and not (isinstance(command, GetStatus) and not self._layout.socket.exists()):
+        if isinstance(command, GetStatus):
+            document = glance(self._layout.socket)
+            if document is not None:
+                return cast(Result, document)
+        if command.for_daemon and (self._layout.socket.exists() or not isinstance(command, GetStatus)):
             from controller.client.answers import NotReached  # noqa: PLC0415 - `status` without a daemon is quick
 
             try:

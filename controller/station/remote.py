@@ -149,7 +149,9 @@ def _content(path: Path) -> Buffer:
             empty = file.seek(0, 2) == 0
             content = b"" if empty else memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except OSError as error:
-        raise PackageError(Code.invalid_zip, f"{path} cannot be read: {error.strerror}") from None
+        raise PackageError(
+            Code.invalid_zip, f"cannot read {path}: {error.strerror}", next_step="check the path"
+        ) from None
     return content  # the map goes with its last view
 
 
