@@ -24,6 +24,7 @@ import uvloop
 
 from benchmarks.calls import BarePipes
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
+from controller.calls.detection import smoke
 from controller.calls.plane import DataPlane, Service
 from controller.calls.request import DetectionRequest
 from controller.images.formats import ImageRef
@@ -83,7 +84,7 @@ async def serving(layout: StoreLayout, spec: ProcessSpec, replicas: int) -> Asyn
     active = ActiveMappings(layout)
     for pid in _PIDS:
         active.write(pid, ActiveMapping(spec.key.name, spec.key.version, _now()), lambda _: None)
-    runner = ProcessPool(layout, now=_now)
+    runner = ProcessPool(layout, smoke=smoke, now=_now)
     await runner.open()
     plane = DataPlane(runner, active, on_ended=print)
     plane.configure({"bench": Service(deployment="bench", pids=_PIDS)})

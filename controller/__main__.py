@@ -176,6 +176,7 @@ class Station:
     async def _reconcile(
         self, store: Store, source: FolderSource, notify: Notify, *, allow_empty: bool, options: dict[str, Any]
     ) -> Outcome:
+        from controller.calls.detection import smoke
         from controller.processes.pool import ProcessPool
         from controller.reconciler.apply import Applier
         from controller.reconciler.reconciler import Reconciler, take_revision
@@ -184,7 +185,7 @@ class Station:
         desired = take_revision(source, store, allow_empty=allow_empty)
         packages, actor = self.installer(), operating_system_user()
         recover(store, packages, actor, notify)
-        runner = ProcessPool(store.layout, now=utc_now)
+        runner = ProcessPool(store.layout, smoke=smoke, now=utc_now)
         await runner.open()
         try:
             observer = self._observer(store, packages, runner.observe)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from controller.calls.detection import smoke
 from controller.calls.plane import DataPlane, Service
 from controller.errors import StoreError
 from controller.http.application import application
@@ -72,7 +73,7 @@ async def run(parts: Parts) -> None:
         recover(parts.store, parts.packages, parts.actor, log.info)
     except StoreError as error:  # a full disk, say: what answers must go on answering; the next start tries again
         log.error("cannot put an earlier life in order: %s", error)  # noqa: TRY400 - an operator's error, not a defect
-    runner = ProcessPool(parts.store.layout, now=parts.now)
+    runner = ProcessPool(parts.store.layout, smoke=smoke, now=parts.now)
     await runner.open()
     try:
         await Daemon(parts, runner).run()

@@ -8,7 +8,7 @@ from typing import Any
 
 from controller.errors import CallError, Code
 from controller.images.formats import ImageSource
-from controller.wire.messages import CallFailed, Generation, Phase, Result, SharedImage, execute_data, phase_data
+from controller.wire.messages import Generation, Phase, Result, SharedImage, execute_data, phase_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +116,6 @@ def call_data(
         "user_params": request.params,
     }
     return phase_data(phase, request.pid, images.image, images.timestamp_ms, step)
-
-
-def failure_of(answer: CallFailed) -> CallError:
-    """Return the error that an `error` frame stands for; the message is the algorithm's own."""
-    try:
-        code = Code(int(answer.error_code))
-    except ValueError:
-        code = Code.unknown
-    if code >= Code.invalid_zip:
-        code = Code.unknown
-    return CallError(code, answer.message or "the algorithm failed without a message")
 
 
 def status_of(result: Result) -> tuple[str, str]:

@@ -1,6 +1,6 @@
-"""The runner: the processes of one store, as a controller uses them. It starts and ends what it is told to.
+"""The processes of one store, as a controller uses them. A pool starts and ends what it is told to.
 
-Processes outlive it: `close` gives them back, and the next runner's `open` adopts them.
+Processes outlive it: `close` gives them back, and the next pool's `open` adopts them.
 """
 
 from __future__ import annotations
@@ -12,15 +12,12 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 
-from controller.calls.detection import detect
-from controller.calls.request import Detection, DetectionRequest
-from controller.errors import CallError, Code, StoreError
+from controller.errors import CallError, StoreError
 from controller.images import slots
 from controller.model.observed import ObservedProcess, ProcessKey
-from controller.model.package import PackageRef
 from controller.processes import census, records
 from controller.processes.attach import ShimBusy, ShimGone
-from controller.processes.launch import Launcher
+from controller.processes.launch import Launcher, Smoke, adopt
 from controller.processes.process import AlgorithmProcess
 from controller.processes.records import ProcessRecord
 from controller.processes.spec import ProcessSpec
@@ -33,16 +30,19 @@ _REPLACED_DRAIN = 30.0
 
 
 class ProcessPool:
-    """All processes of a store. One runner at a time: the controller's lock is the caller's matter.
+    """All processes of a store. One pool at a time: the controller's lock is the caller's matter.
 
-    `python` is the interpreter for shims, `now` gives the time as RFC 3339 UTC. `on_exit`, where set, hears of every
+    `python` is the interpreter for shims, `smoke` makes the call before traffic, `now` gives the time as RFC 3339 UTC.
+    `on_exit`, where set, hears of every
     process that ends without having been told to, `on_ready` of every one that was started or adopted. `before_stop`
     may take a part of the drain time of a process to be stopped, which goes on answering so long.
     """
 
-    def __init__(self, layout: StoreLayout, *, python: str = sys.executable, now: Callable[[], str]) -> None:
+    def __init__(
+        self, layout: StoreLayout, *, smoke: Smoke, now: Callable[[], str], python: str = sys.executable
+    ) -> None:
         self._layout = layout
-        self._launcher = Launcher(layout, python)
+        self._launcher = Launcher(layout, python, smoke)
         self._now = now
         self._processes: dict[ProcessKey, AlgorithmProcess] = {}
         self._restarts: dict[ProcessKey, int] = defaultdict(int)
@@ -75,7 +75,7 @@ class ProcessPool:
         until = time.monotonic() + record.spec.call_timeout + record.spec.start_timeout
         while True:
             try:
-                process = await self._launcher.adopt(record)
+                process = await adopt(self._layout, record)
             except ShimBusy:
                 if time.monotonic() > until:
                     return
@@ -168,25 +168,6 @@ class ProcessPool:
         with suppress(OSError):  # the next sweep removes it; the process has ended, which is what was asked for
             records.remove(self._layout.run, process.record.token)
 
-    async def execute(self, ref: PackageRef, deployment: str | None, request: DetectionRequest) -> Detection:
-        """Return the answer of the least busy process of a version (of any deployment: None).
-
-        Raises:
-            CallError: 1004 where none is ready; else like `detect`.
-        """
-        return await detect(self._pick(ref, deployment), request)
-
-    def _pick(self, ref: PackageRef, deployment: str | None) -> AlgorithmProcess:
-        best: AlgorithmProcess | None = None
-        for key, process in self._processes.items():
-            if key.version != ref.version or key.name != ref.name or deployment not in {None, key.deployment}:
-                continue
-            if process.state in {"ready", "busy"} and (best is None or process.turns.load < best.turns.load):
-                best = process
-        if best is None:
-            raise not_running(ref)
-        return best
-
     async def close(self) -> None:
         """Give all pipes back. The processes go on, each with the call that it may be working on."""
         for process in self._processes.values():
@@ -196,15 +177,6 @@ class ProcessPool:
 
 async def _at_once(_process: AlgorithmProcess, _drain: float) -> None:
     """Let a process be stopped without waiting for anything."""
-
-
-def not_running(ref: PackageRef) -> CallError:
-    """Return the error for a version of which no process is ready."""
-    return CallError(
-        Code.not_initialized,
-        f"no process of {ref} is ready",
-        next_step="run `pvctl reconcile --once`, or see `pvctl status`",
-    )
 
 
 def _newest(found: Iterable[ProcessRecord]) -> list[ProcessRecord]:

@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, cast
 
-from controller.calls.request import failure_of
 from controller.errors import CallError, Code, ProtocolViolation
 from controller.images.slots import Slots
 from controller.model.observed import ProcessKey, ProcessState
@@ -345,6 +344,17 @@ class AlgorithmProcess:
             self._loop.remove_reader(self._attachment.pidfd)
             os.close(self._attachment.pidfd)
         self.slots.close()
+
+
+def failure_of(answer: CallFailed) -> CallError:
+    """Return the error that an `error` frame stands for; the message is the algorithm's own."""
+    try:
+        code = Code(int(answer.error_code))
+    except ValueError:
+        code = Code.unknown
+    if code >= Code.invalid_zip:
+        code = Code.unknown
+    return CallError(code, answer.message or "the algorithm failed without a message")
 
 
 def _leave(awaiting: asyncio.Future[Message], patience: float) -> None:

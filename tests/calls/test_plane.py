@@ -260,6 +260,7 @@ async def test_calls_are_taken_as_soon_as_processes_are_adopted(layout, make_spe
 
 LOADED = """
 import asyncio, json, sys
+from controller.calls.detection import smoke
 from controller.calls.request import DetectionRequest
 from controller.calls.plane import DataPlane
 from controller.processes.pool import ProcessPool
@@ -269,7 +270,7 @@ from controller.store.layout import StoreLayout
 
 async def main(store, *specs):
     layout = StoreLayout.at(store)
-    runner = ProcessPool(layout, now=lambda: "2026-01-02T03:04:05Z")
+    runner = ProcessPool(layout, smoke=smoke, now=lambda: "2026-01-02T03:04:05Z")
     await runner.open()
     plane = DataPlane(runner, ActiveMappings(layout), on_ended=print)
     await plane.start()

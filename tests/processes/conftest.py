@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
+from controller.calls.detection import detect, smoke
+from controller.calls.request import Detection, DetectionRequest
 from controller.host.identity import processes_with_token
 from controller.images import slots
 from controller.model.observed import ProcessKey
 from controller.processes import record_files
 from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
+from controller.processes.process import AlgorithmProcess
 from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 
@@ -47,7 +50,16 @@ def running(layout: StoreLayout) -> list[int]:
 
 
 def runner_of(layout: StoreLayout) -> ProcessPool:
-    return ProcessPool(layout, python=sys.executable, now=now)
+    return ProcessPool(layout, python=sys.executable, smoke=smoke, now=now)
+
+
+def process_of(runner: ProcessPool, key: ProcessKey = KEY) -> AlgorithmProcess:
+    return next(process for process in runner.processes() if process.key == key)
+
+
+async def call(runner: ProcessPool, request: DetectionRequest, key: ProcessKey = KEY) -> Detection:
+    """One detection on one process, as a smoke call is made."""
+    return await detect(process_of(runner, key), request)
 
 
 @pytest.fixture
