@@ -178,6 +178,7 @@ class Station:
     ) -> Outcome:
         from controller.calls.detection import smoke
         from controller.processes.pool import ProcessPool
+        from controller.processes.supervision import UsageMeter
         from controller.reconciler.apply import Applier
         from controller.reconciler.reconciler import Reconciler, take_revision
         from controller.reconciler.recover import recover
@@ -188,7 +189,7 @@ class Station:
         runner = ProcessPool(store.layout, smoke=smoke, now=utc_now)
         await runner.open()
         try:
-            observer = self._observer(store, packages, runner.observe)
+            observer = self._observer(store, packages, UsageMeter(runner).observe)
             applier = Applier(store, packages, runner, actor=actor, now=utc_now, notify=notify)
             reconciler = Reconciler(store, observer, applier, boot_time, utc_now)
             return await reconciler.converge(desired, **options)

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from controller.calls.service import Service
 from controller.errors import CallError, Code
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.processes.process import AlgorithmProcess
-from controller.processes.service import Service
 
 _PACE = 0.1
 """Weight of the newest call in the running mean of how long calls take."""

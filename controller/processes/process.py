@@ -15,7 +15,7 @@ import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from controller.errors import CallError, Code, ProtocolViolation
 from controller.images.slots import Slots
@@ -29,12 +29,18 @@ from controller.processes.spec import ProcessSpec
 from controller.wire.messages import CallFailed, Hello, Message, Result, ShutdownAck, StartupError
 from controller.wire.session import Session, State
 
+if TYPE_CHECKING:
+    from controller.processes.usage import Usage
+
 _REPORT = 2.0
 """Seconds that a shim may take to say how an adapter ended that is known to have ended."""
 _UNKILLABLE = 10.0
 """Seconds beyond all grace after which a process that SIGKILL does not end is given up on."""
 _CONVERSATION = secrets.token_hex(4)
 _numbers = itertools.count(1)
+
+Cause = Literal["itself", "heartbeat", "memory"]
+"""Why a process ended or is being ended: by itself (or a call's deadline), a missed pong, too much memory."""
 
 
 def new_request_id() -> str:
@@ -45,8 +51,9 @@ def new_request_id() -> str:
 class AlgorithmProcess:
     """An adapter that we are attached to.
 
-    `heard` is when, by the loop's clock, it last gave a sign of life. `on_exit` is called once, when the process has
-    ended. `exited` has its exit then (None: nobody saw it).
+    `heard` is when, by the loop's clock, it last gave a sign of life; `usage` what it used when it was last measured
+    (None: never). `on_exit` is called once, when the process has ended. `exited` has its exit then (None: nobody saw
+    it).
     """
 
     def __init__(self, attachment: Attachment, slots: Slots, *, adopted: bool) -> None:
@@ -67,6 +74,7 @@ class AlgorithmProcess:
         self.turns = CallLock()
         self._broken: CallError | None = None
         self.draining = False
+        self.usage: Usage | None = None
         self.heard = self._loop.time()
         self.exited: asyncio.Future[Exit | None] = self._loop.create_future()
         self.on_exit: Callable[[AlgorithmProcess], None] = lambda _: None
@@ -89,8 +97,14 @@ class AlgorithmProcess:
 
     @property
     def failure(self) -> CallError | None:
-        """What made it useless; None where it is of use. `details` tell a missed pong from other ends."""
+        """What made it useless; None where it is of use."""
         return self._broken
+
+    @property
+    def cause(self) -> Cause:
+        """Why it is of no use any more, for who counts ends."""
+        details = self._broken.details if self._broken else {}
+        return "heartbeat" if "missed_pong" in details else "memory" if "rss_bytes" in details else "itself"
 
     @property
     def detail(self) -> str:

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.calls.dispatch import Dispatcher
+from controller.calls.service import Service
 from controller.errors import CallError, Code
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.processes.call_lock import CallLock
-from controller.processes.service import Service
 
 REF = PackageRef("screw-check", "1.0.0")
 NEVER = float("inf")

@@ -206,7 +206,7 @@ async def test_calls_wait_while_the_only_process_restarts(layout, make_spec):
         answers = await asyncio.gather(*(opened.call(pid) for pid in ("A01", "A02", "A01")))
         assert [answer.status for answer in answers] == ["OK"] * 3
         assert [(key, "killed by signal 9" in why) for key, why in opened.ended] == [(KEY, True)]
-        assert opened.plane.readings()[KEY].crashes == 1
+        assert opened.plane.tallies()["A01", KEY.ref].crashes == 1
 
 
 async def test_without_a_process_in_time_it_is_unavailable(layout, make_spec):
@@ -254,7 +254,7 @@ async def test_calls_are_taken_as_soon_as_processes_are_adopted(layout, make_spe
         await opened.plane.stop()
         await opened.runner.close()
         await opened.runner.open()
-        plane = DataPlane(opened.runner, opened.active, on_ended=lambda *_: None)
+        plane = DataPlane(opened.runner, opened.active)
         assert (await plane.execute(opened.request())).data["os_pid"] == before
 
 
@@ -272,7 +272,7 @@ async def main(store, *specs):
     layout = StoreLayout.at(store)
     runner = ProcessPool(layout, smoke=smoke, now=lambda: "2026-01-02T03:04:05Z")
     await runner.open()
-    plane = DataPlane(runner, ActiveMappings(layout), on_ended=print)
+    plane = DataPlane(runner, ActiveMappings(layout))
     await plane.start()
     for spec in specs:
         await runner.start(ProcessSpec.from_document(json.loads(spec)))
@@ -317,7 +317,7 @@ async def test_a_busy_process_delays_the_adoption_of_no_other(layout, make_spec)
         await opened.runner.close()
         await asyncio.gather(running, return_exceptions=True)
         opened.switch("A01", NEXT.ref)
-        opened.plane = DataPlane(opened.runner, opened.active, on_ended=lambda *_: None)
+        opened.plane = DataPlane(opened.runner, opened.active)
         opening = asyncio.create_task(opened.runner.open())
         assert (await opened.call()).version == "1.1.0"
         assert not opening.done()

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from controller.calls.detection import smoke
-from controller.calls.plane import DataPlane, Service
+from controller.calls.plane import DataPlane
 from controller.calls.request import Detection, DetectionRequest
+from controller.calls.service import Service
 from controller.client import AsyncClient, CallError, Client
 from controller.errors import Code
 from controller.http.application import application
@@ -49,7 +50,7 @@ class _Plane:
     def __init__(self, runner: ProcessPool, layout: StoreLayout, key: ProcessKey) -> None:
         active = ActiveMappings(layout)
         active.write("A01", ActiveMapping(key.name, key.version, now()), lambda _: None)
-        self._plane = DataPlane(runner, active, on_ended=lambda *_: None)
+        self._plane = DataPlane(runner, active)
         self._plane.configure({key.deployment: Service(deployment=key.deployment, pids=("A01",), start_timeout=0.2)})
         self.stop = self._plane.stop
         self.inside = 0

@@ -18,7 +18,10 @@ from controller.calls.request import DetectionRequest
 from controller.errors import CallError, Code, StartFailed
 from controller.host.identity import identify
 from controller.images.formats import ImageRef
+from controller.model.health import Timeouts
+from controller.processes import records
 from controller.processes.shim import serve
+from controller.processes.supervision import UsageMeter
 from tests.processes.conftest import KEY, call, eventually, process_of, runner_of, running
 
 pytestmark = pytest.mark.real
@@ -109,10 +112,25 @@ async def test_it_starts_answers_and_ends(layout, make_spec, start):
     async with opened(layout, make_spec(start)) as runner:
         seen = (await runner.observe())[KEY]
         assert (seen.state, seen.sdk_version) == ("ready", "0.3.2")
-        assert seen.rss_bytes > 1_000_000
+        assert seen.rss_bytes is None, "nobody has measured it"
         answer = await call(runner, ask())
         assert (answer.status, answer.data["os_pid"]) == ("OK", seen.os_pid)
         assert answer.to_document().keys() >= {"request_id", "pid", "name", "version", "latency_ms"}
+
+
+async def test_without_a_supervisor_usage_is_measured_when_it_is_asked_for(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        meter = UsageMeter(runner)
+        first = (await meter.observe())[KEY]
+        await call(runner, ask("burn"))
+        await asyncio.sleep(0.2)
+        again = (await meter.observe())[KEY]
+        assert first.rss_bytes > 1_000_000
+        assert (first.cpu_percent, again.cpu_percent > 0) == (None, True)
+        assert (await runner.observe())[KEY] == again, "the pool says what was measured last, and measures nothing"
+        os.kill(again.os_pid, signal.SIGKILL)
+        await exited(runner)
+        assert (await meter.observe())[KEY].rss_bytes == again.rss_bytes
 
 
 async def test_the_adapter_gets_its_environment_and_its_folder(layout, make_spec, monkeypatch):
@@ -393,7 +411,10 @@ def test_it_all_works_on_uvloop(layout, make_spec):
 async def test_new_timeouts_apply_in_place(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
         before = (await runner.observe())[KEY].os_pid
-        await runner.configure(make_spec(call_timeout=0.3))
-        assert runner.spec_of(KEY).call_timeout == 0.3
-        assert (await runner.observe())[KEY].os_pid == before
+        runner.configure({KEY.deployment: Timeouts(call="300ms", start="7s")})
+        async with asyncio.timeout(5):
+            while process_of(runner).spec.call_timeout != 0.3:
+                await asyncio.sleep(0.01)
+        (record,) = records.scan(layout.run)
+        assert (record.spec.call_timeout, record.spec.start_timeout, record.adapter.os_pid) == (0.3, 7, before)
         assert (await failure(runner, ask("hang"))).code is Code.timeout

@@ -25,7 +25,7 @@ from controller.processes import record_files, records
 from controller.processes.attach import ShimBusy, Shims
 from controller.processes.census import end_all, list_processes
 from controller.store.layout import StoreLayout
-from tests.processes.conftest import KEY, call, eventually, process_of, runner_of, running
+from tests.processes.conftest import KEY, Listener, call, eventually, process_of, runner_of, running
 from tests.processes.test_process import PART, ask, failure, opened
 
 pytestmark = pytest.mark.real
@@ -270,14 +270,25 @@ async def test_descriptors_do_not_accumulate(layout, make_spec):
         assert (await failure(runner, ask("crash"))).code is Code.heartbeat_lost
 
 
-async def test_an_unexpected_end_is_told(layout, make_spec):
+async def test_every_observer_is_told_of_what_becomes_of_a_process(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        told = []
-        runner.on_exit = told.append
+        first, second, gone = Listener(runner), Listener(runner), Listener(runner)
+        runner.unsubscribe(gone)
         os.kill((await runner.observe())[KEY].os_pid, signal.SIGKILL)
         async with asyncio.timeout(5):
-            while not told:
+            while len(second.heard) < 2:
                 await asyncio.sleep(0.01)
-        assert told == [KEY]
+        await runner.start(make_spec())
         await runner.stop(KEY, drain=1)
-        assert told == [KEY]
+        assert first.heard == second.heard == [(what, KEY) for what in ("ready", "exited", "ready", "stopping")]
+        assert gone.heard == [("ready", KEY)]
+
+
+async def test_what_observers_take_of_the_drain_is_no_longer_there_for_the_call(layout, make_spec):
+    async with opened(layout, make_spec(stop_grace=0.1)) as runner:
+        listener = Listener(runner, drain=60)
+        hanging = asyncio.create_task(failure(runner, ask("hang")))
+        await asyncio.sleep(0.1)
+        await runner.stop(KEY, drain=0.2)
+        assert (await hanging).code is Code.heartbeat_lost
+        assert listener.heard == [("ready", KEY), ("stopping", KEY)]
