@@ -39,7 +39,7 @@ async def execute_once(
                 return await detect(process, request)
             finally:
                 await process.wait_ended()
-                process.release()
+                process.detach()
         if time.monotonic() >= until:
             raise CallError(
                 Code.busy,

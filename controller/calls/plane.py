@@ -77,7 +77,7 @@ class DataPlane(PoolObserver):
     async def execute(self, request: DetectionRequest) -> Detection:
         """Return the answer of the version that is active for the PID when the call is accepted.
 
-        A call is accepted when it is put into the line of a version, and that version answers it also when the PID is
+        A call is accepted when it is put into the queue of a version, and that version answers it also when the PID is
         switched meanwhile. While the version has no process that could answer, nothing has been accepted: the call
         waits, goes where the PID is switched to, and fails with 1004 in the end.
 
@@ -92,19 +92,19 @@ class DataPlane(PoolObserver):
         while True:
             self._require_open()
             dispatcher = self._dispatcher(request.pid)
-            line = dispatcher.admit(request.pid)
+            queue = dispatcher.admit(request.pid)
             try:
                 if images is None:
                     images = await load_images(request)
                     self._require_open()
-                process = dispatcher.take() or await dispatcher.wait(line, since, leave)
+                process = dispatcher.take() or await dispatcher.wait(queue, since, leave)
             finally:
-                dispatcher.leave(line)
+                dispatcher.leave(queue)
             if process is None:
                 continue
             if process.failure is None:
                 return await self._call(dispatcher, process, request, images, leave)
-            process.give_turn()  # it broke between being given and being taken
+            process.release()  # it broke between being given and being taken
 
     def _require_open(self) -> None:
         if self._stopped:
@@ -139,7 +139,7 @@ class DataPlane(PoolObserver):
                     self._statistics.failed(request.pid, process, error)
                 raise
         finally:
-            process.give_turn()
+            process.release()
         dispatcher.took(detection.latency_ms / 1000)
         self._statistics.answered(detection, dispatcher.ref)
         return detection

@@ -88,7 +88,7 @@ class Launcher:
         """End a process that did not make it, and remove what it leaves."""
         if process is not None:
             await process.end(0)
-            process.release()
+            process.detach()
         await asyncio.get_running_loop().run_in_executor(None, census.end_token, self._layout, token)
 
 
@@ -105,7 +105,7 @@ async def adopt(layout: StoreLayout, record: ProcessRecord) -> AlgorithmProcess:
         await process.reconnect(process.spec.call_timeout + process.spec.grace_ms / 1000)
     except BaseException:
         await process.wait_ended()
-        process.release()
+        process.detach()
         raise
     return process
 

@@ -199,7 +199,7 @@ class ProcessPool:
 
     async def _end(self, process: AlgorithmProcess, drain: float) -> None:
         await process.stop(drain)
-        process.release()
+        process.detach()
         process.slots.remove()
         with suppress(OSError):  # the next sweep removes it; the process has ended, which is what was asked for
             records.remove(self._layout.run, process.record.token)
@@ -209,7 +209,7 @@ class ProcessPool:
         for task in self._marking.values():
             task.cancel()
         for process in self._processes.values():
-            process.release()
+            process.detach()
         self._processes.clear()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,18 +152,13 @@ class Watch:
         if rest > 0:
             self._beating = self._loop.call_later(rest, self._beat)
         elif self._process.state == "ready":
-            self._process.turns.try_take()
             self._ping = self._loop.create_task(self._ask())
         else:
             self._beating = self._loop.call_later(self.limits.heartbeat_interval, self._beat)
 
     async def _ask(self) -> None:
-        try:
+        with suppress(CallError):  # a call was quicker; or it is being ended, which is told to whoever restarts it
             await self._process.ping(self.limits.silence)
-        except CallError:  # it is being ended, and its end is told to whoever restarts it
-            return
-        finally:
-            self._process.give_turn()
         self._beating = self._loop.call_later(self.limits.heartbeat_interval, self._beat)
 
 

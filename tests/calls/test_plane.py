@@ -1,4 +1,4 @@
-"""The data plane: routing, lines, turns, switches, restarts, and that every call ends exactly once."""
+"""The data plane: routing, queues, switches, restarts, and that every call ends exactly once."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ async def test_what_a_drain_is_too_short_for_goes_to_the_new_version(layout, mak
         assert opened.plane.tallies()["A01", NEXT.ref].errors == 0
 
 
-async def test_a_full_line_is_busy_at_once_and_only_that_line(layout, make_spec):
+async def test_a_full_queue_is_busy_at_once_and_only_that_queue(layout, make_spec):
     async with station(layout, make_spec()) as opened:
         opened.serve("A01", "A02", queue=2)
         await opened.call()
@@ -119,6 +119,18 @@ async def test_a_full_line_is_busy_at_once_and_only_that_line(layout, make_spec)
         assert (await opened.call("A02")).pid == "A02"
         await asyncio.gather(running, *waiting)
         assert (await opened.call()).status == "OK"
+
+
+async def test_calls_of_a_pid_are_answered_in_their_order(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        order: list[int] = []
+
+        async def call(n: int) -> None:
+            assert (await opened.call(n=n)).data["given"]["n"] == n
+            order.append(n)
+
+        await asyncio.gather(*(call(n) for n in range(20)))
+        assert order == list(range(20))
 
 
 async def test_pids_take_turns(layout, make_spec):
@@ -159,14 +171,14 @@ async def test_a_caller_that_goes_away_frees_its_place(layout, make_spec):
         assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 2}
 
 
-async def test_a_turn_that_comes_as_its_caller_leaves_is_not_lost(layout, make_spec):
+async def test_a_process_that_is_given_as_its_caller_leaves_is_not_lost(layout, make_spec):
     async with station(layout, make_spec()) as opened:
         dispatcher = opened.plane._dispatcher("A01")
         process = dispatcher.take()
         given = opened.calling()
         await asyncio.sleep(0)
-        process.give_turn()
-        assert process.state == "busy", "the turn is given to the one that waits"
+        process.release()
+        assert process.state == "busy", "its lock is given to the call that waits"
         given.cancel()
         assert (await opened.call()).status == "OK"
 
@@ -413,5 +425,7 @@ async def test_a_storm_of_kills_switches_and_leaving_callers_loses_no_call(layou
         assert sum(error is not None for error in ends) <= len(opened.ended)
         await until(lambda: all(not dispatcher._accepted for dispatcher in opened.plane._dispatchers.values()))
         assert all(
-            not line.places for dispatcher in opened.plane._dispatchers.values() for line in dispatcher._lines.values()
+            not queue.waiters
+            for dispatcher in opened.plane._dispatchers.values()
+            for queue in dispatcher._queues.values()
         )

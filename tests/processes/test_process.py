@@ -271,21 +271,11 @@ async def test_large_arguments_do_not_block_the_loop(layout, make_spec):
         assert ticks > 100
 
 
-async def test_calls_are_served_one_after_the_other_in_their_order(layout, make_spec):
-    async with opened(layout, make_spec()) as runner:
-        answers = await asyncio.gather(*(call(runner, ask(n=n)) for n in range(20)))
-        assert [answer.data["given"]["n"] for answer in answers] == list(range(20))
-
-
 async def test_a_caller_that_waits_less_long_harms_nobody(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
         before = (await runner.observe())[KEY].os_pid
-        impatient = asyncio.create_task(failure(runner, ask("sleep", seconds=0.4, timeout=0.1)))
-        await asyncio.sleep(0)
-        queued = asyncio.create_task(failure(runner, ask(timeout=0.05)))
-        assert (await impatient).code is Code.timeout
-        assert (await queued).code is Code.timeout
-        assert (await impatient).details == {"caller_timeout": True}
+        impatient = await failure(runner, ask("sleep", seconds=0.4, timeout=0.1))
+        assert (impatient.code, impatient.details) == (Code.timeout, {"caller_timeout": True})
         answer = await call(runner, ask(n=1))
         assert (answer.data["os_pid"], answer.data["given"]["n"]) == (before, 1)
 
@@ -293,21 +283,14 @@ async def test_a_caller_that_waits_less_long_harms_nobody(layout, make_spec):
 async def test_a_cancelled_caller_frees_its_place_when_the_answer_is_there(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
         leaver = asyncio.create_task(call(runner, ask("sleep", seconds=0.3)))
-        waiting = [asyncio.create_task(call(runner, ask())) for _ in range(3)]
         await asyncio.sleep(0.1)
         leaver.cancel()
-        waiting[0].cancel()
+        following = asyncio.create_task(call(runner, ask(n=1)))
+        await asyncio.sleep(0)
         assert (await runner.observe())[KEY].state == "busy"
-        answers = await asyncio.gather(*waiting[1:])
-        assert [answer.status for answer in answers] == ["OK", "OK"]
+        assert (await failure(runner, ask())).code is Code.busy, "a lock has no queue: only one is the next"
+        assert (await following).data["given"]["n"] == 1
         assert (await runner.observe())[KEY].state == "ready"
-
-
-async def test_a_queue_that_is_too_long_is_busy(layout, make_spec):
-    async with opened(layout, make_spec(call_timeout=0.5)) as runner:
-        calls = [call(runner, ask("sleep", seconds=0.4)) for _ in range(4)]
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        assert [answer.code for answer in answers if isinstance(answer, CallError)] == [Code.busy, Code.busy]
 
 
 async def test_smoke_fails_for_a_crash_and_not_for_a_verdict(layout, make_spec, tmp_path):
@@ -392,8 +375,8 @@ async def test_a_stopped_process_does_not_answer_a_ping_and_is_ended(layout, mak
 def test_it_all_works_on_uvloop(layout, make_spec):
     async def scenario():
         async with opened(layout, make_spec(call_timeout=0.5)) as runner:
-            answers = await asyncio.gather(*(call(runner, ask(n=n)) for n in range(5)))
-            assert [answer.data["given"]["n"] for answer in answers] == list(range(5))
+            answers = await asyncio.gather(*(call(runner, ask(n=n)) for n in range(2)))
+            assert [answer.data["given"]["n"] for answer in answers] == [0, 1]
             filler = "q" * 300_000
             assert (await call(runner, ask(filler=filler))).data["given"]["filler"] == filler
             await runner.close()

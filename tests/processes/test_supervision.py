@@ -133,7 +133,7 @@ async def test_a_silent_idle_process_is_ended_and_its_callers_wait_for_the_next(
         os.kill(before, signal.SIGSTOP)
         opened.limit(heartbeat_interval=0.3, heartbeat_grace=0.7, heartbeat_max_missed=2)
         async with neighbour_undisturbed(opened):
-            await until(lambda: process.state == "busy")  # the ping has its turn
+            await until(lambda: process.state == "busy")  # the ping holds its lock
             assert (await opened.call()).data["os_pid"] != before
         assert opened.ended[0][1].startswith(f"heartbeat lost: {KEY} did not answer a ping in time")
         tally = opened.plane.tallies()["A01", KEY.ref]
@@ -204,12 +204,10 @@ def test_a_controller_that_was_held_up_blames_nobody(layout, make_spec):
     async def scenario() -> None:
         async with station(layout, make_spec(call_timeout=0.2)) as opened:
             process = opened.process()
-            process.turns.try_take()
             ping = asyncio.create_task(process.ping(0.1))
             await asyncio.sleep(0)
             time.sleep(1.0)
             await ping
-            process.give_turn()
             call = opened.calling()
             await asyncio.sleep(0)
             time.sleep(1.0)

@@ -84,7 +84,7 @@ async def test_the_next_controller_adopts_what_a_killed_one_left(layout, make_sp
 async def test_half_a_frame_that_a_killed_controller_left_in_the_pipe_costs_the_process(layout, make_spec):
     async with opened(layout, make_spec(call_timeout=0.3, grace_ms=100)) as runner:
         process = process_of(runner)
-        process._pipes.write((1000).to_bytes(4, "big") + b'{"type": "call"')
+        process._conversation._pipes.write((1000).to_bytes(4, "big") + b'{"type": "call"')
         await runner.close()
         await runner.open()
         assert await runner.observe() == {}
