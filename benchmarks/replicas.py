@@ -28,6 +28,7 @@ from controller.calls.detection import smoke
 from controller.calls.plane import DataPlane
 from controller.calls.request import DetectionRequest
 from controller.calls.service import Service
+from controller.client.arguments import CallArguments
 from controller.images.formats import ImageRef
 from controller.model.observed import ActiveMapping, ProcessKey
 from controller.packages.install import Installer
@@ -156,7 +157,7 @@ async def _measure_throughput(
 
 async def _call_on(plane: DataPlane, pid: str, work: Mapping[str, Any]) -> None:
     for _ in range(_CALLS // 8):
-        await plane.execute(DetectionRequest(pid, ImageRef("cam"), guide_info=[work]))
+        await plane.execute(DetectionRequest(pid, ImageRef("cam"), arguments=CallArguments(guide_info=[work])))
 
 
 async def _drive(threads: ThreadPoolExecutor, bare: BarePipes, work: Mapping[str, Any], count: int) -> None:

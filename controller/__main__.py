@@ -211,8 +211,8 @@ class Station:
 
     def execute(self, request: DetectionRequest) -> Detection | ClientDetection:
         """Run one detection: through the daemon where one runs, else directly through the PID's process."""
-        from controller.calls.active_version import active_version
         from controller.calls.once import execute_once
+        from controller.calls.routing import active_version
         from controller.client import NotReached
         from controller.client.operator import client_execute
 

@@ -1,4 +1,4 @@
-"""One detection on one process: check, load the images, take the call lock, call phase by phase, answer."""
+"""One detection on one process: load the images, take the call lock, call phase by phase, answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from controller.calls.request import (
     DetectionRequest,
     SharedImages,
     call_data,
-    check_arguments,
     phases_of,
     status_of,
 )
@@ -55,15 +54,15 @@ async def detect(process: AlgorithmProcess, request: DetectionRequest) -> Detect
     Raises:
         CallError: 1002, 1003, 1005–1007, 1009–1011, or what the algorithm's `error` frame says.
     """
-    check_arguments(request)
-    plan = plan_call(process, request, None if request.timeout is None else time.monotonic() + request.timeout)
+    timeout = request.arguments.timeout
+    plan = plan_call(process, request, None if timeout is None else time.monotonic() + timeout)
     images = await load_images(request)
     async with process.exclusively(min(process.spec.call_timeout, plan.left(time.monotonic()))):
         return await call(process, request, plan, share(process, images))
 
 
 def plan_call(process: AlgorithmProcess, request: DetectionRequest, leave: float | None) -> CallPlan:
-    """Return how a well-formed request is put to a process. Raises CallError 1003, 1004."""
+    """Return how a request is put to a process. Raises CallError 1003, 1004."""
     if process.ready is None:
         raise CallError(Code.not_initialized, f"{process.key} is not ready", next_step="wait until it is")
     generation = process.ready.generation

@@ -12,7 +12,7 @@ from functools import partial
 
 from controller.calls.detection import Images, call, load_images, plan_call, share
 from controller.calls.dispatch import Dispatcher
-from controller.calls.request import Detection, DetectionRequest, check_arguments
+from controller.calls.request import Detection, DetectionRequest
 from controller.calls.routing import Routes
 from controller.calls.service import Service
 from controller.calls.statistics import CallStatistics
@@ -82,12 +82,12 @@ class DataPlane(PoolObserver):
         waits, goes where the PID is switched to, and fails with 1004 in the end.
 
         Raises:
-            CallError: 1001–1012 (design 3.5); with `caller_timeout` in its details where the caller left early.
+            CallError: 1002–1012 (design 3.5); with `caller_timeout` in its details where the caller left early.
             StoreError: the mapping could not be read.
         """
         since = time.monotonic()
-        check_arguments(request)
-        leave = _NEVER if request.timeout is None else since + request.timeout
+        timeout = request.arguments.timeout
+        leave = _NEVER if timeout is None else since + timeout
         images: Images | None = None
         while True:
             self._require_open()

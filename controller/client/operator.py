@@ -11,6 +11,7 @@ import orjson
 
 from controller.client.addresses import Address
 from controller.client.answers import Detection, NotReached, UnknownOutcome, document_of, error_of
+from controller.client.arguments import CallArguments
 from controller.client.blocking import Client, Pool
 from controller.client.calls import request as request_bytes
 from controller.client.exchange import Broken, NeverAccepted
@@ -33,19 +34,7 @@ class Asked(Protocol):
     @property
     def guide_image(self) -> Any: ...
     @property
-    def step_index(self) -> int: ...
-    @property
-    def step_desc(self) -> str: ...
-    @property
-    def guide_info(self) -> Any: ...
-    @property
-    def params(self) -> Mapping[str, Any]: ...
-    @property
-    def session(self) -> Mapping[str, Any]: ...
-    @property
-    def phase(self) -> str | None: ...
-    @property
-    def timeout(self) -> float | None: ...
+    def arguments(self) -> CallArguments: ...
 
 
 def client_execute(layout: StorePlace, request: Asked) -> Detection:
@@ -56,18 +45,7 @@ def client_execute(layout: StorePlace, request: Asked) -> Detection:
         CallError: like `Client.execute`.
     """
     with Client(store=layout.root, connect_timeout=0) as client:
-        return client.execute(
-            request.pid,
-            request.image,
-            request.guide_image,
-            step_index=request.step_index,
-            step_desc=request.step_desc,
-            guide_info=request.guide_info,
-            params=request.params,
-            session=request.session,
-            phase=request.phase,
-            timeout=request.timeout,
-        )
+        return client.execute(request.pid, request.image, request.guide_image, **request.arguments.to_document())
 
 
 class Operator:

@@ -16,6 +16,7 @@ import pytest
 
 from controller.calls.plane import DataPlane
 from controller.calls.request import DetectionRequest
+from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
 from controller.http.failures import error_response
 from controller.model.observed import ActiveMapping
@@ -275,6 +276,7 @@ import asyncio, json, sys
 from controller.calls.detection import smoke
 from controller.calls.request import DetectionRequest
 from controller.calls.plane import DataPlane
+from controller.client.arguments import CallArguments
 from controller.processes.pool import ProcessPool
 from controller.processes.spec import ProcessSpec
 from controller.store.active import ActiveMappings
@@ -289,11 +291,12 @@ async def main(store, *specs):
     for spec in specs:
         await runner.start(ProcessSpec.from_document(json.loads(spec)))
     part, answered = memoryview(bytes(60)).cast("B", (4, 5, 3)), 0
+    work = {"do": "sleep", "seconds": 0.01}
 
     async def caller():
         nonlocal answered
         while True:
-            await plane.execute(DetectionRequest("A01", part, guide_info=[{"do": "sleep", "seconds": 0.01}]))
+            await plane.execute(DetectionRequest("A01", part, arguments=CallArguments(guide_info=[work])))
             answered += 1
 
     callers = [asyncio.create_task(caller()) for _ in range(8)]
@@ -346,7 +349,7 @@ async def test_what_counts_and_what_does_not(layout, make_spec):
         with pytest.raises(CallError):
             await opened.plane.execute(DetectionRequest("A01", b"no image"))
         with pytest.raises(CallError):
-            await opened.plane.execute(DetectionRequest("A01", PART, step_index=0))
+            await opened.plane.execute(DetectionRequest("A01", PART, arguments=CallArguments(step_index=0)))
         assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 3, "errors": 2}
         assert (await opened.failure(do="hang")).code is Code.timeout
         assert (await opened.failure("A02", "crash")).code is Code.heartbeat_lost

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from controller.calls.request import DetectionRequest
+from controller.client.arguments import CallArguments
 from tests.cli.conftest import Pvctl
 from tests.cli.fakes import STATUS
 
@@ -113,9 +115,7 @@ def test_exec(pvctl: Pvctl) -> None:
     out = pvctl("exec", "A01", "--image", "part.png").out
     assert out == "A01: NG  (screw-check@1.0.0, 1.2 ms)\n  scratched\n  defect at [1, 2, 3, 4]\n"
     request = pvctl.asked[0][1]
-    assert (request.image, request.guide_image, request.step_index, request.guide_info) == (
-        Path("part.png"), None, 1, ())  # fmt: skip
-    assert (request.params, request.phase, request.timeout) == ({}, None, None)
+    assert request == DetectionRequest("A01", Path("part.png"), arguments=CallArguments(params={}))
 
 
 def test_exec_passes_every_option(pvctl: Pvctl, tmp_path: Path) -> None:
@@ -124,15 +124,13 @@ def test_exec_passes_every_option(pvctl: Pvctl, tmp_path: Path) -> None:
     pvctl("exec", "A01", "--image", "a", "--guide-image", "g", "--step", "2", "--step-desc", "second",
           "--param", "t=0.4", "--param", "mode=fast", "--guide-info", f"@{info}", "--phase", "pre",
           "--timeout", "500ms")  # fmt: skip
-    request = pvctl.asked[0][1]
-    assert (request.guide_image, request.step_index, request.step_desc) == (Path("g"), 2, "second")
-    assert (request.params, request.guide_info) == ({"t": 0.4, "mode": "fast"}, [{"x": 1}])
-    assert (request.phase, request.timeout) == ("pre", 0.5)
-    pvctl("exec", "A01", "--image", "a")
-    assert pvctl.asked[0][1].params == {}
+    given = CallArguments(2, "second", [{"x": 1}], {"t": 0.4, "mode": "fast"}, phase="pre", timeout=0.5)
+    assert pvctl.asked[0][1] == DetectionRequest("A01", Path("a"), Path("g"), given)
 
 
 def test_exec_that_fails(pvctl: Pvctl) -> None:
+    malformed = pvctl("exec", "../A01", "--image", "a", "-o", "json")
+    assert (malformed.code, json.loads(malformed.out)["error"]["code"], pvctl.asked) == (1, 1001, [])
     assert pvctl("exec", "E01", "--image", "a").code == 1
     said = pvctl("exec", "X99", "--image", "a", "-o", "json")
     assert (said.code, said.err) == (1, "")

@@ -9,6 +9,7 @@ import pytest
 
 from controller.calls.request import DetectionRequest
 from controller.client.answers import NotReached
+from controller.client.arguments import CallArguments
 from controller.client.operator import Operator, client_execute
 from controller.errors import CallError, Code, ControllerError
 from controller.store.layout import StoreLayout
@@ -45,7 +46,8 @@ def test_refusals_are_errors(operator: Operator) -> None:
 
 def test_detection_through_the_daemon(station: StationProcess, operator: Operator, tmp_path: Path) -> None:
     np.save(tmp_path / "part.npy", np.ones((2, 2), np.uint8))
-    detection = client_execute(station.layout, DetectionRequest("A01", tmp_path / "part.npy", step_desc="left"))
+    request = DetectionRequest("A01", tmp_path / "part.npy", arguments=CallArguments(step_desc="left"))
+    detection = client_execute(station.layout, request)
     assert detection.to_document()["data"] == {"shape": [2, 2], "sum": 4, "by_reference": True}
     assert station.calls()[-1] == "left"
 

@@ -125,6 +125,7 @@ async def test_failures_of_the_real_runner_have_their_status(plane: tuple[StoreL
 
     file = io.BytesIO()
     np.save(file, _ARRAY)
+    assert await status("B%2001", image=file.getvalue()) == (400, Code.invalid_pid)
     assert await status("B01", image=file.getvalue()) == (404, Code.no_active_version)
     assert await status(image=b"no image") == (400, Code.image_load_failed)
     assert await status(image=file.getvalue()[:-1]) == (400, Code.image_load_failed)

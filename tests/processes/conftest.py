@@ -117,6 +117,7 @@ def make_spec(tmp_path: Path, layout: StoreLayout) -> Callable[..., ProcessSpec]
             start_timeout=20.0,
             call_timeout=20.0,
             stop_grace=1.0,
+            smoke_pid="A01",
         )
         return dataclasses.replace(spec, **changes)
 

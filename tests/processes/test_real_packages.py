@@ -13,6 +13,7 @@ from PIL import Image
 
 from controller.calls.once import execute_once
 from controller.calls.request import DetectionRequest
+from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code, StartFailed
 from controller.images.formats import ImageRef
 from controller.model.observed import ProcessKey
@@ -89,8 +90,8 @@ def spec_for(installed, layout, tmp_path):
 
 def detection(image=RGB, *, generation: Generation = "0.3", **params) -> DetectionRequest:
     if generation == "0.3":
-        return DetectionRequest("A01", image, guide_info=[params])
-    return DetectionRequest("A01", image, params=params)
+        return DetectionRequest("A01", image, arguments=CallArguments(guide_info=[params]))
+    return DetectionRequest("A01", image, arguments=CallArguments(params=params))
 
 
 def png(array: np.ndarray) -> bytes:

@@ -36,6 +36,7 @@ from controller.processes.pool import ProcessPool
 from controller.processes.spec import ProcessSpec
 from controller.calls.detection import detect, smoke
 from controller.calls.request import DetectionRequest
+from controller.client.arguments import CallArguments
 from controller.store.layout import StoreLayout
 
 async def main(store, spec, call):
@@ -43,7 +44,7 @@ async def main(store, spec, call):
     await runner.open()
     process = await runner.start(ProcessSpec.from_document(json.loads(spec)))
     part = memoryview(bytes(60)).cast("B", (4, 5, 3))
-    request = DetectionRequest("A01", part, guide_info=[json.loads(call)])
+    request = DetectionRequest("A01", part, arguments=CallArguments(guide_info=[json.loads(call)]))
     calling = asyncio.create_task(detect(runner.processes()[0], request))
     await asyncio.sleep(0.2)
     print(process.os_pid, flush=True)
