@@ -92,7 +92,7 @@ class Daemon:
         applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=self._notices)
         reconciler = Reconciler(store, observer, applier, parts.clock, parts.now)
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
-        self._loop = Loop(reconciler, self._taker.take, self._configure, _tell_systemd)
+        self._loop = Loop(reconciler, self._taker.take, self._configure, self._on_pass)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)
         self._plane = DataPlane(runner, store.active)
         self._watch = FolderWatch(
@@ -143,6 +143,11 @@ class Daemon:
         self._runner.configure({each.name: each.spec.timeouts for each in revision.deployments})
         self._supervisor.configure(supervision_limits(revision))
         self._plane.configure(services(revision))
+
+    def _on_pass(self, outcome: Outcome) -> None:
+        self._plane.forget(outcome.uncounted)
+        self._tally_store.forget(outcome.uncounted)
+        _tell_systemd(outcome)
 
     async def _count(self) -> None:
         """Note what calls came to, wake the loop where a verdict may have changed, and tell systemd of being alive."""

@@ -19,7 +19,7 @@ from controller.calls.statistics import CallStatistics
 from controller.errors import CallError, Code, ControllerError
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
-from controller.model.tally import Tally
+from controller.model.tally import Counted, Tally
 from controller.processes.pool import PoolObserver, ProcessPool
 from controller.processes.process import AlgorithmProcess
 from controller.store.active import ActiveMappings
@@ -191,11 +191,11 @@ class DataPlane(PoolObserver):
 
     # Health.
 
-    def tallies(self) -> Mapping[tuple[str, PackageRef], Tally]:
+    def tallies(self) -> Mapping[Counted, Tally]:
         """Return what calls came to, per PID and version, since the counts that were restored."""
         return self._statistics.tallies()
 
-    def last_errors(self) -> Mapping[tuple[str, PackageRef], str]:
+    def last_errors(self) -> Mapping[Counted, str]:
         """Return the words of the latest failure that counted, by PID and version."""
         return dict(self._statistics.last_errors)
 
@@ -203,12 +203,12 @@ class DataPlane(PoolObserver):
         """Have `hear` called at each failure that counts: a verdict may not wait for the next look."""
         self._statistics.on_trouble = hear
 
-    def restore(self, tallies: Mapping[tuple[str, PackageRef], Tally]) -> None:
+    def restore(self, tallies: Mapping[Counted, Tally]) -> None:
         """Count on from an earlier life's tallies; calls that were counted already stay counted."""
         self._statistics.restore(tallies)
 
-    def forget(self, counted: Iterable[tuple[str, PackageRef]]) -> None:
-        """Drop the counts of PIDs on versions that nobody will ask for again."""
+    def forget(self, counted: Iterable[Counted]) -> None:
+        """Drop counts and words that nobody will ask for again. What is still counted there begins anew."""
         self._statistics.forget(counted)
 
 

@@ -7,11 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from controller.calls.request import Detection
 from controller.errors import CallError
 from controller.model.package import PackageRef
-from controller.model.tally import Kind, Recorder, Tally, classify, classify_result
+from controller.model.tally import Counted, Kind, Recorder, Tally, classify, classify_result
 from controller.processes.process import AlgorithmProcess
 
-Counted = tuple[str, PackageRef]
-"""A PID and the version that answered it."""
 _WORDS = 500
 """Characters of an error's text that are kept as evidence."""
 
