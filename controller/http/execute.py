@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
@@ -14,14 +13,13 @@ from starlette.responses import Response
 
 from controller.calls.request import Detection, DetectionRequest
 from controller.errors import CallError, Code
-from controller.http.arguments import CallArguments, reader
+from controller.http.arguments import DetectionArguments, reader
 from controller.http.failures import Refused
 from controller.http.multipart import parts_of
 from controller.http.peers import caller_of
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint, json_response
 from controller.images.formats import ImageRef, ImageSource
-from controller.model.names import PID_PATTERN
 from controller.station.commands.detecting import Detect
 from controller.station.port import Station
 
@@ -32,8 +30,7 @@ _UNWATCHED = 0.02
 """Seconds that a call may take before anybody looks whether its caller is still there: most are answered sooner."""
 _Work = TypeVar("_Work")
 _Binary = Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})]
-_read_arguments = reader(CallArguments, "the request")
-_pid = re.compile(PID_PATTERN)
+_read_arguments = reader(DetectionArguments, "the request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +39,7 @@ class DetectionForm:
 
     image: _Binary | None = None
     guide_image: _Binary | None = None
-    request: CallArguments | None = None
+    request: DetectionArguments | None = None
 
 
 class Execute:
@@ -57,7 +54,7 @@ class Execute:
         operation = Detect.operation
         bodies = (
             Content(DetectionForm, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART),
-            Content(CallArguments, "An image that stands in run/images already, by image_ref."),
+            Content(DetectionArguments, "An image that stands in run/images already, by image_ref."),
         )
         return tuple(
             Endpoint.of(operation, route, self.execute, Content(Detection), bodies) for route in operation.routes
@@ -76,12 +73,8 @@ def detection_request(pid: str, content_type: str, body: bytes) -> DetectionRequ
 
     Raises:
         Refused: 415, the body is neither multipart nor JSON.
-        CallError: 1012, the PID cannot be one; 1003, the body or its JSON is malformed, or no image is given.
+        CallError: 1001, the PID cannot be one; 1003, the body or its JSON is malformed, or no image is given.
     """
-    if not _pid.fullmatch(pid):
-        raise CallError(
-            Code.no_active_version, f"{pid[:80]!r} is no PID", next_step="see `pvctl status` for those served"
-        )
     kind = content_type.partition(";")[0].strip().lower()
     if kind == MULTIPART:
         parts = parts_of(body, content_type, PARTS)
@@ -93,18 +86,8 @@ def detection_request(pid: str, content_type: str, body: bytes) -> DetectionRequ
     image = _image(parts.get("image"), arguments.image_ref, "image")
     if image is None:
         raise CallError(Code.invalid_params, "there is no image", next_step="pass a part 'image', or an image_ref")
-    return DetectionRequest(
-        pid,
-        image,
-        _image(parts.get("guide_image"), arguments.guide_image_ref, "guide_image"),
-        arguments.step_index,
-        arguments.step_desc,
-        arguments.guide_info,
-        arguments.params,
-        arguments.session,
-        arguments.phase,
-        arguments.timeout,
-    )
+    guide_image = _image(parts.get("guide_image"), arguments.guide_image_ref, "guide_image")
+    return DetectionRequest(pid, image, guide_image, arguments)
 
 
 def _image(part: memoryview | None, ref: str | None, what: str) -> ImageSource | None:

@@ -13,6 +13,10 @@ from enum import Enum
 from typing import Any, Self
 
 from controller.errors import Code
+from controller.model.package import PackageRef
+
+Counted = tuple[str, PackageRef]
+"""What calls are counted by: a PID and the version that answered it."""
 
 
 class Kind(Enum):

@@ -17,6 +17,7 @@ from controller.model.observed import Observed
 from controller.model.rollout import Instant, RolloutRecord
 from controller.model.status import RevisionStatus, Status
 from controller.model.status_document import StatusDocument
+from controller.model.tally import Counted
 from controller.planning.plan import plan
 from controller.planning.registry_rows import registry_rows
 from controller.reconciler.apply import ActionResult, Applier
@@ -26,6 +27,7 @@ from controller.reconciler.observe import Observer
 from controller.reconciler.patch import patches
 from controller.reconciler.ports import Source
 from controller.reconciler.report import process_rows, report
+from controller.rollouts.counted import no_longer_counted
 from controller.sources.quiescing import QuiescingTree
 from controller.store.atomic import remove_durably, write_if_changed
 from controller.store.audit import AuditHead
@@ -52,13 +54,14 @@ class Desired:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a reconcile ended."""
+    """How a reconcile ended. `uncounted` are the PIDs and versions whose counts nobody will ask for again."""
 
     desired: Desired
     plan: Plan
     status: Status
     exit: Exit
     results: tuple[ActionResult, ...] = ()
+    uncounted: frozenset[Counted] = frozenset()
 
 
 @dataclass(slots=True)
@@ -168,7 +171,8 @@ class Reconciler:
         else:
             status = self._tell(desired, observed, planned, head)
         self._told = (seen, status)
-        return Outcome(desired, planned, status, judge(desired.problems, planned, results), tuple(results))
+        uncounted = no_longer_counted(desired.revision, observed)
+        return Outcome(desired, planned, status, judge(desired.problems, planned, results), tuple(results), uncounted)
 
     def _tell(self, desired: Desired, observed: Observed, planned: Plan, head: AuditHead) -> Status:
         """Return the status, and write it where it says something new."""

@@ -136,8 +136,8 @@ class OfflineCommands:
 
     def _detect(self, command: Detect, _caller: Caller, _report: Report) -> Detection:
         """Run one detection directly through the PID's process."""
-        from controller.calls.active_version import active_version
         from controller.calls.once import execute_once
+        from controller.calls.routing import active_version
         from controller.station.event_loop import run
 
         ref = active_version(self._store().active, command.request.pid)
@@ -167,7 +167,9 @@ class OfflineCommands:
     async def _converge(
         self, store: Store, source: FolderSource, command: Reconcile, caller: Caller, report: Report
     ) -> Outcome:
+        from controller.calls.detection import smoke
         from controller.processes.pool import ProcessPool
+        from controller.processes.supervision import UsageMeter
         from controller.reconciler.apply import Applier
         from controller.reconciler.observe import Observer
         from controller.reconciler.reconciler import Reconciler, take_revision
@@ -176,11 +178,11 @@ class OfflineCommands:
         desired = take_revision(source, store, allow_empty=command.allow_empty)
         packages = self._packages(store)
         recover(store, packages, caller.name, report)
-        pool = ProcessPool(store.layout, now=self._now)
+        pool = ProcessPool(store.layout, smoke=smoke, now=self._now)
         await pool.open()
         try:
             applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
-            observer = Observer(store, packages, pool.observe)
+            observer = Observer(store, packages, UsageMeter(pool).observe)
             reconciler = Reconciler(store, observer, applier, self._clock, self._now)
             return await reconciler.converge(
                 desired, serve=command.serve, wait=command.wait, timeout=command.timeout
@@ -208,12 +210,13 @@ class OfflineCommands:
         self, caller: Caller, report: Report, work: Callable[[PackageOperations], Awaitable[PackageState]]
     ) -> PackageState:
         """Do package work as the store's only controller, and write the registry as it is then."""
+        from controller.calls.detection import smoke
         from controller.processes.pool import ProcessPool
         from controller.reconciler.apply import Applier
         from controller.station.packages import PackageOperations, at_once
 
         store = self._store()
-        packages, pool = self._packages(store), ProcessPool(store.layout, now=self._now)
+        packages, pool = self._packages(store), ProcessPool(store.layout, smoke=smoke, now=self._now)
         applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
         operations = PackageOperations(store, packages, self._observer(store, packages), applier, at_once)
         done = await work(operations)

@@ -16,15 +16,6 @@ def detect(address: Address, request: DetectionRequest) -> Detection:
     """
     with Client(store=address.store, connect_timeout=0) as client:
         answer = client.execute(
-            request.pid,
-            request.image,
-            request.guide_image,
-            step_index=request.step_index,
-            step_desc=request.step_desc,
-            guide_info=request.guide_info,
-            params=request.params,
-            session=request.session,
-            phase=request.phase,
-            timeout=request.timeout,
-        )
+            request.pid, request.image, request.guide_image, **request.arguments.to_document()
+        )  # fmt: skip
     return Detection(**answer.to_document())

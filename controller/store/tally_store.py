@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from typing import TypeVar
 
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
-from controller.model.tally import Tally
+from controller.model.tally import Counted, Tally
 from controller.store.layout import StoreLayout
 
-Tallies = Mapping[tuple[str, PackageRef], Tally]
-Words = Mapping[tuple[str, PackageRef], str]
+Tallies = Mapping[Counted, Tally]
+Words = Mapping[Counted, str]
+_Value = TypeVar("_Value")
 
 EVERY = 5.0
 """Seconds between two snapshots: how exact the edge of a window is."""
@@ -57,6 +59,13 @@ class TallyStore:
         if tallies != self._saved:
             self._save(tallies)
 
+    def forget(self, counted: Collection[Counted]) -> None:
+        """Drop what nobody will ask for again; who takes the tallies drops it too, and counts anew what comes back."""
+        if counted:
+            self.tallies = _without(self.tallies, counted)
+            self.last_errors = _without(self.last_errors, counted)
+            self._snapshots = deque((at, _without(tallies, counted)) for at, tallies in self._snapshots)
+
     def recent(self) -> Tallies:
         """Return what came within the last window."""
         before = self._snapshots[0][1] if self._snapshots else {}
@@ -82,3 +91,7 @@ class TallyStore:
         temporary.write_text(json.dumps(rows), encoding="utf-8")
         temporary.replace(self._path)
         self._saved = tallies
+
+
+def _without(values: Mapping[Counted, _Value], counted: Collection[Counted]) -> Mapping[Counted, _Value]:
+    return {key: value for key, value in values.items() if key not in counted}

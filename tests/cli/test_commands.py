@@ -9,6 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
+from controller.calls.request import DetectionRequest
+from controller.client.arguments import CallArguments
+from controller.station.commands.detecting import Detect
 from controller.station.commands.operating import Abort, OperatorCommand, Pause, Promote, Resume, Retry, Rollback
 from controller.station.commands.packages import Uninstall
 from controller.station.commands.reconciling import PreviewPlan, Reconcile
@@ -118,10 +121,8 @@ def test_exec(pvctl: Pvctl) -> None:
     assert list(found) == ["request_id", "pid", "name", "version", "status", "message", "data", "latency_ms"]
     out = pvctl("exec", "A01", "--image", "part.png").out
     assert out == "A01: NG  (screw-check@1.0.0, 1.2 ms)\n  scratched\n  defect at [1, 2, 3, 4]\n"
-    request = pvctl.asked[0].request
-    assert (request.image, request.guide_image, request.step_index, request.guide_info) == (
-        Path("part.png"), None, 1, ())  # fmt: skip
-    assert (request.params, request.phase, request.timeout) == ({}, None, None)
+    asked = DetectionRequest("A01", Path("part.png"), arguments=CallArguments(params={}))
+    assert pvctl.asked == [Detect(asked)]
 
 
 def test_exec_passes_every_option(pvctl: Pvctl, tmp_path: Path) -> None:
@@ -130,15 +131,13 @@ def test_exec_passes_every_option(pvctl: Pvctl, tmp_path: Path) -> None:
     pvctl("exec", "A01", "--image", "a", "--guide-image", "g", "--step", "2", "--step-desc", "second",
           "--param", "t=0.4", "--param", "mode=fast", "--guide-info", f"@{info}", "--phase", "pre",
           "--timeout", "500ms")  # fmt: skip
-    request = pvctl.asked[0].request
-    assert (request.guide_image, request.step_index, request.step_desc) == (Path("g"), 2, "second")
-    assert (request.params, request.guide_info) == ({"t": 0.4, "mode": "fast"}, [{"x": 1}])
-    assert (request.phase, request.timeout) == ("pre", 0.5)
-    pvctl("exec", "A01", "--image", "a")
-    assert pvctl.asked[0].request.params == {}
+    given = CallArguments(2, "second", [{"x": 1}], {"t": 0.4, "mode": "fast"}, phase="pre", timeout=0.5)
+    assert pvctl.asked == [Detect(DetectionRequest("A01", Path("a"), Path("g"), given))]
 
 
 def test_exec_that_fails(pvctl: Pvctl) -> None:
+    malformed = pvctl("exec", "../A01", "--image", "a", "-o", "json")
+    assert (malformed.code, json.loads(malformed.out)["error"]["code"], pvctl.asked) == (1, 1001, [])
     assert pvctl("exec", "E01", "--image", "a").code == 1
     said = pvctl("exec", "X99", "--image", "a", "-o", "json")
     assert (said.code, said.err) == (1, "")

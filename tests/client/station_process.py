@@ -26,9 +26,10 @@ class _Plane:
         self._layout = layout
 
     async def execute(self, request: DetectionRequest) -> Detection:
+        what = request.arguments.step_desc
         with (self._layout.root / "calls").open("a") as notes:
-            notes.write(f"{request.step_desc}\n")
-        if request.step_desc == "hang":
+            notes.write(f"{what}\n")
+        if what == "hang":
             await asyncio.Event().wait()
         by_reference = isinstance(request.image, ImageRef)
         source = self._layout.images / f"{request.image.id}.npy" if by_reference else request.image

@@ -134,6 +134,27 @@ def test_an_edited_version_takes_over_under_load_without_losing_a_call(station: 
     assert all({"time", "level", "message", "pid", "package", "revision"} <= line.keys() for line in cell.log())
 
 
+def counted(station: Station) -> set[tuple[str, str]]:
+    """Return the PIDs and versions of which the daemon keeps counts."""
+    rows = json.loads((station.store / "rollouts" / ".tallies.json").read_bytes())
+    return {(row["pid"], row["version"]) for row in rows}
+
+
+def test_counts_of_versions_that_nobody_will_ask_for_again_are_forgotten(station: Station, cell: Daemon) -> None:
+    deliver(station, "cell", "1.2.0", "1.3.0")
+    with Client(store=station.store) as client:
+        for version in ("1.0.0", "1.1.0", "1.2.0", "1.3.0"):
+            desire(station, "cell", version, ["A01", "A02"])
+            cell.until_active("A01", version)
+            cell.until_active("A02", version)
+            cell.until(lambda status: status["converged"], "convergence")
+            for pid in ("A01", "A02", "B01"):
+                client.execute(pid, IMAGE)
+
+    way_back_and_present = {(pid, version) for pid in ("A01", "A02") for version in ("1.2.0", "1.3.0")}
+    eventually(lambda: counted(station) == {*way_back_and_present, ("B01", "1.0.0")}, "only what may be asked for")
+
+
 def test_a_half_saved_tree_is_not_taken_until_it_is_complete(station: Station, cell: Daemon) -> None:
     path = station.desired / "cell.yaml"
     before, text = cell.status()["revision"]["id"], path.read_text().replace("version: 1.0.0", "version: 1.1.0")

@@ -18,7 +18,7 @@ from controller.errors import Code, CodedError, ControllerError, PackageError, S
 from controller.model.observed import ActiveMapping, BrokenMapping, ObservedProcess, ProcessKey
 from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
 from controller.model.rollout import Instant
-from controller.model.tally import LatencySketch, Tally, bin_of
+from controller.model.tally import Counted, LatencySketch, Tally, bin_of
 from controller.processes.spec import ProcessSpec
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
@@ -322,7 +322,16 @@ class World:
             raise self.breach
         if self.dead:
             raise Killed("while an action was under way")
-        return self.reconciler.conclude(self.desired, observed, planned) if self.random.random() < 0.1 else None
+        if self.random.random() >= 0.1:
+            return None
+        outcome = self.reconciler.conclude(self.desired, observed, planned)
+        self._forget(outcome.uncounted)
+        return outcome
+
+    def _forget(self, uncounted: frozenset[Counted]) -> None:
+        """Drop counts as the daemon does after every pass."""
+        self.tally_store.forget(uncounted)
+        self.tallies = {at: tally for at, tally in self.tallies.items() if at not in uncounted}
 
     def operate(self, verb: str, subject: str, **arguments: Any) -> str:
         """Carry out an operator's verb between two passes; return what was said, or why not."""

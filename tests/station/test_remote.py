@@ -10,6 +10,7 @@ import pytest
 from controller.calls.request import DetectionRequest
 from controller.client.addresses import Address
 from controller.client.answers import NotReached
+from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code, ControllerError, PackageError
 from controller.station.commands.detecting import Detect
 from controller.station.commands.operating import Message, Promote, Resume, Rollback
@@ -83,7 +84,9 @@ def test_refusals_are_errors(remote: Remote) -> None:
 
 def test_detection_through_the_daemon(station: StationProcess, remote: Remote, tmp_path: Path) -> None:
     np.save(tmp_path / "part.npy", np.ones((2, 2), np.uint8))
-    detection = remote(Detect(DetectionRequest("A01", tmp_path / "part.npy", step_desc="left")))
+    detection = remote(
+        Detect(DetectionRequest("A01", tmp_path / "part.npy", arguments=CallArguments(step_desc="left")))
+    )
     assert detection.to_document()["data"] == {"shape": [2, 2], "sum": 4, "by_reference": True}
     assert station.calls()[-1] == "left"
 

@@ -14,6 +14,7 @@ import uvloop
 
 from controller.errors import CallError, Code, StartFailed
 from controller.host.identity import identify
+from controller.processes import supervision
 from controller.processes.usage import consumption_of, descendants
 from tests.calls.stations import NEIGHBOUR, NEXT, neighbour_undisturbed, station, until
 from tests.processes.conftest import KEY, eventually, running
@@ -92,22 +93,36 @@ async def test_a_slow_or_failing_start_delays_nobody(layout, make_spec, neighbou
 async def test_too_much_memory_of_a_child_ends_the_whole_group(layout, make_spec, neighbour):
     limit = 100 * 2**20
     async with station(layout, make_spec(), neighbour) as opened:
-        opened.serve("A01", memory_max=limit)
+        opened.limit(memory_max=limit)
         async with neighbour_undisturbed(opened):
             await opened.call(do="hog", bytes=2 * limit)
             await until(lambda: opened.ended)
         assert "of memory, more than the 100MiB that it may" in opened.ended[0][1]
-        reading = opened.plane.readings()[KEY]
-        assert (reading.crashes, reading.memory_excesses, reading.heartbeat_losses) == (1, 1, 0)
-        assert reading.rss_bytes > limit
+        tally = opened.plane.tallies()["A01", KEY.ref]
+        assert (tally.crashes, tally.memory_excesses, tally.heartbeat_losses) == (0, 1, 0)
+        assert (await opened.runner.observe())[KEY].rss_bytes > limit, "it stays to be seen"
         eventually(lambda: len(running(layout)) == 2)
 
 
 async def test_processor_time_of_children_counts(layout, make_spec):
     async with station(layout, make_spec()) as opened:
         await opened.call(do="burn")
-        await until(lambda: (opened.plane.readings()[KEY].cpu_percent or 0) > 20)
-        assert opened.plane.readings()[KEY].rss_bytes > 1_000_000
+        process = opened.process()
+        await until(lambda: process.usage and (process.usage.cpu_percent or 0) > 20)
+        seen = (await opened.runner.observe())[KEY]
+        assert seen.rss_bytes > 1_000_000
+        assert seen.cpu_percent > 20
+
+
+async def test_usage_is_measured_by_the_supervisor_and_by_nobody_else(layout, make_spec, monkeypatch):
+    measured = []
+    monkeypatch.setattr(supervision, "consumption_of", lambda shim: (measured.append(shim), consumption_of(shim))[1])
+    async with station(layout, make_spec()) as opened:
+        await until(lambda: measured)
+        seen = [(await opened.runner.observe())[KEY].rss_bytes for _ in range(100)]
+        assert set(measured) == {opened.process().record.shim.os_pid}
+        assert len(measured) <= 2, "a hundred looks measure nothing; a second's sample may have come meanwhile"
+        assert min(seen) > 1_000_000
 
 
 async def test_a_silent_idle_process_is_ended_and_its_callers_wait_for_the_next(layout, make_spec, neighbour):
@@ -116,17 +131,13 @@ async def test_a_silent_idle_process_is_ended_and_its_callers_wait_for_the_next(
         before, process = opened.os_pid(), opened.process()
         await opened.call()
         os.kill(before, signal.SIGSTOP)
-        opened.serve("A01", heartbeat_interval=0.3, heartbeat_grace=0.7, heartbeat_max_missed=2)
-        watch = opened.plane._watches[KEY]
-        watch.stop()
-        watch.start()
+        opened.limit(heartbeat_interval=0.3, heartbeat_grace=0.7, heartbeat_max_missed=2)
         async with neighbour_undisturbed(opened):
-            await until(lambda: process.state == "busy")  # the ping has its turn
+            await until(lambda: process.state == "busy")  # the ping holds its lock
             assert (await opened.call()).data["os_pid"] != before
         assert opened.ended[0][1].startswith(f"heartbeat lost: {KEY} did not answer a ping in time")
-        reading = opened.plane.readings()[KEY]
-        assert (reading.crashes, reading.memory_excesses, reading.heartbeat_losses) == (1, 0, 1)
-        assert opened.plane.tallies()["A01", KEY.ref].heartbeat_losses == 1
+        tally = opened.plane.tallies()["A01", KEY.ref]
+        assert (tally.crashes, tally.memory_excesses, tally.heartbeat_losses) == (0, 0, 1)
 
 
 async def test_no_heartbeat_is_lost_to_a_running_call_and_none_is_asked_of_who_speaks(layout, make_spec):
@@ -135,10 +146,7 @@ async def test_no_heartbeat_is_lost_to_a_running_call_and_none_is_asked_of_who_s
         pings = []
         ping = process.ping
         process.ping = lambda timeout: (pings.append(timeout), ping(timeout))[1]
-        opened.serve("A01", heartbeat_interval=0.1, heartbeat_grace=5.0, heartbeat_max_missed=1)
-        watch = opened.plane._watches[KEY]
-        watch.stop()
-        watch.start()
+        opened.limit(heartbeat_interval=0.1, heartbeat_grace=5.0, heartbeat_max_missed=1)
         assert (await opened.call(do="sleep", seconds=0.5)).status == "OK"
         assert pings == [], "a call was under way all the time"
         await until(lambda: len(pings) >= 3)
@@ -156,7 +164,7 @@ async def test_a_process_that_never_had_a_call_is_told_too(layout, make_spec):
         await opened.runner.start(make_spec(key=NEXT))
         os.kill(opened.os_pid(NEXT), signal.SIGKILL)
         await until(lambda: len(opened.ended) == 2)
-        assert opened.plane.readings()[NEXT].crashes == 2
+        assert opened.plane.tallies()["A01", NEXT.ref].crashes == 2
 
 
 async def test_what_is_stopped_on_purpose_is_not_told(layout, make_spec):
@@ -165,7 +173,7 @@ async def test_what_is_stopped_on_purpose_is_not_told(layout, make_spec):
         await opened.runner.stop(KEY, drain=1)
         opened.plane.configure(opened.services)
         assert opened.ended == []
-        assert opened.plane.readings() == {}
+        assert (opened.supervisor._watches, opened.plane.tallies()) == ({}, {})
 
 
 async def test_the_kernels_lists_show_every_descendant(layout, make_spec):
@@ -196,12 +204,10 @@ def test_a_controller_that_was_held_up_blames_nobody(layout, make_spec):
     async def scenario() -> None:
         async with station(layout, make_spec(call_timeout=0.2)) as opened:
             process = opened.process()
-            process.turns.try_take()
             ping = asyncio.create_task(process.ping(0.1))
             await asyncio.sleep(0)
             time.sleep(1.0)
             await ping
-            process.give_turn()
             call = opened.calling()
             await asyncio.sleep(0)
             time.sleep(1.0)
