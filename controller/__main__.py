@@ -117,7 +117,7 @@ class Station:
         Returns {exit, status}.
         """
         from controller.client import NotReached
-        from controller.reconciler.reconciler import load_desired
+        from controller.reconciler.revisions import load_desired
 
         store, source = self.store(), self.source()
         if serve:
@@ -178,8 +178,9 @@ class Station:
     ) -> Outcome:
         from controller.processes.pool import ProcessPool
         from controller.reconciler.apply import Applier
-        from controller.reconciler.reconciler import Reconciler, take_revision
+        from controller.reconciler.reconciler import Reconciler
         from controller.reconciler.recover import recover
+        from controller.reconciler.revisions import take_revision
 
         desired = take_revision(source, store, allow_empty=allow_empty)
         packages, actor = self.installer(), operating_system_user()

@@ -27,7 +27,8 @@ from controller.model.actions import (
     Switch,
 )
 from controller.model.desired import Deployment, Revision, Timeouts
-from controller.model.observed import ActiveMapping, HistoryEntry, ProcessKey
+from controller.model.objects import ObjectRef, ProcessKey
+from controller.model.observed import ActiveMapping, HistoryEntry
 from controller.model.package import Installation
 from controller.planning.registry_rows import registry_rows
 from controller.processes.spec import ProcessSpec
@@ -66,13 +67,13 @@ class Applier:
         self._notify = notify
         self._installing = asyncio.Semaphore(_INSTALLS_AT_ONCE)
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
-        self._in_flight: dict[str, asyncio.Task[ActionResult]] = {}
+        self._in_flight: dict[ObjectRef, asyncio.Task[ActionResult]] = {}
         self.on_result: Callable[[], None] = lambda: None
         self._store_acts: Mapping[type[Action], Callable[[Any, Revision], None]] = {
             Switch: self._switch,
             Deactivate: self._deactivate,
             RebuildRegistry: self._rebuild_registry,
-            SaveRollout: self._remember,
+            SaveRollout: self._save_rollout,
             RemovePackage: self._remove_package,
             RemoveZip: self._remove_zip,
         }
@@ -83,11 +84,11 @@ class Applier:
         }
 
     @property
-    def in_flight(self) -> frozenset[str]:
+    def in_flight(self) -> frozenset[ObjectRef]:
         """The objects that are being worked on."""
         return frozenset(self._in_flight)
 
-    def launch(self, plan: Plan, revision: Revision, resting: Collection[str] = ()) -> None:
+    def launch(self, plan: Plan, revision: Revision, resting: Collection[ObjectRef] = ()) -> None:
         """Begin every action of a plan whose object is free and which depends on nothing that is still to be done.
 
         An object that is `resting` is let alone, and what depends on it waits with it: no tight loop of attempts.
@@ -97,8 +98,8 @@ class Applier:
         pending = {action.object for action in plan.actions} | self._in_flight.keys()
         for action in plan.actions:
             free = action.object not in self._in_flight and action.object not in resting
-            if free and not pending.intersection(action.after):
-                task = asyncio.create_task(self._carry_out(action, revision))
+            if free and not pending.intersection(action.depends_on):
+                task = asyncio.create_task(self._perform(action, revision))
                 task.add_done_callback(lambda _: self.on_result())
                 self._in_flight[action.object] = task
 
@@ -106,8 +107,8 @@ class Applier:
         """Wait for an action in flight to end, for `timeout` seconds at most; return the results of all that did."""
         if self._in_flight:
             await asyncio.wait(self._in_flight.values(), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        done = [name for name, task in self._in_flight.items() if task.done()]
-        return tuple(self._in_flight.pop(name).result() for name in done)
+        done = [object_ for object_, task in self._in_flight.items() if task.done()]
+        return tuple(self._in_flight.pop(object_).result() for object_ in done)
 
     async def finish(self, patience: float) -> None:
         """Wait for what is in flight, `patience` seconds at most; what takes longer is given up, to be done anew."""
@@ -118,23 +119,23 @@ class Applier:
             await asyncio.gather(*late, return_exceptions=True)
         self._in_flight.clear()
 
-    async def _carry_out(self, action: Action, revision: Revision) -> ActionResult:
+    async def _perform(self, action: Action, revision: Revision) -> ActionResult:
         try:
             if type(action) in self._store_acts:
                 await asyncio.to_thread(self._change_store, action, revision)
             else:
                 await self._do(action, revision)
         except ControllerError as error:  # tolerated here, once: one bad object never stops the others
-            self._tell(action, revision, f"failed: {error}", logging.WARNING)
+            self._announce(action, revision, f"failed: {error}", logging.WARNING)
             await asyncio.to_thread(self._audit_failure, action, revision, error)
             return ActionResult(action, error)
         except Exception as defect:  # a defect in one object's way must not stop the others
             log.exception("%s: a defect of the controller", action.object)
             return ActionResult(action, ControllerError(f"a defect of the controller: {defect!r}; see its log"))
-        self._tell(action, revision, f"{_DONE[type(action)]} ({action.reason})")
+        self._announce(action, revision, f"{_DONE[type(action)]} ({action.reason})")
         return ActionResult(action)
 
-    def _tell(self, action: Action, revision: Revision, what: str, level: int = logging.INFO) -> None:
+    def _announce(self, action: Action, revision: Revision, what: str, level: int = logging.INFO) -> None:
         line = f"{action.object}: {what}"
         self._notify(line)
         about = {"pid": getattr(action, "pid", None), "package": _package(action), "revision": revision.id}
@@ -216,13 +217,14 @@ class Applier:
         with self._store.lock.held():
             remove_durably(self._store.layout.zips / action.zip_name)
 
-    def _remember(self, action: SaveRollout, revision: Revision) -> None:
+    def _save_rollout(self, action: SaveRollout, revision: Revision) -> None:
         self._store.rollouts.write(action.deployment, action.record)
 
     def _audit(self, action: Action, revision: Revision, outcome: str) -> None:
         before, after = _before_and_after(action)
-        kind = type(action).__name__.lower()
-        record = AuditRecord(self._actor, revision.id, kind, action.object, before, after, action.reason, outcome)
+        record = AuditRecord(
+            self._actor, revision.id, action.kind, str(action.object), before, after, action.reason, outcome
+        )
         self._store.audit.append(record)
 
     def _audit_failure(self, action: Action, revision: Revision, error: ControllerError) -> None:

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from controller.errors import ControllerError, DesiredStateError, StoreError
 from controller.model.desired import Revision
-from controller.model.observed import ProcessKey
-from controller.reconciler.reconciler import Desired, Outcome, Reconciler
+from controller.model.objects import ObjectRef, ProcessKey
+from controller.reconciler.reconciler import Outcome, Reconciler
+from controller.reconciler.revisions import Desired
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -74,7 +75,7 @@ class Loop:
         """Note that a process exited unexpectedly: it is restarted, the first time at once, then ever later."""
         desired = self.outcome and self.outcome.desired.revision.by_name.get(key.deployment)
         limit = desired.spec.health.restarts if desired else None
-        self.reconciler.backoff.crashed(f"process/{key}", why, limit)
+        self.reconciler.backoff.crashed(ObjectRef("process", key), why, limit)
         self.wake()
 
     async def run(self) -> None:
@@ -104,7 +105,7 @@ class Loop:
         return await asked
 
     async def _decide(self) -> None:
-        if any(name.startswith("rollout/") for name in self.reconciler.applier.in_flight):
+        if any(object_.kind == "rollout" for object_ in self.reconciler.applier.in_flight):
             return  # its end wakes the next pass
         decisions, self._decisions = self._decisions, []
         for decision, asked in decisions:
@@ -128,8 +129,10 @@ class Loop:
             return RESYNC
         if desired is not None:
             self.configure(desired.revision)
-            observed, planned = await self.reconciler.look(desired)
-            self.reconciler.launch(planned, desired)
+            observed = await self.reconciler.observe(desired)
+            planned = self.reconciler.plan(desired, observed)
+            self.reconciler.note(observed, planned)
+            self.reconciler.launch(desired, planned)
             self.outcome = self.reconciler.conclude(desired, observed, planned)
             self.trouble, self.refusal = "", None
             self.on_pass(self.outcome)

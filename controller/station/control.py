@@ -9,7 +9,8 @@ from typing import Any
 from controller.errors import Code, CodedError, DesiredStateError
 from controller.reconciler.exits import Exit
 from controller.reconciler.loop import Loop
-from controller.reconciler.reconciler import Outcome, RevisionTaker
+from controller.reconciler.reconciler import Outcome
+from controller.reconciler.revisions import RevisionTaker
 from controller.station.operator import Operator, Wish
 
 Notify = Callable[[str], None]

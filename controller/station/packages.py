@@ -12,8 +12,8 @@ from pathlib import Path
 from controller.errors import Code, PackageError, StoreError
 from controller.model.desired import Revision
 from controller.model.package import PackageRef, Receipt
+from controller.planning.needs import why_needed
 from controller.planning.registry_rows import registry_rows
-from controller.planning.safety import why_needed
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages
 from controller.store.audit import AuditRecord
@@ -56,7 +56,7 @@ class PackageOperations:
             StoreError: the disk refused.
         """
         revision = self._revision()
-        observed = await self.observer.observe(revision, {})
+        observed = await self.observer.observe(revision, {}, ways_back=True)
         if package not in observed.installed:
             raise PackageError(
                 Code.unsafe_uninstall, f"{package} is not installed", next_step="see `pvctl status -o json`, packages"
