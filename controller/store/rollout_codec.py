@@ -219,7 +219,8 @@ def _trials_document(tests: SequentialTests) -> dict[str, Any]:
 
 
 def _change_document(test: ChangeTest) -> dict[str, Any]:
-    return {"limit": test.limit, "arms": list(test.arms), "starts": [[start.number, *start.until] for start in test.starts]}
+    starts = [[start.number, *start.until] for start in test.starts]
+    return {"limit": test.limit, "arms": list(test.arms), "starts": starts}
 
 
 def _verdict_document(verdict: Verdict) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class TallyStore:
 
     def __init__(self, layout: StoreLayout) -> None:
         self._path = layout.rollouts / ".tallies.json"
-        self._snapshots = Snapshots()
+        self.snapshots = Snapshots()
         self._saved: Tallies = {}
         self.tallies: Tallies = {}
         self.last_errors: Words = {}
@@ -52,7 +52,7 @@ class TallyStore:
     def note(self, tallies: Tallies, last_errors: Words, now: Instant) -> None:
         """Take the tallies and the latest errors' words as of now."""
         self.tallies, self.last_errors = tallies, {**self.last_errors, **last_errors}
-        self._snapshots.add(now.seconds, tallies)
+        self.snapshots.add(now.seconds, tallies)
 
     def save(self) -> None:
         """Write down what was noted, where it has changed. Raises OSError."""
@@ -62,11 +62,11 @@ class TallyStore:
     def recent(self, windows: Iterable[float]) -> RecentCalls:
         """Return what came within each window (seconds). From now on, so much of the past is kept and no more."""
         wanted = frozenset(windows)
-        self._snapshots.keep(max(wanted, default=0.0))
+        self.snapshots.keep(max(wanted, default=0.0))
         return RecentCalls({window: self._within(window) for window in wanted})
 
     def _within(self, window: float) -> Tallies:
-        before = self._snapshots.before(window)
+        before = self.snapshots.before(window)
         since = {key: _since(tally, before.get(key)) for key, tally in self.tallies.items()}
         return {key: tally for key, tally in since.items() if tally.calls}
 
