@@ -129,7 +129,7 @@ class AnalysisState:
         return replace(self, step_calls=None)
 
     def anew(self) -> AnalysisState:
-        """Return it as it is when everything is to be counted from now, such as after trouble of the host."""
+        """Return it as it is when everything is to be counted from now, such as once a degraded host is well again."""
         return replace(self, delay=Countdown(0.0), baseline=None, step_calls=None, tests=SequentialTests())
 
     def completed(self) -> AnalysisState:

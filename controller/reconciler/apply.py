@@ -1,4 +1,4 @@
-"""Apply: carry out a plan's actions, each audited with intent and outcome, independent ones side by side.
+"""Apply: perform a plan's actions, each audited with intent and outcome, independent ones side by side.
 
 One table maps an action's type to the method that performs it. A failure is noted and delays only what depends on it.
 """
@@ -230,7 +230,7 @@ class Applier:
     def _audit_failure(self, action: Action, revision: Revision, error: ControllerError) -> None:
         try:
             self._audit(action, revision, f"failed: {error}")
-        except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is said too
+        except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is reported too
             self._notify(f"{action.object}: {unrecorded}")
 
 

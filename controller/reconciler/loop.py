@@ -122,7 +122,7 @@ class Loop:
         await self.reconciler.wait_for_results(timeout=0)
         await self._decide()
         try:
-            desired, settling = await asyncio.to_thread(self.take)
+            desired, changing = await asyncio.to_thread(self.take)
         except DesiredStateError as error:
             self.refusal = self.reconciler.refuse(error.problems, "")
             await self._tell()
@@ -138,7 +138,7 @@ class Loop:
             self.on_pass(self.outcome)
             await self._tell()
         due = min((wait.until for wait in self.outcome.plan.waiting), default=float("inf")) if self.outcome else 1.0
-        return QUIESCE_LOOK if settling else min(RESYNC, max(0.0, due - self.reconciler.clock().seconds))
+        return QUIESCE_LOOK if changing else min(RESYNC, max(0.0, due - self.reconciler.clock().seconds))
 
     async def _tell(self) -> None:
         async with self._passed:

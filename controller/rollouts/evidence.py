@@ -53,7 +53,7 @@ def judged(view: DeploymentView, rollout: Rollout) -> tuple[Rollout, Verdict | N
         return rollout, None
     rollout, verdict = _judged(view, rollout)
     if rollout.analysis.host_degraded and verdict.outcome != "suspended":
-        # what came of the host's trouble is not held against the version: it counts from now
+        # what came of the degraded host is not blamed on the version: it counts from now
         rollout, verdict = _judged(view, counting(view, replace(rollout, analysis=rollout.analysis.anew())))
     state = replace(rollout.analysis, host_degraded=verdict.outcome == "suspended")
     return replace(rollout, analysis=state), verdict
@@ -133,7 +133,7 @@ def _readings(
 ) -> Iterator[Reading]:
     """Yield what is known of each process of a version: what it uses, and what went wrong with it.
 
-    Of a failure from before the rollout began nothing is held against it: a retry tries once more.
+    A failure from before the rollout began is not blamed on it: a retry tries once more.
     """
     view = DeploymentView.of(station, deployment)
     failures = {

@@ -1,7 +1,7 @@
 """The rollout state machine: facts and `now` go in, the next rollout comes out. Pure; see `transitions.py`.
 
 A step is a weight or a pause. After a weight's PIDs have moved it bakes for `minHealthyTime`; before the weight rises
-again, and before promotion, the canary must have passed its analysis. A failure takes all PIDs back once; nothing that
+again, and before promotion, the canary must have passed its analysis. A failure rolls all PIDs back once; nothing that
 a reverted rollout's health does afterwards moves them again.
 """
 
@@ -110,12 +110,14 @@ def wanted_versions(
 
 
 def _note_obstacles(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
-    """Stop or restart the progress deadline as pauses and host-wide trouble come and go; each PID moved is progress."""
+    """Stop or restart the progress deadline as pauses and a degraded host come and go; each PID moved is progress."""
     suspended_because = facts.obstacle or (facts.judged_because if facts.judgement == "suspended" else "")
     if not rollout.under_way:
         return replace(rollout, suspended_because="", progress=rollout.progress.stop(now))
     if suspended_because and rollout.suspended_because:
-        suspended_because = rollout.suspended_because  # its numbers change with every call; that it is held does not
+        suspended_because = (
+            rollout.suspended_because
+        )  # its numbers change with every call; that it is suspended does not
     moved = len(facts.on(rollout.target))
     progress = _whole(rollout, now) if moved > rollout.moved else rollout.progress
     rollout = replace(rollout, suspended_because=suspended_because, moved=moved)
@@ -209,10 +211,10 @@ def _go_on(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
         return _enter(rollout, rollout.step + 1, now)
     if rollout.state == "waiting" or (rollout.timer is not None and not rollout.timer.over(now)):
         return rollout
-    return _leave_stage(rollout, facts, now)
+    return _leave_step(rollout, facts, now)
 
 
-def _leave_stage(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
+def _leave_step(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
     """Go to the next step. Where a step ends there the canary must have passed; too few samples are no pass."""
     steps, upcoming = rollout.strategy.steps, rollout.step + 1
     ends_step = upcoming == len(steps) or steps[upcoming].kind == "weight"

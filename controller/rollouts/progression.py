@@ -151,7 +151,7 @@ def _in_place(view: DeploymentView, quarantine: Quarantine | None) -> dict[str, 
 
 
 def _degraded(view: DeploymentView, rollout: Rollout | None) -> str:
-    """Return what fails where no rollout judges it: too late to be rolled back, but not to be told."""
+    """Return what fails where no rollout judges it: too late to be rolled back, but not to be shown."""
     if rollout is not None and rollout.state != "completed":
         return ""
     if not view.observed.recent and not view.observed.processes:

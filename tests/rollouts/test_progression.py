@@ -278,7 +278,7 @@ def test_without_calls_passes_change_nothing(line: Line) -> None:
 # --- a failing version
 
 
-def test_a_bad_canary_is_taken_back_and_never_tried_again_by_itself(line: Line) -> None:
+def test_a_bad_canary_is_rolled_back_and_never_tried_again_by_itself(line: Line) -> None:
     start(line)
     line.promote()
     line.go(canary())
@@ -669,7 +669,7 @@ def with_cell(line: Line) -> Revision:
     return revision(deployment(strategy=CANARY), unaffected_version())
 
 
-def test_when_others_fail_too_the_canary_is_held_and_not_taken_back(line: Line) -> None:
+def test_when_others_fail_too_the_canary_is_suspended_and_not_rolled_back(line: Line) -> None:
     wanted = with_cell(line)
     line.go(wanted)
     line.calls("B01", 100, errors=60)

@@ -26,7 +26,7 @@ HOST_EVIDENCE = math.log(20)
 """Evidence at which an unaffected version counts as failing: less than a revert needs, as a suspension passes."""
 
 OWN_DOING: frozenset[Metric] = frozenset({"memory", "cpu"})
-"""What a process uses is its own doing, whoever else suffers from it: never a sign of trouble of the host."""
+"""What a process uses is its own doing, whoever else suffers from it: never a sign of a degraded host."""
 
 
 def judge(health: Health, analysis: Analysis | None, seen: Observation) -> Verdict:
