@@ -26,8 +26,9 @@ from controller.reconciler.apply import Applier
 from controller.reconciler.loop import Loop
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages, Source
-from controller.reconciler.reconciler import Outcome, Reconciler, RevisionTaker
+from controller.reconciler.reconciler import Outcome, Reconciler
 from controller.reconciler.recover import recover
+from controller.reconciler.revisions import RevisionTaker
 from controller.sources.quiescing import QuiescingTree
 from controller.sources.watch import FolderWatch
 from controller.station.local import LocalStation
@@ -179,8 +180,9 @@ class Daemon:
         self._loop.wake()
 
     def _keep_counts(self) -> None:
+        self._tally_store.note(self._plane.tallies(), self._plane.last_errors(), self._parts.clock())
         try:
-            self._tally_store.note(self._plane.tallies(), self._plane.last_errors(), self._parts.clock())
+            self._tally_store.save()
         except OSError as error:  # a full disk: calls and verdicts go on with what is in memory
             log.warning("cannot write down what calls came to: %s", error)
 

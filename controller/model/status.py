@@ -32,6 +32,12 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentStatus:
+    """How a deployment stands.
+
+    `stable_version` is the promoted one as soon as it is promoted. Until `rollback_until` (RFC 3339) a failure of it
+    goes back to `rollback_to`; both are None where nothing is rolled back automatically any more, or not yet promoted.
+    """
+
     name: str
     phase: Phase
     observed_generation: str
@@ -46,6 +52,8 @@ class DeploymentStatus:
     conditions: tuple[Condition, ...] = ()
     evidence: tuple[str, ...] = ()
     patch: str = ""
+    rollback_to: str | None = None
+    rollback_until: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What calls on one (PID, version) came to: counts and a bounded latency sketch, as values that add and subtract.
 
-Only what the version did is counted. A tally says nothing about limits; `planning.analysis` judges it.
+Only what the version did is counted. A tally says nothing about limits; `rollouts/analysis/` judges it.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any, Self
+from typing import Self
 
 from controller.errors import Code
 from controller.model.package import PackageRef
@@ -156,16 +156,6 @@ class Tally:
         if any(getattr(since, each.name) < 0 for each in fields(Tally) if each.name != "latency"):
             raise ValueError("cannot subtract a tally that is not an earlier state of the same one")
         return since
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the JSON form that `from_document` reads back; the latency as [bin, count] pairs."""
-        return {**asdict(self), "latency": [list(pair) for pair in self.latency.bins]}
-
-    @classmethod
-    def from_document(cls, document: dict[str, Any]) -> Self:
-        """Raises KeyError, TypeError or ValueError if the document is not a tally."""
-        bins = tuple((int(index), int(count)) for index, count in document["latency"])
-        return cls(**{**document, "latency": LatencySketch(bins)})
 
 
 def pooled(tallies: Iterable[Tally]) -> Tally:

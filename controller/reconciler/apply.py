@@ -1,4 +1,4 @@
-"""Apply: carry out a plan's actions, each audited with intent and outcome, independent ones side by side.
+"""Apply: perform a plan's actions, each audited with intent and outcome, independent ones side by side.
 
 One table maps an action's type to the method that performs it. A failure is noted and delays only what depends on it.
 """
@@ -27,7 +27,8 @@ from controller.model.actions import (
     Switch,
 )
 from controller.model.desired import Deployment, Revision, Timeouts
-from controller.model.observed import ActiveMapping, HistoryEntry, ProcessKey
+from controller.model.objects import ObjectRef, ProcessKey
+from controller.model.observed import ActiveMapping, HistoryEntry
 from controller.model.package import Installation
 from controller.planning.registry_rows import registry_rows
 from controller.processes.spec import ProcessSpec
@@ -50,9 +51,6 @@ class ActionResult:
     error: ControllerError | None = None
 
 
-Notify = Callable[[str], None]
-
-
 @dataclass(frozen=True, slots=True)
 class _Act:
     """An action, the revision that it is for, and who wants it: what the audit has of it."""
@@ -60,6 +58,9 @@ class _Act:
     action: Action
     revision: Revision
     actor: str
+
+
+Notify = Callable[[str], None]
 
 
 class Applier:
@@ -75,14 +76,14 @@ class Applier:
         self._notify = notify
         self._installing = asyncio.Semaphore(_INSTALLS_AT_ONCE)
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
-        self._in_flight: dict[str, asyncio.Task[ActionResult]] = {}
+        self._in_flight: dict[ObjectRef, asyncio.Task[ActionResult]] = {}
         self._early: list[ActionResult] = []
         self.on_result: Callable[[], None] = lambda: None
         self._store_acts: Mapping[type[Action], Callable[[Any, Revision], None]] = {
             Switch: self._switch,
             Deactivate: self._deactivate,
             RebuildRegistry: self._rebuild_registry,
-            SaveRollout: self._remember,
+            SaveRollout: self._save_rollout,
             RemovePackage: self._remove_package,
             RemoveZip: self._remove_zip,
         }
@@ -93,11 +94,11 @@ class Applier:
         }
 
     @property
-    def in_flight(self) -> frozenset[str]:
+    def in_flight(self) -> frozenset[ObjectRef]:
         """The objects that are being worked on."""
         return frozenset(self._in_flight)
 
-    def launch(self, plan: Plan, revision: Revision, resting: Collection[str] = ()) -> None:
+    def launch(self, plan: Plan, revision: Revision, resting: Collection[ObjectRef] = ()) -> None:
         """Begin every action of a plan whose object is free and which depends on nothing that is still to be done.
 
         An object that is `resting` is let alone, and what depends on it waits with it: no tight loop of attempts.
@@ -107,7 +108,7 @@ class Applier:
         pending = {action.object for action in plan.actions} | self._in_flight.keys()
         for action in plan.actions:
             free = action.object not in self._in_flight and action.object not in resting
-            if free and not pending.intersection(action.after):
+            if free and not pending.intersection(action.depends_on):
                 self.begin(action, revision, self._actor)
 
     async def perform(self, action: Action, revision: Revision, actor: str) -> ActionResult:
@@ -128,7 +129,7 @@ class Applier:
         """Begin an action whose object is free, on behalf of `actor`; return the task that ends with its result."""
         if (ended := self._in_flight.pop(action.object, None)) is not None:
             self._early.append(ended.result())
-        task = asyncio.create_task(self._carry_out(_Act(action, revision, actor)))
+        task = asyncio.create_task(self._perform(_Act(action, revision, actor)))
         task.add_done_callback(lambda _: self.on_result())
         self._in_flight[action.object] = task
         return task
@@ -137,9 +138,9 @@ class Applier:
         """Wait for an action in flight to end, for `timeout` seconds at most; return the results of all that did."""
         if self._in_flight:
             await asyncio.wait(self._in_flight.values(), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        done = [name for name, task in self._in_flight.items() if task.done()]
+        done = [object_ for object_, task in self._in_flight.items() if task.done()]
         early, self._early = self._early, []
-        return (*early, *(self._in_flight.pop(name).result() for name in done))
+        return (*early, *(self._in_flight.pop(object_).result() for object_ in done))
 
     async def finish(self, patience: float) -> None:
         """Wait for what is in flight, `patience` seconds at most; what takes longer is given up, to be done anew."""
@@ -150,7 +151,7 @@ class Applier:
             await asyncio.gather(*late, return_exceptions=True)
         self._in_flight.clear()
 
-    async def _carry_out(self, act: _Act) -> ActionResult:
+    async def _perform(self, act: _Act) -> ActionResult:
         action, revision = act.action, act.revision
         try:
             if type(action) in self._store_acts:
@@ -158,16 +159,16 @@ class Applier:
             else:
                 await self._do(act)
         except ControllerError as error:  # tolerated here, once: one bad object never stops the others
-            self._tell(action, revision, f"failed: {error}", logging.WARNING)
+            self._announce(action, revision, f"failed: {error}", logging.WARNING)
             await asyncio.to_thread(self._audit_failure, act, error)
             return ActionResult(action, error)
         except Exception as defect:  # a defect in one object's way must not stop the others
             log.exception("%s: a defect of the controller", action.object)
             return ActionResult(action, ControllerError(f"a defect of the controller: {defect!r}; see its log"))
-        self._tell(action, revision, f"{_DONE[type(action)]} ({action.reason})")
+        self._announce(action, revision, f"{_DONE[type(action)]} ({action.reason})")
         return ActionResult(action)
 
-    def _tell(self, action: Action, revision: Revision, what: str, level: int = logging.INFO) -> None:
+    def _announce(self, action: Action, revision: Revision, what: str, level: int = logging.INFO) -> None:
         line = f"{action.object}: {what}"
         self._notify(line)
         about = {"pid": getattr(action, "pid", None), "package": _package(action), "revision": revision.id}
@@ -249,20 +250,21 @@ class Applier:
         with self._store.lock.held():
             remove_durably(self._store.layout.zips / action.zip_name)
 
-    def _remember(self, action: SaveRollout, revision: Revision) -> None:
+    def _save_rollout(self, action: SaveRollout, revision: Revision) -> None:
         self._store.rollouts.write(action.deployment, action.record)
 
     def _audit(self, act: _Act, outcome: str) -> None:
         action = act.action
         before, after = _before_and_after(action)
-        kind = type(action).__name__.lower()
-        record = AuditRecord(act.actor, act.revision.id, kind, action.object, before, after, action.reason, outcome)
+        record = AuditRecord(
+            act.actor, act.revision.id, action.kind, str(action.object), before, after, action.reason, outcome
+        )
         self._store.audit.append(record)
 
     def _audit_failure(self, act: _Act, error: ControllerError) -> None:
         try:
             self._audit(act, f"failed: {error}")
-        except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is said too
+        except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is reported too
             self._notify(f"{act.action.object}: {unrecorded}")
 
 

@@ -14,9 +14,10 @@ from typing import Any, TypeVar
 
 from controller.errors import Code, CodedError, ControllerError, DesiredStateError, StoreError
 from controller.model.desired import Revision
-from controller.model.observed import ProcessKey
+from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.status_document import StatusDocument
-from controller.reconciler.reconciler import Desired, Outcome, Reconciler
+from controller.reconciler.reconciler import Outcome, Reconciler
+from controller.reconciler.revisions import Desired
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -76,7 +77,7 @@ class Loop:
         """Note that a process exited unexpectedly: it is restarted, the first time at once, then ever later."""
         desired = self.outcome and self.outcome.desired.revision.by_name.get(key.deployment)
         limit = desired.spec.health.restarts if desired else None
-        self.reconciler.backoff.crashed(f"process/{key}", why, limit)
+        self.reconciler.backoff.crashed(ObjectRef("process", key), why, limit)
         self.wake()
 
     async def run(self) -> None:
@@ -113,7 +114,7 @@ class Loop:
         return await asked
 
     async def _work_between(self) -> None:
-        if any(name.startswith("rollout/") for name in self.reconciler.applier.in_flight):
+        if any(object_.kind == "rollout" for object_ in self.reconciler.applier.in_flight):
             return  # its end wakes the next pass
         while self._between:
             work, asked = self._between.popleft()
@@ -139,21 +140,23 @@ class Loop:
         await self.reconciler.wait_for_results(timeout=0)
         await self._work_between()
         try:
-            desired, settling = await asyncio.to_thread(self.take)
+            desired, changing = await asyncio.to_thread(self.take)
         except DesiredStateError as error:
             self.refusal = self.reconciler.refuse(error.problems, "")
             await self._tell()
             return RESYNC
         if desired is not None:
             self.configure(desired.revision)
-            observed, planned = await self.reconciler.look(desired)
-            self.reconciler.launch(planned, desired)
+            observed = await self.reconciler.observe(desired)
+            planned = self.reconciler.plan(desired, observed)
+            self.reconciler.note(observed, planned)
+            self.reconciler.launch(desired, planned)
             self.outcome = self.reconciler.conclude(desired, observed, planned)
             self.trouble, self.refusal = "", None
             self.on_pass(self.outcome)
             await self._tell()
         due = min((wait.until for wait in self.outcome.plan.waiting), default=float("inf")) if self.outcome else 1.0
-        return QUIESCE_LOOK if settling else min(RESYNC, max(0.0, due - self.reconciler.clock().seconds))
+        return QUIESCE_LOOK if changing else min(RESYNC, max(0.0, due - self.reconciler.clock().seconds))
 
     async def _tell(self) -> None:
         async with self._passed:

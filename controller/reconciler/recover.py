@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from controller.model.objects import ObjectRef
 from controller.model.observed import ActiveMapping, HistoryEntry
 from controller.model.package import PackageRef
 from controller.model.status_document import AuditRow
@@ -60,7 +61,7 @@ def _complete(store: Store, pid: str, intent: AuditRow, actor: str, notify: Noti
     outcome = "succeeded" if took_place else "failed: interrupted before the mapping changed"
     act = (intent["action"], intent["object"], intent["before"], intent["after"])
     store.audit.append(AuditRecord(actor, intent["revision"], *act, "found unfinished at start", outcome))
-    notify(f"pid/{pid}: an interrupted {intent['action']} is now on record: {outcome}")
+    notify(f"{ObjectRef('pid', pid)}: an interrupted {intent['action']} is now on record: {outcome}")
 
 
 def _missing_entry(intent: AuditRow, mapping: object, actor: str) -> HistoryEntry:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from controller.model.desired import Revision
-from controller.model.observed import ActiveMapping, Observed
+from controller.model.observed import Observed
 from controller.model.rollout import Rollout
 from controller.model.tally import Counted
 
@@ -16,13 +16,8 @@ def no_longer_counted(revision: Revision, observed: Observed) -> frozenset[Count
     Asked for are the versions that answer, those that are desired, pinned or held, and what the latest rollout of a
     deployment was about: its target, the stable versions, and the ways back for as long as it is remembered.
     """
-    idle = {(pid, ref) for pid, ref in observed.tallies if not _answers(observed, (pid, ref))}
+    idle = {(pid, ref) for pid, ref in observed.tallies if observed.mapped_ref(pid) != ref}
     return frozenset(idle.difference(_wanted(revision, observed), _rolled_out(observed)) if idle else ())
-
-
-def _answers(observed: Observed, counted: Counted) -> bool:
-    mapping = observed.active.get(counted[0])
-    return isinstance(mapping, ActiveMapping) and mapping.ref == counted[1]
 
 
 def _wanted(revision: Revision, observed: Observed) -> Iterator[Counted]:

@@ -20,7 +20,7 @@ from controller.reconciler.loop import Loop
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Source
 from controller.reconciler.preview import Preview, preview
-from controller.reconciler.reconciler import RevisionTaker
+from controller.reconciler.revisions import RevisionTaker
 from controller.station import queries
 from controller.station.commands.detecting import Detect
 from controller.station.commands.operating import (

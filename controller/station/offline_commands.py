@@ -154,7 +154,7 @@ class OfflineCommands:
 
     def _reconcile(self, command: Reconcile, caller: Caller, report: Report) -> ReconcileReport:
         """Make the station match the desired state, as the store's controller."""
-        from controller.reconciler.reconciler import load_desired
+        from controller.reconciler.revisions import load_desired
         from controller.station.event_loop import run
 
         store, source = self._store(), self._source()
@@ -172,8 +172,9 @@ class OfflineCommands:
         from controller.processes.supervision import UsageMeter
         from controller.reconciler.apply import Applier
         from controller.reconciler.observe import Observer
-        from controller.reconciler.reconciler import Reconciler, take_revision
+        from controller.reconciler.reconciler import Reconciler
         from controller.reconciler.recover import recover
+        from controller.reconciler.revisions import take_revision
 
         desired = take_revision(source, store, allow_empty=command.allow_empty)
         packages = self._packages(store)

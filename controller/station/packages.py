@@ -15,8 +15,8 @@ from controller.errors import Code, PackageError, StoreError
 from controller.model.actions import Install, RemovePackage
 from controller.model.desired import Revision
 from controller.model.package import PackageRef
+from controller.planning.needs import why_needed
 from controller.planning.registry_rows import registry_rows
-from controller.planning.safety import why_needed
 from controller.reconciler.apply import ActionResult, Applier
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages
@@ -82,8 +82,8 @@ class PackageOperations:
 
     async def _begin_removal(self, package: PackageRef, caller: Caller) -> tuple[str, asyncio.Task[ActionResult]]:
         """Check that nothing needs a package and begin to remove it, before anything else may come to need it."""
-        revision, action = self._revision(), RemovePackage(package, _REASON)
-        observed = await self.observer.observe(revision, {})
+        revision, action = self._revision(), RemovePackage(package, _REASON, by_hand=True)
+        observed = await self.observer.observe(revision, {}, ways_back=True)
         if package not in observed.installed:
             raise PackageError(
                 Code.unsafe_uninstall, f"{package} is not installed", next_step="see `pvctl status -o json`, packages"

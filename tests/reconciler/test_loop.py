@@ -14,7 +14,7 @@ from controller.errors import Code, CodedError, DesiredStateError, StartFailed, 
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.reconciler.loop import Loop
-from controller.reconciler.reconciler import Desired, take_revision
+from controller.reconciler.revisions import Desired, take_revision
 from tests.reconciler.fakes import FakeSource, FakeStation, deployment, revision
 
 V1 = PackageRef("screw", "1.0.0")
@@ -90,7 +90,7 @@ async def test_a_process_that_ends_is_restarted_at_once_the_first_time_and_then_
         await daemon.loop.wait_idle(10)
         assert len(station.processes.started) == 2
         assert daemon.loop.outcome is not None
-        assert [wait.object for wait in daemon.loop.outcome.plan.waiting] == [f"process/{KEY}"]
+        assert [str(wait.object) for wait in daemon.loop.outcome.plan.waiting] == [f"process/{KEY}"]
 
         station.seconds += 10
         daemon.loop.wake()
@@ -193,14 +193,14 @@ async def test_a_store_that_fails_for_a_while_and_a_defect_do_not_end_it(
     station: FakeStation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(station) as daemon:
-        look, failures = daemon.loop.reconciler.look, [StoreError("disk full"), ZeroDivisionError("a defect")]
+        observe, failures = daemon.loop.reconciler.observe, [StoreError("disk full"), ZeroDivisionError("a defect")]
 
         async def failing(*arguments: Any, **options: Any) -> Any:
             if failures:
                 raise failures.pop()
-            return await look(*arguments, **options)
+            return await observe(*arguments, **options)
 
-        monkeypatch.setattr(type(daemon.loop.reconciler), "look", lambda self, *a, **o: failing(*a, **o))
+        monkeypatch.setattr(type(daemon.loop.reconciler), "observe", lambda self, *a, **o: failing(*a, **o))
         daemon.desire("1.1.0")
         for _ in range(3):
             daemon.loop.wake()

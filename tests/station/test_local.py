@@ -13,7 +13,7 @@ import pytest
 from controller.errors import Code, CodedError, ControllerError, PackageError, StoreError
 from controller.model.package import PackageRef
 from controller.reconciler.observe import Observer
-from controller.reconciler.reconciler import RevisionTaker
+from controller.reconciler.revisions import RevisionTaker
 from controller.sources.quiescing import QuiescingTree
 from controller.station.commands.operating import Promote
 from controller.station.commands.packages import Install, Uninstall
@@ -136,7 +136,7 @@ async def test_a_package_is_installed_and_removed_beside_the_passes(station: Fak
         assert PackageRef("other", "1.0.0") not in station.packages.installations()
     acts = [(each["actor"], each["action"], each["outcome"]) for each in station.store.audit.read()]
     assert acts.count(("mia", "install", "succeeded")) == 1
-    assert acts.count(("mia", "removepackage", "succeeded")) == 1
+    assert acts.count(("mia", "uninstall", "succeeded")) == 1
 
 
 async def test_a_long_installation_holds_up_no_pass(

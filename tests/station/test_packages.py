@@ -73,3 +73,14 @@ async def test_what_is_needed_is_not_uninstalled(station: FakeStation) -> None:
     with pytest.raises(PackageError, match="it answers PID A01"):
         await operations(station).uninstall(REF, MIA)
     assert REF in station.packages.installations()
+
+
+async def test_a_pids_way_back_is_not_uninstalled(station: FakeStation) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        station.packages.add_zip("screw", version)
+        await station.reconcile(revision(deployment("line", version, "A01", rollbackWindow="0s"), id_=version))
+    assert [key.version for key in station.processes.running] == ["1.1.0"]
+
+    with pytest.raises(PackageError, match="it is the way back of PID A01"):
+        await operations(station).uninstall(REF, MIA)
+    assert REF in station.packages.installations()
