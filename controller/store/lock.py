@@ -16,8 +16,8 @@ from controller.errors import StoreBusy, StoreError
 from controller.store.layout import StoreLayout
 
 _WAIT_FOR_DAEMON = (
-    "the daemon installs and removes what the desired state says; else stop its service for the while: the algorithm "
-    "processes go on (`pvctl down` would end them)"
+    "what a daemon can do goes through it as soon as it listens: ask again; else stop its service for the while: the "
+    "algorithm processes go on (`pvctl down` would end them)"
 )
 
 
