@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from controller.cli.app import run
 from controller.cli.settings import Settings
+from controller.host.clock import utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from controller.client.operator import Operator as DaemonClient
     from controller.model.observed import HistoryEntry, ObservedProcess, ProcessKey
     from controller.model.package import Receipt
-    from controller.model.rollout import Instant
     from controller.packages.install import Installer
     from controller.reconciler.observe import Observer
     from controller.reconciler.preview import Preview
@@ -36,31 +35,6 @@ if TYPE_CHECKING:
 Notify = Callable[[str], None]
 Report = dict[str, Any]
 Result = TypeVar("Result")
-
-
-def utc_now() -> str:
-    """Return the present as an RFC 3339 UTC timestamp."""
-    from controller.model.timestamps import format_timestamp
-
-    return format_timestamp(time.time())
-
-
-def boot_time() -> Instant:
-    """Return the present on the boot-time clock, which neither stands still in a suspend nor jumps when it is set."""
-    from controller.model.rollout import Instant
-
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return Instant(boot, time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
-
-
-def operating_system_user() -> str:
-    """Return the name of the user that runs this process, for the audit."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's user need not have a name
-        return f"uid {os.getuid()}"
 
 
 def run_async(work: Coroutine[Any, Any, Result]) -> Result:
@@ -105,6 +79,7 @@ class Station:
 
     def preview(self, *, allow_empty: bool, serve: bool) -> Preview:
         """Return what a reconcile would do now. Reads only."""
+        from controller.reconciler.clock import boot_time
         from controller.reconciler.preview import preview
 
         store = self.store()
@@ -140,7 +115,9 @@ class Station:
     def run(self, socket_group: str | None) -> None:
         """Be the daemon, until told to stop."""
         from controller import daemon
+        from controller.host.users import own_name
         from controller.json_log import log_to
+        from controller.reconciler.clock import boot_time
         from controller.sources.quiescing import QuiescingTree
 
         store = self.store()
@@ -151,7 +128,7 @@ class Station:
             run_async(
                 daemon.run(
                     daemon.Parts(
-                        store, self.source(), tree, self.installer(), operating_system_user(), boot_time, utc_now,
+                        store, self.source(), tree, self.installer(), own_name(), boot_time, utc_now,
                         socket_group,
                     )
                 )
@@ -160,6 +137,8 @@ class Station:
     def operate(self, verb: str, subject: str, arguments: dict[str, Any]) -> str:
         """Carry out an operator's verb: through the daemon where one runs; return what will happen."""
         from controller.client import NotReached
+        from controller.host.users import own_name
+        from controller.reconciler.clock import boot_time
         from controller.station.operator import Operator, Wish
 
         self._require_store()
@@ -170,19 +149,21 @@ class Station:
             return str(self._daemon().operate(kind, subject, verb, arguments)["message"])
         with self._as_controller(verb):
             operator = Operator(store, self.installer(), boot_time)
-            said = operator.carry_out(Wish(verb, subject, arguments, operating_system_user()))
+            said = operator.carry_out(Wish(verb, subject, arguments, own_name()))
         return f"{said} (at the next `pvctl reconcile --once`; no daemon runs)"
 
     async def _reconcile(
         self, store: Store, source: FolderSource, notify: Notify, *, allow_empty: bool, options: dict[str, Any]
     ) -> Outcome:
+        from controller.host.users import own_name
         from controller.processes.pool import ProcessPool
         from controller.reconciler.apply import Applier
+        from controller.reconciler.clock import boot_time
         from controller.reconciler.reconciler import Reconciler, take_revision
         from controller.reconciler.recover import recover
 
         desired = take_revision(source, store, allow_empty=allow_empty)
-        packages, actor = self.installer(), operating_system_user()
+        packages, actor = self.installer(), own_name()
         recover(store, packages, actor, notify)
         runner = ProcessPool(store.layout, now=utc_now)
         await runner.open()
@@ -275,11 +256,12 @@ class Station:
         return DaemonClient(self.layout())
 
     def _operations(self, store: Store) -> PackageOperations:
+        from controller.host.users import own_name
         from controller.station.packages import PackageOperations
 
         packages = self.installer()
         observer = self._observer(store, packages, self._look_at_processes)
-        return PackageOperations(store, packages, observer, operating_system_user())
+        return PackageOperations(store, packages, observer, own_name())
 
     async def _look_at_processes(self) -> Mapping[ProcessKey, ObservedProcess]:
         from controller.processes.census import list_processes
