@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
-import socket
-import struct
 
 from starlette.requests import Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group; see unix(7)
+from controller.host.sockets import peer_user
+from controller.host.users import name_of
 
 
 class PeerProtocol(HttpToolsProtocol):
@@ -20,15 +18,10 @@ class PeerProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         connection = transport.get_extra_info("socket")
-        if connection is not None and connection.family == socket.AF_UNIX:
-            found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            self.app_state = {**self.app_state, "uid": _CREDENTIALS.unpack(found)[1]}
+        if connection is not None and (user := peer_user(connection)) is not None:
+            self.app_state = {**self.app_state, "uid": user}
 
 
 def actor_of(request: Request) -> str:
     """Return the name of the user who asks, for the audit."""
-    uid = request.scope["state"].get("uid", os.getuid())
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:  # a container's user need not have a name
-        return f"uid {uid}"
+    return name_of(request.scope["state"].get("uid", os.getuid()))

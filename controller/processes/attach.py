@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.errors import ControllerError
+from controller.host import sockets
 from controller.processes.records import Exit, ProcessRecord
 
 _SCRIPT = str(Path(__file__).parent / "shim" / "shim.py")
@@ -193,20 +194,10 @@ class Shims:
         return await _receive_attachment(self.connect(token), "borrow")
 
     def connect(self, token: str) -> ShimLink:
-        """Connect to a shim, through the folder's descriptor: a socket's path is limited to 107 bytes.
-
-        Raises:
-            ShimGone
-        """
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        """Connect to a shim. Raises ShimGone."""
         try:
-            folder = os.open(self._run, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                connection.connect(f"/proc/self/fd/{folder}/{token}.sock")
-            finally:
-                os.close(folder)
+            connection = sockets.connect(self._run, f"{token}.sock", socket.SOCK_SEQPACKET, wait=True)
         except OSError as error:
-            connection.close()
             raise ShimGone(f"the process's shim does not answer: {error.strerror}") from None
         return ShimLink(connection)
 
