@@ -64,7 +64,7 @@ class Uv:
             uv.find_uv_bin(), *arguments, "--quiet", "--offline", "--no-config", "--no-python-downloads",
             "--cache-dir", str(self.cache),
         ]  # fmt: skip
-        environment = mark(clean_environment() | {"UV_NO_WRAP": "1", "NO_COLOR": "1"}, self.staging)
+        environment = clean_environment() | {"UV_NO_WRAP": "1", "NO_COLOR": "1"} | mark(self.staging)
         try:
             done = subprocess.run(
                 command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",

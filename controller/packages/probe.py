@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any
 
 from controller.errors import Code, PackageError
+from controller.host.environment import STAGING_VARIABLE
 from controller.model.package import Manifest
 from controller.packages.contents import Contents
 from controller.packages.environment import clean_environment
-from controller.packages.leftovers import MARK, end_processes, mark
+from controller.packages.leftovers import end_processes, mark
 
 _ENTRY = Path(__file__).with_name("probe_entry.py")
 _TAIL_BYTES = 16 << 10
@@ -67,7 +68,7 @@ def prove(folder: Path, contents: Contents, manifest: Manifest, shm: Path, *, de
         PackageError: 2005 with the algorithm's own message; its last output is in the details.
     """
     record = _Record()
-    environment = mark(process_environment(folder, contents, shm), folder.parent)
+    environment = process_environment(folder, contents, shm) | mark(folder.parent)
     working_directory = folder / contents.working_directory
     status = _run(
         folder / "venv" / "bin" / "python", manifest.entry_point, working_directory, environment, record, deadline
@@ -108,7 +109,7 @@ def _run(
             with suppress(ProcessLookupError):  # the group is empty already
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            end_processes(Path(environment[MARK]))
+            end_processes(Path(environment[STAGING_VARIABLE]))
 
 
 class _Pipe:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from controller.calls.detection import smoke
 from controller.errors import CallError, StartFailed
-from controller.host.identity import TOKEN_VARIABLE
+from controller.host.environment import TOKEN_VARIABLE
 from controller.images.slots import Slots
 from controller.processes import census, records
 from controller.processes.attach import Launch, ShimGone, Shims

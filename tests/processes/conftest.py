@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from controller.host.identity import processes_with_token
+from controller.host.environment import TOKEN_VARIABLE
+from controller.host.identity import find_processes
 from controller.images import slots
 from controller.model.observed import ProcessKey
 from controller.processes import record_files
@@ -43,7 +44,7 @@ def eventually(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
 
 def running(layout: StoreLayout) -> list[int]:
     """Return the processes that carry a token of the store."""
-    return [who.os_pid for who, _ in processes_with_token(record_files.token_prefix(layout.run))]
+    return [who.os_pid for who, _ in find_processes(TOKEN_VARIABLE, record_files.token_prefix(layout.run))]
 
 
 def runner_of(layout: StoreLayout) -> ProcessPool:
