@@ -20,6 +20,8 @@ from pathlib import Path
 from packaging.markers import default_environment
 from packaging.tags import Tag, compatible_tags, cpython_tags, platform_tags
 
+from controller.host.environment import clean_environment
+
 _ON_PATH = re.compile(r"python3(\.\d+)?\Z")
 _DEADLINE_S = 20.0
 _QUESTION = """
@@ -131,7 +133,7 @@ def _ask(path: str, _mtime_ns: int) -> Interpreter | Unusable:
     try:
         done = subprocess.run(
             [path, "-I", "-S", "-c", _QUESTION], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=_DEADLINE_S, check=False,
+            timeout=_DEADLINE_S, check=False, env=clean_environment(),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         return Unusable(path, f"it does not run: {error}")

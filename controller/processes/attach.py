@@ -15,6 +15,7 @@ from typing import Any
 
 from controller.errors import ControllerError
 from controller.host import sockets
+from controller.host.execution import Execution
 from controller.processes.records import Exit, ProcessRecord
 
 _SCRIPT = str(Path(__file__).parent / "shim" / "shim.py")
@@ -136,9 +137,7 @@ class Launch:
 
     title: str
     token: str
-    command: Sequence[str]
-    working_directory: str
-    environment: Mapping[str, str]
+    execution: Execution
     log_path: Path
     about: Mapping[str, Any]
 
@@ -173,13 +172,13 @@ class Shims:
         launch.log_path.parent.mkdir(parents=True, exist_ok=True)
         arguments = [
             self._python, "-I", "-S", _SCRIPT, launch.title, str(self._run), launch.token,
-            json.dumps(launch.about), launch.working_directory, *launch.command,
+            json.dumps(launch.about), launch.execution.folder, *launch.execution.command,
         ]  # fmt: skip
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         return os.posix_spawn(
             self._python,
             arguments,
-            launch.environment,
+            launch.execution.environment,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, connection.fileno(), 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),

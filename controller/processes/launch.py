@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 from controller.calls.detection import smoke
 from controller.errors import CallError, StartFailed
 from controller.host.environment import TOKEN_VARIABLE
+from controller.host.execution import package_execution
 from controller.images.slots import Slots
 from controller.processes import census, records
 from controller.processes.attach import Launch, ShimGone, Shims
@@ -23,7 +23,6 @@ _TAIL_BYTES = 8192
 _TAIL_LINES = 8
 _NOTE = re.compile(r"=== \d{4}-\d\d-\d\dT\S+Z process \d+ ended: .* ===$", re.MULTILINE)
 """The shim's note; it stands behind a last line that has no end."""
-_NOT_INHERITED = ("PYTHON", "PVCTL_", "PROC_", "VIRTUAL_ENV", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "CONDA")
 
 
 class Launcher:
@@ -74,9 +73,13 @@ class Launcher:
         return Launch(
             title=str(spec.key),
             token=token,
-            command=spec.command,
-            working_directory=spec.working_directory,
-            environment=_environment(spec, token, self._layout.images),
+            execution=package_execution(
+                spec.command,
+                root=Path(spec.working_directory),
+                images=self._layout.images,
+                python_path=spec.python_path,
+                mark={TOKEN_VARIABLE: token},
+            ),
             log_path=Path(spec.log_path),
             about=records.about(spec, started_at, None),
         )
@@ -104,20 +107,6 @@ class Launcher:
             process.release()
             raise
         return process
-
-
-def _environment(spec: ProcessSpec, token: str, images: Path) -> Mapping[str, str]:
-    """Return the adapter's environment: ours, without what would bend its Python or is meant for a controller."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
-    if spec.python_path:
-        inherited["PYTHONPATH"] = os.pathsep.join(spec.python_path)
-    return {
-        **inherited,
-        TOKEN_VARIABLE: token,
-        "PROC_ENV": "prod",
-        "PROC_ALGO_ROOT": spec.working_directory,
-        "PROC_SHM_DIR": str(images),
-    }
 
 
 def last_lines(log: Path) -> str:
