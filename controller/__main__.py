@@ -14,7 +14,7 @@ from controller.cli.settings import Settings
 from controller.host.clock import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
+    from collections.abc import Coroutine, Mapping, Sequence
 
     from controller.calls.request import Detection, DetectionRequest
     from controller.client.answers import Detection as ClientDetection
@@ -69,12 +69,15 @@ class Station:
         return FolderSource(path or self._settings.desired, now=utc_now)
 
     def installer(self) -> Installer:
-        """Return an installer that knows the interpreters of the policy in force."""
+        """Return an installer that knows the interpreters of the policy in force at each moment."""
         from controller.packages.install import Installer
 
         store = self.store()
-        revision = store.revision.read()
-        pythons = revision.policy.pythons if revision else ()
+
+        def pythons() -> Sequence[str]:
+            revision = store.revision.read()
+            return revision.policy.pythons if revision else ()
+
         return Installer(store.layout, store.lock, pythons=pythons, now=utc_now)
 
     def preview(self, *, allow_empty: bool, serve: bool) -> Preview:

@@ -11,9 +11,9 @@ from typing import Any
 
 import orjson
 
-from controller.errors import ControllerError, DesiredStateError, PackageError, StartFailed, StoreError
+from controller.errors import Code, ControllerError, DesiredStateError, PackageError, StartFailed, StoreError
 from controller.model.actions import Plan, SaveRollout
-from controller.model.desired import Revision
+from controller.model.desired import PolicySpec, Revision
 from controller.model.observed import Observed
 from controller.model.rollout import Instant, RolloutRecord
 from controller.model.status import RevisionStatus, Status
@@ -71,6 +71,7 @@ class Reconciler:
     clock: Callable[[], Instant]
     now: Callable[[], str]
     backoff: Backoff = field(init=False)
+    _pythons: tuple[str, ...] | None = field(default=None, init=False)
     _told: tuple[tuple[Desired, Observed, Plan, AuditHead], Status] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -103,12 +104,19 @@ class Reconciler:
 
     async def look(self, desired: Desired, *, serve: bool = True) -> tuple[Observed, Plan]:
         """Observe and plan; the registry then says what was seen."""
+        self._heed(desired.revision.policy)
         observed = await self.observer.observe(desired.revision, self.backoff.failures)
         if not observed.registry_lost:
             self.store.registry.write(registry_rows(observed.zips, observed.installed, observed.failures))
         planned = plan(desired.revision, observed, self.clock(), serve=serve)
         self._keep_counters(observed, planned)
         return observed, planned
+
+    def _heed(self, policy: PolicySpec) -> None:
+        """Where the policy names other interpreters, let packages that found none be tried without more delay."""
+        if self._pythons not in {None, policy.pythons}:
+            self.backoff.forgive(Code.incompatible_python)
+        self._pythons = policy.pythons
 
     def _keep_counters(self, observed: Observed, planned: Plan) -> None:
         """Write down rollouts of which only counters moved; what is decided is an action of the plan.
