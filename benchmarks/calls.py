@@ -24,6 +24,7 @@ import numpy as np
 import uvloop
 
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
+from controller.calls.detection import detect, smoke
 from controller.calls.request import DetectionRequest
 from controller.images.formats import ImageRef
 from controller.model.observed import ProcessKey
@@ -99,19 +100,19 @@ class BarePipes:
 
 
 async def _measure_calls(spec: ProcessSpec, layout: StoreLayout, rounds: int) -> list[Row]:
-    runner = ProcessPool(layout, now=_now)
+    runner = ProcessPool(layout, smoke=smoke, now=_now)
     await runner.open()
     await runner.start(spec)
     bare = BarePipes(spec, layout.images)
     small, large = np.zeros(_SMALL, np.uint8), np.zeros(_LARGE, np.uint8)
     np.save(layout.images / "cam.npy", small)
-    ref = spec.key.ref
+    (process,) = runner.processes()
 
     async def by_reference() -> None:
-        await runner.execute(ref, None, DetectionRequest("A01", ImageRef("cam")))
+        await detect(process, DetectionRequest("A01", ImageRef("cam")))
 
     async def with_array() -> None:
-        await runner.execute(ref, None, DetectionRequest("A01", large))
+        await detect(process, DetectionRequest("A01", large))
 
     cases = [
         ("call in process, image in shared storage / bare pipes", by_reference, lambda: bare.call("cam", _SMALL), 1.3),
@@ -151,7 +152,7 @@ def _p50_blocking(call: Any, count: int) -> float:
 
 
 async def _measure_starts(spec: ProcessSpec, layout: StoreLayout, rounds: int) -> Row:
-    runner = ProcessPool(layout, now=_now)
+    runner = ProcessPool(layout, smoke=smoke, now=_now)
     await runner.open()
     ours_s, bare_s = [], []
     for _ in range(rounds):

@@ -1,7 +1,7 @@
 """Operating curve of the health verdicts, by simulation with a fixed seed: `python -m benchmarks.operating_curve`.
 
 Prints the tables that docs/analysis.md shows. `RateTest` is simulated for thousands of rollouts at once with numpy,
-from its own bets and thresholds; tests/rollouts/test_sequential.py checks that both give the same numbers.
+from its own bets and thresholds; tests/rollouts/test_rates.py checks that both give the same numbers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from controller.rollouts.analysis.sequential import FROM_START, Arms, ChangeTest, alternatives, later_share, threshold
+from controller.model.analysis import Arms, ChangeTest
+from controller.rollouts.analysis.comparison import advance_change, change_evidence
+from controller.rollouts.analysis.rates import FROM_START, alternatives, later_share, threshold
 
 Floats = npt.NDArray[np.float64]
 
@@ -139,8 +141,8 @@ def calls_to_change(
         arms[1] += rng.random() < canary
         arms[2] += 3
         arms[3] += sum(rng.random() < stable for _ in range(3))
-        test = test.seen(Arms(*arms))
-        if test.log_evidence >= threshold(metrics):
+        test = advance_change(test, Arms(*arms))
+        if change_evidence(test) >= threshold(metrics):
             return calls
     return NEVER
 

@@ -19,18 +19,20 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter
 
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
 from controller.model.desired import Deployment, Revision
-from controller.model.observed import ObservedProcess, ProcessKey
+from controller.model.objects import ProcessKey
+from controller.model.observed import ObservedProcess
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant, Rollout, RolloutRecord
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
-from controller.reconciler.reconciler import Desired, Reconciler
+from controller.reconciler.reconciler import Reconciler
+from controller.reconciler.revisions import Desired
 from controller.rollouts.machine import begin
 from controller.store.layout import StoreLayout
+from controller.store.rollout_codec import write_record
 from controller.store.store import Store
 from tests.reconciler.fakes import FakePackages
 
@@ -83,7 +85,9 @@ def _measure(folder: Path, size: int, rounds: int) -> tuple[list[float], list[fl
 
 
 async def _pass(reconciler: Reconciler, desired: Desired) -> None:
-    observed, planned = await reconciler.look(desired)
+    observed = await reconciler.observe(desired)
+    planned = reconciler.plan(desired, observed)
+    reconciler.note(observed, planned)
     assert planned.empty, planned.actions[:3]
     outcome = reconciler.conclude(desired, observed, planned)
     assert outcome.status.converged
@@ -128,16 +132,13 @@ def _station(store: Store, size: int) -> Revision:
         rollout = begin(deployment, f"sha256:{ref}", stable, Instant("boot", 0.0), _AT)
         done = RolloutRecord(_completed(rollout))
         path = store.layout.rollouts / f"{deployment.name}.json"
-        path.write_bytes(orjson.dumps(_document(done)))
+        path.write_bytes(write_record(done))
     return revision
 
 
 def _completed(rollout: Rollout) -> Rollout:
-    return replace(rollout, state="completed", step=0, baseline={}, delay=None, step_calls=0)
-
-
-def _document(record: RolloutRecord) -> Any:
-    return TypeAdapter(RolloutRecord).dump_python(record, mode="json")
+    analysis = replace(rollout.analysis, baseline={}, delay=None, step_calls=0)
+    return replace(rollout, state="completed", step=0, analysis=analysis)
 
 
 def _deployment(number: int, pids: list[str]) -> Deployment:

@@ -24,14 +24,18 @@ import uvloop
 
 from benchmarks.calls import BarePipes
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
-from controller.calls.plane import DataPlane, Service
+from controller.calls.detection import smoke
+from controller.calls.plane import DataPlane
 from controller.calls.request import DetectionRequest
+from controller.calls.service import Service
+from controller.client.arguments import CallArguments
 from controller.images.formats import ImageRef
 from controller.model.observed import ActiveMapping, ProcessKey
 from controller.packages.install import Installer
 from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
 from controller.processes.spec import ProcessSpec
+from controller.processes.supervision import Supervisor
 from controller.store.active import ActiveMappings
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
@@ -83,10 +87,12 @@ async def serving(layout: StoreLayout, spec: ProcessSpec, replicas: int) -> Asyn
     active = ActiveMappings(layout)
     for pid in _PIDS:
         active.write(pid, ActiveMapping(spec.key.name, spec.key.version, _now()), lambda _: None)
-    runner = ProcessPool(layout, now=_now)
+    runner = ProcessPool(layout, smoke=smoke, now=_now)
     await runner.open()
-    plane = DataPlane(runner, active, on_ended=print)
+    supervisor = Supervisor(runner, on_exited=print)
+    plane = DataPlane(runner, active)
     plane.configure({"bench": Service(deployment="bench", pids=_PIDS)})
+    supervisor.start()
     await plane.start()
     keys = [dataclasses.replace(spec.key, replica=number) for number in range(replicas)]
     for key in keys:
@@ -96,6 +102,7 @@ async def serving(layout: StoreLayout, spec: ProcessSpec, replicas: int) -> Asyn
         yield plane
     finally:
         (layout.images / "cam.npy").unlink()
+        supervisor.stop()
         await plane.stop()
         for key in keys:
             await runner.stop(key, drain=1)
@@ -150,7 +157,7 @@ async def _measure_throughput(
 
 async def _call_on(plane: DataPlane, pid: str, work: Mapping[str, Any]) -> None:
     for _ in range(_CALLS // 8):
-        await plane.execute(DetectionRequest(pid, ImageRef("cam"), guide_info=[work]))
+        await plane.execute(DetectionRequest(pid, ImageRef("cam"), arguments=CallArguments(guide_info=[work])))
 
 
 async def _drive(threads: ThreadPoolExecutor, bare: BarePipes, work: Mapping[str, Any], count: int) -> None:

@@ -24,6 +24,7 @@ import uvloop
 
 from benchmarks.calls import BarePipes as Bare
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
+from controller.calls.detection import detect, smoke
 from controller.calls.request import Detection, DetectionRequest
 from controller.client import Client
 from controller.client.addresses import Address
@@ -36,11 +37,12 @@ from controller.model.observed import ProcessKey
 from controller.packages.install import Installer
 from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
+from controller.processes.process import AlgorithmProcess
 from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from examples.packing import OK, build_package
-from tests.http.fakes import FakeControl
+from tests.station.fake import FakeStation
 
 _AIM = 3.0
 _SMALL, _LARGE = (480, 640, 3), (1200, 1920, 3)
@@ -52,22 +54,21 @@ def _now() -> str:
 
 
 class _Plane:
-    def __init__(self, runner: ProcessPool, spec: ProcessSpec) -> None:
-        self._runner = runner
-        self._ref = spec.key.ref
+    def __init__(self, process: AlgorithmProcess) -> None:
+        self._process = process
 
     async def execute(self, request: DetectionRequest) -> Detection:
-        return await self._runner.execute(self._ref, None, request)
+        return await detect(self._process, request)
 
 
 async def serve(root: str) -> None:
     """Start the package of the store and serve it until stdin ends."""
     layout = StoreLayout.at(root)
     spec = _spec(layout)
-    runner = ProcessPool(layout, now=_now)
+    runner = ProcessPool(layout, smoke=smoke, now=_now)
     await runner.open()
     await runner.start(spec)
-    server = SocketServer(application(_Plane(runner, spec), FakeControl()), layout)
+    server = SocketServer(application(FakeStation(_Plane(*runner.processes()).execute), layout.staging), layout)
     await server.start()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)

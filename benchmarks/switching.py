@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,6 @@ from benchmarks.table import Row, median_ratio, milliseconds, print_table
 from controller.host.clock import utc_now
 from controller.model.actions import Plan, Switch
 from controller.model.desired import Revision
-from controller.model.timestamps import parse_timestamp
 from controller.packages.install import Installer
 from controller.reconciler.apply import Applier
 from controller.store.layout import StoreLayout
@@ -181,7 +181,8 @@ def _seconds_back(station: Station, bad: str) -> float:
         if each["action"] == "switch" and each["outcome"] == "succeeded" and f"{bad} is rolled back" in each["reason"]
     ]  # fmt: skip
     assert len(switched) == len(_PIDS), f"{len(switched)} switches back from {bad}"
-    return max(parse_timestamp(each["time"]) for each in switched) - parse_timestamp(taken[0]["time"])
+    ended = max(datetime.fromisoformat(each["time"]) for each in switched)
+    return (ended - datetime.fromisoformat(taken[0]["time"])).total_seconds()
 
 
 def run(rounds: int = 7) -> list[Row]:

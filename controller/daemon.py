@@ -5,30 +5,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from controller.calls.plane import DataPlane, Service
+from controller.calls.detection import smoke
+from controller.calls.plane import DataPlane
+from controller.calls.service import Service
 from controller.errors import StoreError
 from controller.host import service_manager
 from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.model.desired import Revision
-from controller.model.observed import ObservedProcess, ProcessKey
 from controller.model.rollout import Instant
 from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
+from controller.processes.supervision import SupervisionLimits, Supervisor
 from controller.reconciler.apply import Applier
 from controller.reconciler.loop import Loop
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages, Source
-from controller.reconciler.reconciler import Outcome, Reconciler, RevisionTaker
+from controller.reconciler.reconciler import Outcome, Reconciler
 from controller.reconciler.recover import recover
+from controller.reconciler.revisions import RevisionTaker
 from controller.sources.quiescing import QuiescingTree
 from controller.sources.watch import FolderWatch
-from controller.station.control import Control, Notices
+from controller.station.local import LocalStation
+from controller.station.local import Parts as StationParts
 from controller.station.operator import Operator
+from controller.station.packages import PackageOperations
+from controller.station.progress import Progress
 from controller.store.store import Store
 from controller.store.tally_store import TallyStore
 
@@ -38,9 +44,6 @@ _GRACE = 5.0
 """Seconds that calls in flight may take to end when the daemon stops."""
 _COUNT_EVERY = 1.0
 """Seconds between two looks at what calls came to."""
-
-_CPU_WINDOW = 60.0
-"""Seconds over which processor time is averaged where no limit says otherwise."""
 _HURRY = 0.02
 """Seconds in which several failures of calls make one verdict."""
 
@@ -71,7 +74,7 @@ async def run(parts: Parts) -> None:
         recover(parts.store, parts.packages, parts.actor, log.info)
     except StoreError as error:  # a full disk, say: what answers must go on answering; the next start tries again
         log.error("cannot put an earlier life in order: %s", error)  # noqa: TRY400 - an operator's error, not a defect
-    runner = ProcessPool(parts.store.layout, now=parts.now)
+    runner = ProcessPool(parts.store.layout, smoke=smoke, now=parts.now)
     await runner.open()
     try:
         await Daemon(parts, runner).run()
@@ -86,20 +89,27 @@ class Daemon:
         store, layout = parts.store, parts.store.layout
         self._parts = parts
         self._runner = runner
-        self._notices = Notices(log.debug)
+        progress = Progress(log.debug)
         self._tally_store = TallyStore(layout)
-        observer = Observer(store, parts.packages, self._observe, self._tally_store)
-        applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=self._notices)
+        observer = Observer(store, parts.packages, runner.observe, self._tally_store)
+        applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=progress)
         reconciler = Reconciler(store, observer, applier, parts.clock, parts.now)
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
-        self._loop = Loop(reconciler, self._taker.take, self._configure, _tell_systemd)
-        self._plane = DataPlane(runner, store.active, on_ended=self._loop.process_ended)
+        self._loop = Loop(reconciler, self._taker.take, self._configure, self._on_pass)
+        self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)
+        self._plane = DataPlane(runner, store.active)
         self._watch = FolderWatch(
             self._wake_from_thread, flat=(layout.zips, layout.active), recursive=(parts.tree.folder,)
         )
-        operator = Operator(store, parts.packages, parts.clock)
-        self._control = Control(self._loop, self._taker, operator, self._notices, self._end_processes)
-        self._server = SocketServer(application(self._plane, self._control), layout, group=parts.socket_group)
+        station = LocalStation(
+            StationParts(
+                store, parts.source, observer, self._loop, self._taker, self._plane,
+                Operator(store, parts.packages, parts.clock),
+                PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
+                progress, parts.clock, self._end_processes,
+            )
+        )  # fmt: skip
+        self._server = SocketServer(application(station, layout.staging), layout, group=parts.socket_group)
         self._asyncio = asyncio.get_running_loop()
         self._hurry: asyncio.TimerHandle | None = None
         self._plane.tell_trouble(self._in_trouble)
@@ -109,6 +119,7 @@ class Daemon:
         self._plane.restore(self._tally_store.load())
         self._handle_signals()
         self._watch.start()
+        self._supervisor.start()
         await self._plane.start()
         counting = asyncio.create_task(self._count())
         try:
@@ -119,6 +130,7 @@ class Daemon:
             service_manager.notify("STOPPING=1")
             counting.cancel()
             await self._server.stop(_GRACE)
+            self._supervisor.stop()
             await self._plane.stop()
             self._keep_counts()
             await asyncio.to_thread(self._watch.stop)
@@ -136,18 +148,15 @@ class Daemon:
         with suppress(RuntimeError):  # the loop is closed already: nothing is left to wake
             self._asyncio.call_soon_threadsafe(self._loop.wake)
 
-    async def _observe(self) -> Mapping[ProcessKey, ObservedProcess]:
-        """Return the processes, with what the data plane has measured of them over their window."""
-        readings = self._plane.readings()
-        return {
-            key: replace(process, rss_bytes=reading.rss_bytes, cpu_percent=reading.cpu_percent)
-            if (reading := readings.get(key)) is not None
-            else process
-            for key, process in (await self._runner.observe()).items()
-        }
-
     def _configure(self, revision: Revision) -> None:
+        self._runner.configure({each.name: each.spec.timeouts for each in revision.deployments})
+        self._supervisor.configure(supervision_limits(revision))
         self._plane.configure(services(revision))
+
+    def _on_pass(self, outcome: Outcome) -> None:
+        self._plane.forget(outcome.uncounted)
+        self._tally_store.forget(outcome.uncounted)
+        _tell_systemd(outcome)
 
     async def _count(self) -> None:
         """Note what calls came to, wake the loop where a verdict may have changed, and tell systemd of being alive."""
@@ -170,12 +179,14 @@ class Daemon:
         self._loop.wake()
 
     def _keep_counts(self) -> None:
+        self._tally_store.note(self._plane.tallies(), self._plane.last_errors(), self._parts.clock())
         try:
-            self._tally_store.note(self._plane.tallies(), self._plane.last_errors(), self._parts.clock())
+            self._tally_store.save()
         except OSError as error:  # a full disk: calls and verdicts go on with what is in memory
             log.warning("cannot write down what calls came to: %s", error)
 
     async def _end_processes(self) -> tuple[str, ...]:
+        self._supervisor.stop()
         await self._plane.stop()
         ended = await asyncio.to_thread(end_all, self._parts.store.layout)
         return tuple(str(process.key) for process in ended)
@@ -187,19 +198,28 @@ def _tell_systemd(outcome: Outcome) -> None:
 
 
 def services(revision: Revision) -> dict[str, Service]:
-    """Return what the data plane must know of each deployment."""
+    """Return what calls must know of each deployment."""
+    return {
+        each.name: Service(
+            deployment=each.name,
+            pids=each.spec.pids,
+            call_timeout=each.spec.timeouts.call,
+            start_timeout=each.spec.timeouts.start,
+        )
+        for each in revision.deployments
+    }
+
+
+def supervision_limits(revision: Revision) -> dict[str, SupervisionLimits]:
+    """Return what the processes of each deployment must keep to."""
     found = {}
     for deployment in revision.deployments:
-        spec, heartbeat = deployment.spec, deployment.spec.health.heartbeat
-        found[deployment.name] = Service(
-            deployment=deployment.name,
-            pids=spec.pids,
-            call_timeout=spec.timeouts.call,
-            start_timeout=spec.timeouts.start,
-            heartbeat_interval=heartbeat.interval,
-            heartbeat_grace=heartbeat.grace,
-            heartbeat_max_missed=heartbeat.max_missed,
-            memory_max=spec.health.memory.max if spec.health.memory else None,
-            cpu_window=spec.health.cpu.window if spec.health.cpu else _CPU_WINDOW,
+        health, usual = deployment.spec.health, SupervisionLimits()
+        found[deployment.name] = SupervisionLimits(
+            heartbeat_interval=health.heartbeat.interval,
+            heartbeat_grace=health.heartbeat.grace,
+            heartbeat_max_missed=health.heartbeat.max_missed,
+            memory_max=health.memory.max if health.memory else None,
+            cpu_window=health.cpu.window if health.cpu else usual.cpu_window,
         )
     return found

@@ -1,4 +1,4 @@
-"""One detection on one process: check, load the images, wait for the turn, call phase by phase, answer."""
+"""One detection on one process: load the images, take the call lock, call phase by phase, answer."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from controller.calls.request import (
     DetectionRequest,
     SharedImages,
     call_data,
-    check_arguments,
     phases_of,
     status_of,
 )
 from controller.errors import CallError, Code
 from controller.images import npy
 from controller.images.formats import ImageRef, ImageSource, Picture, load, needs_decoding
-from controller.processes.process import AlgorithmProcess, new_request_id
+from controller.processes.conversation import new_request_id
+from controller.processes.process import AlgorithmProcess
 from controller.wire.messages import Generation, Phase, SharedImage
 
 _SMOKE_SHAPE = (480, 640, 3)
@@ -32,6 +32,10 @@ class CallPlan:
     phases: tuple[Phase, ...]
     leave: float | None
 
+    def left(self, now: float) -> float:
+        """Return the seconds that the caller still waits."""
+        return float("inf") if self.leave is None else max(self.leave - now, 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class Images:
@@ -41,27 +45,24 @@ class Images:
     guide: Picture | ImageRef | None
 
 
-async def detect(process: AlgorithmProcess, request: DetectionRequest, queue: float | None = None) -> Detection:
-    """Return the answer to a detection.
+async def detect(process: AlgorithmProcess, request: DetectionRequest) -> Detection:
+    """Return the answer of one process that nobody else sends calls to: its smoke call, a call without a controller.
 
-    The deployment's call timeout runs from dispatch; `queue` seconds (by default as many) may pass before that. The
-    request's own timeout covers both and ends the caller's waiting only.
+    The call timeout runs from dispatch; as long may the process be busy before that, and not longer than its caller
+    waits.
 
     Raises:
         CallError: 1002, 1003, 1005–1007, 1009–1011, or what the algorithm's `error` frame says.
     """
-    check_arguments(request)
-    plan = plan_call(process, request, None if request.timeout is None else time.monotonic() + request.timeout)
+    timeout = request.arguments.timeout
+    plan = plan_call(process, request, None if timeout is None else time.monotonic() + timeout)
     images = await load_images(request)
-    await _take_turn(process, process.spec.call_timeout if queue is None else queue, plan.leave)
-    try:
+    async with process.exclusively(min(process.spec.call_timeout, plan.left(time.monotonic()))):
         return await call(process, request, plan, share(process, images))
-    finally:
-        process.give_turn()
 
 
 def plan_call(process: AlgorithmProcess, request: DetectionRequest, leave: float | None) -> CallPlan:
-    """Return how a well-formed request is put to a process. Raises CallError 1003, 1004."""
+    """Return how a request is put to a process. Raises CallError 1003, 1004."""
     if process.ready is None:
         raise CallError(Code.not_initialized, f"{process.key} is not ready", next_step="wait until it is")
     generation = process.ready.generation
@@ -83,7 +84,7 @@ async def _load(source: ImageSource, what: str) -> Picture | ImageRef:
 
 
 def share(process: AlgorithmProcess, images: Images) -> SharedImages:
-    """Put images where the process finds them; the turn is the caller's. Raises CallError 1000, 1003, 1007."""
+    """Put images where the process finds them; the caller holds the call lock. Raises CallError 1000, 1003, 1007."""
     image = _share(process, images.image, "image")
     guide = image if images.guide is None else _share(process, images.guide, "guide")
     return SharedImages(image, guide, int(time.time() * 1000))
@@ -93,29 +94,8 @@ def _share(process: AlgorithmProcess, image: Picture | ImageRef, role: str) -> S
     return process.slots.find(image) if isinstance(image, ImageRef) else process.slots.put(image, role)
 
 
-async def _take_turn(process: AlgorithmProcess, queue: float, leave: float | None) -> None:
-    left = float("inf") if leave is None else max(leave - time.monotonic(), 0.0)
-
-    def overdue() -> CallError:
-        if left < queue:
-            return CallError(
-                Code.timeout,
-                f"{process.key} stayed busy for as long as the caller waits",
-                next_step="raise the request's timeout",
-                details={"caller_timeout": True},
-            )
-        return CallError(
-            Code.busy,
-            f"{process.key} was busy for {queue:g} s",
-            next_step="call again, or raise spec.replicas",
-            details={"retry_after": queue},
-        )
-
-    await process.take_turn(min(queue, left), overdue)
-
-
 async def call(process: AlgorithmProcess, request: DetectionRequest, plan: CallPlan, shared: SharedImages) -> Detection:
-    """Call the algorithm, phase by phase under one deadline; the turn is the caller's.
+    """Call the algorithm, phase by phase under one deadline; the caller holds the call lock.
 
     Raises:
         CallError: like `AlgorithmProcess.call`.
@@ -129,7 +109,7 @@ async def call(process: AlgorithmProcess, request: DetectionRequest, plan: CallP
             request_id if len(plan.phases) == 1 else f"{request_id}-{phase}",
             data,
             max(started + process.spec.call_timeout - now, 0.0),
-            float("inf") if plan.leave is None else max(plan.leave - now, 0.0),
+            plan.left(now),
         )
         status, message = status_of(result)
         if status != "OK":

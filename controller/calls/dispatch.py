@@ -1,7 +1,8 @@
-"""Calls that wait for one version of one deployment, and whose turn is next. Nothing here knows a call's content.
+"""Calls that wait for one version of one deployment, and which is next. Nothing here knows a call's content.
 
-A process that is free takes the next call itself, so that with several of them the least busy one always answers. PIDs
-take turns, each with a line of its own that is bounded.
+The only waiter where callers wait: a process has a lock and no queue. One that is free takes the next call itself, so
+that with several of them the least busy one always answers. PIDs take turns, each with a queue of its own that is
+bounded.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from controller.calls.service import Service
 from controller.errors import CallError, Code
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.processes.process import AlgorithmProcess
-from controller.processes.service import Service
 
 _PACE = 0.1
 """Weight of the newest call in the running mean of how long calls take."""
@@ -24,25 +25,25 @@ _SHORTEST_RETRY = 0.01
 
 
 @dataclass(slots=True, eq=False)
-class Place:
-    """A call in its line, since when (monotonic) it waits and when its caller leaves.
+class Waiter:
+    """A call in its queue, since when (monotonic) it waits and when its caller leaves.
 
-    `turn` gets the process whose turn the caller then has, or None where the call has to be routed again.
+    `given` gets the process whose call lock the caller then holds, or None where the call has to be routed again.
     """
 
-    turn: asyncio.Future[AlgorithmProcess | None]
+    given: asyncio.Future[AlgorithmProcess | None]
     since: float
     leave: float
     timer: asyncio.TimerHandle | None = None
 
 
 @dataclass(slots=True, eq=False)
-class Line:
+class PidQueue:
     """The calls of one PID. `accepted` counts those that no process has yet, also those whose image is being read."""
 
     pid: str
     accepted: int = 0
-    places: deque[Place] = field(default_factory=deque)
+    waiters: deque[Waiter] = field(default_factory=deque)
 
 
 class Dispatcher:
@@ -54,8 +55,8 @@ class Dispatcher:
         self.last_pid = ""
         self._processes: list[AlgorithmProcess] = []
         self._leaving: set[ProcessKey] = set()
-        self._lines: dict[str, Line] = {}
-        self._order: deque[Line] = deque()
+        self._queues: dict[str, PidQueue] = {}
+        self._order: deque[PidQueue] = deque()
         self._accepted = 0
         self._emptied: asyncio.Future[None] | None = None
         self._seconds = 0.0
@@ -85,7 +86,7 @@ class Dispatcher:
         self.tidy()
         self._leaving.discard(process.key)
         self._processes.append(process)
-        process.turns.on_free = self.serve
+        process.call_lock.on_free = self.serve
         self.serve()
 
     def tidy(self) -> None:
@@ -113,20 +114,20 @@ class Dispatcher:
 
     # Its calls.
 
-    def admit(self, pid: str) -> Line:
-        """Accept a call; `leave` has to follow. Raises CallError 1011 where the PID's line is full."""
-        line = self._lines.get(pid)
-        if line is None:
-            line = self._lines[pid] = Line(pid)
-        if line.accepted >= self.service.queue:
-            raise self._busy(f"{line.accepted} calls for PID {pid} wait already")
-        line.accepted += 1
+    def admit(self, pid: str) -> PidQueue:
+        """Accept a call; `leave` has to follow. Raises CallError 1011 where the PID's queue is full."""
+        queue = self._queues.get(pid)
+        if queue is None:
+            queue = self._queues[pid] = PidQueue(pid)
+        if queue.accepted >= self.service.queue:
+            raise self._busy(f"{queue.accepted} calls for PID {pid} wait already")
+        queue.accepted += 1
         self._accepted += 1
-        return line
+        return queue
 
-    def leave(self, line: Line) -> None:
+    def leave(self, queue: PidQueue) -> None:
         """Note that a call was dispatched or given up."""
-        line.accepted -= 1
+        queue.accepted -= 1
         self._accepted -= 1
         if self._emptied is not None and not self._accepted:
             if not self._emptied.done():
@@ -134,96 +135,96 @@ class Dispatcher:
             self._emptied = None
 
     def take(self) -> AlgorithmProcess | None:
-        """Return a free process, whose turn is then the caller's; None where it has to wait."""
+        """Return a free process, whose call lock the caller then holds; None where it has to wait."""
         return None if self._order else self._free()
 
     def _free(self) -> AlgorithmProcess | None:
         for index, process in enumerate(self._processes):
             if process.state == "ready":
-                process.turns.try_take()
+                process.call_lock.try_acquire()
                 if index < len(self._processes) - 1:  # to the end: the one that rested longest is the next
                     self._processes.append(self._processes.pop(index))
                 return process
         return None
 
-    async def wait(self, line: Line, since: float, leave: float) -> AlgorithmProcess | None:
-        """Return the process whose turn is then the caller's; None where the call has to be routed again.
+    async def wait(self, queue: PidQueue, since: float, leave: float) -> AlgorithmProcess | None:
+        """Return the process whose call lock the caller then holds; None where the call has to be routed again.
 
         Raises:
             CallError: 1011, it was busy for too long; 1004, none became ready; 1005, the caller leaves earlier.
         """
-        place = Place(asyncio.get_running_loop().create_future(), since, leave)
-        line.places.append(place)
-        if len(line.places) == 1:
-            self._order.append(line)
-        self._look_at(place)
+        waiter = Waiter(asyncio.get_running_loop().create_future(), since, leave)
+        queue.waiters.append(waiter)
+        if len(queue.waiters) == 1:
+            self._order.append(queue)
+        self._look_at(waiter)
         try:
-            return await place.turn
+            return await waiter.given
         except asyncio.CancelledError:
-            if not place.turn.cancelled() and place.turn.exception() is None and (given := place.turn.result()):
-                given.give_turn()  # the turn came at the moment of the cancellation
+            if not waiter.given.cancelled() and waiter.given.exception() is None and (given := waiter.given.result()):
+                given.release()  # it came at the moment of the cancellation
             raise
         finally:
-            if place.timer is not None:
-                place.timer.cancel()
-            self._withdraw(line, place)
+            if waiter.timer is not None:
+                waiter.timer.cancel()
+            self._withdraw(queue, waiter)
 
-    def _withdraw(self, line: Line, place: Place) -> None:
-        if place in line.places:
-            line.places.remove(place)
-            if not line.places:
-                self._order.remove(line)
+    def _withdraw(self, queue: PidQueue, waiter: Waiter) -> None:
+        if waiter in queue.waiters:
+            queue.waiters.remove(waiter)
+            if not queue.waiters:
+                self._order.remove(queue)
 
-    def _look_at(self, place: Place) -> None:
+    def _look_at(self, waiter: Waiter) -> None:
         """Send a call away whose time is over, else look again when it may be: it depends on what the processes do."""
-        if place.turn.done():
+        if waiter.given.done():
             return
         now, bound = time.monotonic(), self.service.call_timeout if self.serving else self.service.start_timeout
-        due = min(place.since + bound, place.leave)
+        due = min(waiter.since + bound, waiter.leave)
         if now < due:
-            place.timer = asyncio.get_running_loop().call_later(due - now, self._look_at, place)
-        elif due == place.leave:
-            place.turn.set_exception(self._left())
+            waiter.timer = asyncio.get_running_loop().call_later(due - now, self._look_at, waiter)
+        elif due == waiter.leave:
+            waiter.given.set_exception(self._left())
         elif self.serving:
-            place.turn.set_exception(self._busy(f"no process was free for {bound:g} s"))
+            waiter.given.set_exception(self._busy(f"no process was free for {bound:g} s"))
         else:
-            place.turn.set_exception(self._not_ready())
+            waiter.given.set_exception(self._not_ready())
 
     def serve(self) -> None:
         """Give free processes to calls that wait, one PID after the other."""
         while self._order and (process := self._free()) is not None:
-            place = self._next()
-            if place is None:
-                process.give_turn()
+            waiter = self._next()
+            if waiter is None:
+                process.release()
                 return
-            place.turn.set_result(process)
+            waiter.given.set_result(process)
 
-    def _next(self) -> Place | None:
+    def _next(self) -> Waiter | None:
         while self._order:
-            line = self._order.popleft()
-            place = line.places.popleft()
-            if line.places:
-                self._order.append(line)
-            if not place.turn.done():
-                return place
+            queue = self._order.popleft()
+            waiter = queue.waiters.popleft()
+            if queue.waiters:
+                self._order.append(queue)
+            if not waiter.given.done():
+                return waiter
         return None
 
     def send_on(self, elsewhere: Callable[[str], bool]) -> None:
         """Have the waiting calls of those PIDs routed again."""
-        for line in [line for line in self._order if elsewhere(line.pid)]:
-            self._dismiss(line, lambda place: place.turn.set_result(None))
+        for queue in [queue for queue in self._order if elsewhere(queue.pid)]:
+            self._dismiss(queue, lambda waiter: waiter.given.set_result(None))
 
     def close(self, error: CallError) -> None:
         """Send every waiting call away."""
-        for line in list(self._order):
-            self._dismiss(line, lambda place: place.turn.set_exception(error))
+        for queue in list(self._order):
+            self._dismiss(queue, lambda waiter: waiter.given.set_exception(error))
 
-    def _dismiss(self, line: Line, tell: Callable[[Place], None]) -> None:
-        self._order.remove(line)
-        while line.places:
-            place = line.places.popleft()
-            if not place.turn.done():
-                tell(place)
+    def _dismiss(self, queue: PidQueue, tell: Callable[[Waiter], None]) -> None:
+        self._order.remove(queue)
+        while queue.waiters:
+            waiter = queue.waiters.popleft()
+            if not waiter.given.done():
+                tell(waiter)
 
     # What callers are told.
 

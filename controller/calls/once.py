@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 
 from controller.calls.detection import detect
@@ -12,8 +11,7 @@ from controller.errors import CallError, Code
 from controller.model.package import PackageRef
 from controller.processes import records
 from controller.processes.attach import ShimBusy, ShimGone
-from controller.processes.launch import Launcher
-from controller.processes.pool import not_running
+from controller.processes.launch import adopt
 from controller.processes.records import ProcessRecord
 from controller.store.layout import StoreLayout
 
@@ -30,19 +28,18 @@ async def execute_once(
     Raises:
         CallError: 1004 where none runs, 1011 where all were busy for too long; else like `detect`.
     """
-    launcher = Launcher(layout, sys.executable)
     until = time.monotonic() + patience
     while candidates := _candidates(layout, ref, deployment):
         for record in candidates:
             try:
-                process = await launcher.adopt(record)
+                process = await adopt(layout, record)
             except (ShimBusy, ShimGone):
                 continue
             try:
                 return await detect(process, request)
             finally:
                 await process.wait_ended()
-                process.release()
+                process.detach()
         if time.monotonic() >= until:
             raise CallError(
                 Code.busy,
@@ -51,7 +48,11 @@ async def execute_once(
                 details={"retry_after": patience},
             )
         await asyncio.sleep(_RETRY)
-    raise not_running(ref)
+    raise CallError(
+        Code.not_initialized,
+        f"no process of {ref} is ready",
+        next_step="run `pvctl reconcile --once`, or see `pvctl status`",
+    )
 
 
 def _candidates(layout: StoreLayout, ref: PackageRef, deployment: str | None) -> list[ProcessRecord]:

@@ -1,95 +1,63 @@
-"""The data plane of a daemon: every call from its acceptance to its one end, and the watch over every process.
+"""The data plane of a daemon: every call from its acceptance to its one end.
 
-It routes, queues, calls and counts, and ends what breaks a limit. What to start, replace or stop is decided elsewhere:
-`on_ended` wakes whoever does.
+It routes, queues, calls and counts. Processes are watched, started and ended elsewhere; it hears of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from controller.calls.detection import Images, call, load_images, plan_call, share
 from controller.calls.dispatch import Dispatcher
-from controller.calls.request import Detection, DetectionRequest, check_arguments
+from controller.calls.request import Detection, DetectionRequest
 from controller.calls.routing import Routes
+from controller.calls.service import Service
 from controller.calls.statistics import CallStatistics
 from controller.errors import CallError, Code, ControllerError
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
-from controller.model.tally import Tally
-from controller.processes.attach import ShimGone
-from controller.processes.launch import last_lines
-from controller.processes.pool import ProcessPool
+from controller.model.tally import Counted, Tally
+from controller.processes.pool import PoolObserver, ProcessPool
 from controller.processes.process import AlgorithmProcess
-from controller.processes.service import Service
-from controller.processes.spec import ProcessSpec
-from controller.processes.supervision import Reading, Watch
 from controller.store.active import ActiveMappings
-
-__all__ = ["DataPlane", "Reading", "Service"]
-
-log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks whether calls that wait for a version without a process have a better place to wait."""
 _NEVER = float("inf")
 
 
-class DataPlane:
-    """Answers detections through a runner's processes. Calls are taken from the moment the runner is open.
+class DataPlane(PoolObserver):
+    """Answers detections through the processes of a pool. Calls are taken from the moment the pool is open."""
 
-    `on_ended` is called once for every process that ended without having been told to, with the reason in its own
-    words where it had any.
-    """
-
-    def __init__(
-        self, runner: ProcessPool, active: ActiveMappings, *, on_ended: Callable[[ProcessKey, str], None]
-    ) -> None:
-        self._runner = runner
+    def __init__(self, pool: ProcessPool, active: ActiveMappings) -> None:
+        self._pool = pool
         self._routes = Routes(active)
-        self._on_ended = on_ended
         self._services: Mapping[str, Service] = {}
         self._by_pid: dict[str, Service] = {}
         self._dispatchers: dict[tuple[str, PackageRef], Dispatcher] = {}
-        self._watches: dict[ProcessKey, Watch] = {}
         self._statistics = CallStatistics()
-        self._marking: dict[ProcessKey, asyncio.Task[None]] = {}
         self._looking: asyncio.TimerHandle | None = None
         self._stopped = False
-        runner.on_ready = self._welcome
-        runner.on_exit = self._ended
-        runner.before_stop = self._drain
-        for process in runner.processes():
-            self._welcome(process)
+        pool.subscribe(self)
 
     # Its life.
 
     async def start(self) -> None:
-        """Begin to supervise. Calls need not wait for this."""
-        for watch in self._watches.values():
-            watch.start()
+        """Begin to look after calls that wait. Calls need not wait for this."""
         self._look()
 
     async def stop(self) -> None:
-        """Take no more calls, send those that wait away, and supervise no more. The processes go on.
+        """Take no more calls, and send those that wait away. The processes go on.
 
-        A call that a process works on is answered for as long as the runner stays open.
+        A call that a process works on is answered for as long as the pool stays open.
         """
         self._stopped = True
-        self._runner.on_ready = lambda _: None
-        self._runner.on_exit = lambda _: None
+        self._pool.unsubscribe(self)
         if self._looking is not None:
             self._looking.cancel()
-        for watch in self._watches.values():
-            watch.stop()
-        for task in self._marking.values():
-            task.cancel()
         for dispatcher in self._dispatchers.values():
             dispatcher.close(_stopping())
 
@@ -100,75 +68,43 @@ class DataPlane:
         for (deployment, _), dispatcher in self._dispatchers.items():
             dispatcher.service = self._services.get(deployment, dispatcher.service)
             dispatcher.tidy()
-        for key, watch in self._watches.items():
-            watch.service = self._services.get(key.deployment, watch.service)
-            self._adjust(watch.process)
-        self._forget_what_is_gone()
-        self._send_on()
-
-    def _adjust(self, process: AlgorithmProcess) -> None:
-        """Have a process's record, and with it its calls' deadline, say what holds now."""
-        if process.key not in self._marking and self._outdated(process) is not None:
-            self._marking[process.key] = asyncio.get_running_loop().create_task(self._mark(process))
-
-    def _outdated(self, process: AlgorithmProcess) -> ProcessSpec | None:
-        """Return the spec that a process should have; None where it has it, or takes no calls any more."""
-        service, spec = self._services.get(process.key.deployment), process.spec
-        if service is None or process.state not in {"ready", "busy"}:
-            return None
-        wanted = replace(spec, call_timeout=service.call_timeout, start_timeout=service.start_timeout)
-        return None if wanted == spec else wanted
-
-    async def _mark(self, process: AlgorithmProcess) -> None:
-        try:
-            while (wanted := self._outdated(process)) is not None:
-                await process.mark(wanted)
-        except ShimGone:  # it is ending, and its successor is started with what holds by then
-            pass
-        finally:
-            del self._marking[process.key]
-
-    def _forget_what_is_gone(self) -> None:
         for key in [key for key, dispatcher in self._dispatchers.items() if dispatcher.unused]:
             del self._dispatchers[key]
-        slots = {process.key for process in self._runner.processes()}
-        self._statistics.forget_all_but(slots)
-        for slot in self._watches.keys() - slots:
-            self._watches.pop(slot).stop()
+        self._send_on()
 
     # Calls.
 
     async def execute(self, request: DetectionRequest) -> Detection:
         """Return the answer of the version that is active for the PID when the call is accepted.
 
-        A call is accepted when it is put into the line of a version, and that version answers it also when the PID is
+        A call is accepted when it is put into the queue of a version, and that version answers it also when the PID is
         switched meanwhile. While the version has no process that could answer, nothing has been accepted: the call
         waits, goes where the PID is switched to, and fails with 1004 in the end.
 
         Raises:
-            CallError: 1001–1012 (design 3.5); with `caller_timeout` in its details where the caller left early.
+            CallError: 1002–1012 (design 3.5); with `caller_timeout` in its details where the caller left early.
             StoreError: the mapping could not be read.
         """
         since = time.monotonic()
-        check_arguments(request)
-        leave = _NEVER if request.timeout is None else since + request.timeout
+        timeout = request.arguments.timeout
+        leave = _NEVER if timeout is None else since + timeout
         images: Images | None = None
         while True:
             self._require_open()
             dispatcher = self._dispatcher(request.pid)
-            line = dispatcher.admit(request.pid)
+            queue = dispatcher.admit(request.pid)
             try:
                 if images is None:
                     images = await load_images(request)
                     self._require_open()
-                process = dispatcher.take() or await dispatcher.wait(line, since, leave)
+                process = dispatcher.take() or await dispatcher.wait(queue, since, leave)
             finally:
-                dispatcher.leave(line)
+                dispatcher.leave(queue)
             if process is None:
                 continue
             if process.failure is None:
                 return await self._call(dispatcher, process, request, images, leave)
-            process.give_turn()  # it broke between being given and being taken
+            process.release()  # it broke between being given and being taken
 
     def _require_open(self) -> None:
         if self._stopped:
@@ -203,42 +139,30 @@ class DataPlane:
                     self._statistics.failed(request.pid, process, error)
                 raise
         finally:
-            process.give_turn()
+            process.release()
         dispatcher.took(detection.latency_ms / 1000)
         self._statistics.answered(detection, dispatcher.ref)
         return detection
 
     # Processes.
 
-    def _welcome(self, process: AlgorithmProcess) -> None:
+    def process_ready(self, process: AlgorithmProcess) -> None:
         key = process.key
-        service = self._services.get(key.deployment) or Service.of_process(process.spec)
-        former = self._watches.get(key)
-        if former is not None:
-            former.stop()
-        watch = self._watches[key] = Watch(process, service)
-        if self._looking is not None:
-            watch.start()
         dispatcher = self._dispatchers.get((key.deployment, key.ref))
         if dispatcher is None:
+            service = self._services.get(key.deployment) or Service.of_process(process.spec)
             dispatcher = self._dispatchers[key.deployment, key.ref] = Dispatcher(key.ref, service)
         dispatcher.join(process)
         self._send_on()
 
-    async def _drain(self, process: AlgorithmProcess, patience: float) -> None:
+    async def process_stopping(self, process: AlgorithmProcess, patience: float) -> None:
         dispatcher = self._dispatchers.get((process.key.deployment, process.key.ref))
         if dispatcher is not None:
             await dispatcher.drain(process, patience)
 
-    def _ended(self, key: ProcessKey) -> None:
-        watch = self._watches[key]
-        watch.stop()
-        process = watch.process
-        self._statistics.ended(process, self._last_pid(key))
+    def process_exited(self, process: AlgorithmProcess) -> None:
+        self._statistics.ended(process, self._last_pid(process.key))
         self._send_on()
-        lost = process.failure is not None and "missed_pong" in process.failure.details
-        reason = f"heartbeat lost: {process.detail}" if lost else process.detail
-        self._on_ended(key, reason + last_lines(Path(process.spec.log_path)))
 
     def _last_pid(self, key: ProcessKey) -> str:
         """Return whose call a process of this version had last; else any PID that it stands ready for."""
@@ -267,11 +191,11 @@ class DataPlane:
 
     # Health.
 
-    def tallies(self) -> Mapping[tuple[str, PackageRef], Tally]:
+    def tallies(self) -> Mapping[Counted, Tally]:
         """Return what calls came to, per PID and version, since the counts that were restored."""
         return self._statistics.tallies()
 
-    def last_errors(self) -> Mapping[tuple[str, PackageRef], str]:
+    def last_errors(self) -> Mapping[Counted, str]:
         """Return the words of the latest failure that counted, by PID and version."""
         return dict(self._statistics.last_errors)
 
@@ -279,17 +203,13 @@ class DataPlane:
         """Have `hear` called at each failure that counts: a verdict may not wait for the next look."""
         self._statistics.on_trouble = hear
 
-    def restore(self, tallies: Mapping[tuple[str, PackageRef], Tally]) -> None:
+    def restore(self, tallies: Mapping[Counted, Tally]) -> None:
         """Count on from an earlier life's tallies; calls that were counted already stay counted."""
         self._statistics.restore(tallies)
 
-    def forget(self, counted: Iterable[tuple[str, PackageRef]]) -> None:
-        """Drop the counts of PIDs on versions that nobody will ask for again."""
+    def forget(self, counted: Iterable[Counted]) -> None:
+        """Drop counts and words that nobody will ask for again. What is still counted there begins anew."""
         self._statistics.forget(counted)
-
-    def readings(self) -> Mapping[ProcessKey, Reading]:
-        """Return what supervision knows of every process slot."""
-        return {key: self._statistics.reading(watch) for key, watch in self._watches.items()}
 
 
 def _stopping() -> CallError:

@@ -2,33 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from typing import Any
 
+from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
 from controller.images.formats import ImageSource
-from controller.wire.messages import CallFailed, Generation, Phase, Result, SharedImage, execute_data, phase_data
+from controller.model.names import PID_PATTERN
+from controller.wire.messages import Generation, Phase, Result, SharedImage, execute_data, phase_data
+
+_is_pid = re.compile(PID_PATTERN).fullmatch
+_PLAIN = CallArguments()
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionRequest:
-    """One detection. `guide_image` None: the image itself. `timeout`: seconds that the caller waits for the answer.
+    """One detection, well-formed. `guide_image` None: the image itself.
 
-    `step_desc` and `guide_info` are for 0.3.x algorithms, `params`, `session` and `phase` (None: pre, then execute)
-    for 0.0.x ones; what a generation has no place for must be well-formed and is not passed on.
+    Raises:
+        CallError: 1001, `pid` cannot be a PID; 1003, an argument is malformed, whatever algorithm it is for.
     """
 
     pid: str
     image: ImageSource
     guide_image: ImageSource | None = None
-    step_index: int = 1
-    step_desc: str = ""
-    guide_info: Any = ()
-    params: Mapping[str, Any] = field(default_factory=dict)
-    session: Mapping[str, Any] = field(default_factory=dict)
-    phase: str | None = None
-    timeout: float | None = None
+    arguments: CallArguments = _PLAIN
+
+    def __post_init__(self) -> None:
+        require_pid(self.pid)
+        self.arguments.check()
+
+
+def require_pid(pid: str) -> None:
+    """Raise CallError 1001 where a text cannot be a PID, whether any is served or not."""
+    if not _is_pid(pid):
+        raise CallError(Code.invalid_pid, f"{pid[:80]!r} cannot be a PID", next_step="see `pvctl status` for the PIDs")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,47 +58,25 @@ class Detection:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
-def _require(holds: bool, what: str, need: str) -> None:
-    if not holds:
-        raise CallError(Code.invalid_params, f"{what} is not valid", next_step=f"pass {need}")
-
-
-def check_arguments(request: DetectionRequest) -> None:
-    """Raise CallError 1003 where an argument is malformed, whatever algorithm it is for."""
-    index, timeout, session = request.step_index, request.timeout, request.session
-    _require(type(index) is int and index >= 1, "step_index", "a whole number from 1")
-    _require(isinstance(request.step_desc, str), "step_desc", "text")
-    _require(isinstance(request.guide_info, (list, tuple, dict)), "guide_info", "a list, or an object")
-    _require(isinstance(request.params, Mapping), "params", "an object")
-    _require(isinstance(session, Mapping) and _is_session(session), "session", 'an object {"id": text, "context": {…}}')
-    _require(
-        timeout is None or (isinstance(timeout, (int, float)) and timeout is not True and 0 < timeout < 1e9),
-        "timeout", "a positive number of seconds",
-    )  # fmt: skip
+_PHASES: dict[tuple[Generation, str | None], tuple[Phase, ...]] = {
+    ("0.3", None): ("execute",),
+    ("0.3", "execute"): ("execute",),
+    ("0.0", None): ("pre", "execute"),
+    ("0.0", "pre"): ("pre",),
+    ("0.0", "execute"): ("execute",),
+}
 
 
 def phases_of(request: DetectionRequest, generation: Generation) -> tuple[Phase, ...]:
-    """Return the phases of a well-formed request. Raises CallError 1003 where the generation does not have them."""
-    match request.phase:
-        case None:
-            return ("pre", "execute") if generation == "0.0" else ("execute",)
-        case "execute":
-            return ("execute",)
-        case "pre" if generation == "0.0":
-            return ("pre",)
-        case "pre":
-            raise CallError(
-                Code.invalid_params, "this algorithm (SDK 0.3.x) has no phase 'pre'", next_step="leave phase out"
-            )
-    raise CallError(Code.invalid_params, "phase is not valid", next_step="pass pre or execute, or leave it out")
-
-
-def _is_session(session: Mapping[str, Any]) -> bool:
-    return (
-        session.keys() <= {"id", "context"}
-        and isinstance(session.get("id", ""), str)
-        and isinstance(session.get("context", {}), Mapping)
-    )
+    """Return the phases of a request. Raises CallError 1003 where the generation does not have them."""
+    phases = _PHASES.get((generation, request.arguments.phase))
+    if phases is None:
+        raise CallError(
+            Code.invalid_params,
+            f"this algorithm (SDK {generation}.x) has no phase {request.arguments.phase!r}",
+            next_step="leave phase out",
+        )
+    return phases
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,28 +92,19 @@ def call_data(
     request: DetectionRequest, request_id: str, images: SharedImages, generation: Generation, phase: Phase
 ) -> dict[str, Any]:
     """Return the data of the call frame for one phase of a detection."""
+    given = request.arguments
     if generation == "0.3":
+        guide_info = [] if given.guide_info is None else given.guide_info
         return execute_data(
-            images.image, images.guide, images.timestamp_ms,
-            request.step_index, request.step_desc, request.guide_info,
-        )  # fmt: skip
+            images.image, images.guide, images.timestamp_ms, given.step_index, given.step_desc, guide_info
+        )
+    session = given.session or {}
     step = {
-        "step_index": request.step_index,
-        "session": {"id": request.session.get("id", request_id), "context": request.session.get("context", {})},
-        "user_params": request.params,
+        "step_index": given.step_index,
+        "session": {"id": session.get("id", request_id), "context": session.get("context", {})},
+        "user_params": given.params or {},
     }
     return phase_data(phase, request.pid, images.image, images.timestamp_ms, step)
-
-
-def failure_of(answer: CallFailed) -> CallError:
-    """Return the error that an `error` frame stands for; the message is the algorithm's own."""
-    try:
-        code = Code(int(answer.error_code))
-    except ValueError:
-        code = Code.unknown
-    if code >= Code.invalid_zip:
-        code = Code.unknown
-    return CallError(code, answer.message or "the algorithm failed without a message")
 
 
 def status_of(result: Result) -> tuple[str, str]:

@@ -1,21 +1,41 @@
-"""Which version answers a PID, looked up for every call: a stat decides whether `active/<pid>.json` is read again."""
+"""Which version answers a PID: `active/<pid>.json` is the authority.
+
+Looked up for every call: a stat decides whether the file is read again.
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 from dataclasses import dataclass
 
-from controller.calls.active_version import active_version
-from controller.errors import StoreError
-from controller.model.names import PID_PATTERN
-from controller.model.observed import BrokenMapping
+from controller.calls.request import require_pid
+from controller.errors import CallError, Code, StoreError
+from controller.model.observed import ActiveMapping, BrokenMapping
 from controller.model.package import PackageRef
 from controller.store.active import ActiveMappings
 
 log = logging.getLogger(__name__)
-_is_pid = re.compile(PID_PATTERN).fullmatch
+
+
+def active_version(active: ActiveMappings, pid: str) -> PackageRef:
+    """Return the version that answers a PID now.
+
+    Raises:
+        CallError: 1001, it cannot be a PID; 1012, it has no version, or its mapping is damaged.
+        StoreError: the disk could not be read.
+    """
+    require_pid(pid)
+    mapping = active.read(pid)
+    if isinstance(mapping, ActiveMapping):
+        return mapping.ref
+    why = f"its mapping is damaged: {mapping.reason}" if mapping else "no version is active for it"
+    raise CallError(
+        Code.no_active_version,
+        f"PID {pid} cannot be answered: {why}",
+        next_step="see `pvctl status`; `pvctl reconcile --once` repairs mappings",
+        details={"pid": pid},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +66,8 @@ class Routes:
             StoreError: the disk could not be read.
         """
         known = self._known.get(pid)
-        if known is None and not _is_pid(pid):
-            return active_version(self._active, pid)  # which says what is wrong with it
+        if known is None:
+            require_pid(pid)
         path = known.path if known else self._active.path(pid)
         try:
             status = os.stat(path)  # noqa: PTH116 - for every call; pathlib doubles it

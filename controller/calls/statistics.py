@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from controller.calls.request import Detection
 from controller.errors import CallError
-from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
-from controller.model.tally import Kind, Recorder, Tally, classify, classify_result
+from controller.model.tally import Counted, Kind, Recorder, Tally, classify, classify_result
 from controller.processes.process import AlgorithmProcess
-from controller.processes.supervision import Reading, Watch
 
-Counted = tuple[str, PackageRef]
-"""A PID and the version that answered it."""
 _WORDS = 500
 """Characters of an error's text that are kept as evidence."""
 
 
 class CallStatistics:
-    """Cumulative counts per (PID, version), and the ends of processes per slot.
+    """Cumulative counts per PID and version.
 
     `on_trouble` is called at each failure that counts; `last_errors` keeps the words of the latest.
     """
 
     def __init__(self) -> None:
         self._recorders: dict[Counted, Recorder] = {}
-        self._ends: defaultdict[ProcessKey, Counter[str]] = defaultdict(Counter)
         self.last_errors: dict[Counted, str] = {}
         self.on_trouble: Callable[[], None] = lambda: None
 
@@ -52,17 +46,15 @@ class CallStatistics:
 
     def ended(self, process: AlgorithmProcess, pid: str) -> None:
         """Count an unexpected exit: once, for one PID (empty: none is known), because judging pools over PIDs."""
-        details, ends = process.failure.details if process.failure else {}, self._ends[process.key]
-        lost = "missed_pong" in details
-        ends["crashes"] += 1
-        ends["heartbeat_losses"] += lost
-        ends["memory_excesses"] += "rss_bytes" in details
         if pid:
             recorder = self._recorder(pid, process.key.ref)
-            if "rss_bytes" in details:
-                recorder.memory_exceeded()
-            else:
-                (recorder.heartbeat_lost if lost else recorder.crashed)()
+            match process.cause:
+                case "memory":
+                    recorder.memory_exceeded()
+                case "heartbeat":
+                    recorder.heartbeat_lost()
+                case "itself":
+                    recorder.crashed()
         self.on_trouble()
 
     def _recorder(self, pid: str, ref: PackageRef) -> Recorder:
@@ -86,12 +78,3 @@ class CallStatistics:
         for key in counted:
             self._recorders.pop(key, None)
             self.last_errors.pop(key, None)
-
-    def forget_all_but(self, slots: set[ProcessKey]) -> None:
-        """Drop the ends of processes in slots that are no more."""
-        for key in self._ends.keys() - slots:
-            del self._ends[key]
-
-    def reading(self, watch: Watch) -> Reading:
-        """Return what is known of a slot."""
-        return Reading(watch.rss_bytes, watch.cpu_percent, **self._ends.get(watch.process.key, Counter()))

@@ -7,6 +7,7 @@ from argparse import Namespace
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.cli.verbs import operate
+from controller.station.commands.operating import Abort
 
 
 def add_arguments(parser: Parser) -> None:
@@ -21,4 +22,4 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Example:
       pvctl abort screw-check --reason "operators see false alarms"
     """
-    return operate(settings, "abort", arguments.deployment, reason=arguments.reason)
+    return operate(settings, Abort(arguments.deployment, reason=arguments.reason or ""))

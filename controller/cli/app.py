@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import PARSER, SUPPRESS
-from collections.abc import Callable, Sequence
+from argparse import PARSER, SUPPRESS, Namespace
 from importlib import import_module
-from typing import Any
 
 from controller.cli.output import flush, say, show_error
 from controller.cli.parser import Parser, WrongUsage, did_you_mean
 from controller.cli.settings import Settings, add_global_options, from_environment, global_part
 from controller.errors import ControllerError
+
+TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from controller.cli.product import Product
+    from controller.cli.settings import Options
 
 USAGE = 64
 INTERRUPTED = 130
@@ -57,10 +62,10 @@ _EXIT_CODES = """Exit codes: 0 done, 1 failed, 2 changes pending (plan), 3 still
 invalid, 5 degraded, 64 wrong usage. Every global option also stands as PVCTL_* in the environment."""
 
 
-def run(arguments: Sequence[str], station_at: Callable[[Settings], Any]) -> int:
-    """Run one command line and return its exit code. `station_at` builds the parts that a command asks for."""
+def run(arguments: Sequence[str], product_for: Callable[[Settings], Product]) -> int:
+    """Run one command line and return its exit code. `product_for` builds the parts that a command asks for."""
     try:
-        code = _run(arguments, station_at)
+        code = _run(arguments, product_for)
         flush()
     except OSError as error:  # stdout takes no more, and shall not be tried again at exit
         if sys.stdout is not None:
@@ -71,9 +76,9 @@ def run(arguments: Sequence[str], station_at: Callable[[Settings], Any]) -> int:
     return code
 
 
-def _run(arguments: Sequence[str], station_at: Callable[[Settings], Any]) -> int:
+def _run(arguments: Sequence[str], product_for: Callable[[Settings], Product]) -> int:
     try:
-        return _carry_out(arguments, station_at)
+        return _carry_out(arguments, product_for)
     except WrongUsage as error:
         say(f"error: {error.message}\n  next: see `{error.prog} --help`")
         return USAGE
@@ -84,7 +89,7 @@ def _run(arguments: Sequence[str], station_at: Callable[[Settings], Any]) -> int
         return INTERRUPTED
 
 
-def _carry_out(arguments: Sequence[str], station_at: Callable[[Settings], Any]) -> int:
+def _carry_out(arguments: Sequence[str], product_for: Callable[[Settings], Product]) -> int:
     if not arguments:
         say(overview().format_help())
         return USAGE
@@ -95,8 +100,8 @@ def _carry_out(arguments: Sequence[str], station_at: Callable[[Settings], Any]) 
     parser = Parser(prog=f"pvctl {name}")
     command = define(parser, name)
     given = parser.parse_args(words)
-    options = {**from_environment(os.environ), **global_part(before), **global_part(vars(given))}
-    settings = Settings(options, station_at)
+    options: Options = {**from_environment(os.environ), **global_part(before), **global_part(vars(given))}
+    settings = Settings(options, product_for)
     try:
         return command(given, settings)
     except BrokenPipeError:
@@ -126,10 +131,10 @@ def overview() -> Parser:
     return parser
 
 
-def define(parser: Parser, name: str) -> Callable[[Any, Settings], int]:
+def define(parser: Parser, name: str) -> Callable[[Namespace, Settings], int]:
     """Give a parser the help and the arguments of a command; return what carries it out."""
     module = import_module(f"controller.cli.{'execute' if name == 'exec' else name}")
-    command: Callable[[Any, Settings], int] = module.run
+    command: Callable[[Namespace, Settings], int] = module.run
     parser.description = command.__doc__
     module.add_arguments(parser)
     add_global_options(parser)

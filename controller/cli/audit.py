@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections import deque
 
 from controller.cli.output import columns, emit
 from controller.cli.parameters import count
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
+from controller.station.commands.records import ReadAudit, VerifyAudit
 
 
 def add_arguments(parser: Parser) -> None:
@@ -33,7 +33,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
     """
     if arguments.verify:
         return _verify(arguments.head, settings)
-    records = list(deque(settings.station.audit().read(), maxlen=arguments.lines))
+    records = list(settings.execute(ReadAudit(arguments.lines)))
     rows = [(each["seq"], each["time"], each["actor"], each["action"], each["object"], each["outcome"], each["reason"])
             for each in records]  # fmt: skip
     emit(settings, records, lambda: columns(["SEQ", "TIME", "ACTOR", "ACTION", "OBJECT", "OUTCOME", "REASON"], rows))
@@ -41,7 +41,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
 
 
 def _verify(head: str | None, settings: Settings) -> int:
-    result = settings.station.verify_audit(head)
+    result = settings.execute(VerifyAudit(head))
     document = {"valid": result.broken_at is None, "records": result.records, "broken_at": result.broken_at,
                 "reason": result.reason, "head": f"{result.head.seq}:{result.head.hash}"}  # fmt: skip
     emit(settings, document, lambda: print(

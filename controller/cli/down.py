@@ -7,6 +7,7 @@ from argparse import Namespace
 from controller.cli.output import emit, say
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
+from controller.station.commands.reconciling import Down
 
 
 def add_arguments(parser: Parser) -> None:
@@ -21,7 +22,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Example:
       pvctl down
     """
-    ended: tuple[str, ...] = settings.station.down()
+    ended = settings.execute(Down()).ended
     for process in ended:
         say(f"{process}: ended")
     emit(settings, {"ended": list(ended)}, lambda: None if ended else say("no process of this store runs"))

@@ -9,6 +9,7 @@ from controller.cli.output import emit
 from controller.cli.parameters import duration, json_or_file, key_value, path, whole_number
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
+from controller.station.commands.detecting import Detect
 
 if TYPE_CHECKING:
     from controller.calls.request import Detection
@@ -39,13 +40,14 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl -o json exec B01 --image part.png --param threshold=0.4
     """
     from controller.calls.request import DetectionRequest
+    from controller.client.arguments import CallArguments
 
-    request = DetectionRequest(
-        pid=arguments.pid, image=arguments.image, guide_image=arguments.guide_image, step_index=arguments.step,
-        step_desc=arguments.step_desc, guide_info=() if arguments.guide_info is None else arguments.guide_info,
+    given = CallArguments(
+        step_index=arguments.step, step_desc=arguments.step_desc, guide_info=arguments.guide_info,
         params=dict(arguments.params), phase=arguments.phase, timeout=arguments.timeout,
     )  # fmt: skip
-    detection = settings.station.execute(request)
+    request = DetectionRequest(arguments.pid, arguments.image, arguments.guide_image, given)
+    detection = settings.execute(Detect(request))
     emit(settings, detection.to_document(), lambda: _print(detection))
     return 0 if detection.status == "OK" else 1
 

@@ -9,6 +9,7 @@ from controller.cli.output import columns, emit
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.errors import CallError, Code
+from controller.station.commands.records import GetHistory
 
 
 def add_arguments(parser: Parser) -> None:
@@ -23,7 +24,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl history A01
     """
     pid = arguments.pid
-    entries = settings.station.history(pid)
+    entries = settings.execute(GetHistory(pid))
     if not entries:
         raise CallError(Code.invalid_pid, f"PID {pid} has no history in this store", next_step="see `pvctl status`")
     rows = [(each.at, each.ref, each.deployment, each.revision[:12], each.actor, each.reason) for each in entries]

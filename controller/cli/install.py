@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import asdict
 
-from controller.cli.output import emit, progress, show_error
+from controller.cli.output import emit, show_error
 from controller.cli.parameters import path
 from controller.cli.parser import Parser
+from controller.cli.progress import progress
 from controller.cli.settings import Settings
 from controller.errors import PackageError
+from controller.station.commands.packages import Install
 
 
 def add_arguments(parser: Parser) -> None:
@@ -26,10 +29,9 @@ def run(arguments: Namespace, settings: Settings) -> int:
     """
     try:
         with progress() as notify:
-            receipt = settings.station.install(arguments.zip_path, notify)
+            installed = settings.execute(Install(arguments.zip_path), notify)
     except PackageError as error:
         show_error(error, settings.output)
         return 4
-    document = {"name": receipt.name, "version": receipt.version, "digest": receipt.digest}
-    emit(settings, document, lambda: print(f"{receipt.ref} is installed"))
+    emit(settings, asdict(installed), lambda: print(f"{installed.name}@{installed.version} is installed"))
     return 0

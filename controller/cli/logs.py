@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from controller.cli.output import say
@@ -12,6 +13,7 @@ from controller.cli.parameters import count
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.errors import StoreError
+from controller.station.commands.records import FindLogs
 
 _POLL_SECONDS = 0.2
 
@@ -34,7 +36,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
     """
     which = arguments.which
     deployment, _, version = which.partition("@")
-    paths: list[Path] = settings.station.log_paths(deployment, version or None)
+    paths = settings.execute(FindLogs(deployment, version or None))
     if not paths:
         raise StoreError(f"no process of {which} has written a log", next_step="see `pvctl status` for deployments")
     for path in paths:
@@ -48,7 +50,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
     return 0
 
 
-def _follow(paths: list[Path]) -> None:
+def _follow(paths: Sequence[Path]) -> None:
     """Print what is added to the logs, across their rotation, until the user interrupts."""
     seen = {path: path.stat() for path in paths}
     try:

@@ -1,14 +1,15 @@
-"""Printing: documents as JSON or YAML for machines, aligned columns for people, progress and errors to stderr."""
+"""Printing: documents as JSON or YAML for machines, aligned columns for people, errors to stderr."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
 
 from controller.cli.settings import Settings
 from controller.errors import CodedError, ControllerError, DesiredStateError
+
+TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
 
 def say(text: str) -> None:
@@ -43,7 +44,7 @@ def show_error(error: ControllerError, output: str = "table") -> int:
     return 1
 
 
-def emit(settings: Settings, document: Any, table: Callable[[], None]) -> None:
+def emit(settings: Settings, document: object, table: Callable[[], None]) -> None:
     """Print a document in the form that `-o` asks for; `table` prints it for a person."""
     if settings.output == "table":
         table()
@@ -51,7 +52,7 @@ def emit(settings: Settings, document: Any, table: Callable[[], None]) -> None:
         write(document, settings.output)
 
 
-def write(document: Any, form: str) -> None:
+def write(document: object, form: str) -> None:
     """Print a document as `json` or `yaml`."""
     if form == "json":
         import json
@@ -63,7 +64,7 @@ def write(document: Any, form: str) -> None:
     print(yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True), end="")
 
 
-def plain(document: Any) -> Any:
+def plain(document: object) -> object:
     """Return a document with nothing but JSON's own types."""
     import json
 
@@ -77,37 +78,3 @@ def columns(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
         print("   ".join(cells).rstrip())
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows what is being done: live on a terminal, one plain line each otherwise.
-
-    A line reads `object: what`; one that ends in … is a step under way, shown until that object's next line.
-    """
-    if sys.stderr is None or not sys.stderr.isatty():  # None: its owner closed it
-        yield say
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    bars = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn(),
-        console=console, transient=True,
-    )  # fmt: skip
-    running: dict[str, TaskID] = {}
-
-    def show(line: str) -> None:
-        subject, _, step = line.partition(": ")
-        if step.endswith("…"):
-            if subject not in running:
-                running[subject] = bars.add_task(line, total=None)
-            bars.update(running[subject], description=line)
-            return
-        if subject in running:
-            bars.remove_task(running.pop(subject))
-        console.print(line, highlight=False, markup=False)
-
-    with bars:
-        yield show

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from controller.cli.output import columns, emit, progress, show_error
+from controller.cli.output import columns, emit, show_error
 from controller.cli.parameters import path
 from controller.cli.parser import Parser
+from controller.cli.progress import progress
 from controller.cli.settings import Settings, add_global_options
 from controller.errors import PackageError
+
+if TYPE_CHECKING:
+    from controller.cli.product import Checks
+    from controller.errors import ErrorDocument
+    from controller.station.port import Report
 
 
 def add_arguments(parser: Parser) -> None:
@@ -45,27 +51,40 @@ def validate(arguments: Namespace, settings: Settings) -> int:
     Example:
       pvctl package validate build/*.zip
     """
-    installer = settings.station.installer()
+    checks = settings.product.checks()
     with progress() as notify:
-        rows = [_check(installer, each, notify) for each in arguments.zips]
-    emit(settings, rows, lambda: _print(rows))
-    return 0 if all(row["error"] is None for row in rows) else 4
+        rows = [_check(checks, each, notify) for each in arguments.zips]
+    emit(settings, [row.to_document() for row in rows], lambda: _print(rows))
+    return 0 if all(row.error is None for row in rows) else 4
 
 
-def _check(installer: Any, zip_path: Path, notify: Any) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What was found about one zip; `error` is the contract's object."""
+
+    zip: str
+    error: ErrorDocument | None
+    package: str = ""
+
+    def to_document(self) -> dict[str, object]:
+        found = {"package": self.package} if self.package else {}
+        return {"zip": self.zip, "valid": self.error is None, "error": self.error, **found}
+
+
+def _check(checks: Checks, zip_path: Path, report: Report) -> _Row:
     try:
-        inspection = installer.trial(zip_path, progress=lambda step: notify(f"{zip_path.name}: {step}"))
+        inspection = checks.trial(zip_path, lambda step: report(f"{zip_path.name}: {step}"))
     except PackageError as error:
-        return {"zip": str(zip_path), "valid": False, "error": error.to_document()}
-    return {"zip": str(zip_path), "valid": True, "error": None, "package": str(inspection.manifest.ref)}
+        return _Row(str(zip_path), error.to_document())
+    return _Row(str(zip_path), None, str(inspection.manifest.ref))
 
 
-def _print(rows: list[dict[str, Any]]) -> None:
+def _print(rows: list[_Row]) -> None:
     for row in rows:
-        if row["error"] is None:
-            print(f"{row['zip']}: valid, {row['package']}")
+        if row.error is None:
+            print(f"{row.zip}: valid, {row.package}")
         else:
-            print(f"{row['zip']}: [{row['error']['code']} {row['error']['name']}] {row['error']['message']}")
+            print(f"{row.zip}: [{row.error['code']} {row.error['name']}] {row.error['message']}")
 
 
 def show(arguments: Namespace, settings: Settings) -> int:
@@ -75,7 +94,7 @@ def show(arguments: Namespace, settings: Settings) -> int:
       pvctl package show screw-check-1.1.0.zip
     """
     try:
-        inspection = settings.station.installer().inspect(arguments.zip_path)
+        inspection = settings.product.checks().inspect(arguments.zip_path)
     except PackageError as error:
         show_error(error, settings.output)
         return 4

@@ -6,8 +6,10 @@ Each is a function from the word to its value, for argparse's `type=`; it raises
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from pathlib import Path
-from typing import Any
+
+TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def duration(text: str) -> float:
@@ -35,9 +37,10 @@ def count(text: str) -> int:
     return number
 
 
-def json_or_file(text: str) -> Any:
+def json_or_file(text: str) -> object:
     """Return the value of JSON text, or of the @FILE that holds it."""
     import json
+    from pathlib import Path
 
     try:
         return json.loads(Path(text[1:]).read_text(encoding="utf-8-sig") if text.startswith("@") else text)
@@ -47,7 +50,7 @@ def json_or_file(text: str) -> Any:
         raise ArgumentTypeError(f"not JSON: {error}") from None
 
 
-def key_value(text: str) -> tuple[str, Any]:
+def key_value(text: str) -> tuple[str, object]:
     """Return the parts of KEY=VALUE; a value that is JSON is taken as such, any other as text."""
     import json
 
@@ -62,6 +65,8 @@ def key_value(text: str) -> tuple[str, Any]:
 
 def path(text: str) -> Path:
     """Return the path of something, which need not be there yet."""
+    from pathlib import Path
+
     if not text:  # an unset shell variable; Path("") would be the present folder
         raise ArgumentTypeError("the path is empty")
     return Path(text)

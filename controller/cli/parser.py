@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
 from itertools import takewhile
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from typing import Any, NoReturn
 
 _WIDEST = 110
 
@@ -50,8 +53,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"formatter_class": _Help, "allow_abbrev": False, **options})
 
     def parse_known_args(  # type: ignore[override]  # the overloads say no more than this
-        self, args: Sequence[str], namespace: Any = None
-    ) -> tuple[Any, list[str]]:
+        self, args: Sequence[str], namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
         """Parse, after a look for misspelt options: they explain better what is wrong than what is then missing."""
         self._refuse_unknown(args)
         return super().parse_known_args(args, namespace)
@@ -74,7 +77,7 @@ class Parser(argparse.ArgumentParser):
         return tuple(takewhile(lambda word: word != "--", words))
 
 
-def did_you_mean(word: str, known: Any) -> str:
+def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "; did you mean …?" where one of the known words is like it, else nothing."""
     from difflib import get_close_matches
 

@@ -7,6 +7,7 @@ from argparse import Namespace
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.cli.verbs import operate
+from controller.station.commands.operating import Pause
 
 
 def add_arguments(parser: Parser) -> None:
@@ -20,4 +21,4 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Example:
       pvctl pause screw-check
     """
-    return operate(settings, "pause", arguments.deployment)
+    return operate(settings, Pause(arguments.deployment))

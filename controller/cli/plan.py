@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from controller.cli.output import columns, emit, say
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
+from controller.station.commands.reconciling import PreviewPlan
 
 if TYPE_CHECKING:
+    from controller.model.actions import Action
     from controller.reconciler.preview import Preview
 
 
@@ -31,26 +33,43 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl plan
       pvctl plan -o json | jq .actions
     """
-    preview = settings.station.preview(allow_empty=arguments.allow_empty, serve=not arguments.no_serve)
+    preview = settings.execute(PreviewPlan(arguments.allow_empty, not arguments.no_serve))
     emit(settings, _document(preview), lambda: _print(preview))
     for problem in preview.problems:
         say(problem)
     return int(preview.exit)
 
 
-def _document(preview: Preview) -> dict[str, Any]:
+def _document(preview: Preview) -> dict[str, object]:
     plan = preview.plan
     return {
         "revision": preview.revision_id,
         "errors": list(preview.problems),
         "changes": [asdict(change) for change in preview.changes],
-        "actions": [{"kind": type(action).__name__.lower(), "object": action.object, **asdict(action)}
-                    for action in plan.actions],
+        "actions": [_action(action) for action in plan.actions],
         "steps": [asdict(step) for step in plan.steps],
-        "blocked": [asdict(each) for each in plan.blocked],
-        "waiting": [{"what": each.object, "deployment": each.deployment, "reason": each.reason}
+        "blocked": [{**asdict(each), "object": str(each.object)} for each in plan.blocked],
+        "waiting": [{"what": str(each.object), "deployment": each.deployment, "reason": each.reason}
                     for each in plan.waiting],
     }  # fmt: skip
+
+
+def _action(action: Action) -> dict[str, object]:
+    """Return an action; what it depends on also under `after`, the name that it had first."""
+    depends_on = [str(each) for each in action.depends_on]
+    about = {"kind": action.kind, "object": str(action.object)}
+    return {**about, **_fields(action), "depends_on": depends_on, "after": depends_on}
+
+
+def _fields(action: Action) -> dict[str, object]:
+    """Return what an action says; a rollout in the words of its file."""
+    from controller.model.actions import SaveRollout
+    from controller.store.rollout_codec import record_document
+
+    if isinstance(action, SaveRollout):
+        memory = record_document(action.record)
+        return {"deployment": action.deployment, "memory": memory, "reason": action.reason, "before": ""}
+    return asdict(action)
 
 
 def _print(preview: Preview) -> None:
@@ -61,7 +80,7 @@ def _print(preview: Preview) -> None:
     if plan.empty:
         print("nothing to do")
     if plan.actions:
-        rows = [(type(action).__name__.lower(), _object(action), action.reason) for action in plan.actions]
+        rows = [(action.kind, _object(action), action.reason) for action in plan.actions]
         columns(["ACTION", "OBJECT", "REASON"], rows)
     for step in plan.steps:
         print(f"{step.deployment}: {step.step}: {', '.join(step.pids)}")
@@ -74,6 +93,8 @@ def _print(preview: Preview) -> None:
             print(f"  next: {each.next_step}")
 
 
-def _object(action: Any) -> str:
-    moves = f" {action.before or 'nothing'} → {action.target}" if hasattr(action, "target") else ""
+def _object(action: Action) -> str:
+    from controller.model.actions import Switch
+
+    moves = f" {action.before or 'nothing'} → {action.target}" if isinstance(action, Switch) else ""
     return f"{action.object}{moves}"

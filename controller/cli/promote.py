@@ -7,6 +7,7 @@ from argparse import Namespace
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.cli.verbs import operate
+from controller.station.commands.operating import Promote
 
 
 def add_arguments(parser: Parser) -> None:
@@ -21,4 +22,4 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Example:
       pvctl promote screw-check
     """
-    return operate(settings, "promote", arguments.deployment, full=arguments.full)
+    return operate(settings, Promote(arguments.deployment, full=arguments.full))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import Any
 
-from controller.cli.output import emit, progress, say
+from controller.cli.output import emit, say
 from controller.cli.parameters import duration
 from controller.cli.parser import Parser, WrongUsage
+from controller.cli.progress import progress
 from controller.cli.settings import Settings
 from controller.cli.status import print_status
+from controller.station.commands.reconciling import Reconcile
 
 
 def add_arguments(parser: Parser) -> None:
@@ -34,14 +35,11 @@ def run(arguments: Namespace, settings: Settings) -> int:
     """
     if not arguments.once:
         raise WrongUsage("say --once for one round now, or use `pvctl run` for the daemon", "pvctl reconcile")
+    command = Reconcile(arguments.allow_empty, arguments.wait, arguments.timeout, serve=not arguments.no_serve)
     with progress() as notify:
-        report: dict[str, Any] = settings.station.reconcile(
-            serve=not arguments.no_serve, wait=arguments.wait, timeout=arguments.timeout,
-            allow_empty=arguments.allow_empty, notify=notify,
-        )  # fmt: skip
-    status = report["status"]
-    emit(settings, status, lambda: print_status(status))
+        report = settings.execute(command, notify)
+    emit(settings, report.status, lambda: print_status(report.status))
     if settings.output != "table":
-        for problem in status["revision"]["errors"]:
+        for problem in report.status["revision"]["errors"]:
             say(problem)
-    return int(report["exit"])
+    return report.exit

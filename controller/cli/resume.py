@@ -7,6 +7,7 @@ from argparse import Namespace
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.cli.verbs import operate
+from controller.station.commands.operating import Resume
 
 
 def add_arguments(parser: Parser) -> None:
@@ -21,4 +22,4 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl resume screw-check
       pvctl resume A01
     """
-    return operate(settings, "resume", arguments.subject)
+    return operate(settings, Resume(arguments.subject))

@@ -7,6 +7,7 @@ from argparse import Namespace
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.cli.verbs import operate
+from controller.station.commands.operating import Retry
 
 
 def add_arguments(parser: Parser) -> None:
@@ -20,4 +21,4 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Example:
       pvctl retry screw-check
     """
-    return operate(settings, "retry", arguments.deployment)
+    return operate(settings, Retry(arguments.deployment))

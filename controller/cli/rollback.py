@@ -7,6 +7,7 @@ from argparse import Namespace
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.cli.verbs import operate
+from controller.station.commands.operating import Rollback
 
 
 def add_arguments(parser: Parser) -> None:
@@ -26,6 +27,6 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl rollback A01 --to 1.0.0 --emergency --reason "line stopped"
     """
     return operate(
-        settings, "rollback", arguments.subject,
-        to=arguments.to, emergency=arguments.emergency, reason=arguments.reason,
-    )  # fmt: skip
+        settings,
+        Rollback(arguments.subject, to=arguments.to, emergency=arguments.emergency, reason=arguments.reason or ""),
+    )

@@ -24,5 +24,5 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl run
       curl --unix-socket runtime_store/run/runner.sock -F image=@part.png http://station/v1/pids/A01/execute
     """
-    settings.station.run(arguments.socket_group)
+    settings.product.run_daemon(arguments.socket_group)
     return 0

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from argparse import SUPPRESS
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
 
 from controller.cli.parameters import folder, path
 from controller.cli.parser import Parser, WrongUsage
+
+TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+    from typing import TypedDict
+
+    from controller.cli.product import Product
+    from controller.station.port import Command, Report, Result
+
+    class Options(TypedDict, total=False):
+        """The global options that were given."""
+
+        desired: Path
+        store: Path
+        output: str
+        log_level: str
+
 
 _NAMES = ("desired", "store", "output", "log_level")
 
@@ -19,21 +34,43 @@ class Settings:
     `options` holds what was given, the winner where it was given twice.
     """
 
-    def __init__(self, options: Mapping[str, Any], station_at: Callable[[Settings], Any]) -> None:
-        self.desired: Path = options.get("desired", Path("desired"))
-        self.store: Path = options.get("store", Path("runtime_store")).absolute()
+    def __init__(self, options: Options, product_for: Callable[[Settings], Product]) -> None:
+        self._options = options
         self.output: str = options.get("output", "table")
         self._log_level: str | None = options.get("log_level")
-        self._station_at = station_at
+        self._product_for = product_for
+
+    @property
+    def desired(self) -> Path:
+        """The folder of the desired state."""
+        from pathlib import Path
+
+        return self._options.get("desired", Path("desired"))
+
+    @property
+    def store(self) -> Path:
+        """The folder of the store, absolute."""
+        from pathlib import Path
+
+        return self._options.get("store", Path("runtime_store")).absolute()
 
     def log_level(self, default: str) -> str:
         """How much goes to the log; `default` where nobody said."""
         return self._log_level or default
 
     @property
-    def station(self) -> Any:
+    def product(self) -> Product:
         """The parts of the product for these options."""
-        return self._station_at(self)
+        return self._product_for(self)
+
+    def execute(self, command: Command[Result], report: Report | None = None) -> Result:
+        """Have the station carry out a command, and return its result. Raises ControllerError."""
+        from controller.station.port import Access, Caller, finish, silent
+
+        product, viewer = self.product, Access.viewer
+        # Who only looks is not put on record; and looking up one's own name may ask a directory over the network.
+        caller = Caller("", viewer) if command.operation.access is viewer else product.caller
+        return finish(product.station().execute(command, caller, report or silent))
 
 
 def add_global_options(parser: Parser) -> None:
@@ -52,21 +89,22 @@ def add_global_options(parser: Parser) -> None:
         group.add_argument(*flags, default=SUPPRESS, **options)
 
 
-def global_part(options: Mapping[str, Any]) -> dict[str, Any]:
+def global_part(options: Mapping[str, object]) -> Options:
     """Return those of the parsed options that are global."""
-    return {name: options[name] for name in _NAMES if name in options}
+    found: Options = {name: options[name] for name in _NAMES if name in options}  # type: ignore[assignment]
+    return found
 
 
-def from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+def from_environment(environment: Mapping[str, str]) -> Options:
     """Return the global options that PVCTL_* variables give; an empty one gives nothing. Raises WrongUsage."""
-    found: dict[str, Any] = {}
+    found: Options = {}
     for name in _NAMES:
         variable = f"PVCTL_{name.upper()}"
         if text := environment.get(variable):
             parser = Parser(prog="pvctl", add_help=False)
             add_global_options(parser)
             try:
-                found |= vars(parser.parse_args([f"--{name.replace('_', '-')}={text}"]))
+                found |= global_part(vars(parser.parse_args([f"--{name.replace('_', '-')}={text}"])))
             except WrongUsage as error:
                 raise WrongUsage(f"{variable} in the environment: {error.message}") from None
     return found

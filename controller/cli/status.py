@@ -6,11 +6,15 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from controller.cli.output import columns, emit, flush
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
+from controller.station.commands.status import GetStatus
+
+if TYPE_CHECKING:
+    from controller.model.status_document import ActiveRow, DeploymentRow, PidRow, StatusDocument
 
 _WATCH_SECONDS = 1.0
 
@@ -30,15 +34,14 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl status
       pvctl status -o json | jq '.deployments[] | {name, phase}'
     """
-    station = settings.station
     if arguments.watch:
-        return _watch(station.status, settings)
-    document = station.status()
+        return _watch(lambda: settings.execute(GetStatus()), settings)
+    document = settings.execute(GetStatus())
     emit(settings, document, lambda: print_status(document))
     return 0
 
 
-def _watch(status: Callable[[], dict[str, Any]], settings: Settings) -> int:
+def _watch(status: Callable[[], StatusDocument], settings: Settings) -> int:
     """Show the status again and again: live on a terminal, one document after another otherwise."""
     if not sys.stdout.isatty() or settings.output != "table":
         return _repeat(lambda: emit(settings, document := status(), lambda: print_status(document)))
@@ -59,7 +62,7 @@ def _repeat(show: Callable[[], None]) -> int:
         return 0
 
 
-def _rendered(document: dict[str, Any]) -> str:
+def _rendered(document: StatusDocument) -> str:
     import contextlib
     import io
 
@@ -69,7 +72,7 @@ def _rendered(document: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def print_status(document: dict[str, Any]) -> None:
+def print_status(document: StatusDocument) -> None:
     """Print a status document for a person."""
     revision = document["revision"]
     state = "converged" if document["converged"] else "not converged"
@@ -93,13 +96,13 @@ def print_status(document: dict[str, Any]) -> None:
         for each in document["packages"]])  # fmt: skip
     for each in document["deployments"]:
         _print_evidence(each)
-    for each in document["waiting"]:
-        print(f"waiting: {each['what']} until {each['until'] or 'further notice'}: {each['reason']}")
+    for wait in document["waiting"]:
+        print(f"waiting: {wait['what']} until {wait['until'] or 'further notice'}: {wait['reason']}")
     for path in document.get("unmanaged", ()):
         print(f"warning: {path} was not made by this controller; it is left alone")
 
 
-def _print_evidence(deployment: dict[str, Any]) -> None:
+def _print_evidence(deployment: DeploymentRow) -> None:
     """Print what a failed version said last, and the patch that would make git agree."""
     if deployment.get("evidence"):
         print(f"\nlast errors and log lines of {deployment['package']}@{deployment['target_version']}:")
@@ -116,12 +119,12 @@ def _section(headers: str, rows: list[tuple[object, ...]]) -> None:
         columns(headers.split(), rows)
 
 
-def _ref(active: dict[str, str] | None) -> str:
+def _ref(active: ActiveRow | None) -> str:
     return f"{active['name']}@{active['version']}" if active else ""
 
 
-def _marked(pid: dict[str, Any]) -> str:
-    marks = [name for name in ("pinned", "held") if pid[name]]
+def _marked(pid: PidRow) -> str:
+    marks = [name for name, given in (("pinned", pid["pinned"]), ("held", pid["held"])) if given]
     target = pid["target_version"] or ""
     return f"{target} ({', '.join(marks)})" if marks else target
 

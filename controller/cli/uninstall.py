@@ -7,6 +7,7 @@ from argparse import Namespace
 from controller.cli.output import emit, say
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
+from controller.station.commands.packages import Uninstall
 
 
 def add_arguments(parser: Parser) -> None:
@@ -21,7 +22,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Example:
       pvctl uninstall screw-check 1.0.0
     """
-    settings.station.uninstall(arguments.name, arguments.version)
+    settings.execute(Uninstall(arguments.name, arguments.version))
     say(f"{arguments.name}@{arguments.version} is uninstalled; its zip stays in algorithms/zips")
     emit(settings, {"name": arguments.name, "version": arguments.version}, lambda: None)
     return 0

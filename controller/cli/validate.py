@@ -29,7 +29,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
     """
     where = arguments.path or settings.desired
     try:
-        revision = settings.station.source(where).load()
+        revision = settings.product.checks().tree(where)
     except DesiredStateError as error:
         problems = error.problems
         emit(settings, {"valid": False, "errors": list(problems)}, lambda: None)

@@ -1,16 +1,16 @@
-"""What the operator's verbs (`pvctl promote, pause, resume, abort, retry, rollback`) share; each has its own module."""
+"""What the operator's commands (`pvctl promote, pause, resume, abort, retry, rollback`) share; each has its module."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from controller.cli.output import emit
 from controller.cli.settings import Settings
+from controller.station.commands.operating import OperatorCommand, Resume, Rollback
 
 
-def operate(settings: Settings, verb: str, subject: str, **arguments: Any) -> int:
-    """Have a verb carried out, with the arguments that were given, and print what will happen."""
-    given = {name: value for name, value in arguments.items() if value}
-    message = settings.station.operate(verb, subject, given)
-    emit(settings, {"verb": verb, "subject": subject, "message": message}, lambda: print(message))
+def operate(settings: Settings, command: OperatorCommand) -> int:
+    """Have a command carried out, and print what will happen."""
+    subject = command.subject if isinstance(command, Resume | Rollback) else command.deployment
+    message = settings.execute(command).message
+    document = {"verb": type(command).__name__.lower(), "subject": subject, "message": message}
+    emit(settings, document, lambda: print(message))
     return 0

@@ -7,7 +7,8 @@
 A call ends as a `Detection`, as the `CallError` that the station answered, as `NotReached` (it was never accepted,
 in spite of retries) or as `UnknownOutcome` (it was accepted and nobody knows how it ended). What never was accepted is
 tried again until `connect_timeout`; what was accepted only with `retry_unknown=True`. See `exchange.py` for how the
-two are told apart.
+two are told apart, and `flow.py` for how a call goes: once for both clients, and without I/O. Only `blocking.py` and
+`asynchronous.py` wait for a socket or a clock.
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 
 from controller.errors import ControllerError
 
+Connection = socket.socket
+"""What a call is sent on. Blocking or not, as whoever opened it needs it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Address:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import random
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from controller.client.answers import NotReached, UnknownOutcome
 from controller.client.exchange import Broken, NeverAccepted
@@ -14,8 +13,7 @@ _FIRST, _LONGEST = 0.01, 0.5
 """Seconds of the first and the longest delay between attempts; each is jittered."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(NamedTuple):
     """How long a caller tries. `connect_timeout`: seconds for which the daemon may be away.
 
     `retry_unknown`: also try again what may have been carried out; `retry_busy`: also what was refused with 1011.
@@ -80,6 +78,8 @@ class Attempts:
             until = min(until, self._deadline)
         if now >= until:
             raise last
+        import random  # noqa: PLC0415  - few calls wait, and every `pvctl status` imports this
+
         delay = min(self._delay * random.uniform(0.5, 1.0), until - now)  # noqa: S311  (jitter, no secret)
         self._delay = min(self._delay * 2, _LONGEST)
         return delay

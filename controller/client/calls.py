@@ -4,37 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 from urllib.parse import quote
 
 import orjson
 
 from controller.client.addresses import Address
+from controller.client.arguments import CallArguments
 from controller.client.exchange import Buffer, request_head
-from controller.client.pictures import Encoded, Image, SharedImage, encode
+from controller.client.pictures import Encoded, Image, SharedImage, encode, is_slow
 from controller.errors import CallError, Code
 
 _JSON = "application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
-    """What a detection is asked with beside its images (design 3.6)."""
-
-    step_index: int = 1
-    step_desc: str = ""
-    guide_info: Any = None
-    params: Mapping[str, Any] | None = None
-    session: Mapping[str, Any] | None = None
-    phase: str | None = None
-
-    def to_document(self) -> dict[str, Any]:
-        """Return what is to be sent: everything that is not left out."""
-        found = {name: getattr(self, name) for name in self.__slots__}
-        return {name: value for name, value in found.items() if value is not None}
+Arguments = CallArguments
+"""The name that the clients know it by."""
 
 
 class Call:
@@ -46,6 +32,11 @@ class Call:
         self._document = arguments.to_document()
         self._parts: dict[str, Encoded] = {}
         self._shared: list[SharedImage] = []
+
+    @property
+    def slow(self) -> bool:
+        """Whether loading the images takes a disk or a millisecond."""
+        return any(is_slow(image) for image in self._images.values())
 
     def load(self, folder: Path | None) -> None:
         """Read the images, and share those that are arrays through `folder`. Raises CallError (1002)."""

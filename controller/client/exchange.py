@@ -15,7 +15,7 @@ because it does not say how much it has written: hence this module.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import httptools
 
@@ -34,8 +34,7 @@ class Broken(Exception):
     """The connection broke when the request may have been accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """An HTTP answer as far as it matters; `reusable` says whether the connection may be used again."""
 
     status: int
@@ -77,7 +76,7 @@ class Exchange:
 
     def lost(self, error: OSError | None, *, local: bool, reused: bool) -> NeverAccepted | Broken:
         """Return what it means that the connection broke; None is the end of the stream. `local`: a Unix socket."""
-        why = "the connection was closed" if error is None else str(error.strerror or error).lower()
+        why = "the connection was closed" if error is None else reason(error)
         if self.pending:
             return NeverAccepted(why, stale=reused)
         if not self._begun and local and isinstance(error, ConnectionResetError):
@@ -93,6 +92,11 @@ class Exchange:
     def on_message_complete(self) -> None:
         reusable = bool(self._parser.should_keep_alive()) and not self.pending
         self.answer = Answer(self._parser.get_status_code(), b"".join(self._body), reusable)
+
+
+def reason(error: OSError) -> str:
+    """Return what an error of a connection says, as the end of a sentence."""
+    return (error.strerror or str(error) or "timed out").lower()  # only a deadline's error says nothing
 
 
 def request_head(method: str, target: str, host: str, headers: Sequence[tuple[str, str]], length: int) -> bytes:

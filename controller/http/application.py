@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from starlette.routing import Route, Router
 
-from controller.http.down import Down
+from controller.http.commands import CommandResource
 from controller.http.execute import Execute
 from controller.http.health import Health
+from controller.http.install import InstallResource
 from controller.http.openapi import OpenApi
-from controller.http.ports import Control, DataPlane
 from controller.http.reconcile import ReconcileResource
 from controller.http.request_body import BodyLimits
-from controller.http.resource import Handler, Operation, Resource, no_such_resource
+from controller.http.resource import Endpoint, Handler, Missing, Resource
 from controller.http.status import StatusResource
-from controller.http.verbs import Verbs
+from controller.station.commands.detecting import Detect
+from controller.station.commands.packages import Install
+from controller.station.commands.reconciling import GetReadiness, Reconcile
+from controller.station.commands.status import GetStatus
+from controller.station.operations import COMMANDS
+from controller.station.port import Station
+
+_OWN_RESOURCE = {Detect, GetStatus, GetReadiness, Reconcile, Install}
+"""Commands whose request or answer is more than plain JSON."""
 
 
-def operations(plane: DataPlane, control: Control, limits: BodyLimits) -> tuple[Operation, ...]:
+def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endpoint, ...]:
     """Return everything that the surface offers; what is called most often first, which is how routes are found."""
     resources = (
-        Execute(plane, limits),
-        StatusResource(control),
-        Health(control),
-        ReconcileResource(control, limits),
-        Verbs(control, limits),
-        Down(control),
+        Execute(station, limits),
+        StatusResource(station),
+        Health(station),
+        ReconcileResource(station, limits),
+        InstallResource(station, uploads),
     )
-    offered = tuple(operation for resource in resources for operation in resource.operations())
-    return (*offered, *OpenApi(offered).operations())
+    plain = (
+        CommandResource(station, limits, command, route).endpoint()
+        for command in COMMANDS
+        for route in command.operation.routes
+        if command not in _OWN_RESOURCE
+    )
+    offered = (*(endpoint for resource in resources for endpoint in resource.endpoints()), *plain)
+    return (*offered, *OpenApi(offered).endpoints())
 
 
-def application(plane: DataPlane, control: Control, limits: BodyLimits | None = None) -> Router:
-    """Return the ASGI application for a data plane and the daemon's control."""
+def application(station: Station, uploads: Path, limits: BodyLimits | None = None) -> Router:
+    """Return the ASGI application for a station. `uploads`: the folder where zips stand until they are installed."""
     by_path: dict[str, dict[str, Handler]] = {}
-    for operation in operations(plane, control, limits or BodyLimits()):
-        by_path.setdefault(operation.path, {})[operation.method] = operation.handler
+    for endpoint in endpoints(station, uploads, limits or BodyLimits()):
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint.handler
     routes = [Route(path, Resource(handlers)) for path, handlers in by_path.items()]
-    return Router(routes, redirect_slashes=False, default=no_such_resource)
+    return Router(routes, redirect_slashes=False, default=Missing(by_path))

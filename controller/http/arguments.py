@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, fields
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
+from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
@@ -17,19 +18,12 @@ _Arguments = TypeVar("_Arguments")
 Seconds = Annotated[float, Field(gt=0, lt=1e9, allow_inf_nan=False)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CallArguments:
-    """What a detection is asked with beside its images (design 3.6); `image_ref` names one in `run/images`."""
+@dataclass(frozen=True, slots=True)
+class DetectionArguments(CallArguments):
+    """A detection's arguments as a body holds them; `image_ref` and `guide_image_ref` name images in `run/images`."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
-    step_index: Annotated[int, Field(ge=1)] = 1
-    step_desc: str = ""
-    guide_info: list[Any] | dict[str, Any] = field(default_factory=list)
-    params: dict[str, Any] = field(default_factory=dict)
-    session: dict[str, Any] = field(default_factory=dict)
-    phase: Literal["pre", "execute"] | None = None
-    timeout: Seconds | None = None
     image_ref: str | None = None
     guide_image_ref: str | None = None
 
@@ -48,7 +42,7 @@ class ReconcileArguments:
 def reader(kind: type[_Arguments], what: str) -> Callable[[bytes | memoryview], _Arguments]:
     """Return what reads JSON as `kind`; it raises CallError (1003) naming every mistake in `what`."""
     adapter = TypeAdapter(kind)
-    known = [each.name for each in fields(cast(Any, kind))]
+    known = list(getattr(kind, "__dataclass_fields__", ()))
 
     def read(text: bytes | memoryview) -> _Arguments:
         try:

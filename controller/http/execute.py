@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import WithJsonSchema
 from starlette.requests import Request
@@ -14,14 +13,15 @@ from starlette.responses import Response
 
 from controller.calls.request import Detection, DetectionRequest
 from controller.errors import CallError, Code
-from controller.http.arguments import CallArguments, reader
+from controller.http.arguments import DetectionArguments, reader
 from controller.http.failures import Refused
 from controller.http.multipart import parts_of
-from controller.http.ports import DataPlane
+from controller.http.peers import caller_of
 from controller.http.request_body import BodyLimits
-from controller.http.resource import JSON, Content, Operation, json_response
+from controller.http.resource import JSON, Content, Endpoint, json_response
 from controller.images.formats import ImageRef, ImageSource
-from controller.model.names import PID_PATTERN
+from controller.station.commands.detecting import Detect
+from controller.station.port import Station
 
 MULTIPART = "multipart/form-data"
 PARTS = ("image", "guide_image", "request")
@@ -30,8 +30,7 @@ _UNWATCHED = 0.02
 """Seconds that a call may take before anybody looks whether its caller is still there: most are answered sooner."""
 _Work = TypeVar("_Work")
 _Binary = Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})]
-_read_arguments = reader(CallArguments, "the request")
-_pid = re.compile(PID_PATTERN)
+_read_arguments = reader(DetectionArguments, "the request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +39,32 @@ class DetectionForm:
 
     image: _Binary | None = None
     guide_image: _Binary | None = None
-    request: CallArguments | None = None
+    request: DetectionArguments | None = None
 
 
 class Execute:
-    """The resource, for one data plane."""
+    """The resource, for one station."""
 
-    def __init__(self, plane: DataPlane, limits: BodyLimits) -> None:
-        self._plane = plane
+    def __init__(self, station: Station, limits: BodyLimits) -> None:
+        self._station = station
         self._limits = limits
 
-    def operations(self) -> tuple[Operation, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
-        return (
-            Operation(
-                "POST",
-                "/v1/pids/{pid}/execute",
-                self.execute,
-                "Run one detection through the PID's active version.",
-                bodies=(
-                    Content(DetectionForm, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART),
-                    Content(CallArguments, "An image that stands in run/images already, by image_ref."),
-                ),
-                answers={200: Content(Detection, "The algorithm's answer; data as it returned it.")},
-                errors=(400, 404, 408, 413, 415, 429, 500, 502, 503, 504),
-            ),
+        operation = Detect.operation
+        bodies = (
+            Content(DetectionForm, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART),
+            Content(DetectionArguments, "An image that stands in run/images already, by image_ref."),
+        )
+        return tuple(
+            Endpoint.of(operation, route, self.execute, Content(Detection), bodies) for route in operation.routes
         )
 
     async def execute(self, request: Request) -> Response | None:
         """Answer a detection; None where the caller left before, which has cancelled it."""
         async with self._limits.body(request) as body:
             asked = detection_request(request.path_params["pid"], request.headers.get("content-type", ""), body)
-            detection = await unless_gone(request, self._plane.execute(asked))
+            detection = await unless_gone(request, self._station.execute(Detect(asked), caller_of(request)))
         return None if detection is None else json_response(detection.to_document())
 
 
@@ -80,12 +73,8 @@ def detection_request(pid: str, content_type: str, body: bytes) -> DetectionRequ
 
     Raises:
         Refused: 415, the body is neither multipart nor JSON.
-        CallError: 1012, the PID cannot be one; 1003, the body or its JSON is malformed, or no image is given.
+        CallError: 1001, the PID cannot be one; 1003, the body or its JSON is malformed, or no image is given.
     """
-    if not _pid.fullmatch(pid):
-        raise CallError(
-            Code.no_active_version, f"{pid[:80]!r} is no PID", next_step="see `pvctl status` for those served"
-        )
     kind = content_type.partition(";")[0].strip().lower()
     if kind == MULTIPART:
         parts = parts_of(body, content_type, PARTS)
@@ -97,18 +86,8 @@ def detection_request(pid: str, content_type: str, body: bytes) -> DetectionRequ
     image = _image(parts.get("image"), arguments.image_ref, "image")
     if image is None:
         raise CallError(Code.invalid_params, "there is no image", next_step="pass a part 'image', or an image_ref")
-    return DetectionRequest(
-        pid,
-        image,
-        _image(parts.get("guide_image"), arguments.guide_image_ref, "guide_image"),
-        arguments.step_index,
-        arguments.step_desc,
-        arguments.guide_info,
-        arguments.params,
-        arguments.session,
-        arguments.phase,
-        arguments.timeout,
-    )
+    guide_image = _image(parts.get("guide_image"), arguments.guide_image_ref, "guide_image")
+    return DetectionRequest(pid, image, guide_image, arguments)
 
 
 def _image(part: memoryview | None, ref: str | None, what: str) -> ImageSource | None:
@@ -121,7 +100,7 @@ def _image(part: memoryview | None, ref: str | None, what: str) -> ImageSource |
     return bytes(part)  # encoded, so small; as bytes the runner decodes it off the event loop
 
 
-async def unless_gone(request: Request, work: Coroutine[Any, Any, _Work]) -> _Work | None:
+async def unless_gone(request: Request, work: Coroutine[object, object, _Work]) -> _Work | None:
     """Return what `work` returns; where the caller leaves before, cancel it and return None."""
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # noqa: S101  (every request is a task)
@@ -145,7 +124,7 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, _Work]) -> _Wo
             watch.cancel()
 
 
-async def _cancel_when_gone(request: Request, task: asyncio.Task[Any]) -> None:
+async def _cancel_when_gone(request: Request, task: asyncio.Task[object]) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     task.cancel()

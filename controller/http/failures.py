@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import orjson
 from starlette.responses import Response
@@ -57,7 +56,7 @@ class Refused(ControllerError):
         *,
         next_step: str = "",
         headers: Mapping[str, str] | None = None,
-        details: Mapping[str, Any] | None = None,
+        details: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message, next_step=next_step)
         self.status = status

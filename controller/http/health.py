@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from controller.http.ports import Control
-from controller.http.resource import Content, Operation, json_response
-
-
-@dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether every active version can answer; `reason` says why not."""
-
-    ready: bool
-    reason: str = ""
+from controller.http.peers import caller_of
+from controller.http.resource import Content, Endpoint, json_response
+from controller.station.commands.reconciling import GetReadiness, Readiness
+from controller.station.port import Station
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +21,26 @@ class Life:
 
 
 class Health:
-    """Both resources, for one daemon."""
+    """Both resources, for one station."""
 
-    def __init__(self, control: Control) -> None:
-        self._control = control
+    def __init__(self, station: Station) -> None:
+        self._station = station
 
-    def operations(self) -> tuple[Operation, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resources offer."""
+        operation = GetReadiness.operation
+        (route,) = operation.routes
+        ready = Endpoint.of(operation, route, self.readyz, Content(Readiness))
+        answers = {**ready.answers, 503: Content(Readiness, "It cannot, for this reason.")}
+        alive = {200: Content(Life, "It is.")}
         return (
-            Operation(
-                "GET", "/healthz", self.healthz, "Say that the daemon is alive.",
-                answers={200: Content(Life, "It is.")},
-            ),
-            Operation(
-                "GET", "/readyz", self.readyz, "Say whether every active version can answer.",
-                answers={200: Content(Readiness, "It can."), 503: Content(Readiness, "It cannot, for this reason.")},
-            ),
-        )  # fmt: skip
+            Endpoint("GET", "/healthz", self.healthz, "Say that the daemon is alive.", answers=alive),
+            replace(ready, answers=answers),
+        )
 
     async def healthz(self, _: Request) -> Response:
         return json_response(asdict(Life()))
 
-    async def readyz(self, _: Request) -> Response:
-        ready, reason = self._control.ready()
-        return json_response(asdict(Readiness(ready, reason)), 200 if ready else 503)
+    async def readyz(self, request: Request) -> Response:
+        readiness = await self._station.execute(GetReadiness(), caller_of(request))
+        return json_response(asdict(readiness), 200 if readiness.ready else 503)

@@ -1,9 +1,8 @@
-"""`GET /openapi.json`: the document of what there is, generated from the operations and their types."""
+"""`GET /openapi.json`: the document of what there is, generated from the endpoints and their types."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
@@ -12,12 +11,13 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from controller import __version__
-from controller.http.resource import JSON, Content, Operation
+from controller.http.resource import JSON, Content, Endpoint
 
 _DEFINITIONS = "#/components/schemas/{model}"
 _STATUS_WORDS = {
     400: "The request or an image is not valid (1001–1003, 1007).",
     404: "No such resource, no such PID, or no active version (1012).",
+    403: "The caller has not the access that this needs.",
     408: "The request did not arrive in time.",
     409: "Not possible in the present state.",
     413: "The request is too large.",
@@ -37,7 +37,7 @@ class ErrorBody(TypedDict):
     code: int
     name: str
     message: str
-    details: dict[str, Any]
+    details: dict[str, object]
 
 
 class ErrorDocument(TypedDict):
@@ -49,26 +49,26 @@ class ErrorDocument(TypedDict):
 class OpenApi:
     """The resource; the document is made when it is first asked for."""
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        self._operations = (*operations, *self.operations())
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._endpoints = (*endpoints, *self.endpoints())
         self._text = b""
 
-    def operations(self) -> tuple[Operation, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
-        answers = {200: Content(dict[str, Any], "The OpenAPI 3.1 document.")}
-        return (Operation("GET", "/openapi.json", self.openapi, "Return this document.", answers=answers),)
+        answers = {200: Content(dict[str, object], "The OpenAPI 3.1 document.")}
+        return (Endpoint("GET", "/openapi.json", self.openapi, "Return this document.", answers=answers),)
 
     async def openapi(self, _: Request) -> Response:
-        self._text = self._text or orjson.dumps(document(self._operations))
+        self._text = self._text or orjson.dumps(document(self._endpoints))
         return Response(self._text, media_type=JSON)
 
 
-def document(operations: Sequence[Operation]) -> dict[str, Any]:
-    """Return the OpenAPI document of operations."""
-    schemas = _Schemas(operations)
-    paths: dict[str, dict[str, Any]] = {}
-    for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _describe(operation, schemas)
+def document(endpoints: Sequence[Endpoint]) -> dict[str, object]:
+    """Return the OpenAPI document of endpoints."""
+    schemas = _Schemas(endpoints)
+    paths: dict[str, dict[str, object]] = {}
+    for endpoint in endpoints:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _describe(endpoint, schemas)
     return {
         "openapi": "3.1.0",
         "info": {"title": "procvision-controller", "version": __version__},
@@ -78,52 +78,64 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     }
 
 
-class _Schemas:
-    """The schemas of every type that the operations name; answers in the form that they have as JSON."""
+def _adapter(kind: object) -> TypeAdapter[object]:
+    return TypeAdapter(kind)  # type: ignore[arg-type]  # any type, bytes and generic ones too
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
-        wanted = [(ErrorDocument, "serialization", TypeAdapter(ErrorDocument))]
-        for operation in operations:
-            wanted += [(body.type, "validation", TypeAdapter(body.type)) for body in operation.bodies]
-            wanted += [(each.type, "serialization", TypeAdapter(each.type)) for each in operation.answers.values()]
+
+class _Schemas:
+    """The schemas of every type that the endpoints name; answers in the form that they have as JSON."""
+
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        wanted: list[tuple[object, str, TypeAdapter[object]]] = [
+            (ErrorDocument, "serialization", TypeAdapter(ErrorDocument))
+        ]
+        for endpoint in endpoints:
+            wanted += [(body.type, "validation", _adapter(body.type)) for body in endpoint.bodies]
+            wanted += [(each.type, "serialization", _adapter(each.type)) for each in endpoint.answers.values()]
         self._found, rest = TypeAdapter.json_schemas(wanted, ref_template=_DEFINITIONS)  # type: ignore[arg-type]
         self.definitions = rest.get("$defs", {})
 
-    def content(self, content: Content, mode: str) -> dict[str, Any]:
+    def content(self, content: Content, mode: str) -> dict[str, object]:
         return {content.media_type: {"schema": self._found[(content.type, mode)]}}  # type: ignore[index]
 
-    def error(self) -> dict[str, Any]:
+    def error(self) -> dict[str, object]:
         return self.content(Content(ErrorDocument), "serialization")
 
 
-def _describe(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
-    described: dict[str, Any] = {"summary": operation.summary, "operationId": _identifier(operation)}
-    names = [part[1:-1] for part in operation.path.split("/") if part.startswith("{")]
-    if names:
+def _describe(endpoint: Endpoint, schemas: _Schemas) -> dict[str, object]:
+    described: dict[str, object] = {"summary": endpoint.summary, "operationId": _identifier(endpoint)}
+    names = [part[1:-1] for part in endpoint.path.split("/") if part.startswith("{")]
+    if names or endpoint.query:
         described["parameters"] = [
             {"name": name, "in": "path", "required": True,
-             "schema": {"type": "string", **operation.parameters.get(name, {})}}
+             "schema": {"type": "string"}}
             for name in names
+        ] + [
+            {"name": each.name, "in": "query", "required": each.required, "description": each.description,
+             "schema": {"type": "string"}}
+            for each in endpoint.query
         ]  # fmt: skip
-    if operation.bodies:
-        bodies = [schemas.content(body, "validation") for body in operation.bodies]
+    if endpoint.bodies:
+        bodies = [schemas.content(body, "validation") for body in endpoint.bodies]
         described["requestBody"] = {
-            "description": " ".join(body.description for body in operation.bodies),
+            "description": " ".join(body.description for body in endpoint.bodies),
             "content": {key: value for body in bodies for key, value in body.items()},
         }
+    if endpoint.access:
+        described["x-access"] = endpoint.access
     described["responses"] = {
         **{
             str(status): {"description": answer.description, "content": schemas.content(answer, "serialization")}
-            for status, answer in operation.answers.items()
+            for status, answer in endpoint.answers.items()
         },
         **{
             str(status): {"description": _STATUS_WORDS[status], "content": schemas.error()}
-            for status in operation.errors
+            for status in endpoint.errors
         },
     }
     return described
 
 
-def _identifier(operation: Operation) -> str:
-    words = operation.path.replace("{", "").replace("}", "").replace(".", "_").strip("/").split("/")
-    return "_".join([operation.method.lower(), *words])
+def _identifier(endpoint: Endpoint) -> str:
+    words = endpoint.path.replace("{", "").replace("}", "").replace(".", "_").strip("/").split("/")
+    return "_".join([endpoint.method.lower(), *words])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import lru_cache
 
 from starlette.requests import Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from controller.host.sockets import peer_user
 from controller.host.users import name_of
+from controller.station.port import Caller
 
 
 class PeerProtocol(HttpToolsProtocol):
@@ -22,6 +24,12 @@ class PeerProtocol(HttpToolsProtocol):
             self.app_state = {**self.app_state, "uid": user}
 
 
-def actor_of(request: Request) -> str:
-    """Return the name of the user who asks, for the audit."""
-    return name_of(request.scope["state"].get("uid", os.getuid()))
+def caller_of(request: Request) -> Caller:
+    """Return who asks: the socket is its owner's, so its peers may do everything."""
+    return _caller(request.scope["state"].get("uid", os.getuid()))
+
+
+@lru_cache(maxsize=64)
+def _caller(uid: int) -> Caller:
+    """Return a user of this machine as a caller; asked for at every call, so looked up once."""
+    return Caller(name_of(uid))

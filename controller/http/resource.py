@@ -1,15 +1,15 @@
-"""What a resource is made of: operations with their documentation, answered with JSON, errors included.
+"""What a resource is made of: endpoints with their documentation, answered with JSON, errors included.
 
-The routes and the OpenAPI document are both made of the operations, so neither can say what the other does not.
+The routes and the OpenAPI document are both made of the endpoints, and these of the rows of `station/operations.py`,
+so that none of them can say what another does not.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from controller.errors import ControllerError
 from controller.http.failures import CLOSE, Refused, error_response, our_fault
+from controller.station.port import Operation, Route
 
 Handler = Callable[[Request], Awaitable[Response | None]]
 """Answers a request; None where whoever asked is gone."""
@@ -30,13 +31,22 @@ JSON = "application/json"
 class Content:
     """A body: its type (for the schema), its media type, and what it means."""
 
-    type: Any
+    type: object
     description: str = ""
     media_type: str = JSON
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Parameter:
+    """A query parameter: its name and what it means."""
+
+    name: str
+    description: str
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
     """One method of one path. `bodies` are the forms that a request may have, `errors` the statuses of refusals."""
 
     method: str
@@ -46,19 +56,31 @@ class Operation:
     bodies: tuple[Content, ...] = ()
     answers: Mapping[int, Content] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    query: tuple[Parameter, ...] = ()
+    access: str = ""
+
+    @classmethod
+    def of(
+        cls, operation: Operation, route: Route, handler: Handler, answer: Content, bodies: tuple[Content, ...] = ()
+    ) -> Endpoint:
+        """Return the endpoint of a row; what it answers when all went well is described by the route."""
+        described = Content(answer.type, route.answer, answer.media_type)
+        return cls(
+            route.method, route.path, handler, operation.summary, bodies, {200: described}, (*route.errors, 403),
+            access=operation.access.name,
+        )  # fmt: skip
 
 
-def json_response(document: Any, status: int = 200) -> Response:
+def json_response(document: object, status: int = 200) -> Response:
     """Return a document as JSON; numbers that JSON does not have become null, text keys are made of other keys."""
     return Response(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS), status_code=status, media_type=JSON)
 
 
 class Resource:
-    """The ASGI application of one path: its operations by method. No exception leaves it."""
+    """The ASGI application of one path: its endpoints by method. No exception leaves it."""
 
-    def __init__(self, operations: Mapping[str, Handler]) -> None:
-        self._handlers = dict(operations)
+    def __init__(self, handlers: Mapping[str, Handler]) -> None:
+        self._handlers = dict(handlers)
         if "GET" in self._handlers:
             self._handlers.setdefault("HEAD", self._handlers["GET"])
 
@@ -91,7 +113,23 @@ async def _answer(handler: Handler, request: Request) -> Response | None:
         return error_response(our_fault())
 
 
-async def no_such_resource(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer for every path that there is not."""
-    refusal = Refused(404, f"there is no {scope['path']}", next_step="see /openapi.json for what there is")
-    await error_response(refusal)(scope, receive, send)
+class Missing:
+    """The ASGI application for every path that there is not. `paths` are those that there are."""
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = [path.strip("/").split("/") for path in paths]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        *before, last = scope["path"].strip("/").split("/")
+        siblings = sorted({path[-1] for path in self._paths if _lead_to(path[:-1], before) and path[-1][:1] != "{"})
+        refusal = Refused(404, f"there is no {scope['path']}", next_step="see /openapi.json for what there is")
+        if before and siblings:
+            refusal = Refused(404, f"there is no {last[:80]!r} here", next_step=f"use {', '.join(siblings)}")
+        await error_response(refusal)(scope, receive, send)
+
+
+def _lead_to(template: list[str], parts: list[str]) -> bool:
+    """Whether a path's parts are those of a template; a parameter of it is any part."""
+    return len(template) == len(parts) and all(
+        expected == part or expected.startswith("{") for expected, part in zip(template, parts, strict=True)
+    )

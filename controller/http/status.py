@@ -5,25 +5,23 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from controller.http.ports import Control
-from controller.http.resource import Content, Operation, json_response
+from controller.http.peers import caller_of
+from controller.http.resource import Content, Endpoint, json_response
 from controller.model.status import Status
+from controller.station.commands.status import GetStatus
+from controller.station.port import Station
 
 
 class StatusResource:
-    """The resource, for one daemon."""
+    """The resource, for one station."""
 
-    def __init__(self, control: Control) -> None:
-        self._control = control
+    def __init__(self, station: Station) -> None:
+        self._station = station
 
-    def operations(self) -> tuple[Operation, ...]:
+    def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
-        return (
-            Operation(
-                "GET", "/v1/status", self.status, "Return the status document.",
-                answers={200: Content(Status, "The status; further keys may be added.")}, errors=(500,),
-            ),
-        )  # fmt: skip
+        operation = GetStatus.operation
+        return tuple(Endpoint.of(operation, route, self.status, Content(Status)) for route in operation.routes)
 
-    async def status(self, _: Request) -> Response:
-        return json_response(self._control.status())
+    async def status(self, request: Request) -> Response:
+        return json_response(await self._station.execute(GetStatus(), caller_of(request)))

@@ -1,7 +1,7 @@
 """`run/images`: the memory-backed folder through which pixels reach the adapters, and each process's own files in it.
 
 A process has one file for each role of an image and overwrites it call by call, which is several times cheaper than
-making a new one. Only who has the process's turn writes them, so an adapter never sees a picture change.
+making a new one. Only who holds the process's call lock writes them, so an adapter never sees a picture change.
 """
 
 from __future__ import annotations

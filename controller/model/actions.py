@@ -1,14 +1,15 @@
 """What a plan is made of. Each action is one idempotent act on one object, with the reason for it.
 
-`object` names what the action changes (`package/…`, `process/…`, `pid/…`); `after` names objects whose actions in the
-same plan must have succeeded before this one may run.
+`object` is what the action changes; `depends_on` are the objects whose actions in the same plan must have succeeded
+before this one may run. `kind` is the word for it in plans and in the audit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
-from controller.model.observed import ProcessKey
+from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.package import PackageRef
 from controller.model.rollout import RolloutRecord
 
@@ -17,125 +18,137 @@ from controller.model.rollout import RolloutRecord
 class Install:
     """Install a package from `algorithms/zips/<zip_name>`."""
 
+    kind: ClassVar[str] = "install"
     package: PackageRef
     zip_name: str
     digest: str
     reason: str
-    after: tuple[str, ...] = ()
+    depends_on: tuple[ObjectRef, ...] = ()
 
     @property
-    def object(self) -> str:
-        return f"package/{self.package}"
+    def object(self) -> ObjectRef:
+        return ObjectRef("package", self.package)
 
 
 @dataclass(frozen=True, slots=True)
 class Preheat:
     """Start a process and prove it ready, or replace one that is broken or outdated."""
 
+    kind: ClassVar[str] = "preheat"
     process: ProcessKey
     reason: str
-    after: tuple[str, ...] = ()
+    depends_on: tuple[ObjectRef, ...] = ()
 
     @property
-    def object(self) -> str:
-        return f"process/{self.process}"
+    def object(self) -> ObjectRef:
+        return ObjectRef("process", self.process)
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
     """Make `target` the version that answers a PID. A rollback and a repair are switches with another reason."""
 
+    kind: ClassVar[str] = "switch"
     pid: str
     deployment: str
     before: PackageRef | None
     target: PackageRef
     reason: str
-    after: tuple[str, ...] = ()
+    depends_on: tuple[ObjectRef, ...] = ()
     digest: str = ""
 
     @property
-    def object(self) -> str:
-        return f"pid/{self.pid}"
+    def object(self) -> ObjectRef:
+        return ObjectRef("pid", self.pid)
 
 
 @dataclass(frozen=True, slots=True)
 class Deactivate:
     """Remove a PID's mapping: the desired tree no longer names it."""
 
+    kind: ClassVar[str] = "deactivate"
     pid: str
     before: PackageRef | None
     reason: str
-    after: tuple[str, ...] = ()
+    depends_on: tuple[ObjectRef, ...] = ()
 
     @property
-    def object(self) -> str:
-        return f"pid/{self.pid}"
+    def object(self) -> ObjectRef:
+        return ObjectRef("pid", self.pid)
 
 
 @dataclass(frozen=True, slots=True)
 class Retire:
     """Drain and end a process that nothing needs any more."""
 
+    kind: ClassVar[str] = "retire"
     process: ProcessKey
     reason: str
-    after: tuple[str, ...] = ()
+    depends_on: tuple[ObjectRef, ...] = ()
 
     @property
-    def object(self) -> str:
-        return f"process/{self.process}"
+    def object(self) -> ObjectRef:
+        return ObjectRef("process", self.process)
 
 
 @dataclass(frozen=True, slots=True)
 class RebuildRegistry:
     """Write `registry.json` again from the receipts."""
 
+    kind: ClassVar[str] = "rebuildregistry"
     reason: str
-    after: tuple[str, ...] = ()
+    depends_on: tuple[ObjectRef, ...] = ()
 
     @property
-    def object(self) -> str:
-        return "registry"
+    def object(self) -> ObjectRef:
+        return ObjectRef("registry")
 
 
 @dataclass(frozen=True, slots=True)
 class RemovePackage:
-    """Uninstall a version that retention does not keep."""
+    """Uninstall a version that retention does not keep, or that somebody wants to be gone (`by_hand`)."""
 
     package: PackageRef
     reason: str
-    after: tuple[str, ...] = ()
+    depends_on: tuple[ObjectRef, ...] = ()
+    by_hand: bool = False
 
     @property
-    def object(self) -> str:
-        return f"package/{self.package}"
+    def kind(self) -> str:
+        return "uninstall" if self.by_hand else "removepackage"
+
+    @property
+    def object(self) -> ObjectRef:
+        return ObjectRef("package", self.package)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveZip:
     """Delete a zip that retention does not keep."""
 
+    kind: ClassVar[str] = "removezip"
     zip_name: str
     reason: str
-    after: tuple[str, ...] = ()
+    depends_on: tuple[ObjectRef, ...] = ()
 
     @property
-    def object(self) -> str:
-        return f"zip/{self.zip_name}"
+    def object(self) -> ObjectRef:
+        return ObjectRef("zip", self.zip_name)
 
 
 @dataclass(frozen=True, slots=True)
 class SaveRollout:
     """Write down how a deployment's rollout goes on, before anything is done about it."""
 
+    kind: ClassVar[str] = "remember"
     deployment: str
     record: RolloutRecord
     reason: str
-    before: str = ""
-    after: tuple[str, ...] = ()
+    depends_on: tuple[ObjectRef, ...] = ()
 
     @property
-    def object(self) -> str:
-        return f"rollout/{self.deployment}"
+    def object(self) -> ObjectRef:
+        return ObjectRef("rollout", self.deployment)
 
 
 Action = SaveRollout | Install | Preheat | Switch | Deactivate | Retire | RebuildRegistry | RemovePackage | RemoveZip
@@ -145,7 +158,7 @@ Action = SaveRollout | Install | Preheat | Switch | Deactivate | Retire | Rebuil
 class Blocked:
     """Something desired that cannot be done, and why: the deployment is degraded until that changes."""
 
-    object: str
+    object: ObjectRef
     deployment: str
     reason: str
     code: int | None = None
@@ -156,7 +169,7 @@ class Blocked:
 class Waiting:
     """Something that will be tried or looked at again at `until` (seconds of the observer's clock)."""
 
-    object: str
+    object: ObjectRef
     deployment: str
     until: float
     reason: str

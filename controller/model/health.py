@@ -7,12 +7,17 @@ from pydantic import Field
 from controller.model.document import Part
 from controller.model.units import Duration, Integer, Load, Ratio, Size
 
+_WINDOW = (
+    "How far back calls are counted where no rollout judges them: in the status, for versions that a rollout did not "
+    "touch, and after the rollback window."
+)
+
 
 class RateLimit(Part):
-    """A share of calls that may go wrong within a window."""
+    """A share of calls that may go wrong. A rollout is judged by all its calls, not by the window."""
 
     max: Ratio = Field(description="Largest share of calls that may go wrong, such as 5%.")
-    window: Duration = Field(default=300.0, gt=0, description="How far back calls are counted.")
+    window: Duration = Field(default=300.0, gt=0, description=_WINDOW)
     min_samples: Integer = Field(default=50, ge=1, description="Fewer calls than this is inconclusive.")
 
 
@@ -29,10 +34,10 @@ class TimeoutRateLimit(RateLimit):
 
 
 class LatencyLimit(Part):
-    """The 95th percentile of the call latency within a window."""
+    """The 95th percentile of the call latency. A rollout is judged by all its calls, not by the window."""
 
     max: Duration = Field(gt=0, description="Longest acceptable latency, such as 800ms.")
-    window: Duration = Field(default=300.0, gt=0, description="How far back calls are counted.")
+    window: Duration = Field(default=300.0, gt=0, description=_WINDOW)
     min_samples: Integer = Field(default=50, ge=1, description="Fewer calls than this is inconclusive.")
 
 

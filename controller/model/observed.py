@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
+from controller.model.objects import ObjectRef
+from controller.model.objects import ProcessKey as ProcessKey  # noqa: PLC0414 - where other rooms look for it
 from controller.model.package import Installation, PackageRecord, PackageRef, package_ref
-from controller.model.rollout import Hold, RolloutRecord
+from controller.model.rollout import Hold, Instant, RolloutRecord
 from controller.model.tally import Tally
 
+Tallies = Mapping[tuple[str, PackageRef], Tally]
+"""What calls came to, by PID and version."""
 ProcessState = Literal["starting", "ready", "busy", "draining", "broken", "exited"]
 
 
@@ -52,23 +57,6 @@ class HistoryEntry:
         return PackageRef(self.name, self.version) if self.name and self.version else None
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ProcessKey:
-    """Identity of a process slot: deployment, package version and replica number (from 0)."""
-
-    deployment: str
-    name: str
-    version: str
-    replica: int = 0
-
-    @property
-    def ref(self) -> PackageRef:
-        return package_ref(self.name, self.version)
-
-    def __str__(self) -> str:
-        return f"{self.deployment}/{self.name}@{self.version}-{self.replica}"
-
-
 @dataclass(frozen=True, slots=True)
 class ObservedProcess:
     """One algorithm process. `digest` is that of the package it was started from; `detail` says why it is broken."""
@@ -99,7 +87,7 @@ class Failure:
     noted, by the observer's clock; `digest` is of the artefact that failed to install.
     """
 
-    object: str
+    object: ObjectRef
     message: str
     code: int | None
     attempts: int
@@ -110,13 +98,31 @@ class Failure:
     at: float = 0.0
     digest: str = ""
 
+    def before(self, moment: Instant, now: Instant) -> bool:
+        """Whether it was noted before a moment, as far as that can be told: both of the present boot."""
+        return moment.boot == now.boot and self.at < moment.seconds
+
 
 @dataclass(frozen=True, slots=True)
-class Observed:
-    """Everything that the planner may know beside the desired revision.
+class RecentCalls:
+    """What calls came to lately, per PID and version: for each window that was asked for (seconds), since it began."""
 
-    `tallies` count calls per PID and version without end, `recent` those of the last window only; `last_words` are the
-    last log lines of each deployment's version that failed.
+    by_window: Mapping[float, Tallies] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __bool__(self) -> bool:
+        return any(self.by_window.values())
+
+    def over(self, window: float) -> Tallies:
+        """Return what came within the last `window` seconds; nothing where that window was not asked for."""
+        return self.by_window.get(window, MappingProxyType({}))
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything that the planner may know beside the desired revision, and the answers that follow from it alone.
+
+    `tallies` count calls per PID and version without end, `recent` those of the limits' last windows only; `last_words`
+    are the last log lines of each deployment's version that failed.
     """
 
     zips: tuple[PackageRecord, ...] = ()
@@ -124,11 +130,62 @@ class Observed:
     active: Mapping[str, ActiveMapping | BrokenMapping] = field(default_factory=lambda: MappingProxyType({}))
     history: Mapping[str, tuple[HistoryEntry, ...]] = field(default_factory=lambda: MappingProxyType({}))
     processes: Mapping[ProcessKey, ObservedProcess] = field(default_factory=lambda: MappingProxyType({}))
-    failures: Mapping[str, Failure] = field(default_factory=lambda: MappingProxyType({}))
+    failures: Mapping[ObjectRef, Failure] = field(default_factory=lambda: MappingProxyType({}))
     registry_lost: bool = False
     unmanaged: tuple[str, ...] = ()
     records: Mapping[str, RolloutRecord] = field(default_factory=lambda: MappingProxyType({}))
     holds: Mapping[str, Hold] = field(default_factory=lambda: MappingProxyType({}))
-    tallies: Mapping[tuple[str, PackageRef], Tally] = field(default_factory=lambda: MappingProxyType({}))
-    recent: Mapping[tuple[str, PackageRef], Tally] = field(default_factory=lambda: MappingProxyType({}))
+    tallies: Tallies = field(default_factory=lambda: MappingProxyType({}))
+    recent: RecentCalls = RecentCalls()
     last_words: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def mapped_ref(self, pid: str) -> PackageRef | None:
+        """The version that a PID's mapping names, whether it is installed or not; None where none can be read."""
+        mapping = self.active.get(pid)
+        return mapping.ref if isinstance(mapping, ActiveMapping) else None
+
+    def active_ref(self, pid: str) -> PackageRef | None:
+        """The installed version that a PID's mapping names; None where it has none that can be used."""
+        return self._active.get(pid)
+
+    def answers(self, package: PackageRef, deployment: str | None = None) -> bool:
+        """Whether a version has a process that calls can be given to: of that deployment, else of any."""
+        return (deployment, package) in self._answering
+
+    def processes_of(self, deployment: str, package: PackageRef) -> tuple[ObservedProcess, ...]:
+        """The processes that a deployment has of a version."""
+        return self._processes.get((deployment, package), ())
+
+    def failures_of(self, deployment: str, package: PackageRef) -> tuple[tuple[ProcessKey, Failure], ...]:
+        """What went wrong with the processes that a deployment has, or had, of a version."""
+        return self._failures.get((deployment, package), ())
+
+    def managed(self, pid: str) -> bool:
+        """Whether a PID's latest version was given to it by a deployment."""
+        history = self.history.get(pid, ())
+        return bool(history) and history[-1].deployment is not None
+
+    @cached_property
+    def _active(self) -> dict[str, PackageRef]:
+        good = ((pid, each.ref) for pid, each in self.active.items() if isinstance(each, ActiveMapping))
+        return {pid: ref for pid, ref in good if ref in self.installed}
+
+    @cached_property
+    def _answering(self) -> frozenset[tuple[str | None, PackageRef]]:
+        found = {(key.deployment, key.ref) for key, process in self.processes.items() if process.serves}
+        return frozenset((*found, *((None, ref) for _, ref in found)))
+
+    @cached_property
+    def _processes(self) -> dict[tuple[str, PackageRef], tuple[ObservedProcess, ...]]:
+        found: dict[tuple[str, PackageRef], tuple[ObservedProcess, ...]] = {}
+        for key, process in self.processes.items():
+            found[key.deployment, key.ref] = (*found.get((key.deployment, key.ref), ()), process)
+        return found
+
+    @cached_property
+    def _failures(self) -> dict[tuple[str, PackageRef], tuple[tuple[ProcessKey, Failure], ...]]:
+        found: dict[tuple[str, PackageRef], tuple[tuple[ProcessKey, Failure], ...]] = {}
+        for failure in self.failures.values():
+            if isinstance(key := failure.object.name, ProcessKey):
+                found[key.deployment, key.ref] = (*found.get((key.deployment, key.ref), ()), (key, failure))
+        return found

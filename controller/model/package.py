@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
@@ -98,7 +98,6 @@ class Installation:
 
     receipt: Receipt
     folder: str
-    size_bytes: int | None = field(default=None, compare=False)
 
     @property
     def ref(self) -> PackageRef:

@@ -1,11 +1,13 @@
-"""What is remembered of a rollout across passes, restarts and reboots. Frozen and JSON-able."""
+"""What is remembered of a rollout across passes, restarts and reboots. Frozen; `store/rollout_codec.py` writes it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Literal
 
+from controller.model.analysis import SequentialTests, Verdict
 from controller.model.package import PackageRef
 from controller.model.tally import Tally
 
@@ -103,18 +105,47 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class AnalysisState:
+    """How far the judging of a rollout's target has come.
+
+    `baseline` and `stable_baseline` are the tallies per PID from which calls count (None: `delay`, the analysis's
+    initial one, is not over yet), `step_calls` the canary's calls when the present weight was entered (None: just
+    now), `tests` the sequential tests so far. `already_failing` names the unaffected versions that failed before the
+    rollout began, `host_degraded` says that the host was degraded when it was judged last, and `verdict` is the one
+    that the rollout failed with.
+    """
+
+    delay: Countdown | None = None
+    baseline: Mapping[str, Tally] | None = None
+    stable_baseline: Mapping[str, Tally] = field(default_factory=dict)
+    step_calls: int | None = None
+    tests: SequentialTests = field(default_factory=SequentialTests)
+    already_failing: tuple[str, ...] = ()
+    host_degraded: bool = False
+    verdict: Verdict | None = None
+
+    def entering_a_step(self) -> AnalysisState:
+        """Return it as it is when the weight has just risen: the step's own calls count from here."""
+        return replace(self, step_calls=None)
+
+    def anew(self) -> AnalysisState:
+        """Return it as it is when everything is to be counted from now, such as once a degraded host is well again."""
+        return replace(self, delay=Countdown(0.0), baseline=None, step_calls=None, tests=SequentialTests())
+
+    def completed(self) -> AnalysisState:
+        """Return it without what only judging needed."""
+        return replace(self, baseline={}, stable_baseline={}, tests=SequentialTests(), already_failing=())
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """The way of one artefact through a deployment's steps.
 
     `stable` is each PID's version at the start and `back` where it goes when the rollout is rolled back. `step` is the
     index of the present step; `timer` that of the bake, the pause or the rollback window; `progress` what is left of
     the progress deadline and `moved` how many PIDs are on the target. `paused_by` and `suspended_because` say who or
-    what stands in its way; `aborted` who rolled it back and why. `already_failing` names the unaffected versions that
-    failed before it began; `host_degraded` says that the host was when it was judged last.
-
-    `baseline` and `stable_baseline` are the tallies per PID from which calls count (None: `delay` is not over yet),
-    `step_calls` the canary's calls when the present weight was entered (None: just now), `analysis_state` the state of
-    the sequential tests and `verdict` the one that it failed by, both as documents.
+    what stands in its way; `aborted` who rolled it back and why; `full` that an operator wants no further pause.
+    `reason` says why it failed, `emergency` that the target answered nothing any more.
     """
 
     deployment: str
@@ -136,14 +167,7 @@ class Rollout:
     full: bool = False
     reason: str = ""
     emergency: bool = False
-    already_failing: tuple[str, ...] = ()
-    host_degraded: bool = False
-    delay: Countdown | None = None
-    baseline: Mapping[str, Tally] | None = None
-    stable_baseline: Mapping[str, Tally] = field(default_factory=dict)
-    step_calls: int | None = None
-    analysis_state: Mapping[str, Any] = field(default_factory=dict)
-    verdict: Mapping[str, Any] = field(default_factory=dict)
+    analysis: AnalysisState = field(default_factory=AnalysisState)
 
     @property
     def weight(self) -> int:
@@ -152,6 +176,12 @@ class Rollout:
             return 100
         reached = [step.weight for step in self.strategy.steps[: self.step + 1] if step.kind == "weight"]
         return reached[-1] if reached else 0
+
+    @property
+    def usual_stable(self) -> PackageRef | None:
+        """The version that most PIDs had before the target: where PIDs that came later go, having none of their own."""
+        usual = Counter(ref for ref in self.stable.values() if ref != self.target).most_common(1)
+        return usual[0][0] if usual else None
 
     @property
     def under_way(self) -> bool:

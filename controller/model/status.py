@@ -7,6 +7,8 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from controller.model.status_document import StatusDocument
+
 Phase = Literal["Healthy", "Progressing", "Paused", "Degraded", "Suspended"]
 
 
@@ -30,6 +32,12 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentStatus:
+    """How a deployment stands.
+
+    `stable_version` is the promoted one as soon as it is promoted. Until `rollback_until` (RFC 3339) a failure of it
+    goes back to `rollback_to`; both are None where nothing is rolled back automatically any more, or not yet promoted.
+    """
+
     name: str
     phase: Phase
     observed_generation: str
@@ -44,6 +52,8 @@ class DeploymentStatus:
     conditions: tuple[Condition, ...] = ()
     evidence: tuple[str, ...] = ()
     patch: str = ""
+    rollback_to: str | None = None
+    rollback_until: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,5 +123,6 @@ class Status:
     unmanaged: tuple[str, ...] = ()
     audit: dict[str, Any] = field(default_factory=dict)
 
-    def to_document(self) -> dict[str, Any]:
-        return cast("dict[str, Any]", orjson.loads(orjson.dumps(self)))
+    def to_document(self) -> StatusDocument:
+        """Return the document as JSON has it."""
+        return cast(StatusDocument, orjson.loads(orjson.dumps(self)))

@@ -1,6 +1,6 @@
 """What calls on one (PID, version) came to: counts and a bounded latency sketch, as values that add and subtract.
 
-Only what the version did is counted. A tally says nothing about limits; `planning.analysis` judges it.
+Only what the version did is counted. A tally says nothing about limits; `rollouts/analysis/` judges it.
 """
 
 from __future__ import annotations
@@ -8,11 +8,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Any, Self
+from typing import Self
 
 from controller.errors import Code
+from controller.model.package import PackageRef
+
+Counted = tuple[str, PackageRef]
+"""What calls are counted by: a PID and the version that answered it."""
 
 
 class Kind(Enum):
@@ -143,10 +147,6 @@ class Tally:
     def verdicts(self) -> int:
         return self.verdicts_ok + self.verdicts_ng
 
-    def share_slower_than(self, seconds: float) -> float | None:
-        """Return the share (0–1) of calls with a latency that took longer; None without any."""
-        return self.latency.slower_than(seconds) / samples if (samples := self.latency.samples) else None
-
     def __add__(self, other: Tally) -> Tally:
         return Tally(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(Tally)})
 
@@ -156,16 +156,6 @@ class Tally:
         if any(getattr(since, each.name) < 0 for each in fields(Tally) if each.name != "latency"):
             raise ValueError("cannot subtract a tally that is not an earlier state of the same one")
         return since
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the JSON form that `from_document` reads back; the latency as [bin, count] pairs."""
-        return {**asdict(self), "latency": [list(pair) for pair in self.latency.bins]}
-
-    @classmethod
-    def from_document(cls, document: dict[str, Any]) -> Self:
-        """Raises KeyError, TypeError or ValueError if the document is not a tally."""
-        bins = tuple((int(index), int(count)) for index, count in document["latency"])
-        return cls(**{**document, "latency": LatencySketch(bins)})
 
 
 def pooled(tallies: Iterable[Tally]) -> Tally:

@@ -8,11 +8,3 @@ from datetime import UTC, datetime
 def format_timestamp(epoch: float) -> str:
     """Return `2026-01-31T08:15:00.123456Z` for seconds since the epoch."""
     return datetime.fromtimestamp(epoch, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def parse_timestamp(text: str) -> float:
-    """Return the seconds since the epoch of an RFC 3339 timestamp. Raises ValueError where it is none."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
-    return moment.timestamp()

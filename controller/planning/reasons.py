@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from controller.model.actions import Blocked
 from controller.model.desired import Deployment
-from controller.model.observed import ActiveMapping, ProcessKey
+from controller.model.objects import ObjectRef, ProcessKey
+from controller.model.observed import ActiveMapping
 from controller.model.package import PackageRef
 from controller.model.rollout import Quarantine
 from controller.rollouts.progression import Progress
@@ -27,10 +28,20 @@ def why_preheat(station: StationView, key: ProcessKey) -> str:
 def in_quarantine(deployment: Deployment, quarantine: Quarantine) -> Blocked:
     """Return that a deployment's package is not tried."""
     return Blocked(
-        f"package/{quarantine.package}",
+        ObjectRef("package", quarantine.package),
         deployment.name,
         f"{quarantine.package} is in quarantine since {quarantine.at}: {quarantine.reason}",
         next_step=f"deploy another version, or `pvctl retry {deployment.name}`",
+    )
+
+
+def too_late(deployment: Deployment, failing: str) -> Blocked:
+    """Return that versions fail which nobody judges for a rollout any more."""
+    return Blocked(
+        ObjectRef("deployment", deployment.name),
+        deployment.name,
+        f"{failing}; it is too late to roll anything back by itself",
+        next_step=f"`pvctl rollback {deployment.name}`, or deploy another version",
     )
 
 

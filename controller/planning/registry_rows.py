@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from controller.errors import Code
+from controller.model.objects import ObjectRef
 from controller.model.observed import Failure
 from controller.model.package import Installation, PackageRecord, PackageRef
 
@@ -13,10 +14,12 @@ from controller.model.package import Installation, PackageRecord, PackageRef
 def registry_rows(
     zips: Iterable[PackageRecord],
     installed: Mapping[PackageRef, Installation],
-    failures: Mapping[str, Failure],
+    failures: Mapping[ObjectRef, Failure],
 ) -> tuple[PackageRecord, ...]:
     """Return one record for each zip and for each installed package whose zip is gone."""
-    records = [_judged(record, installed.get(record.ref), failures.get(f"package/{record.ref}")) for record in zips]
+    records = [
+        _judged(record, installed.get(record.ref), failures.get(ObjectRef("package", record.ref))) for record in zips
+    ]
     covered = {record.ref for record in records if record.state == "installed"}
     return (*records, *(_of_installation(each) for ref, each in installed.items() if ref not in covered))
 

@@ -7,14 +7,17 @@ from collections.abc import Iterable
 
 from controller.model.actions import RemovePackage, RemoveZip
 from controller.model.desired import Revision
-from controller.model.observed import ActiveMapping, Observed
+from controller.model.observed import Observed
 from controller.model.package import PackageRef
+from controller.planning.needs import needs
 
 
 def surplus(revision: Revision, observed: Observed) -> tuple[RemovePackage | RemoveZip, ...]:
     """Return what retention removes now."""
-    needed = _needed(revision, observed)
-    return (*_surplus_packages(revision, observed, needed), *_surplus_zips(revision, observed, needed))
+    if not exceeds(revision, observed):
+        return ()
+    kept = _kept(revision, observed)
+    return (*_surplus_packages(revision, observed, kept), *_surplus_zips(revision, observed, kept))
 
 
 def exceeds(revision: Revision, observed: Observed) -> bool:
@@ -34,50 +37,29 @@ def _versions_kept(revision: Revision, name: str) -> int:
     return max(asked, default=revision.policy.retention.versions)
 
 
-def _needed(revision: Revision, observed: Observed) -> frozenset[PackageRef]:
-    """Everything active, running, desired, pinned, held, in quarantine, or some PID's way back."""
-    active = (mapping.ref for mapping in observed.active.values() if isinstance(mapping, ActiveMapping))
-    running = (key.ref for key in observed.processes)
-    desired = (ref for each in revision.deployments for ref in (each.spec.ref, *each.spec.wanted.values()))
-    held = (hold.package for hold in observed.holds.values())
-    return frozenset((*active, *running, *desired, *held, *_remembered(observed), *_ways_back(observed)))
+def _kept(revision: Revision, observed: Observed) -> frozenset[PackageRef]:
+    """What must not go: whatever something needs and, as evidence, what is in quarantine."""
+    quarantined = (each.package for record in observed.records.values() for each in record.quarantine)
+    return frozenset((*(need.package for need in needs(revision, observed)), *quarantined))
 
 
-def _remembered(observed: Observed) -> Iterable[PackageRef]:
-    for record in observed.records.values():
-        yield from (each.package for each in record.quarantine)
-        if record.rollout is not None:
-            yield record.rollout.target
-            yield from record.rollout.stable.values()
-            yield from record.rollout.back.values()
-
-
-def _ways_back(observed: Observed) -> Iterable[PackageRef]:
-    """For each PID, the last version that it had before the present one and that is still installed."""
-    for pid, history in observed.history.items():
-        mapping = observed.active.get(pid)
-        present = mapping.ref if isinstance(mapping, ActiveMapping) else None
-        older = (entry.ref for entry in reversed(history) if entry.ref is not None and entry.ref != present)
-        yield from [ref for ref in older if ref in observed.installed][:1]
-
-
-def _surplus_packages(revision: Revision, observed: Observed, needed: frozenset[PackageRef]) -> Iterable[RemovePackage]:
+def _surplus_packages(revision: Revision, observed: Observed, kept: frozenset[PackageRef]) -> Iterable[RemovePackage]:
     by_name: dict[str, list[PackageRef]] = defaultdict(list)
     newest_first = sorted(observed.installed.values(), key=lambda each: each.receipt.installed_at, reverse=True)
     for installation in newest_first:
         by_name[installation.ref.name].append(installation.ref)
     for name, refs in sorted(by_name.items()):
-        kept = _versions_kept(revision, name)
-        for ref in refs[kept:]:
-            if ref not in needed:
-                yield RemovePackage(ref, f"retention keeps the newest {kept} versions of {name}")
+        newest = _versions_kept(revision, name)
+        for ref in refs[newest:]:
+            if ref not in kept:
+                yield RemovePackage(ref, f"retention keeps the newest {newest} versions of {name}")
 
 
-def _surplus_zips(revision: Revision, observed: Observed, needed: frozenset[PackageRef]) -> Iterable[RemoveZip]:
-    kept = revision.policy.retention.zips
-    if kept is None:
+def _surplus_zips(revision: Revision, observed: Observed, kept: frozenset[PackageRef]) -> Iterable[RemoveZip]:
+    newest = revision.policy.retention.zips
+    if newest is None:
         return
     newest_first = sorted(observed.zips, key=lambda each: each.fingerprint[1] if each.fingerprint else 0, reverse=True)
-    for record in newest_first[kept:]:
-        if record.zip_name is not None and record.ref not in needed:
-            yield RemoveZip(record.zip_name, f"retention keeps the newest {kept} zips")
+    for record in newest_first[newest:]:
+        if record.zip_name is not None and record.ref not in kept:
+            yield RemoveZip(record.zip_name, f"retention keeps the newest {newest} zips")

@@ -133,8 +133,9 @@ async def _receive_attachment(link: ShimLink, request: str | None) -> Attachment
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """What a shim is started with. `title` is what `ps` shows; `about` goes into the record."""
+    """What a shim is started with: `python` it runs on, `title` is what `ps` shows; `about` goes into the record."""
 
+    python: str
     title: str
     token: str
     execution: Execution
@@ -143,11 +144,10 @@ class Launch:
 
 
 class Shims:
-    """Starts and reaches the shims of one store. `python` is the interpreter that they run on."""
+    """Starts and reaches the shims of one store."""
 
-    def __init__(self, run: Path, python: str) -> None:
+    def __init__(self, run: Path) -> None:
         self._run = run
-        self._python = python
 
     async def start(self, launch: Launch) -> Attachment:
         """Start a shim and its adapter and attach to it.
@@ -171,12 +171,12 @@ class Shims:
     def _spawn(self, launch: Launch, connection: socket.socket) -> int:
         launch.log_path.parent.mkdir(parents=True, exist_ok=True)
         arguments = [
-            self._python, "-I", "-S", _SCRIPT, launch.title, str(self._run), launch.token,
+            launch.python, "-I", "-S", _SCRIPT, launch.title, str(self._run), launch.token,
             json.dumps(launch.about), launch.execution.folder, *launch.execution.command,
         ]  # fmt: skip
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         return os.posix_spawn(
-            self._python,
+            launch.python,
             arguments,
             launch.execution.environment,
             file_actions=[

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 
 from controller.host.environment import TOKEN_VARIABLE
 from controller.host.identity import kill_processes, send_signal, wait_for_end
 from controller.images import slots
-from controller.model.observed import ObservedProcess
+from controller.model.observed import ObservedProcess, ProcessKey
 from controller.processes import record_files, records
 from controller.processes.records import ProcessRecord
 from controller.store.layout import StoreLayout
@@ -21,6 +22,11 @@ def list_processes(layout: StoreLayout) -> tuple[ObservedProcess, ...]:
     """Return the processes that the store's records know, in the order of their keys."""
     found = [observe_record(record) for record in records.scan(layout.run)]
     return tuple(sorted(found, key=lambda process: (process.key, process.started_at)))
+
+
+async def observe_processes(layout: StoreLayout) -> Mapping[ProcessKey, ObservedProcess]:
+    """Return the same by key, as an observer asks for it."""
+    return {each.key: each for each in list_processes(layout)}
 
 
 def observe_record(record: ProcessRecord) -> ObservedProcess:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from controller.calls.detection import smoke
 from controller.errors import CallError, StartFailed
 from controller.host.environment import TOKEN_VARIABLE
 from controller.host.execution import package_execution
@@ -25,12 +25,18 @@ _NOTE = re.compile(r"=== \d{4}-\d\d-\d\dT\S+Z process \d+ ended: .* ===$", re.MU
 """The shim's note; it stands behind a last line that has no end."""
 
 
-class Launcher:
-    """Starts processes of one store and adopts those that run. `python` is what shims run on."""
+Smoke = Callable[[AlgorithmProcess], Awaitable[None]]
+"""Makes the one call before traffic. Raises CallError where the process is of no use; what a call is, calls know."""
 
-    def __init__(self, layout: StoreLayout, python: str) -> None:
+
+class Launcher:
+    """Starts processes of one store. `python` is what shims run on, `smoke` the call for specs that ask for one."""
+
+    def __init__(self, layout: StoreLayout, python: str, smoke: Smoke) -> None:
         self._layout = layout
-        self._shims = Shims(layout.run, python)
+        self._python = python
+        self._smoke = smoke
+        self._shims = Shims(layout.run)
 
     async def start(self, spec: ProcessSpec, started_at: str) -> AlgorithmProcess:
         """Start a process and prove it: hello, ping, pong within the start timeout, then the smoke call.
@@ -43,10 +49,10 @@ class Launcher:
         try:
             async with asyncio.timeout(spec.start_timeout):
                 attachment = await self._shims.start(self._launch(spec, token, started_at))
-                process = AlgorithmProcess(attachment, self._slots(token), adopted=False)
+                process = AlgorithmProcess(attachment, Slots(self._layout.images, token), adopted=False)
                 await process.greet()
             if spec.smoke:
-                await smoke(process)
+                await self._smoke(process)
             await process.mark(spec)
         except TimeoutError:
             reason = f"it was not ready within {spec.start_timeout:g} s"
@@ -66,11 +72,9 @@ class Launcher:
             next_step=f"see {spec.log_path}",
         )
 
-    def _slots(self, token: str) -> Slots:
-        return Slots(self._layout.images, token)
-
     def _launch(self, spec: ProcessSpec, token: str, started_at: str) -> Launch:
         return Launch(
+            python=self._python,
             title=str(spec.key),
             token=token,
             execution=package_execution(
@@ -88,25 +92,26 @@ class Launcher:
         """End a process that did not make it, and remove what it leaves."""
         if process is not None:
             await process.end(0)
-            process.release()
+            process.detach()
         await asyncio.get_running_loop().run_in_executor(None, census.end_token, self._layout, token)
 
-    async def adopt(self, record: ProcessRecord) -> AlgorithmProcess:
-        """Attach to a process that another controller started, and prove it by a ping; it may first finish a call.
 
-        Raises:
-            ShimBusy: another controller has it. ShimGone: it has ended.
-            CallError: it does not answer, and is being ended.
-        """
-        attachment = await self._shims.attach(record.token)
-        process = AlgorithmProcess(attachment, self._slots(record.token), adopted=True)
-        try:
-            await process.reconnect(process.spec.call_timeout + process.spec.grace_ms / 1000)
-        except BaseException:
-            await process.wait_ended()
-            process.release()
-            raise
-        return process
+async def adopt(layout: StoreLayout, record: ProcessRecord) -> AlgorithmProcess:
+    """Attach to a process that another controller started, and prove it by a ping; it may first finish a call.
+
+    Raises:
+        ShimBusy: another controller has it. ShimGone: it has ended.
+        CallError: it does not answer, and is being ended.
+    """
+    attachment = await Shims(layout.run).attach(record.token)
+    process = AlgorithmProcess(attachment, Slots(layout.images, record.token), adopted=True)
+    try:
+        await process.reconnect(process.spec.call_timeout + process.spec.grace_ms / 1000)
+    except BaseException:
+        await process.wait_ended()
+        process.detach()
+        raise
+    return process
 
 
 def last_lines(log: Path) -> str:

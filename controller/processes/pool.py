@@ -1,6 +1,6 @@
-"""The runner: the processes of one store, as a controller uses them. It starts and ends what it is told to.
+"""The processes of one store, as a controller uses them. A pool starts and ends what it is told to.
 
-Processes outlive it: `close` gives them back, and the next runner's `open` adopts them.
+Processes outlive it: `close` gives them back, and the next pool's `open` adopts them.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ import asyncio
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
+from typing import Protocol
 
-from controller.calls.detection import detect
-from controller.calls.request import Detection, DetectionRequest
-from controller.errors import CallError, Code, StoreError
+from controller.errors import CallError, StoreError
 from controller.images import slots
+from controller.model.health import Timeouts
 from controller.model.observed import ObservedProcess, ProcessKey
-from controller.model.package import PackageRef
 from controller.processes import census, records
 from controller.processes.attach import ShimBusy, ShimGone
-from controller.processes.launch import Launcher
+from controller.processes.launch import Launcher, Smoke, adopt
 from controller.processes.process import AlgorithmProcess
 from controller.processes.records import ProcessRecord
 from controller.processes.spec import ProcessSpec
-from controller.processes.usage import UsageMeter
 from controller.store.layout import StoreLayout
 
 _BUSY_RETRY = 0.05
@@ -32,25 +31,47 @@ _REPLACED_DRAIN = 30.0
 """Seconds that a process which is replaced under its own key may take to finish its call."""
 
 
-class ProcessPool:
-    """All processes of a store. One runner at a time: the controller's lock is the caller's matter.
+class PoolObserver(Protocol):
+    """Hears what becomes of the processes of a pool."""
 
-    `python` is the interpreter for shims, `now` gives the time as RFC 3339 UTC. `on_exit`, where set, hears of every
-    process that ends without having been told to, `on_ready` of every one that was started or adopted. `before_stop`
-    may take a part of the drain time of a process to be stopped, which goes on answering so long.
+    def process_ready(self, process: AlgorithmProcess) -> None:
+        """A process was started or adopted, perhaps in the place of another, which is stopped next."""
+
+    def process_exited(self, process: AlgorithmProcess) -> None:
+        """A process exited unexpectedly."""
+
+    async def process_stopping(self, process: AlgorithmProcess, patience: float) -> None:
+        """A process is about to be stopped: it goes on answering until this returns, within `patience` seconds."""
+
+
+class ProcessPool:
+    """All processes of a store. One pool at a time: the controller's lock is the caller's matter.
+
+    `python` is the interpreter for shims, `smoke` makes the call before traffic, `now` gives the time as RFC 3339 UTC.
     """
 
-    def __init__(self, layout: StoreLayout, *, python: str = sys.executable, now: Callable[[], str]) -> None:
+    def __init__(
+        self, layout: StoreLayout, *, smoke: Smoke, now: Callable[[], str], python: str = sys.executable
+    ) -> None:
         self._layout = layout
-        self._launcher = Launcher(layout, python)
+        self._launcher = Launcher(layout, python, smoke)
         self._now = now
         self._processes: dict[ProcessKey, AlgorithmProcess] = {}
         self._restarts: dict[ProcessKey, int] = defaultdict(int)
         self._changing: dict[ProcessKey, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._meter = UsageMeter()
-        self.on_exit: Callable[[ProcessKey], None] = lambda _: None
-        self.on_ready: Callable[[AlgorithmProcess], None] = lambda _: None
-        self.before_stop: Callable[[AlgorithmProcess, float], Awaitable[None]] = _at_once
+        self._observers: tuple[PoolObserver, ...] = ()
+        self._timeouts: Mapping[str, Timeouts] = {}
+        self._marking: dict[ProcessKey, asyncio.Task[None]] = {}
+
+    def subscribe(self, observer: PoolObserver) -> None:
+        """Tell an observer of what becomes of the processes from now on, and of those that are there already."""
+        self._observers = (*self._observers, observer)
+        for process in self._processes.values():
+            observer.process_ready(process)
+
+    def unsubscribe(self, observer: PoolObserver) -> None:
+        """Tell an observer no more."""
+        self._observers = tuple(each for each in self._observers if each is not observer)
 
     async def open(self) -> None:
         """Adopt what runs and answers; end and sweep away the rest of what this store ever started.
@@ -75,7 +96,7 @@ class ProcessPool:
         until = time.monotonic() + record.spec.call_timeout + record.spec.start_timeout
         while True:
             try:
-                process = await self._launcher.adopt(record)
+                process = await adopt(self._layout, record)
             except ShimBusy:
                 if time.monotonic() > until:
                     return
@@ -89,24 +110,24 @@ class ProcessPool:
     def _take_in(self, process: AlgorithmProcess) -> None:
         self._processes[process.key] = process
         process.on_exit = self._heard_of_exit
-        self.on_ready(process)
+        for observer in self._observers:
+            observer.process_ready(process)
 
     def _heard_of_exit(self, process: AlgorithmProcess) -> None:
-        self._meter.forget(process.record.shim.os_pid)
         if self._processes.get(process.key) is process and not process.draining:
-            self.on_exit(process.key)
+            for observer in self._observers:
+                observer.process_exited(process)
 
     async def observe(self) -> Mapping[ProcessKey, ObservedProcess]:
         """Return every process that was started or adopted and not stopped since, also those that have ended."""
         return {key: self._observe(process) for key, process in self._processes.items()}
 
     def _observe(self, process: AlgorithmProcess) -> ObservedProcess:
-        alive = process.state != "exited"
-        usage = self._meter.sample(process.record.shim.os_pid, time.monotonic()) if alive else None
+        usage = process.usage
         return ObservedProcess(
             key=process.key,
             digest=process.spec.digest,
-            os_pid=process.os_pid if alive else None,
+            os_pid=None if process.state == "exited" else process.os_pid,
             state=process.state,
             sdk_version=process.ready.sdk_version if process.ready else "",
             started_at=process.record.started_at,
@@ -120,16 +141,30 @@ class ProcessPool:
         """Return the processes themselves, for who calls and watches them."""
         return tuple(self._processes.values())
 
-    def spec_of(self, key: ProcessKey) -> ProcessSpec | None:
-        """Return the spec that a process runs with; None where there is none."""
-        process = self._processes.get(key)
-        return process.spec if process else None
+    def configure(self, timeouts: Mapping[str, Timeouts]) -> None:
+        """Take the timeouts of the deployments from now on, by their names: they apply in place, and soon."""
+        self._timeouts = dict(timeouts)
+        for key, process in self._processes.items():
+            if key not in self._marking and self._outdated(process) is not None:
+                self._marking[key] = asyncio.get_running_loop().create_task(self._mark(process))
 
-    async def configure(self, spec: ProcessSpec) -> None:
-        """Give a running process new timeouts; what it was started with stays. Raises ShimGone."""
-        process = self._processes.get(spec.key)
-        if process is not None and process.spec != spec:
-            await process.mark(spec)
+    def _outdated(self, process: AlgorithmProcess) -> ProcessSpec | None:
+        """Return the spec that a process should have; None where it has it, or takes no calls any more."""
+        timeouts, spec = self._timeouts.get(process.key.deployment), process.spec
+        if timeouts is None or process.state not in {"ready", "busy"}:
+            return None
+        wanted = replace(spec, call_timeout=timeouts.call, start_timeout=timeouts.start)
+        return None if wanted == spec else wanted
+
+    async def _mark(self, process: AlgorithmProcess) -> None:
+        """Have a process's record, and with it its calls' deadline, say what holds now."""
+        try:
+            while (wanted := self._outdated(process)) is not None:
+                await process.mark(wanted)
+        except ShimGone:  # it is ending, and its successor is started with what holds by then
+            pass
+        finally:
+            del self._marking[process.key]
 
     async def start(self, spec: ProcessSpec) -> ObservedProcess:
         """Start a process and prove it ready; only then whatever was there under its key is stopped.
@@ -154,7 +189,8 @@ class ProcessPool:
                 return
             try:
                 until = time.monotonic() + drain
-                await self.before_stop(process, drain)
+                for observer in self._observers:
+                    await observer.process_stopping(process, max(0.0, until - time.monotonic()))
                 await self._end(process, max(0.0, until - time.monotonic()))
             finally:
                 if process.exited.done():
@@ -163,48 +199,18 @@ class ProcessPool:
 
     async def _end(self, process: AlgorithmProcess, drain: float) -> None:
         await process.stop(drain)
-        process.release()
+        process.detach()
         process.slots.remove()
         with suppress(OSError):  # the next sweep removes it; the process has ended, which is what was asked for
             records.remove(self._layout.run, process.record.token)
 
-    async def execute(self, ref: PackageRef, deployment: str | None, request: DetectionRequest) -> Detection:
-        """Return the answer of the least busy process of a version (of any deployment: None).
-
-        Raises:
-            CallError: 1004 where none is ready; else like `detect`.
-        """
-        return await detect(self._pick(ref, deployment), request)
-
-    def _pick(self, ref: PackageRef, deployment: str | None) -> AlgorithmProcess:
-        best: AlgorithmProcess | None = None
-        for key, process in self._processes.items():
-            if key.version != ref.version or key.name != ref.name or deployment not in {None, key.deployment}:
-                continue
-            if process.state in {"ready", "busy"} and (best is None or process.turns.load < best.turns.load):
-                best = process
-        if best is None:
-            raise not_running(ref)
-        return best
-
     async def close(self) -> None:
         """Give all pipes back. The processes go on, each with the call that it may be working on."""
+        for task in self._marking.values():
+            task.cancel()
         for process in self._processes.values():
-            process.release()
+            process.detach()
         self._processes.clear()
-
-
-async def _at_once(_process: AlgorithmProcess, _drain: float) -> None:
-    """Let a process be stopped without waiting for anything."""
-
-
-def not_running(ref: PackageRef) -> CallError:
-    """Return the error for a version of which no process is ready."""
-    return CallError(
-        Code.not_initialized,
-        f"no process of {ref} is ready",
-        next_step="run `pvctl reconcile --once`, or see `pvctl status`",
-    )
 
 
 def _newest(found: Iterable[ProcessRecord]) -> list[ProcessRecord]:

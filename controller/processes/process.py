@@ -1,79 +1,73 @@
 """One algorithm process as the attached controller sees it: proven, called, ended. All on one event loop.
 
-The adapter is serial: who has the turn may call, one call at a time. A process that broke the protocol, missed a
-deadline or ended is of no use any more; the cure is another one, started by whoever decides that.
+Who holds its call lock may call, one call at a time. A process that broke the protocol, missed a deadline or ended is
+of no use any more; the cure is another one, started by whoever decides that.
 """
 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import os
-import secrets
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from controller.calls.request import failure_of
-from controller.errors import CallError, Code, ProtocolViolation
+from controller.errors import CallError, Code
 from controller.images.slots import Slots
 from controller.model.observed import ProcessKey, ProcessState
 from controller.processes import records
 from controller.processes.attach import Attachment, ShimGone
-from controller.processes.call_lock import CallLock, Overdue
-from controller.processes.pipes import Pipes
+from controller.processes.call_lock import CallLock
+from controller.processes.conversation import Conversation, failure_of
 from controller.processes.records import Exit, ProcessRecord, Readiness
 from controller.processes.spec import ProcessSpec
-from controller.wire.messages import CallFailed, Hello, Message, Result, ShutdownAck, StartupError
-from controller.wire.session import Session, State
+from controller.wire.messages import CallFailed, Hello, Result
+
+if TYPE_CHECKING:
+    from controller.processes.usage import Usage
 
 _REPORT = 2.0
 """Seconds that a shim may take to say how an adapter ended that is known to have ended."""
 _UNKILLABLE = 10.0
 """Seconds beyond all grace after which a process that SIGKILL does not end is given up on."""
-_CONVERSATION = secrets.token_hex(4)
-_numbers = itertools.count(1)
 
-
-def new_request_id() -> str:
-    """Return an id that no earlier controller has used: late answers to those must not be taken for ours."""
-    return f"{_CONVERSATION}-{next(_numbers)}"
+Cause = Literal["itself", "heartbeat", "memory"]
+"""Why a process ended or is being ended: by itself (or a call's deadline), a missed pong, too much memory."""
 
 
 class AlgorithmProcess:
     """An adapter that we are attached to.
 
-    `heard` is when, by the loop's clock, it last gave a sign of life. `on_exit` is called once, when the process has
+    `usage` is what it used when it was last measured (None: never). `on_exit` is called once, when the process has
     ended. `exited` has its exit then (None: nobody saw it).
     """
 
     def __init__(self, attachment: Attachment, slots: Slots, *, adopted: bool) -> None:
         self._loop = asyncio.get_running_loop()
         self._attachment = attachment
-        self._session = Session(adopted=adopted)
-        self._awaiting: asyncio.Future[Message] | None = None
-        self._timers: list[asyncio.TimerHandle] = []
-        self._turn_ends_with_answer = False
+        self._released_by_answer = False
         self._report: asyncio.TimerHandle | None = None
         self._shim_gone = False
-        self._released = False
+        self._detached = False
         self._ending: asyncio.Task[None] | None = None
         self.record: ProcessRecord = attachment.record
         self.spec: ProcessSpec = attachment.record.spec
         self.ready: Readiness | None = attachment.record.ready
         self.slots = slots
-        self.turns = CallLock()
+        self.call_lock = CallLock()
         self._broken: CallError | None = None
         self.draining = False
-        self.heard = self._loop.time()
+        self.usage: Usage | None = None
         self.exited: asyncio.Future[Exit | None] = self._loop.create_future()
         self.on_exit: Callable[[AlgorithmProcess], None] = lambda _: None
         attachment.link.on_exit = self._on_report
         self._loop.add_reader(attachment.pidfd, self._on_end)
-        self._pipes = Pipes(attachment.stdin, attachment.stdout, self._receive)
+        self._conversation = Conversation(
+            attachment, adopted=adopted, on_fault=self._break, on_idle=self._release_by_answer
+        )
 
     @property
     def key(self) -> ProcessKey:
@@ -84,14 +78,25 @@ class AlgorithmProcess:
         return self.record.adapter.os_pid
 
     @property
+    def heard(self) -> float:
+        """When, by the loop's clock, it last gave a sign of life."""
+        return self._conversation.heard
+
+    @property
     def greeted(self) -> bool:
         """Whether its hello has arrived."""
-        return self._session.state is not State.SPAWNED
+        return self._conversation.greeted
 
     @property
     def failure(self) -> CallError | None:
-        """What made it useless; None where it is of use. `details` tell a missed pong from other ends."""
+        """What made it useless; None where it is of use."""
         return self._broken
+
+    @property
+    def cause(self) -> Cause:
+        """Why it is of no use any more, for who counts ends."""
+        details = self._broken.details if self._broken else {}
+        return "heartbeat" if "missed_pong" in details else "memory" if "rss_bytes" in details else "itself"
 
     @property
     def detail(self) -> str:
@@ -108,7 +113,7 @@ class AlgorithmProcess:
             return "draining"
         if self.ready is None:
             return "starting"
-        return "busy" if self.turns.taken else "ready"
+        return "busy" if self.call_lock.held else "ready"
 
     # Proving it.
 
@@ -120,11 +125,11 @@ class AlgorithmProcess:
         Raises:
             CallError: it said that it cannot load, ended, or spoke garbage.
         """
-        hello = cast(Hello, await self._await(None, self._late))  # what the session's table allows here
+        hello = cast(Hello, await self._conversation.hello(self._late))  # what the session's table allows here
         if self._broken is not None:  # it said at once that it cannot load, before this line was reached
             raise self._broken
-        self._pipes.write(self._session.hello(self.spec.heartbeat_interval_ms, self.spec.grace_ms))
-        await self._ping(None)
+        self._conversation.greet(self.spec.heartbeat_interval_ms, self.spec.grace_ms)
+        await self._conversation.ping(None, self._silent)
         self.ready = Readiness(hello.sdk_version, hello.generation)
         return self.ready
 
@@ -134,17 +139,17 @@ class AlgorithmProcess:
         Raises:
             CallError: 1006, no pong within `timeout` seconds; the process is being ended then.
         """
-        self._pipes.drain()
-        await self._ping(timeout)
+        self._conversation.drain()
+        await self._conversation.ping(timeout, self._silent)
 
     async def ping(self, timeout: float) -> None:
-        """Have the idle process give a sign of life; the turn is the caller's. Raises CallError like `reconnect`."""
-        self._require_usable()
-        await self._ping(timeout)
+        """Have the idle process give a sign of life.
 
-    async def _ping(self, timeout: float | None) -> None:
-        self._pipes.write(self._session.ping(new_request_id()))
-        await self._await(timeout, self._silent)
+        Raises:
+            CallError: 1011, it is at work; 1006, no pong within `timeout` seconds: it is being ended then.
+        """
+        async with self.exclusively(0):
+            await self._conversation.ping(timeout, self._silent)
 
     def _silent(self) -> CallError:
         text = f"{self.key} did not answer a ping in time"
@@ -163,23 +168,41 @@ class AlgorithmProcess:
 
     # Calling it.
 
-    async def take_turn(self, patience: float, overdue: Overdue) -> None:
-        """Wait for the caller's turn. Raises what `overdue` makes after `patience` seconds, 1006 if it is of no use."""
-        self._require_usable()
-        await self.turns.take(patience, overdue)
-        if self._broken is not None:
-            self.turns.give()
-            self._require_usable()
+    @asynccontextmanager
+    async def exclusively(self, patience: float) -> AsyncIterator[None]:
+        """Hold the call lock, ahead of every queued call: for whoever has this very process in mind, one at a time.
 
-    def give_turn(self) -> None:
-        """End the turn: now, or where its caller left early, when the adapter has answered."""
-        if self._awaiting is None:
-            self.turns.give()
+        Raises:
+            CallError: 1011, it was not free within `patience` seconds; 1006, the process is of no use.
+        """
+        self._require_usable()
+        if not await self.call_lock.acquire(patience):
+            raise CallError(
+                Code.busy,
+                f"{self.key} was busy for {patience:g} s",
+                next_step="call again, or raise spec.replicas",
+                details={"retry_after": patience},
+            )
+        try:
+            self._require_usable()
+            yield
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Give the call lock back: now, or where its holder leaves early, when the adapter has answered."""
+        if self._conversation.under_way:
+            self._released_by_answer = True
         else:
-            self._turn_ends_with_answer = True
+            self.call_lock.release()
+
+    def _release_by_answer(self) -> None:
+        if self._released_by_answer:
+            self._released_by_answer = False
+            self.call_lock.release()
 
     async def call(self, request_id: str, data: Mapping[str, Any], timeout: float, patience: float) -> Result:
-        """Call the algorithm and return its answer; the turn is the caller's.
+        """Call the algorithm and return its answer; the caller holds the call lock.
 
         After `timeout` seconds the process is ended. A caller with less `patience` leaves earlier, and nothing else
         happens for that.
@@ -189,9 +212,7 @@ class AlgorithmProcess:
                 cannot be sent, or what the algorithm's own `error` frame says.
         """
         self._require_usable()
-        frame = self._session.call(request_id, data)
-        self._pipes.write(frame)
-        answer = await self._await(timeout, self._late, patience)
+        answer = await self._conversation.call(request_id, data, timeout, self._late, patience)
         if isinstance(answer, CallFailed):
             raise failure_of(answer)
         return cast(Result, answer)  # what the session's table allows here
@@ -203,72 +224,27 @@ class AlgorithmProcess:
             next_step="it is being replaced; see spec.timeouts.call and `pvctl logs`",
         )
 
-    def _await(
-        self, timeout: float | None, overdue: Overdue, patience: float = float("inf")
-    ) -> asyncio.Future[Message]:
-        """Return what the next accepted message is put into; after `timeout` the process breaks with `overdue`."""
-        awaiting = self._awaiting = self._loop.create_future()
-        if timeout is not None:
-            self._timers.append(self._loop.call_later(timeout, lambda: self._break(overdue())))
-            if patience < timeout:
-                self._timers.append(self._loop.call_later(patience, _leave, awaiting, patience))
-        return awaiting
-
     def _require_usable(self) -> None:
         if self._broken is not None:
             raise CallError(
                 Code.heartbeat_lost, f"{self.key} is of no use: {self.detail}", next_step="it has to be started again"
             )
 
-    # What comes from it.
-
-    def _receive(self, data: bytes) -> None:
-        self.heard = self._loop.time()
-        try:
-            messages = self._session.receive(data)
-        except ProtocolViolation as violation:
-            self._break(CallError(Code.stdout_contaminated, violation.message, next_step=violation.next_step))
-            return
-        for message in messages:
-            if isinstance(message, StartupError):
-                self._break(CallError(Code.not_initialized, message.message or "it said no reason"))
-            elif not isinstance(message, ShutdownAck):
-                self._conclude(message)
-
-    def _conclude(self, message: Message) -> None:
-        awaiting = self._stop_awaiting()
-        if awaiting is not None and not awaiting.done():
-            awaiting.set_result(message)
-
-    def _stop_awaiting(self) -> asyncio.Future[Message] | None:
-        awaiting, self._awaiting = self._awaiting, None
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-        if self._turn_ends_with_answer:
-            self._turn_ends_with_answer = False
-            self.turns.give()
-        return awaiting
+    # Its end.
 
     def _break(self, error: CallError) -> None:
-        """Note why the process is of no use, tell everybody who waits, and have it ended."""
+        """Note why the process is of no use, tell whoever waits for its answer, and have it ended."""
         if self._broken is not None:
             return
         self._broken = error
-        self._pipes.close()
-        awaiting = self._stop_awaiting()
-        if awaiting is not None and not awaiting.done():
-            awaiting.set_exception(error)
-        self.turns.fail(error)
+        self._conversation.close(error)
         if not self.exited.done():
             self._ending = self._loop.create_task(self.end(0))
-
-    # Its end.
 
     def _on_end(self) -> None:
         """The pidfd says that the adapter has ended. How, the shim says."""
         self._loop.remove_reader(self._attachment.pidfd)
-        self._pipes.drain()
+        self._conversation.drain()
         if self._shim_gone:
             self._finish(None)
         else:
@@ -292,11 +268,11 @@ class AlgorithmProcess:
             return
         if self._report is not None:
             self._report.cancel()
-        self._pipes.drain()
+        self._conversation.drain()
         self._loop.remove_reader(self._attachment.pidfd)
         self.record = replace(self.record, exit=ended)
         self.exited.set_result(ended)
-        where = " in the middle of a message" if self._session.pending else ""
+        where = " in the middle of a message" if self._conversation.broken_off else ""
         self._break(CallError(Code.heartbeat_lost, f"the process ended ({ended or 'killed with its shim'}){where}"))
         self.on_exit(self)
 
@@ -320,40 +296,23 @@ class AlgorithmProcess:
         """Let the present call finish within `drain` seconds, ask the adapter to end, and end it where it does not."""
         self.draining = True
         with suppress(CallError):  # it is of no use, or the call goes on for too long: both end now
-            await self.take_turn(drain, lambda: CallError(Code.busy, "still busy"))
-            self._pipes.write(self._session.shutdown())
-            await asyncio.wait([self.exited], timeout=self.spec.stop_grace)
+            async with self.exclusively(drain):
+                self._conversation.shutdown()
+                await asyncio.wait([self.exited], timeout=self.spec.stop_grace)
         await self.end(self.spec.stop_grace)
 
-    def release(self) -> None:
+    def detach(self) -> None:
         """Give the pipes back. Unless it has ended, the process goes on for who attaches next.
 
         What became of a call under way is then unknown, and its caller is told so.
         """
-        self._pipes.close()
-        awaiting = self._stop_awaiting()
-        if awaiting is not None and not awaiting.done():
-            awaiting.set_exception(
-                CallError(Code.unknown, f"the controller stopped while {self.key} worked on the call")
-            )
+        self._conversation.close(CallError(Code.unknown, f"the controller stopped while {self.key} worked on the call"))
         if self._report is not None:
             self._report.cancel()
         self._attachment.link.on_exit = lambda _: None
         self._attachment.link.close()
-        if not self._released:
-            self._released = True
+        if not self._detached:
+            self._detached = True
             self._loop.remove_reader(self._attachment.pidfd)
             os.close(self._attachment.pidfd)
         self.slots.close()
-
-
-def _leave(awaiting: asyncio.Future[Message], patience: float) -> None:
-    if not awaiting.done():
-        awaiting.set_exception(
-            CallError(
-                Code.timeout,
-                f"no answer within the {patience:.3g} s that the caller waits",
-                next_step="raise the request's timeout",
-                details={"caller_timeout": True},
-            )
-        )

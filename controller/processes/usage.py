@@ -7,9 +7,10 @@ every shim is sampled every second for as long as the station runs; what each us
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 import psutil
@@ -20,7 +21,7 @@ MOST = 1000
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """`cpu_percent` is of one core, since the sample before; None for the first."""
+    """Resident memory now; `cpu_percent` is of one core, since the oldest sample of a window, None for the first."""
 
     rss_bytes: int
     cpu_percent: float | None
@@ -73,21 +74,19 @@ def consumption_of(shim: int) -> Consumption:
     return Consumption(rss_bytes, cpu_seconds)
 
 
-@dataclass
-class UsageMeter:
-    """Samples by shim, and remembers the last sample of each. `now` comes from a monotonic clock."""
+class UsageWindow:
+    """The samples of one process over a window of time."""
 
-    _last: dict[int, tuple[float, float]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._samples: deque[tuple[float, float]] = deque()
 
-    def sample(self, shim: int, now: float) -> Usage:
-        """Return the usage of everything below a shim; nothing where it has ended."""
-        used = consumption_of(shim)
-        before = self._last.get(shim)
-        self._last[shim] = (now, used.cpu_seconds)
-        if before is None or now <= before[0]:
-            return Usage(used.rss_bytes, None)
-        return Usage(used.rss_bytes, round(100 * max(0.0, used.cpu_seconds - before[1]) / (now - before[0]), 1))
+    def add(self, used: Consumption, now: float, seconds: float) -> Usage:
+        """Take a sample of a monotonic moment; return what the process uses, over the last `seconds`."""
+        self._samples.append((now, used.cpu_seconds))
+        while now - self._samples[0][0] > seconds:
+            self._samples.popleft()
+        return Usage(used.rss_bytes, self._cpu_percent())
 
-    def forget(self, shim: int) -> None:
-        """Drop what is remembered of a shim that has ended."""
-        self._last.pop(shim, None)
+    def _cpu_percent(self) -> float | None:
+        (began, before), (now, spent) = self._samples[0], self._samples[-1]
+        return round(100 * max(0.0, spent - before) / (now - began), 1) if now > began else None

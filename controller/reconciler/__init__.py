@@ -1,4 +1,4 @@
-"""observe → plan → apply → report, the revision in force, and the loop that repeats it.
+"""A pass: observe → plan → note → launch → conclude; the revision in force, and the loop that repeats passes.
 
 Here lives the coordination of the floors below and the ports that it needs from them; it holds no rule itself.
 Not here: operators' commands and queries (`station`), decisions (`planning`, `rollouts`), calls.

@@ -1,4 +1,4 @@
-"""Apply: carry out a plan's actions, each audited with intent and outcome, independent ones side by side.
+"""Apply: perform a plan's actions, each audited with intent and outcome, independent ones side by side.
 
 One table maps an action's type to the method that performs it. A failure is noted and delays only what depends on it.
 """
@@ -27,7 +27,8 @@ from controller.model.actions import (
     Switch,
 )
 from controller.model.desired import Deployment, Revision, Timeouts
-from controller.model.observed import ActiveMapping, HistoryEntry, ProcessKey
+from controller.model.objects import ObjectRef, ProcessKey
+from controller.model.observed import ActiveMapping, HistoryEntry
 from controller.model.package import Installation
 from controller.planning.registry_rows import registry_rows
 from controller.processes.spec import ProcessSpec
@@ -50,6 +51,15 @@ class ActionResult:
     error: ControllerError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Act:
+    """An action, the revision that it is for, and who wants it: what the audit has of it."""
+
+    action: Action
+    revision: Revision
+    actor: str
+
+
 Notify = Callable[[str], None]
 
 
@@ -66,13 +76,14 @@ class Applier:
         self._notify = notify
         self._installing = asyncio.Semaphore(_INSTALLS_AT_ONCE)
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
-        self._in_flight: dict[str, asyncio.Task[ActionResult]] = {}
+        self._in_flight: dict[ObjectRef, asyncio.Task[ActionResult]] = {}
+        self._early: list[ActionResult] = []
         self.on_result: Callable[[], None] = lambda: None
         self._store_acts: Mapping[type[Action], Callable[[Any, Revision], None]] = {
             Switch: self._switch,
             Deactivate: self._deactivate,
             RebuildRegistry: self._rebuild_registry,
-            SaveRollout: self._remember,
+            SaveRollout: self._save_rollout,
             RemovePackage: self._remove_package,
             RemoveZip: self._remove_zip,
         }
@@ -83,11 +94,11 @@ class Applier:
         }
 
     @property
-    def in_flight(self) -> frozenset[str]:
+    def in_flight(self) -> frozenset[ObjectRef]:
         """The objects that are being worked on."""
         return frozenset(self._in_flight)
 
-    def launch(self, plan: Plan, revision: Revision, resting: Collection[str] = ()) -> None:
+    def launch(self, plan: Plan, revision: Revision, resting: Collection[ObjectRef] = ()) -> None:
         """Begin every action of a plan whose object is free and which depends on nothing that is still to be done.
 
         An object that is `resting` is let alone, and what depends on it waits with it: no tight loop of attempts.
@@ -97,17 +108,39 @@ class Applier:
         pending = {action.object for action in plan.actions} | self._in_flight.keys()
         for action in plan.actions:
             free = action.object not in self._in_flight and action.object not in resting
-            if free and not pending.intersection(action.after):
-                task = asyncio.create_task(self._carry_out(action, revision))
-                task.add_done_callback(lambda _: self.on_result())
-                self._in_flight[action.object] = task
+            if free and not pending.intersection(action.depends_on):
+                self.begin(action, revision, self._actor)
+
+    async def perform(self, action: Action, revision: Revision, actor: str) -> ActionResult:
+        """Carry out one action that somebody asked for by hand, beside those of the plans; return its result.
+
+        What is in flight on the same object ends first. The result is also among those of `next_results`.
+        """
+        while self.works_on(action):
+            await asyncio.wait((self._in_flight[action.object],))
+        return await asyncio.shield(self.begin(action, revision, actor))
+
+    def works_on(self, action: Action) -> bool:
+        """Whether an act on the same object has not ended yet."""
+        former = self._in_flight.get(action.object)
+        return former is not None and not former.done()
+
+    def begin(self, action: Action, revision: Revision, actor: str) -> asyncio.Task[ActionResult]:
+        """Begin an action whose object is free, on behalf of `actor`; return the task that ends with its result."""
+        if (ended := self._in_flight.pop(action.object, None)) is not None:
+            self._early.append(ended.result())
+        task = asyncio.create_task(self._perform(_Act(action, revision, actor)))
+        task.add_done_callback(lambda _: self.on_result())
+        self._in_flight[action.object] = task
+        return task
 
     async def next_results(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
         """Wait for an action in flight to end, for `timeout` seconds at most; return the results of all that did."""
         if self._in_flight:
             await asyncio.wait(self._in_flight.values(), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        done = [name for name, task in self._in_flight.items() if task.done()]
-        return tuple(self._in_flight.pop(name).result() for name in done)
+        done = [object_ for object_, task in self._in_flight.items() if task.done()]
+        early, self._early = self._early, []
+        return (*early, *(self._in_flight.pop(object_).result() for object_ in done))
 
     async def finish(self, patience: float) -> None:
         """Wait for what is in flight, `patience` seconds at most; what takes longer is given up, to be done anew."""
@@ -118,47 +151,48 @@ class Applier:
             await asyncio.gather(*late, return_exceptions=True)
         self._in_flight.clear()
 
-    async def _carry_out(self, action: Action, revision: Revision) -> ActionResult:
+    async def _perform(self, act: _Act) -> ActionResult:
+        action, revision = act.action, act.revision
         try:
             if type(action) in self._store_acts:
-                await asyncio.to_thread(self._change_store, action, revision)
+                await asyncio.to_thread(self._change_store, act)
             else:
-                await self._do(action, revision)
+                await self._do(act)
         except ControllerError as error:  # tolerated here, once: one bad object never stops the others
-            self._tell(action, revision, f"failed: {error}", logging.WARNING)
-            await asyncio.to_thread(self._audit_failure, action, revision, error)
+            self._announce(action, revision, f"failed: {error}", logging.WARNING)
+            await asyncio.to_thread(self._audit_failure, act, error)
             return ActionResult(action, error)
         except Exception as defect:  # a defect in one object's way must not stop the others
             log.exception("%s: a defect of the controller", action.object)
             return ActionResult(action, ControllerError(f"a defect of the controller: {defect!r}; see its log"))
-        self._tell(action, revision, f"{_DONE[type(action)]} ({action.reason})")
+        self._announce(action, revision, f"{_DONE[type(action)]} ({action.reason})")
         return ActionResult(action)
 
-    def _tell(self, action: Action, revision: Revision, what: str, level: int = logging.INFO) -> None:
+    def _announce(self, action: Action, revision: Revision, what: str, level: int = logging.INFO) -> None:
         line = f"{action.object}: {what}"
         self._notify(line)
         about = {"pid": getattr(action, "pid", None), "package": _package(action), "revision": revision.id}
         log.log(level, "%s", line, extra=about)
 
-    def _change_store(self, action: Action, revision: Revision) -> None:
+    def _change_store(self, act: _Act) -> None:
         """Perform an act on the store's files with its audit, in one go: the disk must not hold up anybody's call."""
-        self._audit(action, revision, "started")
-        self._store_acts[type(action)](action, revision)
-        self._audit(action, revision, "succeeded")
+        self._audit(act, "started")
+        self._store_acts[type(act.action)](act.action, act.revision)
+        self._audit(act, "succeeded")
 
-    async def _do(self, action: Action, revision: Revision) -> None:
-        await asyncio.to_thread(self._note, action, revision, "started")
-        await self._acts[type(action)](action, revision)
-        await asyncio.to_thread(self._note, action, revision, "succeeded")
+    async def _do(self, act: _Act) -> None:
+        await asyncio.to_thread(self._note, act, "started")
+        await self._acts[type(act.action)](act.action, act.revision)
+        await asyncio.to_thread(self._note, act, "succeeded")
 
-    def _note(self, action: Action, revision: Revision, outcome: str) -> None:
+    def _note(self, act: _Act, outcome: str) -> None:
         """Audit an act. A start or an end of a process goes ahead also where the disk is full: calls must go on."""
         try:
-            self._audit(action, revision, outcome)
+            self._audit(act, outcome)
         except StoreError as error:
-            if isinstance(action, Install):
+            if isinstance(act.action, Install):
                 raise
-            self._notify(f"{action.object}: not on record: {error}")
+            self._notify(f"{act.action.object}: not on record: {error}")
 
     async def _install(self, action: Install, revision: Revision) -> None:
         zip_path = self._store.layout.zips / action.zip_name
@@ -216,20 +250,22 @@ class Applier:
         with self._store.lock.held():
             remove_durably(self._store.layout.zips / action.zip_name)
 
-    def _remember(self, action: SaveRollout, revision: Revision) -> None:
+    def _save_rollout(self, action: SaveRollout, revision: Revision) -> None:
         self._store.rollouts.write(action.deployment, action.record)
 
-    def _audit(self, action: Action, revision: Revision, outcome: str) -> None:
+    def _audit(self, act: _Act, outcome: str) -> None:
+        action = act.action
         before, after = _before_and_after(action)
-        kind = type(action).__name__.lower()
-        record = AuditRecord(self._actor, revision.id, kind, action.object, before, after, action.reason, outcome)
+        record = AuditRecord(
+            act.actor, act.revision.id, action.kind, str(action.object), before, after, action.reason, outcome
+        )
         self._store.audit.append(record)
 
-    def _audit_failure(self, action: Action, revision: Revision, error: ControllerError) -> None:
+    def _audit_failure(self, act: _Act, error: ControllerError) -> None:
         try:
-            self._audit(action, revision, f"failed: {error}")
-        except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is said too
-            self._notify(f"{action.object}: {unrecorded}")
+            self._audit(act, f"failed: {error}")
+        except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is reported too
+            self._notify(f"{act.action.object}: {unrecorded}")
 
 
 def _package(action: Action) -> str | None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from controller.errors import Code, CodedError, ControllerError, PackageError, StartFailed
 from controller.model.health import RestartLimit
+from controller.model.objects import ObjectRef
 from controller.model.observed import Failure
 from controller.model.rollout import Instant
 
@@ -15,29 +16,32 @@ FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
 
 
+def some_jitter() -> float:
+    """Return a random factor around one, so that what failed together is not tried again together."""
+    return random.uniform(0.8, 1.2)  # noqa: S311 - no secret
+
+
 class Backoff:
     """The failures of one controller's life. `clock` gives the boot-time clock; `jitter` a factor around one."""
 
-    def __init__(
-        self,
-        clock: Callable[[], Instant],
-        jitter: Callable[[], float] = lambda: random.uniform(0.8, 1.2),  # noqa: S311 - no secret
-    ) -> None:
+    def __init__(self, clock: Callable[[], Instant], jitter: Callable[[], float] = some_jitter) -> None:
         self._clock = clock
         self._jitter = jitter
-        self._failures: dict[str, Failure] = {}
-        self._crashes: dict[str, list[float]] = {}
+        self._failures: dict[ObjectRef, Failure] = {}
+        self._crashes: dict[ObjectRef, list[float]] = {}
 
     @property
-    def failures(self) -> Mapping[str, Failure]:
+    def failures(self) -> Mapping[ObjectRef, Failure]:
         return MappingProxyType(dict(self._failures))
 
-    def resting(self) -> frozenset[str]:
+    def resting(self) -> frozenset[ObjectRef]:
         """The objects on which an act failed and is not to be tried again yet. A crash forbids no act."""
         now = self._clock().seconds
-        return frozenset(name for name, each in self._failures.items() if not each.crashed and each.retry_at > now)
+        return frozenset(
+            object_ for object_, each in self._failures.items() if not each.crashed and each.retry_at > now
+        )
 
-    def failed(self, object_: str, error: ControllerError, digest: str = "") -> Failure:
+    def failed(self, object_: ObjectRef, error: ControllerError, digest: str = "") -> Failure:
         """Note a failed attempt; the delay before the next one doubles each time, up to a bound."""
         known = self._failures.get(object_)
         attempts = known.attempts + 1 if known else 1
@@ -48,7 +52,7 @@ class Backoff:
         self._failures[object_] = failure
         return failure
 
-    def crashed(self, object_: str, why: str, limit: RestartLimit | None) -> Failure:
+    def crashed(self, object_: ObjectRef, why: str, limit: RestartLimit | None) -> Failure:
         """Note that something exited unexpectedly. It may start again at once the first time within the limit's window.
 
         Then the delay doubles with each crash; more crashes than the limit open the breaker: the longest delay.
@@ -70,6 +74,6 @@ class Backoff:
         """Forget the failures of one kind: what they came from has changed, and a new attempt need not wait."""
         self._failures = {name: each for name, each in self._failures.items() if each.code != code}
 
-    def succeeded(self, object_: str) -> None:
+    def succeeded(self, object_: ObjectRef) -> None:
         """Forget an object's failures."""
         self._failures.pop(object_, None)

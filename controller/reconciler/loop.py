@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from controller.errors import ControllerError, DesiredStateError, StoreError
+from controller.errors import Code, CodedError, ControllerError, DesiredStateError, StoreError
 from controller.model.desired import Revision
-from controller.model.observed import ProcessKey
-from controller.reconciler.reconciler import Desired, Outcome, Reconciler
+from controller.model.objects import ObjectRef, ProcessKey
+from controller.model.status_document import StatusDocument
+from controller.reconciler.reconciler import Outcome, Reconciler
+from controller.reconciler.revisions import Desired
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -45,11 +48,11 @@ class Loop:
     outcome: Outcome | None = field(default=None, init=False)
     trouble: str = field(default="", init=False)
     """Why the last pass could not be finished; empty where it could. `outcome` is then an earlier one's."""
-    refusal: dict[str, Any] | None = field(default=None, init=False)
+    refusal: StatusDocument | None = field(default=None, init=False)
     """The status document while no revision, new or old, is valid."""
     _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)
-    _decisions: list[tuple[Callable[[], Any], asyncio.Future[Any]]] = field(default_factory=list, init=False)
+    _between: deque[tuple[Callable[[], Awaitable[Any]], asyncio.Future[Any]]] = field(default_factory=deque, init=False)
     _stopping: bool = field(default=False, init=False)
     _eager: bool = field(default=False, init=False)
     _begun: int = field(default=0, init=False)
@@ -74,7 +77,7 @@ class Loop:
         """Note that a process exited unexpectedly: it is restarted, the first time at once, then ever later."""
         desired = self.outcome and self.outcome.desired.revision.by_name.get(key.deployment)
         limit = desired.spec.health.restarts if desired else None
-        self.reconciler.backoff.crashed(f"process/{key}", why, limit)
+        self.reconciler.backoff.crashed(ObjectRef("process", key), why, limit)
         self.wake()
 
     async def run(self) -> None:
@@ -95,47 +98,65 @@ class Loop:
             await self._sleep(pause)
         await self.reconciler.applier.finish(PATIENCE)
         self.finished.set()
+        self._refuse_work()
 
-    async def decide(self, decision: Callable[[], Result]) -> Result:
-        """Run `decision` in a thread between two passes, when no rollout is being written down; return its result."""
+    async def between_passes(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Do `work` between two passes, when no rollout is being written down; return its result, or raise its error.
+
+        Raises:
+            CodedError: 1004, the loop ended before.
+        """
         asked: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._decisions.append((decision, asked))
+        if self.finished.is_set():
+            raise _stopping()
+        self._between.append((work, asked))
         self.wake()
         return await asked
 
-    async def _decide(self) -> None:
-        if any(name.startswith("rollout/") for name in self.reconciler.applier.in_flight):
+    async def _work_between(self) -> None:
+        if any(object_.kind == "rollout" for object_ in self.reconciler.applier.in_flight):
             return  # its end wakes the next pass
-        decisions, self._decisions = self._decisions, []
-        for decision, asked in decisions:
+        while self._between:
+            work, asked = self._between.popleft()
             try:
-                result = await asyncio.to_thread(decision)
-            except ControllerError as error:
-                asked.set_exception(error)
+                result = await work()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to hear
+                _answer(asked, error)
+            except BaseException:
+                _answer(asked, _stopping())
+                raise
             else:
-                asked.set_result(result)
+                if not asked.done():
+                    asked.set_result(result)
+
+    def _refuse_work(self) -> None:
+        """The loop has ended: nobody may wait for what will not be done any more."""
+        while self._between:
+            _answer(self._between.popleft()[1], _stopping())
 
     async def _pass(self) -> float:
         """Make one pass; return the seconds after which the next is due without any event."""
         self._begun += 1
         await self.reconciler.wait_for_results(timeout=0)
-        await self._decide()
+        await self._work_between()
         try:
-            desired, settling = await asyncio.to_thread(self.take)
+            desired, changing = await asyncio.to_thread(self.take)
         except DesiredStateError as error:
             self.refusal = self.reconciler.refuse(error.problems, "")
             await self._tell()
             return RESYNC
         if desired is not None:
             self.configure(desired.revision)
-            observed, planned = await self.reconciler.look(desired)
-            self.reconciler.launch(planned, desired)
+            observed = await self.reconciler.observe(desired)
+            planned = self.reconciler.plan(desired, observed)
+            self.reconciler.note(observed, planned)
+            self.reconciler.launch(desired, planned)
             self.outcome = self.reconciler.conclude(desired, observed, planned)
             self.trouble, self.refusal = "", None
             self.on_pass(self.outcome)
             await self._tell()
         due = min((wait.until for wait in self.outcome.plan.waiting), default=float("inf")) if self.outcome else 1.0
-        return QUIESCE_LOOK if settling else min(RESYNC, max(0.0, due - self.reconciler.clock().seconds))
+        return QUIESCE_LOOK if changing else min(RESYNC, max(0.0, due - self.reconciler.clock().seconds))
 
     async def _tell(self) -> None:
         async with self._passed:
@@ -190,3 +211,12 @@ class Loop:
         if self.reconciler.applier.in_flight or self.outcome is None:
             return False
         return self.outcome.plan.empty and not (wait and self.outcome.plan.under_way)
+
+
+def _answer(asked: asyncio.Future[Any], error: Exception) -> None:
+    if not asked.done():
+        asked.set_exception(error)
+
+
+def _stopping() -> CodedError:
+    return CodedError(Code.not_initialized, "the controller is stopping; nothing was done", next_step="ask again")

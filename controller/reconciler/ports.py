@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
 from controller.model.desired import Revision
-from controller.model.observed import ObservedProcess, ProcessKey
-from controller.model.package import Installation, Manifest, PackageRef, Receipt
+from controller.model.objects import ProcessKey
+from controller.model.observed import ObservedProcess
+from controller.model.package import Installation, Manifest, PackageRecord, PackageRef, Receipt
 from controller.processes.spec import ProcessSpec
 
 
@@ -43,6 +44,13 @@ class Packages(Protocol):
 
     def sweep(self) -> tuple[str, ...]:
         """Remove leftovers of interrupted installations; return their names."""
+
+
+class Zips(Protocol):
+    """The zips that packages can be installed from. Blocking: callers run it in a thread."""
+
+    def survey(self, known: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
+        """Return a record for each zip, reading no more than what is not `known` yet. Raises StoreError."""
 
 
 class Processes(Protocol):

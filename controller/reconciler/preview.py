@@ -12,7 +12,7 @@ from controller.reconciler.changes import Change, describe_changes
 from controller.reconciler.exits import Exit, worst
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Source
-from controller.reconciler.reconciler import load_desired
+from controller.reconciler.revisions import load_desired
 from controller.store.store import Store
 
 

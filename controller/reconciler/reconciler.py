@@ -1,33 +1,35 @@
-"""Reconcile once: observe → plan → apply → report, round after round, until nothing is left to do."""
+"""The steps of a pass, and `reconcile --once`: pass after pass until nothing is left to do."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
 
 import orjson
 
-from controller.errors import Code, ControllerError, DesiredStateError, PackageError, StartFailed, StoreError
+from controller.errors import Code, ControllerError, PackageError, StartFailed, StoreError
 from controller.model.actions import Plan, SaveRollout
-from controller.model.desired import PolicySpec, Revision
+from controller.model.desired import PolicySpec
+from controller.model.objects import ObjectRef
 from controller.model.observed import Observed
 from controller.model.rollout import Instant, RolloutRecord
 from controller.model.status import RevisionStatus, Status
+from controller.model.status_document import StatusDocument
+from controller.model.tally import Counted
 from controller.planning.plan import plan
 from controller.planning.registry_rows import registry_rows
 from controller.reconciler.apply import ActionResult, Applier
-from controller.reconciler.backoff import Backoff
+from controller.reconciler.backoff import Backoff, some_jitter
 from controller.reconciler.exits import Exit, worst
 from controller.reconciler.observe import Observer
 from controller.reconciler.patch import patches
-from controller.reconciler.ports import Source
 from controller.reconciler.report import process_rows, report
-from controller.sources.quiescing import QuiescingTree
-from controller.store.atomic import remove_durably, write_if_changed
+from controller.reconciler.revisions import Desired
+from controller.rollouts.counted import no_longer_counted
 from controller.store.audit import AuditHead
 from controller.store.store import Store
 
@@ -36,18 +38,6 @@ log = logging.getLogger(__name__)
 _MOST_ACTS = 10
 _BAKE_LOOK = 0.25
 """Seconds between two looks at a rollout that is waited for."""
-_EMPTY_TREE = (
-    "the desired tree has no deployments, but some are in force: nothing was removed; "
-    "if everything is really to be removed, say --allow-empty"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Desired:
-    """The revision in force and, where a newer one was refused, everything that is wrong with that one."""
-
-    revision: Revision
-    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,38 +49,46 @@ class Outcome:
     status: Status
     exit: Exit
     results: tuple[ActionResult, ...] = ()
+    uncounted: frozenset[Counted] = frozenset()
+    """The counts that nobody will ask for again."""
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """Makes one station match its desired state. `clock` gives the boot-time clock, `now` an RFC 3339 timestamp."""
+    """Makes one station match its desired state, pass by pass: observe → plan → note → launch → conclude.
+
+    `clock` gives the boot-time clock, `now` an RFC 3339 timestamp, `jitter` a factor around one for back-offs.
+    """
 
     store: Store
     observer: Observer
     applier: Applier
     clock: Callable[[], Instant]
     now: Callable[[], str]
+    jitter: Callable[[], float] = some_jitter
     backoff: Backoff = field(init=False)
     _pythons: tuple[str, ...] | None = field(default=None, init=False)
-    _told: tuple[tuple[Desired, Observed, Plan, AuditHead], Status] | None = field(default=None, init=False)
+    _last: tuple[tuple[Desired, Observed, Plan, AuditHead], Status] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        self.backoff = Backoff(self.clock)
+        self.backoff = Backoff(self.clock, self.jitter)
 
     async def converge(
         self, desired: Desired, *, serve: bool = True, wait: bool = False, timeout: float | None = None
     ) -> Outcome:
-        """Run rounds until nothing is left that can be done now, or `timeout` seconds are over.
+        """Make passes until nothing is left that can be done now, or `timeout` seconds are over.
 
         With `wait`, a rollout that bakes or pauses is waited for as well.
         """
         results: list[ActionResult] = []
         deadline = None if timeout is None else self.clock().seconds + timeout
         while True:
-            observed, planned = await self.look(desired, serve=serve)
+            observed = await self.observe(desired)
+            planned = self.plan(desired, observed, serve=serve)
+            self.note(observed, planned)
             in_time = deadline is None or self.clock().seconds < deadline
             if in_time and self._makes_progress(results):
-                self.launch(planned, desired)
+                self.launch(desired, planned)
             if self.applier.in_flight:
                 results.extend(await self.wait_for_results())
             elif wait and in_time and planned.under_way:
@@ -98,19 +96,12 @@ class Reconciler:
             else:
                 return self.conclude(desired, observed, planned, results)
 
-    def launch(self, planned: Plan, desired: Desired) -> None:
-        """Begin what a plan holds, except what failed a moment ago."""
-        self.applier.launch(planned, desired.revision, self.backoff.resting())
+    # --- the steps of a pass, in their order
 
-    async def look(self, desired: Desired, *, serve: bool = True) -> tuple[Observed, Plan]:
-        """Observe and plan; the registry then says what was seen."""
+    async def observe(self, desired: Desired) -> Observed:
+        """Look at the station. Reads only. Raises StoreError."""
         self._heed(desired.revision.policy)
-        observed = await self.observer.observe(desired.revision, self.backoff.failures)
-        if not observed.registry_lost:
-            self.store.registry.write(registry_rows(observed.zips, observed.installed, observed.failures))
-        planned = plan(desired.revision, observed, self.clock(), serve=serve)
-        self._keep_counters(observed, planned)
-        return observed, planned
+        return await self.observer.observe(desired.revision, self.backoff.failures)
 
     def _heed(self, policy: PolicySpec) -> None:
         """Where the policy names other interpreters, let packages that found none be tried without more delay."""
@@ -118,20 +109,45 @@ class Reconciler:
             self.backoff.forgive(Code.incompatible_python)
         self._pythons = policy.pythons
 
-    def _keep_counters(self, observed: Observed, planned: Plan) -> None:
-        """Write down rollouts of which only counters moved; what is decided is an action of the plan.
+    def plan(self, desired: Desired, observed: Observed, *, serve: bool = True) -> Plan:
+        """Decide what is to be done now."""
+        return plan(desired.revision, observed, self.clock(), serve=serve)
 
-        A full disk must not keep a pass from restarting what died: the tallies know the counters, the next pass tries.
+    def note(self, observed: Observed, planned: Plan) -> None:
+        """Write down what was seen of packages, and rollouts of which only counters moved; decisions are actions.
+
+        A full disk must not keep a pass from restarting what died: all of this is known elsewhere, and the next pass
+        writes it.
         """
-        decided = {
-            action.object for action in planned.actions if isinstance(action, SaveRollout)
-        } | self.applier.in_flight
-        for name, record in planned.records.items():
-            if f"rollout/{name}" not in decided and record != observed.records.get(name, RolloutRecord()):
-                try:
-                    self.store.rollouts.write(name, record)
-                except StoreError as error:
-                    log.warning("%s", error)
+        writes = [partial(self.store.rollouts.write, *changed) for changed in self._counted(observed, planned)]
+        if not observed.registry_lost:
+            rows = registry_rows(observed.zips, observed.installed, observed.failures)
+            writes.insert(0, partial(self.store.registry.write, rows))
+        for write in writes:
+            try:
+                write()
+            except StoreError as error:
+                log.warning("%s", error)
+
+    def launch(self, desired: Desired, planned: Plan) -> None:
+        """Begin what the plan holds, except what failed a moment ago."""
+        self.applier.launch(planned, desired.revision, self.backoff.resting())
+
+    def conclude(
+        self, desired: Desired, observed: Observed, planned: Plan, results: Sequence[ActionResult] = ()
+    ) -> Outcome:
+        """Write the status, and judge it. Where all is as it was last time, so is the status, but for what it uses."""
+        head = self.store.audit.head()
+        seen = (desired, _at_rest(observed), planned, head)
+        if self._last is not None and self._last[0] == seen and self.store.status.untouched:
+            status = replace(self._last[1], processes=process_rows(observed))
+        else:
+            status = self._report(desired, observed, planned, head)
+        self._last = (seen, status)
+        uncounted = no_longer_counted(desired.revision, observed)
+        return Outcome(desired, planned, status, judge(desired.problems, planned, results), tuple(results), uncounted)
+
+    # --- between passes
 
     async def wait_for_results(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
         """Return what has ended since, waiting for something to end; failures are noted for the back-off."""
@@ -143,12 +159,14 @@ class Reconciler:
                 self.backoff.failed(result.action.object, result.error, getattr(result.action, "digest", ""))
         return results
 
-    def _offer(self, patch: str) -> None:
-        """Keep the patch that would make git agree next to the status, or remove one that is out of date."""
-        if patch:
-            write_if_changed(self.store.layout.patch, patch.encode())
-        elif self.store.layout.patch.exists():
-            remove_durably(self.store.layout.patch)
+    def _counted(self, observed: Observed, planned: Plan) -> Iterator[tuple[str, RolloutRecord]]:
+        """Yield the records that changed without a decision being made, or written down at this moment."""
+        decided = {action.object for action in planned.actions if isinstance(action, SaveRollout)}
+        for name, record in planned.records.items():
+            object_ = ObjectRef("rollout", name)
+            changed = record != observed.records.get(name, RolloutRecord())
+            if changed and object_ not in decided and object_ not in self.applier.in_flight:
+                yield name, record
 
     @staticmethod
     def _makes_progress(results: Sequence[ActionResult]) -> bool:
@@ -156,29 +174,16 @@ class Reconciler:
         acts = Counter(result.action.object for result in results)
         return all(count < _MOST_ACTS for count in acts.values())
 
-    def refuse(self, problems: Sequence[str], source: str) -> dict[str, Any]:
+    def refuse(self, problems: Sequence[str], source: str) -> StatusDocument:
         """Tell in the status that no revision is valid, and return it; whatever runs goes on. Raises StoreError."""
         document = self.store.status.read() or Status(RevisionStatus("", source, valid=False), False).to_document()
-        document["revision"] |= {"valid": False, "errors": list(problems)}
+        document["revision"]["valid"], document["revision"]["errors"] = False, list(problems)
         document["converged"] = False
         self.store.status.write(document)
-        self._told = None
+        self._last = None
         return document
 
-    def conclude(
-        self, desired: Desired, observed: Observed, planned: Plan, results: Sequence[ActionResult] = ()
-    ) -> Outcome:
-        """Write the status, and judge it. Where all is as it was last time, so is the status, but for what it uses."""
-        head = self.store.audit.head()
-        seen = (desired, _at_rest(observed), planned, head)
-        if self._told is not None and self._told[0] == seen and self.store.status.untouched:
-            status = replace(self._told[1], processes=process_rows(observed))
-        else:
-            status = self._tell(desired, observed, planned, head)
-        self._told = (seen, status)
-        return Outcome(desired, planned, status, judge(desired.problems, planned, results), tuple(results))
-
-    def _tell(self, desired: Desired, observed: Observed, planned: Plan, head: AuditHead) -> Status:
+    def _report(self, desired: Desired, observed: Observed, planned: Plan, head: AuditHead) -> Status:
         """Return the status, and write it where it says something new."""
         previous = self.store.status.read()
         status = report(desired.revision, desired.problems, observed, planned, previous, self.clock())
@@ -186,71 +191,8 @@ class Reconciler:
         document = status.to_document()
         if previous is None or _lasting(previous) != _lasting(document):
             self.store.status.write(document)
-            self._offer(patches(status.deployments))
+            self.store.patch.offer(patches(status.deployments))
         return status
-
-
-class RevisionTaker:
-    """Takes a new revision when the desired tree has changed and settled, and remembers what is in force."""
-
-    def __init__(self, source: Source, store: Store, tree: QuiescingTree, being_written: Callable[[], bool]) -> None:
-        self._source = source
-        self._store = store
-        self._tree = tree
-        self._being_written = being_written
-        self._desired: Desired | None = None
-        self._allow_empty = False
-
-    def read_again(self, *, allow_empty: bool = False) -> None:
-        """Read the tree at the next look whether it has changed or not."""
-        self._allow_empty = allow_empty
-        self._tree.read_again()
-
-    def take(self) -> tuple[Desired | None, bool]:
-        """Return what is in force, and whether the tree is still changing.
-
-        Raises DesiredStateError where no revision, new or old, is valid; StoreError.
-        """
-        verdict = self._tree.look(being_written=self._being_written())
-        if verdict == "quiet":
-            try:
-                self._desired = take_revision(self._source, self._store, allow_empty=self._allow_empty)
-            except StoreError:
-                self._tree.read_again()
-                raise
-            finally:
-                self._allow_empty = False
-        return self._desired, verdict == "changing"
-
-
-def load_desired(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:
-    """Return the source's revision where it may be taken, else the last valid one with the problems of the newer.
-
-    Reads only. Raises DesiredStateError where there is no earlier one to keep to.
-    """
-    in_force = store.revision.read()
-    try:
-        revision = source.load()
-        if in_force and in_force.deployments and not revision.deployments and not allow_empty:
-            raise DesiredStateError((f"{revision.source}: {_EMPTY_TREE}",))
-    except DesiredStateError as error:
-        if in_force is None:
-            raise
-        return Desired(in_force, error.problems)
-    if in_force is not None and in_force.model_copy(update={"loaded_at": revision.loaded_at}) == revision:
-        return Desired(in_force)
-    return Desired(revision)
-
-
-def take_revision(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:
-    """Put the source's revision in force where it may be taken, and return what is in force now.
-
-    Raises DesiredStateError where no revision, new or old, is valid; StoreError.
-    """
-    desired = load_desired(source, store, allow_empty=allow_empty)
-    if not desired.problems:
-        store.revision.write(desired.revision)
-    return desired
 
 
 def judge(problems: Sequence[str], planned: Plan, results: Sequence[ActionResult] = ()) -> Exit:
@@ -278,7 +220,7 @@ def _at_rest(observed: Observed) -> Observed:
     return replace(observed, processes=quiet)
 
 
-def _lasting(document: dict[str, Any]) -> bytes:
+def _lasting(document: StatusDocument) -> bytes:
     """Return a status document without what changes from moment to moment: an idle pass rewrites nothing."""
     processes = [{**each, "rss_bytes": None, "cpu_percent": None} for each in document.get("processes", ())]
     return orjson.dumps({**document, "processes": processes}, option=orjson.OPT_SORT_KEYS)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
+from controller.model.objects import ObjectRef
 from controller.model.observed import ActiveMapping, HistoryEntry
 from controller.model.package import PackageRef
+from controller.model.status_document import AuditRow
 from controller.reconciler.ports import Packages
 from controller.store.audit import AuditHead, AuditRecord
 from controller.store.store import Store
@@ -40,7 +41,7 @@ def _note_missing_tail(store: Store, actor: str, notify: Notify) -> None:
     notify(f"audit: its tail was removed: {reason}")
 
 
-def _unfinished_switches(store: Store) -> dict[str, dict[str, Any]]:
+def _unfinished_switches(store: Store) -> dict[str, AuditRow]:
     """Return the switches and deactivations whose last audit record says that they were started, by PID."""
     last = {}
     for record in store.audit.read_tail():
@@ -49,7 +50,7 @@ def _unfinished_switches(store: Store) -> dict[str, dict[str, Any]]:
     return {pid: record for pid, record in last.items() if record["outcome"] == "started"}
 
 
-def _complete(store: Store, pid: str, intent: dict[str, Any], actor: str, notify: Notify) -> None:
+def _complete(store: Store, pid: str, intent: AuditRow, actor: str, notify: Notify) -> None:
     """Add what is missing of one switch: its history entry, if it took place, and its outcome."""
     mapping = store.active.read(pid)
     wanted = intent["after"] and PackageRef(intent["after"]["name"], intent["after"]["version"])
@@ -60,10 +61,10 @@ def _complete(store: Store, pid: str, intent: dict[str, Any], actor: str, notify
     outcome = "succeeded" if took_place else "failed: interrupted before the mapping changed"
     act = (intent["action"], intent["object"], intent["before"], intent["after"])
     store.audit.append(AuditRecord(actor, intent["revision"], *act, "found unfinished at start", outcome))
-    notify(f"pid/{pid}: an interrupted {intent['action']} is now on record: {outcome}")
+    notify(f"{ObjectRef('pid', pid)}: an interrupted {intent['action']} is now on record: {outcome}")
 
 
-def _missing_entry(intent: dict[str, Any], mapping: object, actor: str) -> HistoryEntry:
+def _missing_entry(intent: AuditRow, mapping: object, actor: str) -> HistoryEntry:
     after = intent["after"] or {"name": None, "version": None, "deployment": None}
     at = mapping.activated_at if isinstance(mapping, ActiveMapping) else intent["time"]
     reason = f"{intent['reason']} (recorded after an interruption)"

@@ -10,8 +10,10 @@ from typing import Any
 
 from controller.model.actions import Blocked, Plan
 from controller.model.desired import Deployment, Revision
+from controller.model.health import Health
+from controller.model.objects import ObjectRef
 from controller.model.observed import ActiveMapping, Observed, ObservedProcess
-from controller.model.package import PackageRecord
+from controller.model.package import PackageRecord, PackageRef
 from controller.model.rollout import Instant, Rollout, RolloutRecord
 from controller.model.status import (
     Condition,
@@ -25,13 +27,12 @@ from controller.model.status import (
     Status,
     WaitingStatus,
 )
+from controller.model.tally import Tally
 from controller.model.timestamps import format_timestamp
 from controller.planning.registry_rows import registry_rows
 from controller.reconciler.patch import patch_for
 
 _PER_CENT = 100
-
-Answering = frozenset[tuple[str | None, Any]]
 
 
 def report(
@@ -44,17 +45,17 @@ def report(
 ) -> Status:
     """Return the status. `problems` are the errors of a newer revision that was refused, if one was."""
     blocked = {name: [each for each in plan.blocked if each.deployment == name] for name in revision.by_name}
-    look, before = _Look(observed, plan, _answering(observed), format_timestamp(now.epoch)), _conditions(previous)
+    facts, before = _Facts(observed, plan, format_timestamp(now.epoch)), _conditions(previous)
     return Status(
         revision=RevisionStatus(revision.id, revision.source, not problems, tuple(problems), revision.loaded_at),
         converged=not (plan.actions or plan.blocked or plan.waiting or plan.under_way or problems),
         deployments=tuple(
-            _deployment(each, look, blocked[each.name], before.get(each.name, {})) for each in revision.deployments
+            _deployment(each, facts, blocked[each.name], before.get(each.name, {})) for each in revision.deployments
         ),
-        pids=_pids(revision, look),
+        pids=_pids(revision, facts),
         processes=process_rows(observed),
         packages=tuple(_package(each) for each in registry_rows(observed.zips, observed.installed, observed.failures)),
-        waiting=tuple(WaitingStatus(each.object, _moment(each.until, now), each.reason) for each in plan.waiting),
+        waiting=tuple(WaitingStatus(str(each.object), _moment(each.until, now), each.reason) for each in plan.waiting),
         unmanaged=observed.unmanaged,
     )
 
@@ -65,51 +66,70 @@ def _moment(until: float, now: Instant) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
-    """What every part of a status is made from. `answering` are the versions that answer, `now` is RFC 3339."""
+class _Facts:
+    """What every part of a status is made from. `now` is RFC 3339."""
 
     observed: Observed
     plan: Plan
-    answering: Answering
     now: str
 
 
 def _deployment(
-    deployment: Deployment, look: _Look, blocked: list[Blocked], before: Mapping[str, Mapping[str, Any]]
+    deployment: Deployment, facts: _Facts, blocked: list[Blocked], before: Mapping[str, Mapping[str, Any]]
 ) -> DeploymentStatus:
-    spec, observed, plan, now = deployment.spec, look.observed, look.plan, look.now
+    spec, observed, plan, now = deployment.spec, facts.observed, facts.plan, facts.now
     record = plan.records.get(deployment.name, RolloutRecord())
     rollout = record.rollout
     moving = [pid for pid in spec.pids if pid not in spec.pinned and pid not in observed.holds]
-    moved = [pid for pid in moving if _ref(observed, pid) == spec.ref]
+    moved = [pid for pid in moving if observed.mapped_ref(pid) == spec.ref]
     phase, message = _phase(deployment, observed, plan, blocked)
-    stable = list(rollout.stable.values()) if rollout else [ref for pid in moving if (ref := _ref(observed, pid))]
+    rollback_to, rollback_until = _rollback(rollout)
     return DeploymentStatus(
         name=deployment.name,
         phase=phase,
         observed_generation=deployment.generation,
         package=spec.package.name,
         target_version=spec.package.version,
-        stable_version=Counter(stable).most_common(1)[0][0].version if stable else None,
+        stable_version=_stable_version(rollout, [ref for pid in moving if (ref := observed.mapped_ref(pid))]),
         current_step_index=rollout.step if rollout and rollout.under_way else None,
         desired_weight=_desired_weight(rollout),
         actual_weight=_PER_CENT * len(moved) // len(moving) if moving else _PER_CENT,
         quarantined=tuple(str(each.package) for each in record.quarantine),
         message=message,
         conditions=(
-            _condition("Available", _available(deployment, look), phase, message, before, now),
+            _condition("Available", _available(deployment, facts), phase, message, before, now),
             _condition("Degraded", phase == "Degraded", phase, message, before, now),
         ),
         evidence=observed.last_words.get(deployment.name, ()),
         patch=_patch(deployment, rollout, observed),
+        rollback_to=rollback_to,
+        rollback_until=rollback_until,
     )  # fmt: skip
+
+
+def _stable_version(rollout: Rollout | None, present: Sequence[PackageRef]) -> str | None:
+    """Return the version that is known to be good: the promoted one; in a rollout, what most PIDs had before it."""
+    if rollout is not None and rollout.state in {"promoted", "completed"}:
+        return rollout.target.version
+    stable = Counter(rollout.stable.values() if rollout is not None else present).most_common(1)
+    return stable[0][0].version if stable else None
+
+
+def _rollback(rollout: Rollout | None) -> tuple[str | None, str | None]:
+    """Return where a failure of the promoted version goes back to, and until when it does so automatically."""
+    if rollout is None or rollout.state != "promoted" or not rollout.strategy.auto_revert:
+        return None, None
+    back, window = rollout.usual_stable, rollout.timer
+    if back is None or window is None or window.since is None:
+        return None, None
+    return back.version, format_timestamp(round(window.since.epoch + window.left))
 
 
 def _patch(deployment: Deployment, rollout: Rollout | None, observed: Observed) -> str:
     """What git would have to say where the controller went another way than the spec."""
     if rollout is None or not rollout.failed or rollout.target != deployment.spec.ref:
         return ""
-    serving = [ref for pid in deployment.spec.pids if (ref := _ref(observed, pid)) and ref != rollout.target]
+    serving = [ref for pid in deployment.spec.pids if (ref := observed.mapped_ref(pid)) and ref != rollout.target]
     return patch_for(deployment.name, max(serving, key=serving.count).version, rollout.reason) if serving else ""
 
 
@@ -142,21 +162,26 @@ def _phase(deployment: Deployment, observed: Observed, plan: Plan, blocked: list
 
 def _rollout_phase(rollout: Rollout, plan: Plan) -> tuple[Phase, str]:
     """Return how a rollout that is under way stands."""
-    waits = [each.reason for each in plan.waiting if each.object == f"rollout/{rollout.deployment}"]
+    waits = [each.reason for each in plan.waiting if each.object == ObjectRef("rollout", rollout.deployment)]
     message = f"step {rollout.step + 1} of {len(rollout.strategy.steps)}: {'; '.join(waits) or rollout.state}"
     stands = rollout.paused_by or rollout.suspended_because or rollout.state in {"paused", "waiting", "sampling"}
     return ("Paused" if stands else "Progressing"), message
 
 
-def _concerns(object_: str, deployment: Deployment) -> bool:
-    kind, _, name = object_.partition("/")
-    if kind == "pid":
-        return name in deployment.spec.pids
-    return name == str(deployment.spec.ref) if kind == "package" else name.startswith(f"{deployment.name}/")
+def _concerns(object_: ObjectRef, deployment: Deployment) -> bool:
+    if object_.kind == "pid":
+        return object_.name in deployment.spec.pids
+    return object_.name == deployment.spec.ref or object_.belongs_to(deployment.name)
 
 
-def _available(deployment: Deployment, look: _Look) -> bool:
-    return all((deployment.name, _ref(look.observed, pid)) in look.answering for pid in deployment.spec.pids)
+def _available(deployment: Deployment, facts: _Facts) -> bool:
+    return all(_answered(facts.observed, pid, deployment.name) for pid in deployment.spec.pids)
+
+
+def _answered(observed: Observed, pid: str, deployment: str | None) -> bool:
+    """Whether calls of a PID can be given to a process: of its deployment, or of any where none names it."""
+    ref = observed.mapped_ref(pid)
+    return ref is not None and observed.answers(ref, deployment)
 
 
 def _condition(
@@ -175,60 +200,53 @@ def _conditions(previous: Mapping[str, Any] | None) -> dict[str, dict[str, Mappi
     }
 
 
-def _pids(revision: Revision, look: _Look) -> tuple[PidStatus, ...]:
+def _pids(revision: Revision, facts: _Facts) -> tuple[PidStatus, ...]:
     wanted = {pid: ref for each in revision.deployments for pid, ref in each.spec.wanted.items()}
-    targets = wanted | look.plan.targets
-    return tuple(_pid(pid, revision, look, targets.get(pid)) for pid in sorted({*targets, *look.observed.active}))
+    targets = wanted | facts.plan.targets
+    return tuple(_pid(pid, revision, facts, targets.get(pid)) for pid in sorted({*targets, *facts.observed.active}))
 
 
-def _pid(pid: str, revision: Revision, look: _Look, target: Any) -> PidStatus:
-    deployment, observed = revision.by_pid.get(pid), look.observed
-    mapping = _active(observed, pid)
+def _pid(pid: str, revision: Revision, facts: _Facts, target: Any) -> PidStatus:
+    deployment, observed = revision.by_pid.get(pid), facts.observed
+    mapping = observed.active.get(pid)
+    good = mapping if isinstance(mapping, ActiveMapping) else None
     return PidStatus(
         pid=pid,
         deployment=deployment.name if deployment else None,
-        active={"name": mapping.name, "version": mapping.version, "activated_at": mapping.activated_at}
-        if mapping
-        else None,
+        active={"name": good.name, "version": good.version, "activated_at": good.activated_at} if good else None,
         target_version=target.version if target else None,
         pinned=bool(deployment and pid in deployment.spec.pinned),
         held=pid in observed.holds,
-        ready=(deployment.name if deployment else None, mapping.ref if mapping else None) in look.answering,
-        health=_health(observed, pid),
+        ready=_answered(observed, pid, deployment.name if deployment else None),
+        health=_health(observed, pid, deployment.spec.health if deployment else Health()),
     )
 
 
-def _health(observed: Observed, pid: str) -> PidHealth:
-    """What the PID's calls on its active version came to within the last window."""
-    mapping = _active(observed, pid)
-    tally = observed.recent.get((pid, mapping.ref)) if mapping else None
-    if tally is None or not tally.calls:
-        return PidHealth()
-    p50, p95 = tally.latency.quantile(0.5), tally.latency.quantile(0.95)
+def _health(observed: Observed, pid: str, limits: Health) -> PidHealth:
+    """What the PID's calls on its active version came to: each rate over the window of its own limit."""
+    errors, timeouts = (_recent(observed, pid, each.window) for each in (limits.error_rate, limits.timeout_rate))
+    timed = _recent(observed, pid, limits.latency_p95.window) if limits.latency_p95 else errors
     return PidHealth(
-        samples=tally.calls,
-        error_rate=tally.errors / tally.calls,
-        timeout_rate=tally.timeouts / tally.calls,
-        latency_p50_ms=None if p50 is None else round(p50 * 1000, 3),
-        latency_p95_ms=None if p95 is None else round(p95 * 1000, 3),
-        ng_rate=tally.verdicts_ng / tally.verdicts if tally.verdicts else None,
+        samples=errors.calls,
+        error_rate=_share(errors.errors, errors.calls),
+        timeout_rate=_share(timeouts.timeouts, timeouts.calls),
+        latency_p50_ms=_milliseconds(timed.latency.quantile(0.5)),
+        latency_p95_ms=_milliseconds(timed.latency.quantile(0.95)),
+        ng_rate=_share(errors.verdicts_ng, errors.verdicts),
     )
 
 
-def _answering(observed: Observed) -> Answering:
-    """Return which versions have a process that calls can be given to: of which deployment, and (None) of any."""
-    found = {(key.deployment, key.ref) for key, process in observed.processes.items() if process.serves}
-    return frozenset((*found, *((None, ref) for _, ref in found)))
+def _recent(observed: Observed, pid: str, window: float) -> Tally:
+    ref = observed.mapped_ref(pid)
+    return observed.recent.over(window).get((pid, ref), Tally()) if ref is not None else Tally()
 
 
-def _active(observed: Observed, pid: str) -> ActiveMapping | None:
-    mapping = observed.active.get(pid)
-    return mapping if isinstance(mapping, ActiveMapping) else None
+def _share(count: int, calls: int) -> float | None:
+    return count / calls if calls else None
 
 
-def _ref(observed: Observed, pid: str) -> Any:
-    mapping = _active(observed, pid)
-    return mapping.ref if mapping else None
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)
 
 
 def process_rows(observed: Observed) -> tuple[ProcessStatus, ...]:

@@ -1,25 +1,22 @@
-"""The rollout state machine: facts and `now` go in, the next rollout comes out. Pure; see `planning.transitions`.
+"""The rollout state machine: facts and `now` go in, the next rollout comes out. Pure; see `transitions.py`.
 
 A step is a weight or a pause. After a weight's PIDs have moved it bakes for `minHealthyTime`; before the weight rises
-again, and before promotion, the canary must have passed its analysis. A failure takes all PIDs back once; nothing that
+again, and before promotion, the canary must have passed its analysis. A failure rolls all PIDs back once; nothing that
 a reverted rollout's health does afterwards moves them again.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
+from controller.model.analysis import Outcome
 from controller.model.desired import Deployment
 from controller.model.package import PackageRef
-from controller.model.rollout import Countdown, Instant, Rollout
+from controller.model.rollout import AnalysisState, Countdown, Instant, Rollout
 from controller.rollouts.cohorts import cohort
 from controller.rollouts.steps import pin_strategy
 from controller.rollouts.transitions import Event, following
-
-Judgement = Literal["pass", "fail", "inconclusive", "suspended"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class Facts:
 
     active: Mapping[str, PackageRef | None]
     movable: frozenset[str]
-    judgement: Judgement = "pass"
+    judgement: Outcome = "pass"
     judged_because: str = ""
     obstacle: str = ""
     emergency: bool = False
@@ -53,7 +50,7 @@ def begin(
     strategy = pin_strategy(deployment, held)
     rollout = Rollout(
         deployment.name, deployment.spec.ref, digest, strategy, dict(stable), "baking", started_at, now,
-        delay=Countdown(strategy.initial_delay),
+        analysis=AnalysisState(delay=Countdown(strategy.initial_delay)),
     )  # fmt: skip
     return _enter(rollout, 0, now)
 
@@ -63,7 +60,9 @@ def advance(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
     rollout = _note_obstacles(rollout, facts, now)
     for _ in range(len(rollout.strategy.steps) * 3 + 3):  # each step is entered, moved and left once at most
         before, rollout = rollout, _step(rollout, facts, now)
-        if rollout == before or rollout.step_calls is None:  # what was judged so far was judged in the step before
+        if (
+            rollout == before or rollout.analysis.step_calls is None
+        ):  # what was judged so far was judged in the step before
             break
     timer = rollout.timer.noted(now) if rollout.timer else None
     return replace(rollout, timer=timer, progress=rollout.progress.noted(now))
@@ -84,12 +83,6 @@ def promote(rollout: Rollout, now: Instant, *, full: bool) -> Rollout:
     return replace(rollout, full=rollout.full or full)
 
 
-def usual_version(rollout: Rollout) -> PackageRef | None:
-    """Return the version that most PIDs had before the target: for those that came later and have none of their own."""
-    usual = Counter(ref for ref in rollout.stable.values() if ref != rollout.target).most_common(1)
-    return usual[0][0] if usual else None
-
-
 def wanted_versions(
     rollout: Rollout, present: Mapping[str, PackageRef | None]
 ) -> dict[str, PackageRef | None]:  # fmt: skip
@@ -98,7 +91,7 @@ def wanted_versions(
     `present` is what each has by its history. A PID that came after the start gets stable first; one that was there and
     had no version gets the target at once, since it has nothing to protect.
     """
-    usual = usual_version(rollout)
+    usual = rollout.usual_stable
     if rollout.state in {"promoted", "completed"}:
         return dict.fromkeys(present, rollout.target)
     if rollout.state == "stopped":
@@ -117,12 +110,14 @@ def wanted_versions(
 
 
 def _note_obstacles(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
-    """Stop or restart the progress deadline as pauses and host-wide trouble come and go; each PID moved is progress."""
+    """Stop or restart the progress deadline as pauses and a degraded host come and go; each PID moved is progress."""
     suspended_because = facts.obstacle or (facts.judged_because if facts.judgement == "suspended" else "")
     if not rollout.under_way:
         return replace(rollout, suspended_because="", progress=rollout.progress.stop(now))
     if suspended_because and rollout.suspended_because:
-        suspended_because = rollout.suspended_because  # its numbers change with every call; that it is held does not
+        suspended_because = (
+            rollout.suspended_because
+        )  # its numbers change with every call; that it is suspended does not
     moved = len(facts.on(rollout.target))
     progress = _whole(rollout, now) if moved > rollout.moved else rollout.progress
     rollout = replace(rollout, suspended_because=suspended_because, moved=moved)
@@ -147,7 +142,7 @@ def _step(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
         return _fail(rollout, why, facts, now)
     if rollout.state == "promoted":
         over = rollout.timer is None or rollout.timer.over(now)
-        return _forgotten(_move(rollout, "expired")) if over else rollout
+        return _completed(_move(rollout, "expired")) if over else rollout
     if rollout.paused_by or rollout.suspended_because or not facts.movable.intersection(rollout.strategy.sequence):
         return rollout
     return _go_on(rollout, facts, now)
@@ -216,10 +211,10 @@ def _go_on(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
         return _enter(rollout, rollout.step + 1, now)
     if rollout.state == "waiting" or (rollout.timer is not None and not rollout.timer.over(now)):
         return rollout
-    return _leave_stage(rollout, facts, now)
+    return _leave_step(rollout, facts, now)
 
 
-def _leave_stage(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
+def _leave_step(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
     """Go to the next step. Where a step ends there the canary must have passed; too few samples are no pass."""
     steps, upcoming = rollout.strategy.steps, rollout.step + 1
     ends_step = upcoming == len(steps) or steps[upcoming].kind == "weight"
@@ -242,7 +237,8 @@ def _enter(rollout: Rollout, index: int, now: Instant) -> Rollout:
     step = rollout.strategy.steps[index]
     rollout = replace(rollout, step=index)
     if step.kind == "weight":
-        return replace(_move(rollout, "next_weight"), timer=None, progress=_whole(rollout, now), step_calls=None)
+        entering = replace(rollout, analysis=rollout.analysis.entering_a_step())
+        return replace(_move(entering, "next_weight"), timer=None, progress=_whole(rollout, now))
     if step.pause is None:
         return replace(_move(rollout, "next_wait"), timer=None, progress=rollout.progress.stop(now))
     return replace(
@@ -250,9 +246,9 @@ def _enter(rollout: Rollout, index: int, now: Instant) -> Rollout:
     )  # fmt: skip
 
 
-def _forgotten(rollout: Rollout) -> Rollout:
+def _completed(rollout: Rollout) -> Rollout:
     """Return a completed rollout without what only judging it needed."""
-    return replace(rollout, timer=None, analysis_state={}, baseline={}, stable_baseline={}, already_failing=())
+    return replace(rollout, timer=None, analysis=rollout.analysis.completed())
 
 
 def _move(rollout: Rollout, event: Event) -> Rollout:

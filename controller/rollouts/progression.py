@@ -9,12 +9,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from controller.model.analysis import Verdict
 from controller.model.package import PackageRef
 from controller.model.rollout import Quarantine, Rollout, RolloutRecord
 from controller.model.timestamps import format_timestamp
-from controller.rollouts.analysis.verdict import Verdict
 from controller.rollouts.evidence import already_failing, counting, judged, steady_findings
-from controller.rollouts.machine import Facts, advance, begin, halt, usual_version, wanted_versions
+from controller.rollouts.machine import Facts, advance, begin, halt, wanted_versions
 from controller.rollouts.view import DeploymentView
 
 
@@ -84,7 +84,7 @@ def _fresh(view: DeploymentView, former: Rollout | None) -> Rollout | None:
     fresh = begin(
         view.deployment, view.resolution.digest, stable, now, format_timestamp(now.epoch), view.observed.holds
     )  # fmt: skip
-    return replace(fresh, already_failing=already_failing(view, fresh))
+    return replace(fresh, analysis=replace(fresh.analysis, already_failing=already_failing(view, fresh)))
 
 
 def _superseded(view: DeploymentView, former: Rollout | None, coming: Rollout | None, why: str) -> Progress:
@@ -106,7 +106,7 @@ def _going_on(view: DeploymentView, before: Rollout, obstacle: str) -> Progress:
         rollout = advance(counted, replace(facts, back=back), view.now)
     record, known = view.record, view.record.rollout
     if rollout.failed and not before.failed:
-        rollout = replace(rollout, verdict=verdict.to_document() if verdict else {})
+        rollout = replace(rollout, analysis=replace(rollout.analysis, verdict=verdict))
         entry = Quarantine(rollout.target, rollout.digest, format_timestamp(view.now.epoch), rollout.reason)
         record = replace(record, quarantine=(*record.quarantine, entry))
     if known is not None and not _worth_writing(known, rollout):
@@ -151,7 +151,7 @@ def _in_place(view: DeploymentView, quarantine: Quarantine | None) -> dict[str, 
 
 
 def _degraded(view: DeploymentView, rollout: Rollout | None) -> str:
-    """Return what fails where no rollout judges it: too late to be rolled back, but not to be told."""
+    """Return what fails where no rollout judges it: too late to be rolled back, but not to be shown."""
     if rollout is not None and rollout.state != "completed":
         return ""
     if not view.observed.recent and not view.observed.processes:
@@ -168,7 +168,7 @@ def _facts(view: DeploymentView, rollout: Rollout, verdict: Verdict | None, obst
     movable = frozenset(pid for pid in view.free if view.station.supports(resolution, pid))
     chosen = frozenset((*rollout.stable.values(), *rollout.back.values()))
     return Facts(
-        active={pid: view.station.active(pid) for pid in view.free},
+        active={pid: view.observed.active_ref(pid) for pid in view.free},
         movable=movable,
         judgement=verdict.outcome if verdict is not None else "pass",
         judged_because=verdict.reason if verdict is not None else "",
@@ -181,7 +181,7 @@ def _facts(view: DeploymentView, rollout: Rollout, verdict: Verdict | None, obst
 def _way_back(view: DeploymentView, rollout: Rollout, pid: str) -> PackageRef | None:
     """The version that a PID can go back to: its stable one, else the next older one there, else the deployment's."""
     older = (entry.ref for entry in reversed(view.observed.history.get(pid, ())))
-    for ref in dict.fromkeys((rollout.stable.get(pid), *older, usual_version(rollout))):
+    for ref in dict.fromkeys((rollout.stable.get(pid), *older, rollout.usual_stable)):
         usable = ref is not None and ref != rollout.target and view.fit(ref)
         if ref is not None and usable and view.station.supports(view.resolution_of(ref), pid):
             return ref
@@ -190,13 +190,9 @@ def _way_back(view: DeploymentView, rollout: Rollout, pid: str) -> PackageRef | 
 
 def _worth_writing(before: Rollout, after: Rollout) -> bool:
     """Whether a rollout differs by more than a few calls, which the tallies know anyway."""
-    calls, more = (_judged_calls(each) for each in (before, after))
-    return replace(after, analysis_state=before.analysis_state) != before or not calls <= more <= calls * 1.1
-
-
-def _judged_calls(rollout: Rollout) -> int:
-    test = rollout.analysis_state.get("rates", {}).get("errorRate")
-    return int(test["calls"]) if test else 0
+    calls, more = before.analysis.tests.calls, after.analysis.tests.calls
+    known = replace(after, analysis=replace(after.analysis, tests=before.analysis.tests))
+    return known != before or not calls <= more <= calls * 1.1
 
 
 def _waiting(view: DeploymentView, rollout: Rollout, verdict: Verdict | None) -> tuple[str, float]:
@@ -216,9 +212,9 @@ def _waiting(view: DeploymentView, rollout: Rollout, verdict: Verdict | None) ->
         "baking": f"must stay healthy for {rollout.strategy.min_healthy_time:g}s",
         "sampling": verdict.reason if verdict else "too few calls",
     }
-    said = words.get(rollout.state, f"`pvctl promote {rollout.deployment}` goes on at once")
+    message = words.get(rollout.state, f"`pvctl promote {rollout.deployment}` goes on at once")
     until = math.inf if timer is None or timer.since is None else timer.since.seconds + timer.left
-    return f"{step}; {said}", until
+    return f"{step}; {message}", until
 
 
 def _note(before: Rollout | None, after: Rollout | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from controller.errors import Code
+from controller.model.objects import ObjectRef
 from controller.model.observed import Observed
 from controller.model.package import PackageRef
 
@@ -42,7 +43,7 @@ def resolve(package: PackageRef, digest: str | None, observed: Observed) -> Reso
 
 
 def _from_zips(package: PackageRef, digest: str | None, observed: Observed) -> Resolution:
-    zips, failure = observed.zips, observed.failures.get(f"package/{package}")
+    zips, failure = observed.zips, observed.failures.get(ObjectRef("package", package))
     candidates = [record for record in zips if record.ref == package and record.zip_name is not None]
     fitting = [record for record in candidates if digest is None or record.digest == digest]
     if fitting:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 from controller.model.desired import Deployment, Revision
-from controller.model.observed import ActiveMapping, Failure, Observed, ObservedProcess
+from controller.model.objects import ProcessKey
+from controller.model.observed import Failure, Observed, ObservedProcess
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant, RolloutRecord
 from controller.rollouts.resolution import Resolution, resolve, unsupported_pids
@@ -16,37 +16,11 @@ from controller.rollouts.resolution import Resolution, resolve, unsupported_pids
 
 @dataclass(frozen=True)
 class StationView:
-    """What all deployments share, with an index of what belongs to which."""
+    """What all deployments share. What follows from the observation alone is answered by it (`Observed`)."""
 
     revision: Revision
     observed: Observed
     now: Instant
-
-    @cached_property
-    def processes(self) -> dict[tuple[str, PackageRef], list[ObservedProcess]]:
-        """The processes by deployment and version."""
-        found = defaultdict(list)
-        for key, process in self.observed.processes.items():
-            found[key.deployment, key.ref].append(process)
-        return found
-
-    @cached_property
-    def process_failures(self) -> dict[str, list[Failure]]:
-        """The failures of processes by deployment and version, as `deployment/name@version`."""
-        found = defaultdict(list)
-        for name, failure in self.observed.failures.items():
-            if name.startswith("process/"):
-                found[name.removeprefix("process/").rpartition("-")[0]].append(failure)
-        return found
-
-    @cached_property
-    def _active(self) -> dict[str, PackageRef]:
-        good = ((pid, each.ref) for pid, each in self.observed.active.items() if isinstance(each, ActiveMapping))
-        return {pid: ref for pid, ref in good if ref in self.observed.installed}
-
-    def active(self, pid: str) -> PackageRef | None:
-        """The installed version that a PID's mapping names; None where it has none that can be used."""
-        return self._active.get(pid)
 
     def supports(self, resolution: Resolution, pid: str) -> bool:
         allow = self.revision.policy.allow_undeclared_pids
@@ -106,9 +80,8 @@ class DeploymentView:
         return {pid: self._recorded(pid) for pid in self.free}
 
     def _recorded(self, pid: str) -> PackageRef | None:
-        history, mapping = self.observed.history.get(pid, ()), self.observed.active.get(pid)
-        written = mapping.ref if isinstance(mapping, ActiveMapping) else None
-        for ref in (history[-1].ref if history else None, written):
+        history = self.observed.history.get(pid, ())
+        for ref in (history[-1].ref if history else None, self.observed.mapped_ref(pid)):
             if ref is not None and (ref in self.observed.installed or not self.resolution_of(ref).problem):
                 return ref
         return None
@@ -121,19 +94,18 @@ class DeploymentView:
         history = self.observed.history.get(pid, ())
         return bool(history) and history[-1].deployment != self.name
 
-    def processes(self, package: PackageRef) -> Iterable[ObservedProcess]:
-        return self.station.processes.get((self.name, package), ())
+    def processes(self, package: PackageRef) -> tuple[ObservedProcess, ...]:
+        return self.observed.processes_of(self.name, package)
 
-    def failures(self, package: PackageRef) -> Iterable[Failure]:
+    def failures(self, package: PackageRef) -> Iterator[tuple[ProcessKey, Failure]]:
         """What went wrong with the processes of a version, where it is the version's fault."""
-        noted = self.station.process_failures.get(f"{self.name}/{package}", ())
-        return (failure for failure in noted if not failure.blameless)
+        return ((key, each) for key, each in self.observed.failures_of(self.name, package) if not each.blameless)
 
     def fit(self, package: PackageRef) -> bool:
         """Whether a version could serve: installed, not in quarantine, and its processes start."""
         installation = self.observed.installed.get(package)
         if installation is None or self.record.quarantined(package, installation.receipt.digest) is not None:
             return False
-        if any(process.serves for process in self.processes(package)):
+        if self.observed.answers(package, self.name):
             return True
-        return not any(failure.breaker or not failure.crashed for failure in self.failures(package))
+        return not any(failure.breaker or not failure.crashed for _, failure in self.failures(package))

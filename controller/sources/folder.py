@@ -58,11 +58,6 @@ class FolderSource:
         raise DesiredStateError((f"{self._path}: {what}",))
 
 
-def load_path(path: Path | str) -> Revision:
-    """Return the state of a folder or of one file. Raises DesiredStateError with every problem."""
-    return FolderSource(path).load()
-
-
 def _read(listing: Listing, limits: Limits) -> Contents:
     problems = list(listing.problems)
     documents: list[Node] = []

@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 from controller.errors import StoreError
 from controller.store.layout import StoreLayout
 from controller.store.status_shape import is_status
 
+if TYPE_CHECKING:
+    from controller.model.status_document import DeploymentRow, ProcessRow, StatusDocument
 
-def read_offline_status(layout: StoreLayout, alive: Iterable[tuple[str, str, str, int]]) -> dict[str, Any]:
+
+def read_offline_status(layout: StoreLayout, alive: Iterable[tuple[str, str, str, int]]) -> StatusDocument:
     """Return the status document as of the last pass, with the state of each process as it is now.
 
     `alive` holds (deployment, name, version, replica) of every process that runs and is ready. A process that was up
@@ -38,9 +41,9 @@ def read_offline_status(layout: StoreLayout, alive: Iterable[tuple[str, str, str
     return document
 
 
-def _read(layout: StoreLayout) -> dict[str, Any]:
+def _read(layout: StoreLayout) -> StatusDocument:
     try:
-        document: Any = json.loads(layout.status.read_bytes())
+        document: object = json.loads(layout.status.read_bytes())
     except FileNotFoundError:
         raise StoreError(
             f"the store {layout.root} has no status yet", next_step="run `pvctl reconcile --once` first"
@@ -49,11 +52,10 @@ def _read(layout: StoreLayout) -> dict[str, Any]:
         raise StoreError(f"cannot read {layout.status}: {error}", next_step="run `pvctl reconcile --once`") from None
     if not is_status(document):
         raise StoreError(f"{layout.status} holds no status document", next_step="run `pvctl reconcile --once`")
-    status: dict[str, Any] = document
-    return status
+    return cast("StatusDocument", document)
 
 
-def _tell_gone(deployments: list[dict[str, Any]], process: dict[str, Any]) -> None:
+def _tell_gone(deployments: list[DeploymentRow], process: ProcessRow) -> None:
     """Let no deployment be called healthy whose process is gone."""
     for each in deployments:
         if each["name"] == process["deployment"] and each["phase"] == "Healthy":
@@ -61,5 +63,5 @@ def _tell_gone(deployments: list[dict[str, Any]], process: dict[str, Any]) -> No
             each |= {"phase": "Progressing", "message": f"{gone} has ended; run `pvctl reconcile --once`"}
 
 
-def _key(process: dict[str, Any]) -> tuple[str, str, str, int]:
+def _key(process: ProcessRow) -> tuple[str, str, str, int]:
     return process["deployment"], process["name"], process["version"], process["replica"]

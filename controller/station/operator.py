@@ -1,10 +1,9 @@
-"""What an operator decides about rollouts and PIDs by hand: written down first, acted on by the next pass."""
+"""Carries out what operators decide about rollouts and PIDs: written down first, acted on by the next pass."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, replace
 
 from controller.errors import Code, CodedError, ControllerError
 from controller.model.desired import Deployment, Revision
@@ -14,179 +13,207 @@ from controller.model.rollout import Hold, Instant, Rollout, RolloutRecord
 from controller.model.timestamps import format_timestamp
 from controller.reconciler.ports import Packages
 from controller.rollouts.machine import promote
+from controller.station.commands.operating import (
+    Abort,
+    Message,
+    OperatorCommand,
+    Pause,
+    Promote,
+    Resume,
+    Retry,
+    Rollback,
+)
+from controller.station.port import Caller
 from controller.store.audit import AuditRecord
 from controller.store.store import Store
 
-VERBS = ("promote", "pause", "abort", "retry", "resume", "rollback")
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """One verb: on which deployment or PID, with which arguments, by whom."""
-
-    verb: str
-    subject: str
-    arguments: Mapping[str, Any]
-    actor: str
-
-    @property
-    def reason(self) -> str:
-        return str(self.arguments.get("reason") or "no reason given")
+_NO_REASON = "no reason given"
 
 
 class Operator:
-    """Carries out verbs on one store. No pass may be deciding at the same time. `clock` gives the boot-time clock."""
+    """Carries out operators' commands on one store. No pass may be deciding meanwhile. `clock`: the boot-time clock."""
 
     def __init__(self, store: Store, packages: Packages, clock: Callable[[], Instant]) -> None:
         self._store = store
         self._packages = packages
         self._clock = clock
-        self._verbs: Mapping[str, Callable[[Wish, Revision], str]] = {
-            "promote": self._promote,
-            "pause": self._pause,
-            "abort": self._abort,
-            "retry": self._retry,
-            "resume": self._resume,
-            "rollback": self._rollback,
-        }
 
-    def carry_out(self, wish: Wish) -> str:
+    def execute(self, command: OperatorCommand, caller: Caller) -> Message:
         """Write down what the operator wants; return a sentence about what will happen.
 
         Raises:
-            CodedError: 1003, the verb does not apply: to that subject, or now.
+            CodedError: 1003, the command does not apply: to that subject, or now; 2006, the PID is not supported.
             StoreError: it could not be written down or put on record.
         """
+        verb = type(command).__name__.lower()
         revision = self._store.revision.read()
-        if wish.verb not in self._verbs or revision is None:
-            raise _refused(f"cannot {wish.verb}: there is no desired state in force", "run `pvctl reconcile --once`")
-        self._audit(wish, revision, "started")
+        if revision is None:
+            raise _refused(f"cannot {verb}: there is no desired state in force", "run `pvctl reconcile --once`")
+        decision = _Decision(self._store, self._packages, self._clock, revision, caller)
+        self._audit(verb, command, decision, "started")
         try:
-            said = self._verbs[wish.verb](wish, revision)
+            message = decision.carry_out(command)
         except ControllerError as error:
-            self._audit(wish, revision, f"failed: {error.message}")
+            self._audit(verb, command, decision, f"failed: {error.message}")
             raise
-        self._audit(wish, revision, "succeeded")
-        return said
+        self._audit(verb, command, decision, "succeeded")
+        return Message(message)
 
-    def _promote(self, wish: Wish, revision: Revision) -> str:
-        rollout, record = self._under_way(wish, revision)
-        full = bool(wish.arguments.get("full"))
+    def _audit(self, verb: str, command: OperatorCommand, decision: _Decision, outcome: str) -> None:
+        subject = subject_of(command)
+        kind = "deployment" if subject in decision.revision.by_name else "pid"
+        arguments = {
+            name: value
+            for name, value in asdict(command).items()
+            if value and name not in {"deployment", "subject", "kind"}
+        }
+        self._store.audit.append(
+            AuditRecord(
+                decision.caller.name, decision.revision.id, verb, f"{kind}/{subject}", None, arguments,
+                command.reason or _NO_REASON, outcome,
+            )
+        )  # fmt: skip
+
+
+def subject_of(command: OperatorCommand) -> str:
+    """Return the name of the deployment or the PID that a command is about."""
+    return command.subject if isinstance(command, Resume | Rollback) else command.deployment
+
+
+class _Decision:
+    """One command against one revision."""
+
+    def __init__(
+        self, store: Store, packages: Packages, clock: Callable[[], Instant], revision: Revision, caller: Caller
+    ) -> None:
+        self.revision = revision
+        self.caller = caller
+        self._store = store
+        self._packages = packages
+        self._clock = clock
+
+    def carry_out(self, command: OperatorCommand) -> str:
+        match command:
+            case Promote():
+                return self.promote(command)
+            case Pause():
+                return self.pause(command)
+            case Abort():
+                return self.abort(command)
+            case Retry():
+                return self.retry(command)
+            case Resume():
+                return self.resume(command)
+            case Rollback():
+                return self.rollback(command)
+
+    def promote(self, command: Promote) -> str:
+        rollout, record = self._under_way(command.deployment)
         if rollout.paused_by:
             raise _refused(
                 f"the rollout of {rollout.target} is paused by {rollout.paused_by}",
-                f"`pvctl resume {wish.subject}` first",
+                f"`pvctl resume {command.deployment}` first",
             )
-        if rollout.state not in {"paused", "waiting", "sampling"} and not full:
+        if rollout.state not in {"paused", "waiting", "sampling"} and not command.full:
             raise _refused(f"the rollout of {rollout.target} is not in a pause", "`--full` skips all pauses to come")
-        self._store.rollouts.write(wish.subject, record.with_rollout(promote(rollout, self._clock(), full=full)))
-        return f"{wish.subject}: the rollout of {rollout.target} goes on"
+        self._save(command.deployment, record.with_rollout(promote(rollout, self._clock(), full=command.full)))
+        return f"{command.deployment}: the rollout of {rollout.target} goes on"
 
-    def _pause(self, wish: Wish, revision: Revision) -> str:
-        rollout, record = self._under_way(wish, revision)
-        self._store.rollouts.write(wish.subject, record.with_rollout(replace(rollout, paused_by=wish.actor)))
-        return f"{wish.subject}: paused until `pvctl resume {wish.subject}`"
+    def pause(self, command: Pause) -> str:
+        rollout, record = self._under_way(command.deployment)
+        self._save(command.deployment, record.with_rollout(replace(rollout, paused_by=self.caller.name)))
+        return f"{command.deployment}: paused until `pvctl resume {command.deployment}`"
 
-    def _abort(self, wish: Wish, revision: Revision) -> str:
-        rollout, record = self._under_way(wish, revision, also_promoted=True)
-        aborted = f"aborted by {wish.actor}: {wish.reason}"
-        self._store.rollouts.write(wish.subject, record.with_rollout(replace(rollout, aborted=aborted)))
-        return f"{wish.subject}: {rollout.target} is rolled back and goes into quarantine"
+    def abort(self, command: Abort) -> str:
+        rollout, record = self._under_way(command.deployment, also_promoted=True)
+        aborted = f"aborted by {self.caller.name}: {command.reason or _NO_REASON}"
+        self._save(command.deployment, record.with_rollout(replace(rollout, aborted=aborted)))
+        return f"{command.deployment}: {rollout.target} is rolled back and goes into quarantine"
 
-    def _retry(self, wish: Wish, revision: Revision) -> str:
-        deployment = _deployment(wish, revision)
-        record = self._record(wish.subject)
-        freed = record.without_quarantine(deployment.spec.ref)
+    def retry(self, command: Retry) -> str:
+        package = self._deployment(command.deployment).spec.ref
+        record = self._record(command.deployment)
+        freed = record.without_quarantine(package)
         if freed == record:
-            raise _refused(f"{deployment.spec.ref} is not in quarantine in {wish.subject}", "see `pvctl status`")
-        self._store.rollouts.write(wish.subject, freed)
-        return f"{wish.subject}: {deployment.spec.ref} is tried once more"
+            raise _refused(f"{package} is not in quarantine in {command.deployment}", "see `pvctl status`")
+        self._save(command.deployment, freed)
+        return f"{command.deployment}: {package} is tried once more"
 
-    def _resume(self, wish: Wish, revision: Revision) -> str:
-        holds = self._store.rollouts.read_holds()
-        pids = self._pids(wish, revision)
-        freed = [pid for pid in pids if pid in holds]
-        rollout = self._record(wish.subject).rollout
-        paused = wish.subject in revision.by_name and rollout is not None and bool(rollout.paused_by)
+    def resume(self, command: Resume) -> str:
+        subject, holds = command.subject, self._store.rollouts.read_holds()
+        freed = [pid for pid in self._pids(command) if pid in holds]
+        record = self._record(subject) if self._is_deployment(command) else RolloutRecord()
+        paused = record.rollout is not None and bool(record.rollout.paused_by)
         if not freed and not paused:
-            raise _refused(f"nothing of {wish.subject} is paused or held", "see `pvctl status`")
+            raise _refused(f"nothing of {subject} is paused or held", "see `pvctl status`")
         self._store.rollouts.write_holds(hold for pid, hold in holds.items() if pid not in freed)
-        if rollout is not None and paused:
-            record = self._record(wish.subject)
-            self._store.rollouts.write(wish.subject, record.with_rollout(replace(rollout, paused_by="")))
-        return f"{wish.subject}: follows the desired state again"
+        if record.rollout is not None and paused:
+            self._save(subject, record.with_rollout(replace(record.rollout, paused_by="")))
+        return f"{subject}: follows the desired state again"
 
-    def _rollback(self, wish: Wish, revision: Revision) -> str:
+    def rollback(self, command: Rollback) -> str:
         installed = self._packages.installations()
-        chosen = {pid: self._older(pid, wish, installed) for pid in self._pids(wish, revision)}
+        chosen = {pid: self._older(pid, command, installed) for pid in self._pids(command)}
         now = format_timestamp(self._clock().epoch)
-        emergency = bool(wish.arguments.get("emergency"))
         holds = self._store.rollouts.read_holds()
         for pid, package in chosen.items():
-            holds[pid] = Hold(pid, package, wish.actor, now, wish.reason, emergency)
+            holds[pid] = Hold(
+                pid, package, self.caller.name, now, command.reason or _NO_REASON, command.emergency
+            )  # fmt: skip
         self._store.rollouts.write_holds(holds.values())
-        if wish.subject in revision.by_name:
-            self._store.rollouts.write(wish.subject, self._record(wish.subject).with_rollout(None))
+        if self._is_deployment(command):
+            self._save(command.subject, self._record(command.subject).with_rollout(None))
         moves = ", ".join(f"{pid} → {package}" for pid, package in chosen.items())
-        return f"held until `pvctl resume {wish.subject}`: {moves}"
+        return f"held until `pvctl resume {command.subject}`: {moves}"
 
-    def _older(self, pid: str, wish: Wish, installed: Mapping[PackageRef, Installation]) -> PackageRef:
+    def _older(self, pid: str, command: Rollback, installed: Mapping[PackageRef, Installation]) -> PackageRef:
         """The version to go back to: the one that was asked for, else the last other one in the PID's history."""
         mapping = self._store.active.read(pid)
         present = mapping.ref if isinstance(mapping, ActiveMapping) else None
-        history = [entry.ref for entry in reversed(self._store.history.read(pid)) if entry.ref is not None]
-        wanted = wish.arguments.get("to")
-        for ref in history:
-            if ref in installed and (ref.version == wanted if wanted else ref != present):
-                pids = installed[ref].receipt.supported_pids
-                if pids is not None and pid not in pids:
-                    raise CodedError(
-                        Code.activation_conflict, f"{ref} does not support {pid}", next_step="choose another"
-                    )
-                return ref
-        why = (
-            f"version {wanted} was never active there, or is not installed"
-            if wanted
-            else "no older version is installed"
+        for entry in reversed(self._store.history.read(pid)):
+            ref = entry.ref
+            if ref is None or ref not in installed or not (ref.version == command.to if command.to else ref != present):
+                continue
+            pids = installed[ref].receipt.supported_pids
+            if pids is not None and pid not in pids:
+                raise CodedError(Code.activation_conflict, f"{ref} does not support {pid}", next_step="choose another")
+            return ref
+        why = f"version {command.to} was never active there, or is not installed"
+        raise _refused(
+            f"cannot roll {pid} back: {why if command.to else 'no older version is installed'}",
+            f"see `pvctl history {pid}`",
         )
-        raise _refused(f"cannot roll {pid} back: {why}", f"see `pvctl history {pid}`")
 
-    def _under_way(
-        self, wish: Wish, revision: Revision, *, also_promoted: bool = False
-    ) -> tuple[Rollout, RolloutRecord]:
-        _deployment(wish, revision)
-        record = self._record(wish.subject)
+    def _under_way(self, deployment: str, *, also_promoted: bool = False) -> tuple[Rollout, RolloutRecord]:
+        self._deployment(deployment)
+        record = self._record(deployment)
         rollout = record.rollout
         if rollout is None or not (rollout.under_way or (also_promoted and rollout.state == "promoted")):
-            raise _refused(f"no rollout of {wish.subject} is under way", "see `pvctl status`")
+            raise _refused(f"no rollout of {deployment} is under way", "see `pvctl status`")
         return rollout, record
 
     def _record(self, deployment: str) -> RolloutRecord:
         return self._store.rollouts.read_all().get(deployment, RolloutRecord())
 
-    @staticmethod
-    def _pids(wish: Wish, revision: Revision) -> tuple[str, ...]:
+    def _save(self, deployment: str, record: RolloutRecord) -> None:
+        self._store.rollouts.write(deployment, record)
+
+    def _deployment(self, name: str) -> Deployment:
+        if name not in self.revision.by_name:
+            raise _refused(f"there is no deployment {name}", "see `pvctl status`")
+        return self.revision.by_name[name]
+
+    def _is_deployment(self, command: Resume | Rollback) -> bool:
+        return command.kind != "pid" and command.subject in self.revision.by_name
+
+    def _pids(self, command: Resume | Rollback) -> tuple[str, ...]:
         """The PIDs that a subject names: a deployment's, or the one itself."""
-        if wish.subject in revision.by_name:
-            return revision.by_name[wish.subject].spec.pids
-        if wish.subject in revision.by_pid:
-            return (wish.subject,)
-        raise _refused(f"{wish.subject} is neither a deployment nor a PID", "see `pvctl status`")
-
-    def _audit(self, wish: Wish, revision: Revision, outcome: str) -> None:
-        kind = "deployment" if wish.subject in revision.by_name else "pid"
-        self._store.audit.append(
-            AuditRecord(
-                wish.actor, revision.id, wish.verb, f"{kind}/{wish.subject}", None, dict(wish.arguments), wish.reason,
-                outcome,
-            )
-        )  # fmt: skip
-
-
-def _deployment(wish: Wish, revision: Revision) -> Deployment:
-    if wish.subject not in revision.by_name:
-        raise _refused(f"there is no deployment {wish.subject}", "see `pvctl status`")
-    return revision.by_name[wish.subject]
+        if self._is_deployment(command):
+            return self.revision.by_name[command.subject].spec.pids
+        if command.kind != "deployment" and command.subject in self.revision.by_pid:
+            return (command.subject,)
+        kinds = {"pid": "no PID", "deployment": "no deployment", "any": "neither a deployment nor a PID"}
+        raise _refused(f"{command.subject} is {kinds[command.kind]}", "see `pvctl status`")
 
 
 def _refused(message: str, next_step: str) -> CodedError:

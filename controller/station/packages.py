@@ -1,112 +1,144 @@
-"""Imperative package operations: what `pvctl install` and `pvctl uninstall` do, by the same parts as a pass."""
+"""What `pvctl install` and `pvctl uninstall` do: the same acts as a pass makes, asked for by hand."""
 
 from __future__ import annotations
 
 import asyncio
 import filecmp
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from controller.errors import Code, PackageError, StoreError
+from controller.model.actions import Install, RemovePackage
 from controller.model.desired import Revision
-from controller.model.package import PackageRef, Receipt
+from controller.model.package import PackageRef
+from controller.planning.needs import why_needed
 from controller.planning.registry_rows import registry_rows
-from controller.planning.safety import why_needed
+from controller.reconciler.apply import ActionResult, Applier
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages
-from controller.store.audit import AuditRecord
+from controller.station.commands.packages import PackageState
+from controller.station.port import Caller
 from controller.store.store import Store
 
 _NO_REVISION = Revision.model_validate({"id": "none", "source": "", "loadedAt": ""})
+_REASON = "asked for by hand"
+_Result = TypeVar("_Result")
+
+
+class BetweenPasses(Protocol):
+    """Does work while no pass is deciding; where nothing else works on the store, that is at once."""
+
+    async def __call__(self, work: Callable[[], Awaitable[_Result]]) -> _Result: ...
+
+
+async def at_once(work: Callable[[], Awaitable[_Result]]) -> _Result:
+    """Do work where there are no passes."""
+    return await work()
 
 
 @dataclass(frozen=True, slots=True)
 class PackageOperations:
-    """Installs and uninstalls by hand. The caller holds the controller lock. `actor` is noted in the audit."""
+    """Installs and uninstalls by hand on one store, beside its passes."""
 
     store: Store
     packages: Packages
     observer: Observer
-    actor: str
+    applier: Applier
+    between_passes: BetweenPasses
 
-    async def install(self, zip_path: Path, progress: Callable[[str], None]) -> Receipt:
-        """Install a zip from anywhere and keep the zip in the store. Raises PackageError, StoreError."""
+    async def install(self, zip_path: Path, caller: Caller) -> PackageState:
+        """Install a zip from anywhere and keep it in the store.
+
+        Raises:
+            PackageError: 2001–2005; nothing of it is left.
+            StoreError: the disk refused, or another zip has its file name there.
+        """
         manifest, digest = await asyncio.to_thread(self.packages.survey, zip_path)
-        kept_already = await asyncio.to_thread(self._is_kept, zip_path)
-        revision = self._revision()
-        self._audit("install", manifest.ref, revision, digest, "started")
-        try:
-            receipt = await asyncio.to_thread(self.packages.install, zip_path, progress=progress)
-            if not kept_already:
-                await asyncio.to_thread(self._keep_zip, zip_path)
-        except (PackageError, StoreError) as error:
-            self._audit("install", manifest.ref, revision, digest, f"failed: {error}")
-            raise
-        self._audit("install", manifest.ref, revision, digest, "succeeded")
-        await self._write_registry(revision)
-        return receipt
+        placed = await asyncio.to_thread(self._place, zip_path)
+        action = Install(manifest.ref, zip_path.name, digest, _REASON)
+        result = await self.applier.perform(action, self._revision(), caller.name)
+        if result.error is not None:
+            if placed:
+                await asyncio.to_thread(self._kept(zip_path).unlink, missing_ok=True)
+            raise result.error
+        return PackageState(manifest.name, manifest.version, digest)
 
-    async def uninstall(self, package: PackageRef) -> None:
+    async def uninstall(self, package: PackageRef, caller: Caller) -> PackageState:
         """Remove an installed package that nothing needs.
 
         Raises:
             PackageError: it is not installed, or something still needs it (2007).
             StoreError: the disk refused.
         """
-        revision = self._revision()
-        observed = await self.observer.observe(revision, {})
+        digest, removal = await self.between_passes(lambda: self._begin_removal(package, caller))
+        result = await removal
+        if result.error is not None:
+            raise result.error
+        return PackageState(package.name, package.version, digest)
+
+    async def _begin_removal(self, package: PackageRef, caller: Caller) -> tuple[str, asyncio.Task[ActionResult]]:
+        """Check that nothing needs a package and begin to remove it, before anything else may come to need it."""
+        revision, action = self._revision(), RemovePackage(package, _REASON, by_hand=True)
+        observed = await self.observer.observe(revision, {}, ways_back=True)
         if package not in observed.installed:
             raise PackageError(
                 Code.unsafe_uninstall, f"{package} is not installed", next_step="see `pvctl status -o json`, packages"
             )
-        if reasons := why_needed(package, revision, observed):
+        reasons = list(why_needed(package, revision, observed))
+        if self.applier.works_on(action):
+            reasons.append("it is being worked on")
+        if reasons:
             raise PackageError(
                 Code.unsafe_uninstall,
                 f"{package} is still needed: {'; '.join(reasons)}",
                 next_step="move its PIDs to another version in the desired state and reconcile first",
-                details={"needed_by": list(reasons)},
+                details={"needed_by": reasons},
             )
-        digest = observed.installed[package].receipt.digest
-        self._audit("uninstall", package, revision, digest, "started")
-        await asyncio.to_thread(self.packages.uninstall, package)
-        self._audit("uninstall", package, revision, digest, "succeeded")
-        await self._write_registry(revision)
+        return observed.installed[package].receipt.digest, self.applier.begin(action, revision, caller.name)
+
+    async def note_registry(self) -> None:
+        """Write the registry as it is now, where no pass will do it."""
+        observed = await self.observer.observe(self._revision(), {})
+        self.store.registry.write(registry_rows(observed.zips, observed.installed, {}))
 
     def _revision(self) -> Revision:
         return self.store.revision.read() or _NO_REVISION
 
-    def _is_kept(self, zip_path: Path) -> bool:
-        """Whether the store holds this zip already. Raises StoreError where another zip has its file name there."""
-        kept = self.store.layout.zips / zip_path.name
-        if not kept.exists():
-            return False
-        if not filecmp.cmp(zip_path, kept, shallow=False):
+    def _kept(self, zip_path: Path) -> Path:
+        return self.store.layout.zips / zip_path.name
+
+    def _place(self, zip_path: Path) -> bool:
+        """Put a zip where the store keeps zips; return whether it was not there already.
+
+        Raises:
+            StoreError: the disk refused, or another zip has its file name there.
+        """
+        kept = self._kept(zip_path)
+        if kept.exists():
+            if filecmp.cmp(zip_path, kept, shallow=False):
+                return False
             raise StoreError(
                 f"{kept} exists already and is another file; nothing was installed",
                 next_step="rename the zip; file names are free",
             )
-        return True
-
-    def _keep_zip(self, zip_path: Path) -> None:
-        kept = self.store.layout.zips / zip_path.name
         partial = kept.with_name(f".{kept.name}.part")
         try:
-            shutil.copyfile(zip_path, partial)
+            _link_or_copy(zip_path, partial)
             partial.replace(kept)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise StoreError(f"cannot keep {zip_path} in the store: {error.strerror}") from error
+        return True
 
-    async def _write_registry(self, revision: Revision) -> None:
-        observed = await self.observer.observe(revision, {})
-        self.store.registry.write(registry_rows(observed.zips, observed.installed, {}))
 
-    def _audit(self, action: str, package: PackageRef, revision: Revision, digest: str, outcome: str) -> None:
-        before, after = (None, digest) if action == "install" else (digest, None)
-        self.store.audit.append(
-            AuditRecord(
-                self.actor, revision.id, action, f"package/{package}", before, after, "asked for by hand", outcome
-            )
-        )
+def _link_or_copy(source: Path, target: Path) -> None:
+    """Make `target` hold what `source` holds: an upload on the same disk is linked, anything else is copied."""
+    target.unlink(missing_ok=True)
+    if source.is_relative_to(target.parent.parent):  # in the store's own staging folder: nobody else writes to it
+        os.link(source, target)
+    else:
+        shutil.copyfile(source, target)

@@ -13,11 +13,12 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
 from controller.errors import StoreError
+from controller.model.status_document import AuditRow
 from controller.store.layout import StoreLayout
 
 GENESIS = "0" * 64
@@ -105,14 +106,14 @@ class AuditLog:
         finally:
             os.close(descriptor)
 
-    def read(self) -> Iterator[dict[str, Any]]:
+    def read(self) -> Iterator[AuditRow]:
         """Yield the records that can be read, oldest first; the others are `verify`'s to name. Raises StoreError."""
         for line in self._lines():
             record = _parse_or_none(line)
             if record is not None:
                 yield record
 
-    def read_tail(self) -> tuple[dict[str, Any], ...]:
+    def read_tail(self) -> tuple[AuditRow, ...]:
         """Return the last records, oldest first: those within the last 64 KiB of the log. Raises StoreError."""
         try:
             with self._path.open("rb") as file:
@@ -170,13 +171,13 @@ class AuditLog:
             raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
 
 
-def _parse_or_none(line: bytes) -> dict[str, Any] | None:
+def _parse_or_none(line: bytes) -> AuditRow | None:
     """Return a record; None for a line that holds none, or is cut off, as the first and the last of a tail may be."""
     try:
         record = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    return record if isinstance(record, dict) and record.keys() >= _KEYS else None
+    return cast(AuditRow, record) if isinstance(record, dict) and record.keys() >= _KEYS else None
 
 
 def _append(descriptor: int, head: AuditHead, record: AuditRecord, time: str) -> AuditHead:

@@ -2,102 +2,111 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # as type checkers know it
 if TYPE_CHECKING:
     from controller.model.package import PackageRef
 
 
-@dataclass(frozen=True, slots=True)
 class StoreLayout:
-    """The paths of one store. `root` is absolute."""
+    """The paths of one store. `root` is absolute. No dataclass: their module would cost `pvctl status` 8 ms."""
 
-    root: Path
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StoreLayout) and other.root == self.root
+
+    def __hash__(self) -> int:
+        return hash(self.root)
+
+    def __repr__(self) -> str:
+        return f"StoreLayout({self.root!r})"
 
     @classmethod
     def at(cls, root: Path | str) -> StoreLayout:
         return cls(Path(root).absolute())
 
-    @property
+    @cached_property
     def zips(self) -> Path:
         return self.root / "algorithms" / "zips"
 
-    @property
+    @cached_property
     def deployed(self) -> Path:
         return self.root / "algorithms" / "deployed"
 
-    @property
+    @cached_property
     def staging(self) -> Path:
         """Where installations are made before they are renamed into `deployed`; emptied at start."""
         return self.root / "algorithms" / ".staging"
 
-    @property
+    @cached_property
     def cache(self) -> Path:
         """uv's cache and the wheels that versions share by hard links. Safe to delete while nothing installs."""
         return self.root / "algorithms" / ".cache"
 
-    @property
+    @cached_property
     def mutation_lock(self) -> Path:
         return self.root / "algorithms" / ".lock"
 
-    @property
+    @cached_property
     def active(self) -> Path:
         return self.root / "active"
 
-    @property
+    @cached_property
     def registry(self) -> Path:
         return self.root / "registry.json"
 
-    @property
+    @cached_property
     def run(self) -> Path:
         return self.root / "run"
 
-    @property
+    @cached_property
     def controller_lock(self) -> Path:
         """Held by the one controller of the store for as long as it works; names its owner."""
         return self.run / "controller.lock"
 
-    @property
+    @cached_property
     def socket(self) -> Path:
         return self.run / "runner.sock"
 
-    @property
+    @cached_property
     def images(self) -> Path:
         """Memory-backed folder for images, shared with the algorithm processes."""
         return self.run / "images"
 
-    @property
+    @cached_property
     def revision(self) -> Path:
         return self.root / "revisions" / "current.json"
 
-    @property
+    @cached_property
     def rollouts(self) -> Path:
         return self.root / "rollouts"
 
-    @property
+    @cached_property
     def history(self) -> Path:
         return self.root / "history"
 
-    @property
+    @cached_property
     def status(self) -> Path:
         return self.root / "status.json"
 
-    @property
+    @cached_property
     def patch(self) -> Path:
         """What would make git agree with what the controller did by itself; absent where nothing would."""
         return self.root / "status.patch.yaml"
 
-    @property
+    @cached_property
     def logs(self) -> Path:
         return self.root / "logs"
 
-    @property
+    @cached_property
     def audit(self) -> Path:
         return self.logs / "audit.jsonl"
 
-    @property
+    @cached_property
     def controller_log(self) -> Path:
         return self.logs / "controller.log"
 
@@ -116,7 +125,7 @@ class StoreLayout:
     def process_log(self, deployment: str, version: str, replica: int) -> Path:
         return self.logs / "algorithms" / deployment / f"{version}-{replica}.log"
 
-    @property
+    @cached_property
     def folders(self) -> tuple[Path, ...]:
         """Every folder that a store has from the start."""
         return (

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from functools import cache
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TypeVar
 
 from controller.errors import StoreError
 from controller.model.rollout import Hold, RolloutRecord
 from controller.store.atomic import remove_durably, write_if_changed
 from controller.store.layout import StoreLayout
+from controller.store.rollout_codec import read_holds, read_record, write_holds, write_record
 from controller.store.unchanged import Unchanged
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
-
-@cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    from pydantic import TypeAdapter  # noqa: PLC0415 - only who reads or writes rollouts pays for pydantic
-
-    return TypeAdapter(kind)
+Content = TypeVar("Content")
 
 
 class RolloutFiles:
@@ -53,7 +43,7 @@ class RolloutFiles:
 
     def write(self, deployment: str, record: RolloutRecord) -> bool:
         """Save a deployment's rollout durably; return whether that changed anything. Raises StoreError."""
-        return write_if_changed(self._path(deployment), _dump(RolloutRecord, record), orjson.loads)
+        return write_if_changed(self._path(deployment), write_record(record), read_record)
 
     def forget(self, deployment: str) -> None:
         """Forget a deployment. Raises StoreError."""
@@ -61,40 +51,14 @@ class RolloutFiles:
 
     def read_holds(self) -> dict[str, Hold]:
         """Return the holds by PID. Raises StoreError as `read_all` does."""
-        return {hold.pid: hold for hold in _read(self._holds, tuple[Hold, ...]) or ()}
+        return {hold.pid: hold for hold in _read(self._holds, read_holds) or ()}
 
     def write_holds(self, holds: Iterable[Hold]) -> bool:
         """Replace all holds durably; return whether that changed anything. Raises StoreError."""
-        return write_if_changed(self._holds, _dump(tuple[Hold, ...], tuple(sorted(holds, key=lambda hold: hold.pid))))
+        return write_if_changed(self._holds, write_holds(holds), read_holds)
 
     def _path(self, deployment: str) -> Path:
         return self._folder / f"{deployment}.json"
-
-
-_WORDS = {
-    "strategy": "terms", "step": "stage", "already_failing": "ailing", "host_degraded": "troubled",
-    "suspended_because": "held_for", "analysis_state": "trials",
-}  # fmt: skip
-"""What the fields of a rollout are called in its file. The words of the first release stay: a store outlives it."""
-_MEANINGS = {word: name for name, word in _WORDS.items()}
-
-
-def _renamed(document: Any, words: Mapping[str, str]) -> Any:
-    """Return a record's document with its rollout's fields under other names."""
-    rollout = document.get("rollout") if isinstance(document, dict) else None
-    if not isinstance(rollout, dict):
-        return document
-    found = {words.get(name, name): value for name, value in rollout.items()}
-    strategy, steps = ("terms", ("steps", "stages")) if words is _WORDS else ("strategy", ("stages", "steps"))
-    pinned = found.get(strategy)
-    if isinstance(pinned, dict):
-        found[strategy] = {steps[1] if name == steps[0] else name: value for name, value in pinned.items()}
-    return {**document, "rollout": found}
-
-
-def _dump(kind: Any, value: object) -> bytes:
-    document = _renamed(_adapter(kind).dump_python(value, mode="json"), _WORDS)
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 def _is_record(name: str) -> bool:
@@ -102,13 +66,12 @@ def _is_record(name: str) -> bool:
 
 
 def _read_record(path: str) -> RolloutRecord | None:
-    record: RolloutRecord | None = _read(Path(path), RolloutRecord)
-    return record
+    return _read(Path(path), read_record)
 
 
-def _read(path: Path, kind: Any) -> Any:
+def _read(path: Path, parse: Callable[[bytes], Content]) -> Content | None:
     try:
-        return _adapter(kind).validate_python(_renamed(orjson.loads(path.read_bytes()), _MEANINGS))
+        return parse(path.read_bytes())
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import orjson
 
 from controller.errors import StoreError
+from controller.model.status_document import StatusDocument
 from controller.store.atomic import write_if_changed
 from controller.store.layout import StoreLayout
 from controller.store.status_shape import is_status
@@ -19,7 +20,7 @@ class StatusFile:
         self._path = layout.status
         self._fingerprint: tuple[int, int, int] | None = None
 
-    def read(self) -> dict[str, Any] | None:
+    def read(self) -> StatusDocument | None:
         """Return the document; None where there is none or it cannot be understood. Raises StoreError."""
         self._fingerprint = self._look()
         try:
@@ -28,9 +29,9 @@ class StatusFile:
             return None
         except OSError as error:
             raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
-        return document if is_status(document) else None
+        return cast(StatusDocument, document) if is_status(document) else None
 
-    def write(self, document: dict[str, Any]) -> bool:
+    def write(self, document: StatusDocument) -> bool:
         """Write the document where it differs; return whether it did. Raises StoreError."""
         written = write_if_changed(
             self._path, orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

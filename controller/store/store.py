@@ -11,6 +11,7 @@ from controller.store.audit import AuditLog
 from controller.store.history import PidHistory
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
+from controller.store.patch import PatchFile
 from controller.store.registry import Registry
 from controller.store.revisions import AppliedRevision
 from controller.store.rollouts import RolloutFiles
@@ -30,6 +31,7 @@ class Store:
     revision: AppliedRevision
     status: StatusFile
     rollouts: RolloutFiles
+    patch: PatchFile
 
     @classmethod
     def at(cls, layout: StoreLayout, now: Callable[[], str]) -> Store:
@@ -37,6 +39,7 @@ class Store:
         return cls(
             layout, MutationLock(layout), ActiveMappings(layout), PidHistory(layout), AuditLog(layout, now),
             Registry(layout), AppliedRevision(layout), StatusFile(layout), RolloutFiles(layout),
+            PatchFile(layout),
         )  # fmt: skip
 
     def create_folders(self) -> None:

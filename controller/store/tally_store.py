@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
+from itertools import pairwise
+from typing import Any, TypeVar
 
+from controller.model.observed import RecentCalls, Tallies
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
-from controller.model.tally import Tally
+from controller.model.tally import Counted, LatencySketch, Tally
 from controller.store.layout import StoreLayout
 
-Tallies = Mapping[tuple[str, PackageRef], Tally]
-Words = Mapping[tuple[str, PackageRef], str]
+Words = Mapping[Counted, str]
+_Value = TypeVar("_Value")
 
 EVERY = 5.0
-"""Seconds between two snapshots: how exact the edge of a window is."""
-LONGEST = 300.0
-"""Seconds for which snapshots are kept: the window that statuses show and unaffected are judged by."""
+"""Seconds between two snapshots of the last minutes: how exact the edge of a short window is."""
+SHARE = 1 / 60
+"""How exact the edge of a longer window is, as a share of it: the older snapshots are, the fewer are kept."""
 
 
 class TallyStore:
-    """The tallies of one store. Survives the controller's death, and a power cut but for the last moments.
+    """The tallies of one store. `save` lets them survive the controller's death, and a power cut but for the last.
 
     Written by rename without fsync: a torn or lost file costs counts, never a decision (those are in `rollouts/`).
     """
 
     def __init__(self, layout: StoreLayout) -> None:
         self._path = layout.rollouts / ".tallies.json"
-        self._snapshots: deque[tuple[float, Tallies]] = deque()
+        self.snapshots = Snapshots()
         self._saved: Tallies = {}
         self.tallies: Tallies = {}
         self.last_errors: Words = {}
@@ -40,7 +43,7 @@ class TallyStore:
                 (row["pid"], PackageRef(row["name"], row["version"])): row
                 for row in json.loads(self._path.read_bytes())
             }
-            self.tallies = {key: Tally.from_document(row["tally"]) for key, row in rows.items()}
+            self.tallies = {key: parse_tally(row["tally"]) for key, row in rows.items()}
             self.last_errors = {key: row["last_error"] for key, row in rows.items() if row["last_error"]}
         except (OSError, ValueError, KeyError, TypeError):
             self.tallies, self.last_errors = {}, {}
@@ -48,32 +51,40 @@ class TallyStore:
         return self.tallies
 
     def note(self, tallies: Tallies, last_errors: Words, now: Instant) -> None:
-        """Take the tallies and the latest errors' words as of now, and write them down on change. Raises OSError."""
+        """Take the tallies and the latest errors' words as of now."""
         self.tallies, self.last_errors = tallies, {**self.last_errors, **last_errors}
-        if not self._snapshots or now.seconds - self._snapshots[-1][0] >= EVERY:
-            self._snapshots.append((now.seconds, tallies))
-        while len(self._snapshots) > 1 and now.seconds - self._snapshots[1][0] >= LONGEST:
-            self._snapshots.popleft()
-        if tallies != self._saved:
-            self._save(tallies)
+        self.snapshots.add(now.seconds, tallies)
 
-    def recent(self) -> Tallies:
-        """Return what came within the last window."""
-        before = self._snapshots[0][1] if self._snapshots else {}
-        found = {}
-        for key, tally in self.tallies.items():
-            since = tally - before[key] if key in before else tally
-            if since.calls:
-                found[key] = since
-        return found
+    def forget(self, counted: Collection[Counted]) -> None:
+        """Drop what nobody will ask for again; who takes the tallies drops it too, and counts anew what comes back."""
+        if counted:
+            self.tallies = _without(self.tallies, counted)
+            self.last_errors = _without(self.last_errors, counted)
+            self.snapshots.forget(counted)
 
-    def _save(self, tallies: Tallies) -> None:
+    def save(self) -> None:
+        """Write down what was noted, where it has changed. Raises OSError."""
+        if self.tallies != self._saved:
+            self._write(self.tallies)
+
+    def recent(self, windows: Iterable[float]) -> RecentCalls:
+        """Return what came within each window (seconds). From now on, so much of the past is kept and no more."""
+        wanted = frozenset(windows)
+        self.snapshots.keep(max(wanted, default=0.0))
+        return RecentCalls({window: self._within(window) for window in wanted})
+
+    def _within(self, window: float) -> Tallies:
+        before = self.snapshots.before(window)
+        since = {key: _since(tally, before.get(key)) for key, tally in self.tallies.items()}
+        return {key: tally for key, tally in since.items() if tally.calls}
+
+    def _write(self, tallies: Tallies) -> None:
         rows = [
             {
                 "pid": pid,
                 "name": ref.name,
                 "version": ref.version,
-                "tally": tally.to_document(),
+                "tally": tally_document(tally),
                 "last_error": self.last_errors.get((pid, ref), ""),
             }
             for (pid, ref), tally in tallies.items()
@@ -82,3 +93,71 @@ class TallyStore:
         temporary.write_text(json.dumps(rows), encoding="utf-8")
         temporary.replace(self._path)
         self._saved = tallies
+
+
+class Snapshots:
+    """What the tallies were at earlier moments, as far back as is asked for: dense lately, ever sparser before.
+
+    Their number grows with the logarithm of the longest window: about 60 for five minutes, 400 for a day.
+    """
+
+    def __init__(self) -> None:
+        self._taken: list[tuple[float, Tallies]] = []
+        self._now = 0.0
+        self._longest = 300.0
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def keep(self, longest: float) -> None:
+        """Keep what windows of up to so many seconds need."""
+        self._longest = longest
+
+    def add(self, now: float, tallies: Tallies) -> None:
+        """Take a snapshot, if the last one is old enough, and drop what no window needs any more."""
+        self._now = now
+        if not self._taken or now - self._taken[-1][0] >= EVERY:
+            self._taken.append((now, tallies))
+            self._thin()
+
+    def forget(self, counted: Collection[Counted]) -> None:
+        """Drop what nobody will ask for again."""
+        self._taken = [(at, _without(tallies, counted)) for at, tallies in self._taken]
+
+    def before(self, window: float) -> Tallies:
+        """Return the last snapshot from before a window began, else the first there is."""
+        began = self._now - window
+        first = self._taken[0][1] if self._taken else {}
+        return next((each for at, each in reversed(self._taken) if at <= began), first)
+
+    def _thin(self) -> None:
+        """Drop a snapshot where its neighbours are near enough to each other, and all but one before every window."""
+        began = self._now - self._longest
+        first = max((index for index, (at, _) in enumerate(self._taken) if at <= began), default=0)
+        kept, newest = [self._taken[first]], self._taken[-1]
+        for each, after in pairwise(self._taken[first + 1 :]):
+            if after[0] - kept[-1][0] > max(EVERY, SHARE * (self._now - each[0])):
+                kept.append(each)
+        self._taken = kept if kept[-1] is newest else [*kept, newest]
+
+
+def _without(values: Mapping[Counted, _Value], counted: Collection[Counted]) -> dict[Counted, _Value]:
+    return {key: value for key, value in values.items() if key not in counted}
+
+
+def _since(tally: Tally, before: Tally | None) -> Tally:
+    try:
+        return tally - before if before is not None else tally
+    except ValueError:  # the counts were lost, or forgotten, and began anew
+        return tally
+
+
+def tally_document(tally: Tally) -> dict[str, Any]:
+    """Return the JSON form that `parse_tally` reads back; the latency as [bin, count] pairs."""
+    return {**asdict(tally), "latency": [list(pair) for pair in tally.latency.bins]}
+
+
+def parse_tally(document: dict[str, Any]) -> Tally:
+    """Raises KeyError, TypeError or ValueError if the document is not a tally."""
+    bins = tuple((int(index), int(count)) for index, count in document["latency"])
+    return Tally(**{**document, "latency": LatencySketch(bins)})

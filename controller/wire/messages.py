@@ -207,8 +207,3 @@ def phase_data(
         "image_meta": image.meta(timestamp_ms),
         **step,
     }
-
-
-def info_data() -> dict[str, Any]:
-    """Return the data of the call that asks a 0.0.x algorithm for its `get_info()`."""
-    return {"phase": "info", "step_index": 1}

@@ -62,7 +62,6 @@ class Session:
         self._state = State.ADOPTED if adopted else State.SPAWNED
         self._decoder = FrameDecoder(resync=adopted)
         self._awaited: str | None = None
-        self.dropped = 0
 
     @property
     def state(self) -> State:
@@ -104,7 +103,6 @@ class Session:
         for document in self._decoder.feed(data):
             message = messages.parse(document)
             if self._is_late(message):
-                self.dropped += 1
                 continue
             following = _RECEIVED.get((self._state, type(message)))
             if following is None:

@@ -8,14 +8,17 @@ import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
-from controller.calls.plane import DataPlane, Service
+from controller.calls.plane import DataPlane
 from controller.calls.request import Detection, DetectionRequest
+from controller.calls.service import Service
 from controller.errors import CallError
+from controller.model.health import Timeouts
 from controller.model.observed import ActiveMapping, ProcessKey
 from controller.model.package import PackageRef
 from controller.processes.pool import ProcessPool
 from controller.processes.process import AlgorithmProcess
 from controller.processes.spec import ProcessSpec
+from controller.processes.supervision import SupervisionLimits, Supervisor
 from controller.store.active import ActiveMappings
 from controller.store.layout import StoreLayout
 from tests.processes.conftest import KEY, runner_of
@@ -27,7 +30,10 @@ NEIGHBOUR = ProcessKey("neighbour", "neighbour", "1.0.0")
 
 
 class Station:
-    """A runner, its data plane, and the mappings. `ended` is what the plane told; restarting is for `restarts`."""
+    """A pool with supervisor and data plane, and the mappings. `ended` is what the supervisor told of.
+
+    What ended and is among `restarts` is started again.
+    """
 
     def __init__(self, layout: StoreLayout) -> None:
         layout.active.mkdir(exist_ok=True)
@@ -35,11 +41,13 @@ class Station:
         self.runner: ProcessPool = runner_of(layout)
         self.ended: list[tuple[ProcessKey, str]] = []
         self.restarts: dict[ProcessKey, ProcessSpec] = {}
+        self.services: dict[str, Service] = {}
         self._starting: set[asyncio.Task[Any]] = set()
 
     async def open(self) -> None:
         await self.runner.open()
-        self.plane = DataPlane(self.runner, self.active, on_ended=self._heard)
+        self.supervisor = Supervisor(self.runner, on_exited=self._heard)
+        self.plane = DataPlane(self.runner, self.active)
 
     def _heard(self, key: ProcessKey, why: str) -> None:
         self.ended.append((key, why))
@@ -53,12 +61,18 @@ class Station:
         """Switch PIDs to a version and give the plane their service beside what it has already."""
         for pid in pids:
             self.switch(pid, ref)
-        self.services[deployment] = Service(**{"deployment": deployment, "pids": pids, "call_timeout": 20.0, **limits})
+        service = Service(**{"deployment": deployment, "pids": pids, "call_timeout": 20.0, **limits})
+        self.services[deployment] = service
         self.plane.configure(self.services)
+        timeouts = Timeouts.model_construct(call=service.call_timeout, start=service.start_timeout)
+        self.runner.configure({deployment: timeouts})
 
-    @property
-    def services(self) -> dict[str, Service]:
-        return self.__dict__.setdefault("_services", {})
+    def limit(self, deployment: str = KEY.deployment, **limits: Any) -> None:
+        """Give the supervisor limits for a deployment, which hold from now on, also for its next ping."""
+        self.supervisor.configure({deployment: SupervisionLimits(**limits)})
+        for watch in self.supervisor._watches.values():
+            watch.stop()
+            watch.start()
 
     def request(self, pid: str = "A01", do: str = "", **given: Any) -> DetectionRequest:
         return dataclasses.replace(ask(do, **given), pid=pid)
@@ -83,6 +97,7 @@ class Station:
         return self.process(key).os_pid
 
     async def close(self) -> None:
+        self.supervisor.stop()
         await self.plane.stop()
         await asyncio.gather(*self._starting, return_exceptions=True)
         for process in self.runner.processes():
@@ -96,6 +111,7 @@ async def station(layout: StoreLayout, *specs: ProcessSpec) -> AsyncIterator[Sta
     opened = Station(layout)
     await opened.open()
     try:
+        opened.supervisor.start()
         await opened.plane.start()
         await asyncio.gather(*(opened.runner.start(spec) for spec in specs))
         opened.serve("A01", "A02")

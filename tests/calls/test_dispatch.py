@@ -1,4 +1,4 @@
-"""Desks: whatever order calls, turns, leavings and ends come in, nobody is lost, doubled or starved."""
+"""Dispatchers: whatever order calls, answers, leavings and ends come in, nobody is lost, doubled or starved."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.calls.dispatch import Dispatcher
+from controller.calls.service import Service
 from controller.errors import CallError, Code
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.processes.call_lock import CallLock
-from controller.processes.service import Service
 
 REF = PackageRef("screw-check", "1.0.0")
 NEVER = float("inf")
@@ -25,7 +25,7 @@ class Worker:
 
     def __init__(self, replica: int = 0) -> None:
         self.key = ProcessKey("line", "screw-check", "1.0.0", replica)
-        self.turns = CallLock()
+        self.call_lock = CallLock()
         self.exited = asyncio.get_running_loop().create_future()
         self.draining = False
 
@@ -35,13 +35,13 @@ class Worker:
             return "exited"
         if self.draining:
             return "draining"
-        return "busy" if self.turns.taken else "ready"
+        return "busy" if self.call_lock.held else "ready"
 
-    def give_turn(self) -> None:
-        self.turns.give()
+    def release(self) -> None:
+        self.call_lock.release()
 
 
-def desk_of(*workers: Worker, **limits) -> Dispatcher:
+def dispatcher_of(*workers: Worker, **limits) -> Dispatcher:
     dispatcher = Dispatcher(
         REF, Service(**{"deployment": "line", "call_timeout": 60.0, "start_timeout": 60.0, **limits})
     )
@@ -51,14 +51,14 @@ def desk_of(*workers: Worker, **limits) -> Dispatcher:
 
 
 async def obtain(dispatcher: Dispatcher, pid: str = "A01", leave: float = NEVER):
-    line = dispatcher.admit(pid)
+    queue = dispatcher.admit(pid)
     try:
-        return dispatcher.take() or await dispatcher.wait(line, time.monotonic(), leave)
+        return dispatcher.take() or await dispatcher.wait(queue, time.monotonic(), leave)
     finally:
-        dispatcher.leave(line)
+        dispatcher.leave(queue)
 
 
-async def settle() -> None:
+async def wait_idle() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
 
@@ -70,6 +70,7 @@ STEPS = st.lists(
         st.tuples(st.just("done"), st.integers(0, 30)),
         st.tuples(st.just("end"), st.integers(0, 5)),
         st.tuples(st.just("join"), st.just(0)),
+        st.tuples(st.just("stop"), st.integers(0, 5)),
         st.tuples(st.just("route"), st.sampled_from("ABC")),
         st.tuples(st.just("pause"), st.just(0)),
     ),
@@ -79,12 +80,12 @@ STEPS = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(STEPS)
-def test_turns_are_neither_lost_nor_doubled(steps):
+def test_processes_are_neither_lost_nor_doubled(steps):
     asyncio.run(_play(steps))
 
 
 async def _play(steps) -> None:  # noqa: C901  (one branch for each thing that can happen)
-    dispatcher, workers, calls = desk_of(queue=5), [], []
+    dispatcher, workers, calls, stops = dispatcher_of(queue=5), [], [], []
     working: dict[int, asyncio.Task] = {}
 
     async def call(pid: str) -> str:
@@ -98,7 +99,7 @@ async def _play(steps) -> None:  # noqa: C901  (one branch for each thing that c
             await released[me].wait()
         finally:
             del working[worker]
-            worker.give_turn()
+            worker.release()
         return "done"
 
     released: dict[asyncio.Task, asyncio.Event] = {}
@@ -116,13 +117,18 @@ async def _play(steps) -> None:  # noqa: C901  (one branch for each thing that c
                 worker = workers[argument % len(workers)]
                 if not worker.exited.done():
                     worker.exited.set_result(None)
+            case "stop" if workers:  # as who stops a process: the lock is taken as the next, and not given back
+                worker = workers[argument % len(workers)]
+                if not worker.draining:
+                    worker.draining = True
+                    stops.append(asyncio.ensure_future(worker.call_lock.acquire(60.0)))
             case "join":
                 workers.append(Worker(len(workers)))
                 dispatcher.join(workers[-1])
             case "route":
                 dispatcher.send_on(lambda pid, chosen=argument: pid == chosen)
             case "pause":
-                await settle()
+                await wait_idle()
                 idle = [worker for worker in workers if worker.state == "ready"]
                 assert not (idle and dispatcher.waiting), "nobody waits while somebody is free"
     dispatcher.join(Worker(99))
@@ -133,41 +139,43 @@ async def _play(steps) -> None:  # noqa: C901  (one branch for each thing that c
         end in {"done", "routed"} or isinstance(end, asyncio.CancelledError) or end.code is Code.busy for end in ends
     )
     assert (dispatcher._accepted, dispatcher.waiting, working) == (0, False, {})
-    assert all(worker.state in {"ready", "exited"} for worker in workers)
+    assert all(worker.state in {"ready", "exited", "draining"} for worker in workers)
+    assert all(await asyncio.gather(*stops)), "who stops a process gets its lock"
+    assert all(worker.call_lock.held == worker.draining for worker in workers)
 
 
 async def test_pids_take_turns_whoever_asked_first():
     worker = Worker()
-    dispatcher = desk_of(worker)
-    worker.turns.try_take()
+    dispatcher = dispatcher_of(worker)
+    worker.call_lock.try_acquire()
     order = []
 
     async def call(pid: str) -> None:
         given_ = await obtain(dispatcher, pid)
         order.append(pid)
-        given_.give_turn()
+        given_.release()
 
     calls = [asyncio.create_task(call(pid)) for pid in "AAAABCCB"]
-    await settle()
-    worker.give_turn()
+    await wait_idle()
+    worker.release()
     await asyncio.gather(*calls)
     assert "".join(order) == "ABCABCAA"
 
 
-async def test_a_full_line_says_when_to_come_again():
+async def test_a_full_queue_says_when_to_come_again():
     worker = Worker()
-    dispatcher = desk_of(worker, queue=2)
-    worker.turns.try_take()
+    dispatcher = dispatcher_of(worker, queue=2)
+    worker.call_lock.try_acquire()
     dispatcher.took(0.25)
     waiting = [asyncio.create_task(obtain(dispatcher)) for _ in range(2)]
-    await settle()
+    await wait_idle()
     with pytest.raises(CallError) as caught:
         await obtain(dispatcher)
     assert (caught.value.code, caught.value.details) == (Code.busy, {"retry_after": 0.5})
     for call in waiting:
         call.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
-    worker.give_turn()
+    worker.release()
     assert await obtain(dispatcher) is worker
 
 
@@ -176,9 +184,9 @@ async def test_a_full_line_says_when_to_come_again():
     [(1, NEVER, Code.busy), (0, NEVER, Code.not_initialized), (1, 0.01, Code.timeout), (0, 0.01, Code.timeout)],
 )
 async def test_every_wait_has_an_end_of_its_own(workers, leave, code):
-    dispatcher = desk_of(*(Worker(number) for number in range(workers)), call_timeout=0.05, start_timeout=0.05)
+    dispatcher = dispatcher_of(*(Worker(number) for number in range(workers)), call_timeout=0.05, start_timeout=0.05)
     for worker in dispatcher._processes:
-        worker.turns.try_take()
+        worker.call_lock.try_acquire()
     with pytest.raises(CallError) as caught:
         await obtain(dispatcher, leave=time.monotonic() + leave)
     assert caught.value.code is code
@@ -187,10 +195,10 @@ async def test_every_wait_has_an_end_of_its_own(workers, leave, code):
 
 async def test_who_waited_behind_a_process_that_ended_waits_on_for_its_successor():
     worker, successor = Worker(), Worker()
-    dispatcher = desk_of(worker, call_timeout=0.02)
-    worker.turns.try_take()
+    dispatcher = dispatcher_of(worker, call_timeout=0.02)
+    worker.call_lock.try_acquire()
     waiting = asyncio.create_task(obtain(dispatcher))
-    await settle()
+    await wait_idle()
     worker.exited.set_result(None)
     await asyncio.sleep(0.05)
     assert not waiting.done()

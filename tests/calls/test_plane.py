@@ -1,4 +1,4 @@
-"""The data plane: routing, lines, turns, switches, restarts, and that every call ends exactly once."""
+"""The data plane: routing, queues, switches, restarts, and that every call ends exactly once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 
 from controller.calls.plane import DataPlane
 from controller.calls.request import DetectionRequest
+from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
 from controller.http.failures import error_response
 from controller.model.observed import ActiveMapping
@@ -105,7 +106,7 @@ async def test_what_a_drain_is_too_short_for_goes_to_the_new_version(layout, mak
         assert opened.plane.tallies()["A01", NEXT.ref].errors == 0
 
 
-async def test_a_full_line_is_busy_at_once_and_only_that_line(layout, make_spec):
+async def test_a_full_queue_is_busy_at_once_and_only_that_queue(layout, make_spec):
     async with station(layout, make_spec()) as opened:
         opened.serve("A01", "A02", queue=2)
         await opened.call()
@@ -119,6 +120,18 @@ async def test_a_full_line_is_busy_at_once_and_only_that_line(layout, make_spec)
         assert (await opened.call("A02")).pid == "A02"
         await asyncio.gather(running, *waiting)
         assert (await opened.call()).status == "OK"
+
+
+async def test_calls_of_a_pid_are_answered_in_their_order(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        order: list[int] = []
+
+        async def call(n: int) -> None:
+            assert (await opened.call(n=n)).data["given"]["n"] == n
+            order.append(n)
+
+        await asyncio.gather(*(call(n) for n in range(20)))
+        assert order == list(range(20))
 
 
 async def test_pids_take_turns(layout, make_spec):
@@ -159,14 +172,14 @@ async def test_a_caller_that_goes_away_frees_its_place(layout, make_spec):
         assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 2}
 
 
-async def test_a_turn_that_comes_as_its_caller_leaves_is_not_lost(layout, make_spec):
+async def test_a_process_that_is_given_as_its_caller_leaves_is_not_lost(layout, make_spec):
     async with station(layout, make_spec()) as opened:
         dispatcher = opened.plane._dispatcher("A01")
         process = dispatcher.take()
         given = opened.calling()
         await asyncio.sleep(0)
-        process.give_turn()
-        assert process.state == "busy", "the turn is given to the one that waits"
+        process.release()
+        assert process.state == "busy", "its lock is given to the call that waits"
         given.cancel()
         assert (await opened.call()).status == "OK"
 
@@ -206,7 +219,7 @@ async def test_calls_wait_while_the_only_process_restarts(layout, make_spec):
         answers = await asyncio.gather(*(opened.call(pid) for pid in ("A01", "A02", "A01")))
         assert [answer.status for answer in answers] == ["OK"] * 3
         assert [(key, "killed by signal 9" in why) for key, why in opened.ended] == [(KEY, True)]
-        assert opened.plane.readings()[KEY].crashes == 1
+        assert opened.plane.tallies()["A01", KEY.ref].crashes == 1
 
 
 async def test_without_a_process_in_time_it_is_unavailable(layout, make_spec):
@@ -254,14 +267,16 @@ async def test_calls_are_taken_as_soon_as_processes_are_adopted(layout, make_spe
         await opened.plane.stop()
         await opened.runner.close()
         await opened.runner.open()
-        plane = DataPlane(opened.runner, opened.active, on_ended=lambda *_: None)
+        plane = DataPlane(opened.runner, opened.active)
         assert (await plane.execute(opened.request())).data["os_pid"] == before
 
 
 LOADED = """
 import asyncio, json, sys
+from controller.calls.detection import smoke
 from controller.calls.request import DetectionRequest
 from controller.calls.plane import DataPlane
+from controller.client.arguments import CallArguments
 from controller.processes.pool import ProcessPool
 from controller.processes.spec import ProcessSpec
 from controller.store.active import ActiveMappings
@@ -269,18 +284,19 @@ from controller.store.layout import StoreLayout
 
 async def main(store, *specs):
     layout = StoreLayout.at(store)
-    runner = ProcessPool(layout, now=lambda: "2026-01-02T03:04:05Z")
+    runner = ProcessPool(layout, smoke=smoke, now=lambda: "2026-01-02T03:04:05Z")
     await runner.open()
-    plane = DataPlane(runner, ActiveMappings(layout), on_ended=print)
+    plane = DataPlane(runner, ActiveMappings(layout))
     await plane.start()
     for spec in specs:
         await runner.start(ProcessSpec.from_document(json.loads(spec)))
     part, answered = memoryview(bytes(60)).cast("B", (4, 5, 3)), 0
+    work = {"do": "sleep", "seconds": 0.01}
 
     async def caller():
         nonlocal answered
         while True:
-            await plane.execute(DetectionRequest("A01", part, guide_info=[{"do": "sleep", "seconds": 0.01}]))
+            await plane.execute(DetectionRequest("A01", part, arguments=CallArguments(guide_info=[work])))
             answered += 1
 
     callers = [asyncio.create_task(caller()) for _ in range(8)]
@@ -316,7 +332,7 @@ async def test_a_busy_process_delays_the_adoption_of_no_other(layout, make_spec)
         await opened.runner.close()
         await asyncio.gather(running, return_exceptions=True)
         opened.switch("A01", NEXT.ref)
-        opened.plane = DataPlane(opened.runner, opened.active, on_ended=lambda *_: None)
+        opened.plane = DataPlane(opened.runner, opened.active)
         opening = asyncio.create_task(opened.runner.open())
         assert (await opened.call()).version == "1.1.0"
         assert not opening.done()
@@ -333,7 +349,7 @@ async def test_what_counts_and_what_does_not(layout, make_spec):
         with pytest.raises(CallError):
             await opened.plane.execute(DetectionRequest("A01", b"no image"))
         with pytest.raises(CallError):
-            await opened.plane.execute(DetectionRequest("A01", PART, step_index=0))
+            await opened.plane.execute(DetectionRequest("A01", PART, arguments=CallArguments(step_index=0)))
         assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 3, "errors": 2}
         assert (await opened.failure(do="hang")).code is Code.timeout
         assert (await opened.failure("A02", "crash")).code is Code.heartbeat_lost
@@ -412,5 +428,7 @@ async def test_a_storm_of_kills_switches_and_leaving_callers_loses_no_call(layou
         assert sum(error is not None for error in ends) <= len(opened.ended)
         await until(lambda: all(not dispatcher._accepted for dispatcher in opened.plane._dispatchers.values()))
         assert all(
-            not line.places for dispatcher in opened.plane._dispatchers.values() for line in dispatcher._lines.values()
+            not queue.waiters
+            for dispatcher in opened.plane._dispatchers.values()
+            for queue in dispatcher._queues.values()
         )

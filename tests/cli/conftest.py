@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,9 @@ import pytest
 
 from controller.cli.app import run
 from controller.cli.settings import Settings
-from tests.cli.fakes import FakeStation
+from controller.station.port import Command
+from tests.cli.fakes import FakeProduct
+from tests.station.fake import FakeStation
 
 
 @dataclass(frozen=True)
@@ -23,17 +24,26 @@ class Said:
 
 
 class Pvctl:
-    """Runs command lines. `asked` holds what the fake station was asked for, `settings` what it was made with."""
+    """Runs command lines. `product` is what the last one was given, `settings` are its options."""
 
     def __init__(self, capture: pytest.CaptureFixture[str]) -> None:
         self._capture = capture
-        self.asked = FakeStation.asked
-        self.settings = FakeStation.settings
+        self.product = FakeProduct()
+        self.settings: Settings | None = None
 
-    def __call__(self, *words: str, station: Callable[[Settings], Any] = FakeStation) -> Said:
-        self.asked.clear()
-        self.settings.clear()
-        code = run(words, station)
+    @property
+    def asked(self) -> list[Command[Any]]:
+        """The commands that the last command line asked the station for."""
+        return self.product.fake.asked
+
+    def __call__(self, *words: str, station: FakeStation | None = None) -> Said:
+        self.product = FakeProduct(station)
+
+        def product_for(settings: Settings) -> FakeProduct:
+            self.settings = settings
+            return self.product
+
+        code = run(words, product_for)
         out, err = self._capture.readouterr()
         assert "Traceback" not in err
         return Said(code, out, err)

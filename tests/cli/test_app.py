@@ -12,8 +12,10 @@ import pytest
 
 from controller.cli.app import COMMANDS
 from controller.errors import StoreError
+from controller.station.commands.operating import Rollback
 from tests.cli.conftest import Pvctl
-from tests.cli.fakes import FakeStation, RefusingStation
+from tests.cli.fakes import RefusingStation
+from tests.station.fake import FakeStation
 
 PVCTL = Path(sys.executable).with_name("pvctl")
 COMMAND_LINES = [*([name] for name in COMMANDS), ["package", "validate"], ["package", "show"]]
@@ -32,19 +34,19 @@ def test_what_stands_after_the_command_wins(pvctl: Pvctl, monkeypatch: pytest.Mo
     monkeypatch.setenv("PVCTL_DESIRED", "tree")
     monkeypatch.setenv("PVCTL_LOG_LEVEL", "")
     pvctl("status")
-    assert pvctl.settings[0].store == Path("from-environment").absolute()
-    assert pvctl.settings[0].desired == Path("tree")
-    assert pvctl.settings[0].log_level("warning") == "warning"
+    assert pvctl.settings.store == Path("from-environment").absolute()
+    assert pvctl.settings.desired == Path("tree")
+    assert pvctl.settings.log_level("warning") == "warning"
     pvctl("--store", "before", "--log-level", "debug", "status")
-    assert pvctl.settings[0].store == Path("before").absolute()
-    assert pvctl.settings[0].log_level("warning") == "debug"
+    assert pvctl.settings.store == Path("before").absolute()
+    assert pvctl.settings.log_level("warning") == "debug"
     pvctl("--store", "before", "package", "--store", "between", "show", "a.zip", "--store", "after")
-    assert pvctl.settings[0].store == Path("after").absolute()
+    assert pvctl.settings.store == Path("after").absolute()
 
 
 def test_without_options_the_defaults_hold(pvctl: Pvctl) -> None:
     pvctl("status")
-    settings = pvctl.settings[0]
+    settings = pvctl.settings
     assert (settings.desired, settings.store) == (Path("desired"), Path("runtime_store").absolute())
     assert (settings.output, settings.log_level("info")) == ("table", "info")
 
@@ -108,7 +110,7 @@ def test_no_words_show_the_overview(pvctl: Pvctl) -> None:
 def test_an_option_like_value_is_taken_where_it_can_be_nothing_else(pvctl: Pvctl) -> None:
     assert pvctl("rollback", "A01", "--reason", "--stop the line--").code == 0
     assert pvctl("rollback", "A01", "--reason=--stop").code == 0
-    assert pvctl.asked == [("rollback", "A01", {"reason": "--stop"})]
+    assert pvctl.asked == [Rollback("A01", reason="--stop")]
     assert "PID --pid has no history" in pvctl("history", "--", "--pid").err
 
 
@@ -138,8 +140,8 @@ def test_the_overview_lists_every_command_and_imports_none() -> None:
 def test_quick_commands_load_nothing_slow(tmp_path: Path) -> None:
     slow = {"asyncio", "pydantic", "orjson", "yaml", "rich", "uvloop", "psutil", "shutil", "pwd", "shtab"}
     code = (
-        "import sys; from controller.__main__ import Station; from controller.cli.app import run;"
-        "run(sys.argv[1:], Station); print(*sys.modules, file=sys.stderr)"
+        "import sys; from controller.__main__ import Product; from controller.cli.app import run;"
+        "run(sys.argv[1:], Product); print(*sys.modules, file=sys.stderr)"
     )
     for words in (["version"], ["--store", str(tmp_path), "status"]):
         done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
@@ -155,28 +157,24 @@ def test_errors_say_what_and_what_next(pvctl: Pvctl) -> None:
 
 
 def test_an_invalid_desired_state_is_4_with_every_problem(pvctl: Pvctl) -> None:
-    said = pvctl("plan", station=RefusingStation)
+    said = pvctl("plan", station=RefusingStation())
     assert (said.code, said.out) == (4, "")
     assert said.err.splitlines() == ["desired/a.yaml:3:1: spec.pids: got nothing", "desired/a.yaml:9:1: unknown key"]
 
 
-class InterruptedStation(FakeStation):
-    def status(self) -> dict[str, object]:
-        raise KeyboardInterrupt
-
-
-class BrokenStation(FakeStation):
-    def status(self) -> dict[str, object]:
-        raise StoreError("the store is gone")
+def failing(error: BaseException) -> FakeStation:
+    station = FakeStation()
+    station.failure = error
+    return station
 
 
 def test_an_interrupt_is_130(pvctl: Pvctl) -> None:
-    said = pvctl("status", station=InterruptedStation)
+    said = pvctl("status", station=failing(KeyboardInterrupt()))
     assert (said.code, said.err) == (130, "aborted\n")
 
 
 def test_an_error_without_a_next_step_is_one_line(pvctl: Pvctl) -> None:
-    said = pvctl("status", station=BrokenStation)
+    said = pvctl("status", station=failing(StoreError("the store is gone")))
     assert (said.code, said.err) == (1, "error: the store is gone\n")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from controller.__main__ import Station
+from controller.__main__ import Product
 from controller.cli.app import run
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
@@ -25,7 +25,7 @@ def store(tmp_path: Path) -> Path:
 def test_a_mistyped_store_is_named_and_not_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
-    assert run([*command, "--store", str(tmp_path / "stroe")], Station) == 1
+    assert run([*command, "--store", str(tmp_path / "stroe")], Product) == 1
 
     assert f"there is no store at {tmp_path / 'stroe'}" in capsys.readouterr().err
     assert not (tmp_path / "stroe").exists()
@@ -34,14 +34,14 @@ def test_a_mistyped_store_is_named_and_not_made(
 @pytest.mark.parametrize("option", ["--store", "--desired"])
 @pytest.mark.parametrize("before", [True, False])
 def test_an_empty_path_is_wrong_usage(capsys: pytest.CaptureFixture[str], option: str, before: bool) -> None:
-    assert run([option, "", "status"] if before else ["status", option, ""], Station) == 64
+    assert run([option, "", "status"] if before else ["status", option, ""], Product) == 64
 
     assert "the path is empty" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["audit", "-n", "-1"], ["logs", "screw-check", "-n", "-1"]])
 def test_a_negative_number_of_lines_is_wrong_usage(store: Path, command: list[str]) -> None:
-    assert run([*command, "--store", str(store)], Station) == 64
+    assert run([*command, "--store", str(store)], Product) == 64
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
@@ -58,7 +58,7 @@ def test_a_negative_number_of_lines_is_wrong_usage(store: Path, command: list[st
 def test_an_error_with_a_code_is_the_same_object_in_every_command(
     store: Path, capsys: pytest.CaptureFixture[str], form: str, command: list[str], code: int, exit_code: int
 ) -> None:
-    assert run([*command, "--store", str(store), "-o", form], Station) == exit_code
+    assert run([*command, "--store", str(store), "-o", form], Product) == exit_code
 
     error = parse(form, capsys.readouterr().out)["error"]
     assert error["code"] == code
@@ -69,10 +69,10 @@ def test_an_error_with_a_code_is_the_same_object_in_every_command(
 def test_down_answers_a_machine_too_and_says_when_nothing_ran(
     store: Path, capsys: pytest.CaptureFixture[str], form: str
 ) -> None:
-    assert run(["down", "--store", str(store), "-o", form], Station) == 0
+    assert run(["down", "--store", str(store), "-o", form], Product) == 0
     assert parse(form, capsys.readouterr().out) == {"ended": []}
 
-    assert run(["down", "--store", str(store)], Station) == 0
+    assert run(["down", "--store", str(store)], Product) == 0
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "no process of this store runs\n")
 
@@ -85,7 +85,7 @@ def test_an_error_of_the_machine_is_a_line_and_no_traceback(
 
     monkeypatch.setattr("controller.cli.version.emit", full)
 
-    assert run(["version", "--store", str(store)], Station) == 1
+    assert run(["version", "--store", str(store)], Product) == 1
     assert capsys.readouterr().err == "error: No space left on device\n"
 
 

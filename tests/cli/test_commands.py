@@ -9,8 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
+from controller.calls.request import DetectionRequest
+from controller.client.arguments import CallArguments
+from controller.station.commands.detecting import Detect
+from controller.station.commands.operating import Abort, OperatorCommand, Pause, Promote, Resume, Retry, Rollback
+from controller.station.commands.packages import Uninstall
+from controller.station.commands.reconciling import PreviewPlan, Reconcile
+from controller.station.commands.records import FindLogs
 from tests.cli.conftest import Pvctl
-from tests.cli.fakes import STATUS
+from tests.station.fake import STATUS
 
 DEPLOYMENT = """apiVersion: procvision.dev/v1
 kind: AlgorithmDeployment
@@ -64,46 +71,48 @@ def test_plan(pvctl: Pvctl) -> None:
     found = documents(pvctl, "plan")
     assert (found["revision"], found["actions"], found["changes"][0]["after"]) == ("abc123", [], "1.1.0")
     assert "nothing to do" in pvctl("plan").out
-    assert pvctl.asked == [("preview", False, True)]
+    assert pvctl.asked == [PreviewPlan()]
     pvctl("plan", "--allow-empty", "--no-serve")
-    assert pvctl.asked == [("preview", True, False)]
+    assert pvctl.asked == [PreviewPlan(allow_empty=True, serve=False)]
 
 
 def test_reconcile(pvctl: Pvctl) -> None:
     said = pvctl("reconcile", "--once", "-o", "json")
-    assert (said.code, said.err, json.loads(said.out)) == (3, "A01: switched\n", STATUS)
-    options = {"serve": True, "wait": False, "timeout": 300.0, "allow_empty": False}
-    assert pvctl.asked == [("reconcile", options)]
+    assert (said.code, said.err, json.loads(said.out)) == (
+        3, "install screw-check@1.0.0\nstart screw-check@1.0.0\n", STATUS)  # fmt: skip
+    assert pvctl.asked == [Reconcile()]
     pvctl("reconcile", "--once", "--wait", "--timeout", "1h30m", "--no-serve", "--allow-empty")
-    options = {"serve": False, "wait": True, "timeout": 5400.0, "allow_empty": True}
-    assert pvctl.asked == [("reconcile", options)]
+    assert pvctl.asked == [Reconcile(allow_empty=True, wait=True, timeout=5400.0, serve=False)]
 
 
 def test_run(pvctl: Pvctl) -> None:
     assert pvctl("run").code == 0
-    assert pvctl.asked == [("run", None)]
+    assert pvctl.product.daemons == [None]
     pvctl("run", "--socket-group", "line")
-    assert pvctl.asked == [("run", "line")]
+    assert pvctl.product.daemons == ["line"]
 
 
 @pytest.mark.parametrize(
-    ("words", "arguments"),
+    ("words", "command"),
     [
-        ("promote screws", {}),
-        ("promote screws --full", {"full": True}),
-        ("pause screws", {}),
-        ("resume A01", {}),
-        ("abort screws", {}),
-        ("abort screws --reason scrap", {"reason": "scrap"}),
-        ("retry screws", {}),
-        ("rollback A01 --reason scrap", {"reason": "scrap"}),
-        ("rollback A01 --to 1.0.0 --emergency --reason scrap", {"to": "1.0.0", "emergency": True, "reason": "scrap"}),
+        ("promote screws", Promote("screws")),
+        ("promote screws --full", Promote("screws", full=True)),
+        ("pause screws", Pause("screws")),
+        ("resume A01", Resume("A01")),
+        ("abort screws", Abort("screws")),
+        ("abort screws --reason scrap", Abort("screws", reason="scrap")),
+        ("retry screws", Retry("screws")),
+        ("rollback A01 --reason scrap", Rollback("A01", reason="scrap")),
+        (
+            "rollback A01 --to 1.0.0 --emergency --reason scrap",
+            Rollback("A01", to="1.0.0", emergency=True, reason="scrap"),
+        ),
     ],
 )
-def test_verbs(pvctl: Pvctl, words: str, arguments: dict[str, Any]) -> None:
+def test_operators_commands(pvctl: Pvctl, words: str, command: OperatorCommand) -> None:
     verb, subject, *_ = words.split()
     assert pvctl(*words.split()).out == f"{verb} {subject}: will be done\n"
-    assert pvctl.asked == [(verb, subject, arguments)]
+    assert pvctl.asked == [command]
     assert documents(pvctl, *words.split())["verb"] == verb
 
 
@@ -112,10 +121,8 @@ def test_exec(pvctl: Pvctl) -> None:
     assert list(found) == ["request_id", "pid", "name", "version", "status", "message", "data", "latency_ms"]
     out = pvctl("exec", "A01", "--image", "part.png").out
     assert out == "A01: NG  (screw-check@1.0.0, 1.2 ms)\n  scratched\n  defect at [1, 2, 3, 4]\n"
-    request = pvctl.asked[0][1]
-    assert (request.image, request.guide_image, request.step_index, request.guide_info) == (
-        Path("part.png"), None, 1, ())  # fmt: skip
-    assert (request.params, request.phase, request.timeout) == ({}, None, None)
+    asked = DetectionRequest("A01", Path("part.png"), arguments=CallArguments(params={}))
+    assert pvctl.asked == [Detect(asked)]
 
 
 def test_exec_passes_every_option(pvctl: Pvctl, tmp_path: Path) -> None:
@@ -124,15 +131,13 @@ def test_exec_passes_every_option(pvctl: Pvctl, tmp_path: Path) -> None:
     pvctl("exec", "A01", "--image", "a", "--guide-image", "g", "--step", "2", "--step-desc", "second",
           "--param", "t=0.4", "--param", "mode=fast", "--guide-info", f"@{info}", "--phase", "pre",
           "--timeout", "500ms")  # fmt: skip
-    request = pvctl.asked[0][1]
-    assert (request.guide_image, request.step_index, request.step_desc) == (Path("g"), 2, "second")
-    assert (request.params, request.guide_info) == ({"t": 0.4, "mode": "fast"}, [{"x": 1}])
-    assert (request.phase, request.timeout) == ("pre", 0.5)
-    pvctl("exec", "A01", "--image", "a")
-    assert pvctl.asked[0][1].params == {}
+    given = CallArguments(2, "second", [{"x": 1}], {"t": 0.4, "mode": "fast"}, phase="pre", timeout=0.5)
+    assert pvctl.asked == [Detect(DetectionRequest("A01", Path("a"), Path("g"), given))]
 
 
 def test_exec_that_fails(pvctl: Pvctl) -> None:
+    malformed = pvctl("exec", "../A01", "--image", "a", "-o", "json")
+    assert (malformed.code, json.loads(malformed.out)["error"]["code"], pvctl.asked) == (1, 1001, [])
     assert pvctl("exec", "E01", "--image", "a").code == 1
     said = pvctl("exec", "X99", "--image", "a", "-o", "json")
     assert (said.code, said.err) == (1, "")
@@ -168,7 +173,7 @@ def test_install(pvctl: Pvctl) -> None:
 def test_uninstall(pvctl: Pvctl) -> None:
     said = pvctl("uninstall", "screw-check", "--store", "x", "1.0.0")
     assert (said.code, said.out) == (0, "")
-    assert pvctl.asked == [("uninstall", "screw-check", "1.0.0")]
+    assert pvctl.asked == [Uninstall("screw-check", "1.0.0")]
 
 
 def test_history(pvctl: Pvctl) -> None:
@@ -194,7 +199,7 @@ def test_logs(pvctl: Pvctl, tmp_path: Path) -> None:
     log.write_text("one\ntwo\nthree\n")
     assert pvctl("logs", str(log), "-n", "2").out == "two\nthree\n"
     said = pvctl("logs", "nothing@1.0.0")
-    assert (said.code, pvctl.asked) == (1, [("logs", "nothing", "1.0.0")])
+    assert (said.code, pvctl.asked) == (1, [FindLogs("nothing", "1.0.0")])
 
 
 def test_schema(pvctl: Pvctl) -> None:

@@ -18,7 +18,7 @@ from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.images.formats import ImageRef, load
 from controller.store.layout import StoreLayout
-from tests.http.fakes import FakeControl
+from tests.station.fake import FakeStation
 
 
 class _Plane:
@@ -26,9 +26,10 @@ class _Plane:
         self._layout = layout
 
     async def execute(self, request: DetectionRequest) -> Detection:
+        what = request.arguments.step_desc
         with (self._layout.root / "calls").open("a") as notes:
-            notes.write(f"{request.step_desc}\n")
-        if request.step_desc == "hang":
+            notes.write(f"{what}\n")
+        if what == "hang":
             await asyncio.Event().wait()
         by_reference = isinstance(request.image, ImageRef)
         source = self._layout.images / f"{request.image.id}.npy" if by_reference else request.image
@@ -39,7 +40,7 @@ class _Plane:
 
 async def _serve(layout: StoreLayout) -> None:
     layout.images.mkdir(parents=True, exist_ok=True)
-    await SocketServer(application(_Plane(layout), FakeControl()), layout).start()
+    await SocketServer(application(FakeStation(_Plane(layout).execute), layout.staging), layout).start()
     await asyncio.Event().wait()
 
 

@@ -90,7 +90,7 @@ def test_errors_are_as_the_station_said_them(station: StationProcess, make: Call
     for arguments, code in (
         ({"step_index": 0}, Code.invalid_params),
         ({"params": {"a": object()}}, Code.invalid_params),
-        ({"pid": "no pid"}, Code.no_active_version),
+        ({"pid": "no pid"}, Code.invalid_pid),
     ):
         with pytest.raises(CallError) as caught:
             execute(**{"pid": "A01", "image": _ARRAY, **arguments})

@@ -14,12 +14,12 @@ from controller.model.desired import Deployment
 from controller.model.observed import ProcessKey
 from controller.model.package import Installation, Receipt
 from controller.packages.install import Installer
-from controller.processes.pool import ProcessPool
 from controller.reconciler.apply import process_spec
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
 from examples.packing import Algorithm, Generation, build_package
 from tests.packages.zips import rewrite
+from tests.processes.conftest import call, runner_of
 from tests.reconciler.fakes import deployment
 
 NOW = "2026-01-31T08:15:00Z"
@@ -88,11 +88,11 @@ async def called(store: Store, receipt: Receipt) -> tuple[dict[str, str], str]:
     key = ProcessKey(NAME, receipt.name, receipt.version)
     wanted = Deployment.model_validate(deployment(NAME, receipt.version, "A01", package=NAME))
     spec = process_spec(key, wanted, Installation(receipt, str(store.layout.package(receipt.ref))), store)
-    pool = ProcessPool(store.layout, now=lambda: NOW)
+    pool = runner_of(store.layout)
     await pool.open()
     try:
         await pool.start(spec)
-        answer = await pool.execute(key.ref, NAME, DetectionRequest("A01", np.zeros((4, 4, 3), np.uint8)))
+        answer = await call(pool, DetectionRequest("A01", np.zeros((4, 4, 3), np.uint8)), key)
         debug = answer.data["debug"]
         return debug["environment"], debug["folder"]
     finally:

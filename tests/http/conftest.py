@@ -18,7 +18,7 @@ from controller.http.application import application
 from controller.http.request_body import BodyLimits
 from controller.http.server import SocketServer
 from controller.store.layout import StoreLayout
-from tests.http.fakes import FakeControl, FakePlane
+from tests.station.fake import FakePlane, FakeStation
 
 
 @dataclass
@@ -78,9 +78,12 @@ def form(**parts: bytes) -> tuple[bytes, str]:
 @dataclass
 class Station:
     layout: StoreLayout
-    plane: FakePlane
-    control: FakeControl
+    fake: FakeStation
     limits: BodyLimits
+
+    @property
+    def plane(self) -> FakePlane:
+        return self.fake.plane
 
     async def ask(self, method: str, target: str, body: bytes | None = None, kind: str = "application/json") -> Reply:
         return await asyncio.to_thread(ask, self.layout.socket, method, target, body, kind)
@@ -93,9 +96,9 @@ class Station:
 async def station(tmp_path: Path) -> AsyncIterator[Station]:
     layout = StoreLayout.at(tmp_path / "store")
     layout.images.mkdir(parents=True)
-    plane, control, limits = FakePlane(), FakeControl(), BodyLimits(each=4 << 20, total=6 << 20, patience=20)
-    server = SocketServer(application(plane, control, limits), layout)
+    fake, limits = FakeStation(), BodyLimits(each=4 << 20, total=6 << 20, patience=20)
+    server = SocketServer(application(fake, layout.staging, limits), layout)
     await server.start()
-    yield Station(layout, plane, control, limits)
+    yield Station(layout, fake, limits)
     await server.stop(1)
-    assert (plane.places, limits.held) == (0, 0)
+    assert (fake.plane.places, limits.held) == (0, 0)

@@ -49,9 +49,7 @@ async def test_multipart_detection_is_answered_as_the_contract_says(station: Sta
     assert asked.image == png()
     assert isinstance(asked.image, bytes), "encoded images have to be bytes: the runner decodes those off the loop"
     assert bytes(asked.guide_image) == npy()
-    assert (asked.step_index, asked.step_desc, asked.guide_info, asked.params, asked.timeout) == (
-        2, "left", [{"a": 1}], {"b": 2}, 3,
-    )  # fmt: skip
+    assert asked.arguments.to_document() == request
 
 
 async def test_json_detection_passes_references(station: Station) -> None:
@@ -60,7 +58,7 @@ async def test_json_detection_passes_references(station: Station) -> None:
     assert reply.status == 200
     (asked,) = station.plane.asked
     assert (asked.pid, asked.image, asked.guide_image) == ("B-2", ImageRef("cam-1"), ImageRef("golden"))
-    assert (asked.phase, asked.session) == ("pre", {"id": "s"})
+    assert asked.arguments.to_document() == {"step_index": 1, "step_desc": "", "phase": "pre", "session": {"id": "s"}}
 
 
 async def test_large_image_arrives_unchanged_in_many_pieces(station: Station) -> None:
@@ -137,9 +135,9 @@ async def test_what_cannot_be_read_is_refused(station: Station, body: bytes, kin
 
 
 @pytest.mark.parametrize("pid", ["a%00b", "..", "a%20b", "x" * 65])
-async def test_what_cannot_be_a_pid_has_no_version(station: Station, pid: str) -> None:
+async def test_what_cannot_be_a_pid_is_refused_before_any_version_is_looked_for(station: Station, pid: str) -> None:
     reply = await station.detect(pid, image=npy())
-    assert (reply.status, reply.error["code"]) == (404, 1012)
+    assert (reply.status, reply.error["code"], station.plane.asked) == (400, 1001, [])
 
 
 async def test_too_large_is_refused_before_it_is_read(station: Station) -> None:

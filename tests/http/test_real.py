@@ -12,23 +12,27 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from controller.calls.detection import smoke
+from controller.calls.plane import DataPlane
 from controller.calls.request import Detection, DetectionRequest
+from controller.calls.service import Service
 from controller.client import AsyncClient, CallError, Client
 from controller.errors import Code
 from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.images import slots
-from controller.model.observed import ProcessKey
+from controller.model.observed import ActiveMapping, ProcessKey
 from controller.packages.install import Installer
 from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
 from controller.processes.spec import ProcessSpec
+from controller.store.active import ActiveMappings
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from examples.packing import Algorithm, build_package
 from tests.http.conftest import ask, form
-from tests.http.fakes import FakeControl
 from tests.http.test_execute import until
+from tests.station.fake import FakeStation
 
 pytestmark = pytest.mark.real
 
@@ -41,19 +45,20 @@ _ARRAY = np.random.default_rng(3).integers(0, 256, (480, 640, 3), dtype=np.uint8
 
 
 class _Plane:
-    """The real runner with one process; PIDs other than A01 have no version."""
+    """The real data plane, and how many calls are inside. PIDs other than A01 have no version."""
 
-    def __init__(self, runner: ProcessPool, key: ProcessKey) -> None:
-        self._runner = runner
-        self._key = key
+    def __init__(self, runner: ProcessPool, layout: StoreLayout, key: ProcessKey) -> None:
+        active = ActiveMappings(layout)
+        active.write("A01", ActiveMapping(key.name, key.version, now()), lambda _: None)
+        self._plane = DataPlane(runner, active)
+        self._plane.configure({key.deployment: Service(deployment=key.deployment, pids=("A01",), start_timeout=0.2)})
+        self.stop = self._plane.stop
         self.inside = 0
 
     async def execute(self, request: DetectionRequest) -> Detection:
-        if request.pid != "A01":
-            raise CallError(Code.no_active_version, f"PID {request.pid} has none", next_step="see `pvctl status`")
         self.inside += 1
         try:
-            return await self._runner.execute(self._key.ref, None, request)
+            return await self._plane.execute(request)
         finally:
             self.inside -= 1
 
@@ -80,14 +85,15 @@ async def plane(tmp_path: Path) -> AsyncIterator[tuple[StoreLayout, _Plane]]:
         entry_point=receipt.entry_point,
         call_timeout=1.5,
     )
-    runner = ProcessPool(layout, now=now)
+    runner = ProcessPool(layout, smoke=smoke, now=now)
     await runner.open()
     await runner.start(spec)
-    real = _Plane(runner, spec.key)
-    server = SocketServer(application(real, FakeControl()), layout)
+    real = _Plane(runner, layout, spec.key)
+    server = SocketServer(application(FakeStation(real.execute), layout.staging), layout)
     await server.start()
     yield layout, real
     await server.stop(1)
+    await real.stop()
     await runner.stop(spec.key, drain=1)
     await runner.close()
     await asyncio.to_thread(end_all, layout)
@@ -119,6 +125,7 @@ async def test_failures_of_the_real_runner_have_their_status(plane: tuple[StoreL
 
     file = io.BytesIO()
     np.save(file, _ARRAY)
+    assert await status("B%2001", image=file.getvalue()) == (400, Code.invalid_pid)
     assert await status("B01", image=file.getvalue()) == (404, Code.no_active_version)
     assert await status(image=b"no image") == (400, Code.image_load_failed)
     assert await status(image=file.getvalue()[:-1]) == (400, Code.image_load_failed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import os
 from typing import Any
 
 import jsonschema
@@ -11,16 +12,19 @@ import pytest
 
 from controller.errors import Code, CodedError, DesiredStateError, PackageError, StoreBusy, StoreError
 from controller.model.status import RevisionStatus, Status
+from controller.station.commands.operating import Promote, Resume, Rollback
+from controller.station.commands.packages import Uninstall
+from controller.station.commands.reconciling import Readiness, Reconcile
 from tests.http.conftest import Reply, Station
-from tests.http.fakes import refusal
 from tests.http.test_execute import npy
+from tests.station.fake import STATUS, refusal
 
 
 async def test_status_health_and_readiness(station: Station) -> None:
-    assert (await station.ask("GET", "/v1/status")).json == {"converged": True}
+    assert (await station.ask("GET", "/v1/status")).json == STATUS
     assert (await station.ask("GET", "/healthz")).json == {"alive": True}
     assert (await station.ask("GET", "/readyz")).json == {"ready": True, "reason": ""}
-    station.control.readiness = (False, "A01: no process of screw-check@1.0.0 is ready")
+    station.fake.readiness = Readiness(False, "A01: no process of screw-check@1.0.0 is ready")
     reply = await station.ask("GET", "/readyz")
     assert (reply.status, reply.json["reason"]) == (503, "A01: no process of screw-check@1.0.0 is ready")
     assert (await station.ask("HEAD", "/healthz")).body == b""
@@ -32,32 +36,82 @@ async def test_reconcile_tells_its_progress_and_then_its_outcome(station: Statio
     assert [json.loads(line) for line in reply.body.splitlines()] == [
         {"progress": "install screw-check@1.0.0"},
         {"progress": "start screw-check@1.0.0"},
-        {"outcome": {"exit": 0, "status": {"converged": True}}},
+        {"outcome": {"exit": 3, "status": STATUS}},
     ]
-    assert station.control.reconciled == [{"allow_empty": False, "wait": True, "timeout": 5}]
+    assert station.fake.asked == [Reconcile(wait=True, timeout=5)]
 
 
 @pytest.mark.parametrize(
     ("failure", "code"), [(StoreError("disk"), 1000), (CodedError(Code.timeout, "late"), 1005), (KeyError("x"), 1000)]
 )
 async def test_reconcile_that_fails_says_so_in_its_last_line(station: Station, failure: Exception, code: int) -> None:
-    station.control.failure = failure
+    station.fake.failure = failure
     lines = (await station.ask("POST", "/v1/reconcile")).body.splitlines()
     assert json.loads(lines[-1])["error"]["code"] == code
 
 
-async def test_verbs_are_passed_through_with_the_user_of_the_socket(station: Station) -> None:
+async def test_operators_commands_arrive_as_values_with_the_user_of_the_socket(station: Station) -> None:
     reply = await station.ask("POST", "/v1/deployments/screw-check/promote", b'{"full": true}')
-    assert (reply.status, reply.json) == (200, {"message": "promote screw-check"})
+    assert (reply.status, reply.json) == (200, {"message": "promote screw-check: will be done"})
     await station.ask("POST", "/v1/pids/A01/rollback", b'{"reason": "scratches", "to": "1.0.0"}')
     await station.ask("POST", "/v1/pids/A01/resume")
-    user = getpass.getuser()
-    assert station.control.operated == [
-        ("promote", "screw-check", {"full": True}, user),
-        ("rollback", "A01", {"reason": "scratches", "to": "1.0.0"}, user),
-        ("resume", "A01", {}, user),
+    await station.ask("POST", "/v1/deployments/screw-check/resume")
+    assert station.fake.asked == [
+        Promote("screw-check", full=True),
+        Rollback("A01", "pid", to="1.0.0", reason="scratches"),
+        Resume("A01", "pid"),
+        Resume("screw-check", "deployment"),
     ]
-    assert (await station.ask("POST", "/v1/down")).json == {"ended": ["screw-check/screw-check@1.0.0-0"]}
+    assert {caller.name for caller in station.fake.callers} == {getpass.getuser()}
+    assert (await station.ask("POST", "/v1/down")).json == {"ended": ["screws/screw-check@1.0.0-0"]}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"ful": true}', "did you mean 'full'"),
+        (b'{"full": "yes"}', "full: Input should be a valid boolean"),
+        (b'{"deployment": "other"}', "'deployment' is not known"),
+    ],
+)
+async def test_arguments_that_a_command_does_not_take_are_refused(station: Station, body: bytes, words: str) -> None:
+    reply = await station.ask("POST", "/v1/deployments/screw-check/promote", body)
+    assert (reply.status, reply.error["code"]) == (400, 1003)
+    assert words in reply.error["message"]
+    assert station.fake.asked == []
+
+
+async def test_a_package_is_installed_from_the_body_and_removed_by_its_name(station: Station) -> None:
+    content = os.urandom(3 << 20)
+    reply = await station.ask("POST", "/algorithms/install?name=screw-check-1.0.0.zip", content, "application/zip")
+    assert [json.loads(line) for line in reply.body.splitlines()] == [
+        {"progress": "screw-check-1.0.0.zip: installed"},
+        {"outcome": {"name": "screw-check", "version": "1.0.0", "digest": "sha256:ab"}},
+    ]
+    assert station.fake.installed == content
+    assert list(station.layout.staging.iterdir()) == [], "an upload is gone when it was installed"
+    refused = await station.ask("POST", "/algorithms/install?name=bad.zip", b"x", "application/zip")
+    assert json.loads(refused.body.splitlines()[-1])["error"]["code"] == 2002
+    reply = await station.ask("DELETE", "/algorithms/screw-check/1.0.0")
+    assert (reply.status, reply.json["version"]) == (200, "1.0.0")
+    assert station.fake.asked[-1] == Uninstall("screw-check", "1.0.0")
+
+
+@pytest.mark.parametrize(
+    ("target", "kind", "status"),
+    [
+        ("?name=a.zip", "text/plain", 415),
+        ("", "application/zip", 400),
+        ("?name=..%2Fa.zip", "application/zip", 400),
+        ("?name=.hidden.zip", "application/zip", 400),
+        ("?name=a.tar", "application/zip", 400),
+    ],
+)
+async def test_what_is_no_zip_by_kind_or_name_is_refused(station: Station, target: str, kind: str, status: int) -> None:
+    reply = await station.ask("POST", f"/algorithms/install{target}", b"x", kind)
+    assert (reply.status, reply.error["code"]) == (status, 1003)
+    assert station.fake.asked == []
+    assert not station.layout.staging.exists() or list(station.layout.staging.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -74,7 +128,7 @@ async def test_verbs_are_passed_through_with_the_user_of_the_socket(station: Sta
     ],
 )
 async def test_refused_verbs_have_their_status(station: Station, failure: Exception, status: int, code: int) -> None:
-    station.control.failure = failure
+    station.fake.failure = failure
     reply = await station.ask("POST", "/v1/deployments/screw-check/promote")
     assert (reply.status, reply.error["code"]) == (status, code)
 
@@ -113,8 +167,8 @@ async def test_openapi_document_is_valid_and_describes_the_answers(station: Stat
         ("GET", "/readyz", "/readyz", None),
         ("GET", "/openapi.json", "/openapi.json", None),
         ("POST", "/v1/down", "/v1/down", None),
-        ("POST", "/v1/pids/{pid}/{verb}", "/v1/pids/A01/resume", None),
-        ("POST", "/v1/pids/{pid}/{verb}", "/v1/pids/A01/dance", None),
+        ("POST", "/v1/pids/{pid}/resume", "/v1/pids/A01/resume", None),
+        ("DELETE", "/algorithms/{name}/{version}", "/algorithms/a/1", None),
     ]
     for method, path, target, sent in asked:
         reply = await station.ask(method, target, sent)

@@ -10,6 +10,7 @@ import pytest
 from controller.errors import Code
 from controller.model.actions import Deactivate, Install, Preheat, RebuildRegistry, Retire, Switch
 from controller.model.desired import Deployment, Revision
+from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.observed import (
     ActiveMapping,
     BrokenMapping,
@@ -17,7 +18,6 @@ from controller.model.observed import (
     HistoryEntry,
     Observed,
     ObservedProcess,
-    ProcessKey,
 )
 from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
 from controller.model.rollout import Instant
@@ -94,8 +94,8 @@ def test_from_nothing_it_installs_preheats_and_switches_in_that_order() -> None:
 
     assert [type(action) for action in result.actions] == [Install, Preheat, Switch, Switch]
     install, preheat, *switches = result.actions
-    assert install.object in preheat.after
-    assert all({install.object, preheat.object} <= set(switch.after) for switch in switches)
+    assert install.object in preheat.depends_on
+    assert all({install.object, preheat.object} <= set(switch.depends_on) for switch in switches)
     assert result.targets == {"A01": OLD, "A02": OLD}
 
 
@@ -132,7 +132,7 @@ def test_the_old_process_is_retired_once_no_pid_is_on_it() -> None:
 
     result = plan(revision(deployment(version="1.1.0")), observed, NOW)
 
-    assert [action.object for action in result.actions] == ["process/screw/screw@1.0.0-0"]
+    assert [str(action.object) for action in result.actions] == ["process/screw/screw@1.0.0-0"]
     assert isinstance(result.actions[0], Retire)
 
 
@@ -159,7 +159,7 @@ def test_a_damaged_mapping_goes_back_to_its_last_version_first() -> None:
     [back] = [action for action in result.actions if isinstance(action, Switch) and action.pid == "A01"]
     assert back.target == OLD
     assert "not JSON" in back.reason
-    assert not any(after.startswith("package/") for after in back.after)
+    assert not any(each.kind == "package" for each in back.depends_on)
 
 
 def test_a_mapping_that_was_edited_by_hand_is_put_back() -> None:
@@ -219,7 +219,7 @@ def test_a_pid_that_the_package_does_not_support_is_blocked_and_the_others_go_on
 
     assert [action.pid for action in result.actions if isinstance(action, Switch)] == ["A01"]
     [blocked] = result.blocked
-    assert (blocked.object, blocked.code) == ("pid/A02", Code.activation_conflict)
+    assert (str(blocked.object), blocked.code) == ("pid/A02", Code.activation_conflict)
 
 
 @pytest.mark.parametrize(("allow", "switched"), [(False, 0), (True, 2)])
@@ -251,13 +251,13 @@ def test_a_digest_that_does_not_match_what_is_installed_is_refused() -> None:
 
 
 def test_a_failure_is_waited_for_and_then_tried_again() -> None:
-    failure = Failure("package/screw@1.0.0", "the algorithm raised", 2005, 1, retry_at=10.0)
+    failure = Failure(ObjectRef("package", OLD), "the algorithm raised", 2005, 1, retry_at=10.0)
     observed = Observed(zips=zipped(OLD), failures={failure.object: failure})
 
     early, late = (plan(revision(deployment()), observed, Instant("boot", now)) for now in (9.0, 10.0))
 
     assert early.empty
-    assert [(wait.object, wait.until) for wait in early.waiting] == [("package/screw@1.0.0", 10.0)]
+    assert [(str(wait.object), wait.until) for wait in early.waiting] == [("package/screw@1.0.0", 10.0)]
     assert [blocked.reason for blocked in early.blocked] == ["the algorithm raised"]
     assert isinstance(late.actions[0], Install)
 
@@ -275,7 +275,7 @@ def test_replicas_are_started_and_surplus_ones_retired() -> None:
     )
 
     assert [action.process.replica for action in more.actions if isinstance(action, Preheat)] == [1, 2]
-    assert [(type(action), action.object) for action in fewer.actions] == [(Retire, "process/screw/screw@1.0.0-1")]
+    assert [(type(action), str(action.object)) for action in fewer.actions] == [(Retire, "process/screw/screw@1.0.0-1")]
 
 
 def test_without_serving_a_version_is_proven_for_its_switch_and_its_process_then_retired() -> None:
@@ -310,15 +310,17 @@ def test_a_renamed_deployments_old_process_goes_on_answering_until_the_new_one_i
     both = running(process(OLD), process(OLD, name="bolt"))
     second = plan(renamed, replace(CONVERGED, processes=both), NOW)
 
-    assert [(type(action), action.object) for action in first.actions] == [(Preheat, "process/bolt/screw@1.0.0-0")]
-    assert [(type(action), action.object) for action in second.actions] == [(Retire, "process/screw/screw@1.0.0-0")]
+    assert [(type(action), str(action.object)) for action in first.actions] == [(Preheat, "process/bolt/screw@1.0.0-0")]
+    assert [(type(action), str(action.object)) for action in second.actions] == [
+        (Retire, "process/screw/screw@1.0.0-0")
+    ]
 
 
 def test_a_process_that_answers_is_not_ended_because_its_installation_is_damaged() -> None:
     result = plan(revision(deployment()), replace(CONVERGED, zips=(), installed={}), NOW)
 
     assert result.empty
-    assert [blocked.object for blocked in result.blocked] == ["package/screw@1.0.0"]
+    assert [str(blocked.object) for blocked in result.blocked] == ["package/screw@1.0.0"]
 
 
 def test_the_plan_names_the_pids_of_every_step() -> None:
@@ -335,7 +337,7 @@ def test_the_plan_names_the_pids_of_every_step() -> None:
 
 def test_of_two_zips_that_claim_one_version_the_other_is_taken_once_one_has_failed() -> None:
     bad, good = (replace(zipped(OLD)[0], digest=f"sha256:{name}", zip_name=f"{name}.zip") for name in ("a", "b"))
-    failure = Failure("package/screw@1.0.0", "damaged", 2001, 1, retry_at=1e9, digest=bad.digest)
+    failure = Failure(ObjectRef("package", OLD), "damaged", 2001, 1, retry_at=1e9, digest=bad.digest)
 
     first = plan(revision(deployment()), Observed(zips=(bad, good)), NOW)
     then = plan(revision(deployment()), Observed(zips=(bad, good), failures={failure.object: failure}), NOW)

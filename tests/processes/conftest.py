@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import shutil
@@ -13,13 +14,16 @@ from typing import Any
 
 import pytest
 
+from controller.calls.detection import detect, smoke
+from controller.calls.request import Detection, DetectionRequest
 from controller.host.environment import TOKEN_VARIABLE
 from controller.host.identity import find_processes
 from controller.images import slots
 from controller.model.observed import ProcessKey
 from controller.processes import record_files
 from controller.processes.census import end_all
-from controller.processes.pool import ProcessPool
+from controller.processes.pool import PoolObserver, ProcessPool
+from controller.processes.process import AlgorithmProcess
 from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 
@@ -48,7 +52,35 @@ def running(layout: StoreLayout) -> list[int]:
 
 
 def runner_of(layout: StoreLayout) -> ProcessPool:
-    return ProcessPool(layout, python=sys.executable, now=now)
+    return ProcessPool(layout, python=sys.executable, smoke=smoke, now=now)
+
+
+class Listener(PoolObserver):
+    """Remembers what a pool tells, and takes `drain` seconds of the time that a process has to stop."""
+
+    def __init__(self, pool: ProcessPool, drain: float = 0.0) -> None:
+        self.heard: list[tuple[str, ProcessKey]] = []
+        self._drain = drain
+        pool.subscribe(self)
+
+    def process_ready(self, process: AlgorithmProcess) -> None:
+        self.heard.append(("ready", process.key))
+
+    def process_exited(self, process: AlgorithmProcess) -> None:
+        self.heard.append(("exited", process.key))
+
+    async def process_stopping(self, process: AlgorithmProcess, patience: float) -> None:
+        self.heard.append(("stopping", process.key))
+        await asyncio.sleep(min(self._drain, patience))
+
+
+def process_of(runner: ProcessPool, key: ProcessKey = KEY) -> AlgorithmProcess:
+    return next(process for process in runner.processes() if process.key == key)
+
+
+async def call(runner: ProcessPool, request: DetectionRequest, key: ProcessKey = KEY) -> Detection:
+    """One detection on one process, as a smoke call is made."""
+    return await detect(process_of(runner, key), request)
 
 
 @pytest.fixture
@@ -86,6 +118,7 @@ def make_spec(tmp_path: Path, layout: StoreLayout) -> Callable[..., ProcessSpec]
             start_timeout=20.0,
             call_timeout=20.0,
             stop_grace=1.0,
+            smoke_pid="A01",
         )
         return dataclasses.replace(spec, **changes)
 

@@ -15,11 +15,15 @@ import pytest
 import uvloop
 
 from controller.calls.request import DetectionRequest
+from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code, StartFailed
 from controller.host.identity import identify
 from controller.images.formats import ImageRef
+from controller.model.health import Timeouts
+from controller.processes import records
 from controller.processes.shim import serve
-from tests.processes.conftest import KEY, eventually, runner_of, running
+from controller.processes.supervision import UsageMeter
+from tests.processes.conftest import KEY, call, eventually, process_of, runner_of, running
 
 pytestmark = pytest.mark.real
 
@@ -27,7 +31,7 @@ PART = np.full((4, 5, 3), 7, np.uint8)
 
 
 def ask(do: str = "", *, timeout: float | None = None, **given) -> DetectionRequest:
-    return DetectionRequest("A01", PART, guide_info=[{"do": do, **given}], timeout=timeout)
+    return DetectionRequest("A01", PART, arguments=CallArguments(guide_info=[{"do": do, **given}], timeout=timeout))
 
 
 @contextlib.asynccontextmanager
@@ -46,7 +50,7 @@ async def opened(layout, *specs):
 
 async def failure(runner, request) -> CallError:
     with pytest.raises(CallError) as caught:
-        await runner.execute(KEY.ref, None, request)
+        await call(runner, request)
     return caught.value
 
 
@@ -109,10 +113,25 @@ async def test_it_starts_answers_and_ends(layout, make_spec, start):
     async with opened(layout, make_spec(start)) as runner:
         seen = (await runner.observe())[KEY]
         assert (seen.state, seen.sdk_version) == ("ready", "0.3.2")
-        assert seen.rss_bytes > 1_000_000
-        answer = await runner.execute(KEY.ref, "screw-check", ask())
+        assert seen.rss_bytes is None, "nobody has measured it"
+        answer = await call(runner, ask())
         assert (answer.status, answer.data["os_pid"]) == ("OK", seen.os_pid)
         assert answer.to_document().keys() >= {"request_id", "pid", "name", "version", "latency_ms"}
+
+
+async def test_without_a_supervisor_usage_is_measured_when_it_is_asked_for(layout, make_spec):
+    async with opened(layout, make_spec()) as runner:
+        meter = UsageMeter(runner)
+        first = (await meter.observe())[KEY]
+        await call(runner, ask("burn"))
+        await asyncio.sleep(0.2)
+        again = (await meter.observe())[KEY]
+        assert first.rss_bytes > 1_000_000
+        assert (first.cpu_percent, again.cpu_percent > 0) == (None, True)
+        assert (await runner.observe())[KEY] == again, "the pool says what was measured last, and measures nothing"
+        os.kill(again.os_pid, signal.SIGKILL)
+        await exited(runner)
+        assert (await meter.observe())[KEY].rss_bytes == again.rss_bytes
 
 
 async def test_the_adapter_gets_its_environment_and_its_folder(layout, make_spec, monkeypatch):
@@ -120,7 +139,7 @@ async def test_the_adapter_gets_its_environment_and_its_folder(layout, make_spec
     monkeypatch.setenv("PROC_STRICT_STDIO", "1")
     spec = make_spec()
     async with opened(layout, spec) as runner:
-        seen = (await runner.execute(KEY.ref, None, ask("environment"))).data["environment"]
+        seen = (await call(runner, ask("environment"))).data["environment"]
         assert seen["PROC_ENV"] == "prod"
         assert seen["PROC_ALGO_ROOT"] == spec.working_directory
         assert seen["PROC_SHM_DIR"] == str(layout.images)
@@ -138,12 +157,12 @@ async def test_ps_shows_what_a_shim_holds(layout, make_spec):
 
 async def test_the_image_is_where_the_call_says(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        answer = await runner.execute(KEY.ref, None, ask("image"))
+        answer = await call(runner, ask("image"))
         assert bytes(answer.data["npy"])[-60:] == b"\x07" * 60
         assert answer.data["cur_image_shm_id"] == answer.data["guide_image_shm_id"]
         np.save(layout.images / "cam-1.npy", PART)
         both = DetectionRequest("A01", ImageRef("cam-1"), guide_image=PART[:2])
-        answer = await runner.execute(KEY.ref, None, both)
+        answer = await call(runner, both)
         (layout.images / "cam-1.npy").unlink()
         assert answer.data["cur_image_shm_id"] == "cam-1"
         assert answer.data["guide_image_meta"]["height"] == 2
@@ -151,30 +170,24 @@ async def test_the_image_is_where_the_call_says(layout, make_spec):
 
 async def test_a_legacy_detection_is_pre_and_then_execute(layout, make_spec):
     async with opened(layout, make_spec(generation="0.0")) as runner:
-        request = DetectionRequest("A01", PART, params={"x": 1}, session={"id": "s", "context": {"lot": 7}})
-        data = (await runner.execute(KEY.ref, None, request)).data
+        given = CallArguments(params={"x": 1}, session={"id": "s", "context": {"lot": 7}})
+        request = DetectionRequest("A01", PART, arguments=given)
+        data = (await call(runner, request)).data
         assert (data["phase"], data["pid"], data["user_params"]) == ("execute", "A01", {"x": 1})
         assert data["session"] == {"id": "s", "context": {"lot": 7}}
-        pre = dataclasses.replace(request, phase="pre")
-        assert (await runner.execute(KEY.ref, None, pre)).data["phase"] == "pre"
-        wrong = dataclasses.replace(request, params={"status": "ERROR", "message": "lamp off"})
-        answer = await runner.execute(KEY.ref, None, wrong)
+        pre = DetectionRequest("A01", PART, arguments=dataclasses.replace(given, phase="pre"))
+        assert (await call(runner, pre)).data["phase"] == "pre"
+        wrong = dataclasses.replace(given, params={"status": "ERROR", "message": "lamp off"})
+        answer = await call(runner, DetectionRequest("A01", PART, arguments=wrong))
         assert (answer.status, answer.message, answer.data["phase"]) == ("ERROR", "lamp off", "pre")
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"step_index": 0}, {"step_index": "1"}, {"step_index": True}, {"step_desc": 5}, {"guide_info": "x"},
-        {"params": [1]}, {"session": {"id": 5}}, {"session": {"ident": "x"}}, {"phase": "post"}, {"phase": "pre"},
-        {"timeout": 0}, {"timeout": "1"}, {"guide_info": [object()]},
-    ],
-)  # fmt: skip
-async def test_malformed_arguments_never_reach_the_algorithm(layout, make_spec, change):
+@pytest.mark.parametrize("change", [{"phase": "pre"}, {"guide_info": [object()]}])
+async def test_arguments_that_this_algorithm_cannot_be_told_never_reach_it(layout, make_spec, change):
     async with opened(layout, make_spec()) as runner:
-        error = await failure(runner, dataclasses.replace(ask(), **change))
+        error = await failure(runner, DetectionRequest("A01", PART, arguments=CallArguments(**change)))
         assert error.code is Code.invalid_params
-        assert (await runner.execute(KEY.ref, None, ask())).status == "OK"
+        assert (await call(runner, ask())).status == "OK"
 
 
 async def test_a_bad_image_is_refused_and_the_process_goes_on(layout, make_spec):
@@ -206,11 +219,9 @@ async def test_a_call_that_ends_the_process_fails_and_leaves_nothing(layout, mak
         assert (error.code, why in error.message) == (code, True), error.message
         seen = await exited(runner)
         assert why in seen.detail
-        assert (await runner.execute(KEY.ref, "other", ask())).status == "OK"
+        assert (await call(runner, ask(), neighbour)).status == "OK"
         eventually(lambda: len(running(layout)) == 2)  # the neighbour and its shim
-        with pytest.raises(CallError) as caught:
-            await runner.execute(KEY.ref, KEY.deployment, ask())
-        assert caught.value.code is Code.not_initialized
+        assert (await failure(runner, ask())).message.startswith(f"{KEY} is of no use: ")
 
 
 @pytest.mark.parametrize(
@@ -227,13 +238,13 @@ async def test_error_frames_keep_their_code_and_message(layout, make_spec, given
 
 async def test_results_of_every_kind_pass_through(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        assert (await runner.execute(KEY.ref, None, ask("nan"))).data["score"] is None
-        answer = await runner.execute(KEY.ref, None, ask(status="ERROR", message="lamp off"))
+        assert (await call(runner, ask("nan"))).data["score"] is None
+        answer = await call(runner, ask(status="ERROR", message="lamp off"))
         assert (answer.status, answer.message) == ("ERROR", "lamp off")
-        answer = await runner.execute(KEY.ref, None, ask(status="MAYBE"))
+        answer = await call(runner, ask(status="MAYBE"))
         assert (answer.status, "MAYBE" in answer.message) == ("ERROR", True)
-        assert "wrong" not in (await runner.execute(KEY.ref, None, ask("wrong_id"))).data
-        assert len((await runner.execute(KEY.ref, None, ask("large", bytes=5_000_000))).data["filler"]) == 5_000_000
+        assert "wrong" not in (await call(runner, ask("wrong_id"))).data
+        assert len((await call(runner, ask("large", bytes=5_000_000))).data["filler"]) == 5_000_000
 
 
 async def test_large_arguments_do_not_block_the_loop(layout, make_spec):
@@ -247,58 +258,34 @@ async def test_large_arguments_do_not_block_the_loop(layout, make_spec):
                 await asyncio.sleep(0)
 
         ticking = asyncio.create_task(tick())
-        busy = asyncio.create_task(runner.execute(KEY.ref, None, ask("sleep", seconds=0.3)))
+        busy = asyncio.create_task(call(runner, ask("sleep", seconds=0.3)))
         filler = "q" * 3_000_000
-        assert (await runner.execute(KEY.ref, None, ask(filler=filler))).data["given"]["filler"] == filler
+        assert (await call(runner, ask(filler=filler))).data["given"]["filler"] == filler
         assert (await busy).status == "OK"
         ticking.cancel()
         assert ticks > 100
 
 
-async def test_calls_are_served_one_after_the_other_in_their_order(layout, make_spec):
-    async with opened(layout, make_spec()) as runner:
-        answers = await asyncio.gather(*(runner.execute(KEY.ref, None, ask(n=n)) for n in range(20)))
-        assert [answer.data["given"]["n"] for answer in answers] == list(range(20))
-
-
-async def test_replicas_share_the_calls(layout, make_spec):
-    second = dataclasses.replace(KEY, replica=1)
-    async with opened(layout, make_spec(), make_spec(key=second)) as runner:
-        calls = (runner.execute(KEY.ref, None, ask("sleep", seconds=0.1)) for _ in range(4))
-        assert len({answer.data["os_pid"] for answer in await asyncio.gather(*calls)}) == 2
-
-
 async def test_a_caller_that_waits_less_long_harms_nobody(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
         before = (await runner.observe())[KEY].os_pid
-        impatient = asyncio.create_task(failure(runner, ask("sleep", seconds=0.4, timeout=0.1)))
-        await asyncio.sleep(0)
-        queued = asyncio.create_task(failure(runner, ask(timeout=0.05)))
-        assert (await impatient).code is Code.timeout
-        assert (await queued).code is Code.timeout
-        assert (await impatient).details == {"caller_timeout": True}
-        answer = await runner.execute(KEY.ref, None, ask(n=1))
+        impatient = await failure(runner, ask("sleep", seconds=0.4, timeout=0.1))
+        assert (impatient.code, impatient.details) == (Code.timeout, {"caller_timeout": True})
+        answer = await call(runner, ask(n=1))
         assert (answer.data["os_pid"], answer.data["given"]["n"]) == (before, 1)
 
 
 async def test_a_cancelled_caller_frees_its_place_when_the_answer_is_there(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        call = asyncio.create_task(runner.execute(KEY.ref, None, ask("sleep", seconds=0.3)))
-        waiting = [asyncio.create_task(runner.execute(KEY.ref, None, ask())) for _ in range(3)]
+        leaver = asyncio.create_task(call(runner, ask("sleep", seconds=0.3)))
         await asyncio.sleep(0.1)
-        call.cancel()
-        waiting[0].cancel()
+        leaver.cancel()
+        following = asyncio.create_task(call(runner, ask(n=1)))
+        await asyncio.sleep(0)
         assert (await runner.observe())[KEY].state == "busy"
-        answers = await asyncio.gather(*waiting[1:])
-        assert [answer.status for answer in answers] == ["OK", "OK"]
+        assert (await failure(runner, ask())).code is Code.busy, "a lock has no queue: only one is the next"
+        assert (await following).data["given"]["n"] == 1
         assert (await runner.observe())[KEY].state == "ready"
-
-
-async def test_a_queue_that_is_too_long_is_busy(layout, make_spec):
-    async with opened(layout, make_spec(call_timeout=0.5)) as runner:
-        calls = [runner.execute(KEY.ref, None, ask("sleep", seconds=0.4)) for _ in range(4)]
-        answers = await asyncio.gather(*calls, return_exceptions=True)
-        assert [answer.code for answer in answers if isinstance(answer, CallError)] == [Code.busy, Code.busy]
 
 
 async def test_smoke_fails_for_a_crash_and_not_for_a_verdict(layout, make_spec, tmp_path):
@@ -311,28 +298,25 @@ async def test_smoke_fails_for_a_crash_and_not_for_a_verdict(layout, make_spec, 
 
 async def test_stop_lets_the_call_finish(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        call = asyncio.create_task(runner.execute(KEY.ref, None, ask("sleep", seconds=0.4)))
+        running_call = asyncio.create_task(call(runner, ask("sleep", seconds=0.4)))
         await asyncio.sleep(0.1)
-        stopping = asyncio.create_task(runner.stop(KEY, drain=10))
-        await asyncio.sleep(0)
-        assert (await failure(runner, ask())).code is Code.not_initialized
-        assert (await call).status == "OK"
-        await stopping
+        await runner.stop(KEY, drain=10)
+        assert (await running_call).status == "OK"
         assert await runner.observe() == {}
 
 
 async def test_stop_does_not_wait_for_ever(layout, make_spec):
     async with opened(layout, make_spec(stop_grace=0.1)) as runner:
-        call = asyncio.create_task(failure(runner, ask("hang")))
+        hanging = asyncio.create_task(failure(runner, ask("hang")))
         await asyncio.sleep(0.1)
         await runner.stop(KEY, drain=0.1)
-        assert (await call).code is Code.heartbeat_lost
+        assert (await hanging).code is Code.heartbeat_lost
         assert running(layout) == []
 
 
 async def test_who_ignores_shutdown_and_sigterm_is_killed_with_its_children(layout, make_spec):
     async with opened(layout, make_spec("stubborn", stop_grace=0.2)) as runner:
-        data = (await runner.execute(KEY.ref, None, ask("grandchild"))).data
+        data = (await call(runner, ask("grandchild"))).data
         await runner.stop(KEY, drain=1)
         eventually(lambda: gone(data["child"]) and gone(data["escaped"]))
         assert running(layout) == []
@@ -340,7 +324,7 @@ async def test_who_ignores_shutdown_and_sigterm_is_killed_with_its_children(layo
 
 async def test_a_clean_exit_takes_the_children_along(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        data = (await runner.execute(KEY.ref, None, ask("grandchild"))).data
+        data = (await call(runner, ask("grandchild"))).data
         eventually(lambda: len(running(layout)) == 4)  # a child that is still in exec has no environment to tell by
         await runner.stop(KEY, drain=1)
         eventually(lambda: gone(data["child"]) and gone(data["escaped"]))
@@ -350,7 +334,7 @@ async def test_a_stderr_flood_is_drained_into_a_log_of_bounded_size(layout, make
     spec = make_spec()
     async with opened(layout, spec) as runner:
         for _ in range(3):
-            assert (await runner.execute(KEY.ref, None, ask("stderr", bytes=8_000_000))).status == "OK"
+            assert (await call(runner, ask("stderr", bytes=8_000_000))).status == "OK"
         logs = list(Path(spec.log_path).parent.iterdir())
         assert len(logs) == serve.LOG_KEPT + 1
         assert sum(log.stat().st_size for log in logs) <= (serve.LOG_KEPT + 1) * (serve.LOG_BYTES + 65536)
@@ -358,7 +342,7 @@ async def test_a_stderr_flood_is_drained_into_a_log_of_bounded_size(layout, make
 
 async def test_a_killed_shim_takes_its_adapter_along(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        data = (await runner.execute(KEY.ref, None, ask("grandchild"))).data
+        data = (await call(runner, ask("grandchild"))).data
         seen = (await runner.observe())[KEY]
         psutil.Process(seen.os_pid).parent().kill()
         assert "killed with its shim" in (await exited(runner)).detail
@@ -374,7 +358,7 @@ async def test_a_killed_shim_takes_its_adapter_along(layout, make_spec):
 
 async def test_a_stopped_process_does_not_answer_a_ping_and_is_ended(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        process = runner._processes[KEY]
+        process = process_of(runner)
         await process.ping(5)
         os.kill(process.os_pid, signal.SIGSTOP)
         with pytest.raises(CallError) as caught:
@@ -386,10 +370,10 @@ async def test_a_stopped_process_does_not_answer_a_ping_and_is_ended(layout, mak
 def test_it_all_works_on_uvloop(layout, make_spec):
     async def scenario():
         async with opened(layout, make_spec(call_timeout=0.5)) as runner:
-            answers = await asyncio.gather(*(runner.execute(KEY.ref, None, ask(n=n)) for n in range(5)))
-            assert [answer.data["given"]["n"] for answer in answers] == list(range(5))
+            answers = await asyncio.gather(*(call(runner, ask(n=n)) for n in range(2)))
+            assert [answer.data["given"]["n"] for answer in answers] == [0, 1]
             filler = "q" * 300_000
-            assert (await runner.execute(KEY.ref, None, ask(filler=filler))).data["given"]["filler"] == filler
+            assert (await call(runner, ask(filler=filler))).data["given"]["filler"] == filler
             await runner.close()
             await runner.open()
             assert (await failure(runner, ask("hang"))).code is Code.timeout
@@ -405,7 +389,10 @@ def test_it_all_works_on_uvloop(layout, make_spec):
 async def test_new_timeouts_apply_in_place(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
         before = (await runner.observe())[KEY].os_pid
-        await runner.configure(make_spec(call_timeout=0.3))
-        assert runner.spec_of(KEY).call_timeout == 0.3
-        assert (await runner.observe())[KEY].os_pid == before
+        runner.configure({KEY.deployment: Timeouts(call="300ms", start="7s")})
+        async with asyncio.timeout(5):
+            while process_of(runner).spec.call_timeout != 0.3:
+                await asyncio.sleep(0.01)
+        (record,) = records.scan(layout.run)
+        assert (record.spec.call_timeout, record.spec.start_timeout, record.adapter.os_pid) == (0.3, 7, before)
         assert (await failure(runner, ask("hang"))).code is Code.timeout

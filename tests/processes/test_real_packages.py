@@ -13,6 +13,7 @@ from PIL import Image
 
 from controller.calls.once import execute_once
 from controller.calls.request import DetectionRequest
+from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code, StartFailed
 from controller.images.formats import ImageRef
 from controller.model.observed import ProcessKey
@@ -34,7 +35,7 @@ from examples.packing import (
     Generation,
     build_package,
 )
-from tests.processes.conftest import now
+from tests.processes.conftest import call, now
 from tests.processes.test_process import opened
 
 pytestmark = pytest.mark.real
@@ -89,8 +90,8 @@ def spec_for(installed, layout, tmp_path):
 
 def detection(image=RGB, *, generation: Generation = "0.3", **params) -> DetectionRequest:
     if generation == "0.3":
-        return DetectionRequest("A01", image, guide_info=[params])
-    return DetectionRequest("A01", image, params=params)
+        return DetectionRequest("A01", image, arguments=CallArguments(guide_info=[params]))
+    return DetectionRequest("A01", image, arguments=CallArguments(params=params))
 
 
 def png(array: np.ndarray) -> bytes:
@@ -109,16 +110,16 @@ async def test_a_real_package_sees_the_very_pixels(layout, spec_for, generation,
         np.save(layout.images / "cam-1.npy", RGB)
         (tmp_path / "part.png").write_bytes(png(RGB))
         for source in (RGB, png(RGB), tmp_path / "part.png", tmp_path / "part.npy", ImageRef("cam-1"), RGB[:, ::-1]):
-            answer = await runner.execute(spec.key.ref, "echo", detection(source, generation=generation, lot=3))
+            answer = await call(runner, detection(source, generation=generation, lot=3), spec.key)
             echo = answer.data["debug"]
             expected = RGB[:, ::-1] if source is not RGB and isinstance(source, np.ndarray) else RGB
             assert (answer.status, echo["shape"], echo["os_pid"]) == ("OK", [48, 64, 3], seen.os_pid)
             assert (echo["mean"], echo["first"]) == (pytest.approx(RGB.mean()), expected[0, 0].tolist())
             assert echo["params"] == {"lot": 3}
         (layout.images / "cam-1.npy").unlink()
-        grey = await runner.execute(spec.key.ref, None, detection(RGB[:, :, 0], generation=generation))
+        grey = await call(runner, detection(RGB[:, :, 0], generation=generation), spec.key)
         assert grey.data["debug"]["shape"] == [48, 64, 3]
-        smaller = await runner.execute(spec.key.ref, None, detection(RGB[:10, :7], generation=generation))
+        smaller = await call(runner, detection(RGB[:10, :7], generation=generation), spec.key)
         assert smaller.data["debug"]["shape"] == [10, 7, 3]
 
 
@@ -162,7 +163,7 @@ async def test_text_on_stdout_breaks_0_0_and_is_diverted_by_0_3(layout, spec_for
 async def test_prints_of_0_3_end_up_in_the_log(layout, spec_for):
     spec = spec_for("0.3", PRINTS)
     async with opened(layout, spec) as runner:
-        assert (await runner.execute(spec.key.ref, None, detection())).status == "OK"
+        assert (await call(runner, detection(), spec.key)).status == "OK"
         await runner.stop(spec.key, drain=1)
         assert "hello from import" in Path(spec.log_path).read_text()
 
@@ -177,7 +178,7 @@ async def test_the_setup_of_0_0_may_take_its_time(layout, spec_for):
 async def test_failures_of_a_real_algorithm(layout, spec_for, generation):
     spec = spec_for(generation, ERROR)
     async with opened(layout, spec) as runner:
-        answer = await runner.execute(spec.key.ref, None, detection(generation=generation))
+        answer = await call(runner, detection(generation=generation), spec.key)
         assert (answer.status, answer.message) == ("ERROR", "lamp is off")
 
 
@@ -186,10 +187,10 @@ async def test_an_exception_and_a_crash_of_a_real_algorithm(layout, spec_for, ge
     spec = spec_for(generation, Algorithm(body=f"os._exit(4) if params.get('exit') else None\n{RAISES.body}"))
     async with opened(layout, spec) as runner:
         with pytest.raises(CallError, match="no focus") as caught:
-            await runner.execute(spec.key.ref, None, detection(generation=generation))
+            await call(runner, detection(generation=generation), spec.key)
         assert caught.value.code is Code.execute_exception
         with pytest.raises(CallError, match="exit status 4") as caught:
-            await runner.execute(spec.key.ref, None, detection(generation=generation, exit=4))
+            await call(runner, detection(generation=generation, exit=4), spec.key)
         assert caught.value.code is Code.heartbeat_lost
 
 
@@ -204,9 +205,9 @@ async def test_smoke_refuses_what_hangs_or_raises(layout, spec_for):
 async def test_a_call_that_takes_too_long_costs_the_process(layout, spec_for, generation):
     spec = spec_for(generation, SLEEPS, call_timeout=0.5)
     async with opened(layout, spec) as runner:
-        assert (await runner.execute(spec.key.ref, None, detection(generation=generation))).status == "OK"
+        assert (await call(runner, detection(generation=generation), spec.key)).status == "OK"
         with pytest.raises(CallError) as caught:
-            await runner.execute(spec.key.ref, None, detection(generation=generation, seconds=600))
+            await call(runner, detection(generation=generation, seconds=600), spec.key)
         assert caught.value.code is Code.timeout
         again = await runner.start(spec)
         assert (again.state, again.restarts) == ("ready", 1)
@@ -217,5 +218,5 @@ async def test_a_numpy_scalar_in_the_result_is_the_algorithms_exception(layout, 
     async with opened(layout, spec) as runner:
         assert spec.key in await runner.observe()
         with pytest.raises(CallError, match="not JSON serializable") as caught:
-            await runner.execute(spec.key.ref, None, detection())
+            await call(runner, detection(), spec.key)
         assert caught.value.code is Code.execute_exception

@@ -25,7 +25,7 @@ from controller.processes import record_files, records
 from controller.processes.attach import ShimBusy, Shims
 from controller.processes.census import end_all, list_processes
 from controller.store.layout import StoreLayout
-from tests.processes.conftest import KEY, eventually, runner_of, running
+from tests.processes.conftest import KEY, Listener, call, eventually, process_of, runner_of, running
 from tests.processes.test_process import PART, ask, failure, opened
 
 pytestmark = pytest.mark.real
@@ -34,16 +34,18 @@ CONTROLLER = """
 import asyncio, json, sys
 from controller.processes.pool import ProcessPool
 from controller.processes.spec import ProcessSpec
+from controller.calls.detection import detect, smoke
 from controller.calls.request import DetectionRequest
+from controller.client.arguments import CallArguments
 from controller.store.layout import StoreLayout
 
 async def main(store, spec, call):
-    runner = ProcessPool(StoreLayout.at(store), now=lambda: "2026-01-02T03:04:05Z")
+    runner = ProcessPool(StoreLayout.at(store), smoke=smoke, now=lambda: "2026-01-02T03:04:05Z")
     await runner.open()
     process = await runner.start(ProcessSpec.from_document(json.loads(spec)))
     part = memoryview(bytes(60)).cast("B", (4, 5, 3))
-    request = DetectionRequest("A01", part, guide_info=[json.loads(call)])
-    calling = asyncio.create_task(runner.execute(process.key.ref, None, request))
+    request = DetectionRequest("A01", part, arguments=CallArguments(guide_info=[json.loads(call)]))
+    calling = asyncio.create_task(detect(runner.processes()[0], request))
     await asyncio.sleep(0.2)
     print(process.os_pid, flush=True)
     await asyncio.sleep(600)
@@ -52,9 +54,9 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def controller_killed_during(layout: StoreLayout, spec, call: dict) -> int:
+def controller_killed_during(layout: StoreLayout, spec, given: dict) -> int:
     """Start a process with a controller of its own, kill that with a call under way, and return the process."""
-    arguments = [sys.executable, "-c", CONTROLLER, str(layout.root), json.dumps(spec.to_document()), json.dumps(call)]
+    arguments = [sys.executable, "-c", CONTROLLER, str(layout.root), json.dumps(spec.to_document()), json.dumps(given)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as controller:
         os_pid = int(controller.stdout.readline())
         controller.kill()
@@ -62,7 +64,7 @@ def controller_killed_during(layout: StoreLayout, spec, call: dict) -> int:
 
 
 @pytest.mark.parametrize(
-    "call",
+    "given",
     [
         {"do": ""},
         {"do": "sleep", "seconds": 0.6},
@@ -70,20 +72,20 @@ def controller_killed_during(layout: StoreLayout, spec, call: dict) -> int:
         {"do": "sleep", "seconds": 0.6, "filler": "q" * 20_000},
     ],
 )
-async def test_the_next_controller_adopts_what_a_killed_one_left(layout, make_spec, call):
-    os_pid = controller_killed_during(layout, make_spec(), call)
+async def test_the_next_controller_adopts_what_a_killed_one_left(layout, make_spec, given):
+    os_pid = controller_killed_during(layout, make_spec(), given)
     assert [process.os_pid for process in list_processes(layout)] == [os_pid]
     async with opened(layout) as runner:
         seen = (await runner.observe())[KEY]
         assert (seen.os_pid, seen.state, seen.sdk_version) == (os_pid, "ready", "0.3.2")
-        answer = await runner.execute(KEY.ref, None, ask(n=2))
+        answer = await call(runner, ask(n=2))
         assert (answer.data["os_pid"], answer.data["given"]["n"]) == (os_pid, 2)
 
 
 async def test_half_a_frame_that_a_killed_controller_left_in_the_pipe_costs_the_process(layout, make_spec):
     async with opened(layout, make_spec(call_timeout=0.3, grace_ms=100)) as runner:
-        process = runner._processes[KEY]
-        process._pipes.write((1000).to_bytes(4, "big") + b'{"type": "call"')
+        process = process_of(runner)
+        process._conversation._pipes.write((1000).to_bytes(4, "big") + b'{"type": "call"')
         await runner.close()
         await runner.open()
         assert await runner.observe() == {}
@@ -104,8 +106,8 @@ async def test_a_process_that_was_never_proven_is_not_adopted(layout, make_spec)
 
 async def test_pipes_are_lent_to_one_connection_at_a_time(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        token = runner._processes[KEY].record.token
-        shims = Shims(layout.run, sys.executable)
+        token = process_of(runner).record.token
+        shims = Shims(layout.run)
         with pytest.raises(ShimBusy):
             await shims.attach(token)
         link = shims.connect(token)
@@ -123,7 +125,7 @@ async def test_pipes_are_lent_to_one_connection_at_a_time(layout, make_spec):
 
 async def test_a_shim_answers_nonsense_with_an_error_and_goes_on(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        path = layout.run / f"{runner._processes[KEY].record.token}.sock"
+        path = layout.run / f"{process_of(runner).record.token}.sock"
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as peer:
             os.chdir(layout.run)
             peer.connect(path.name)
@@ -131,7 +133,7 @@ async def test_a_shim_answers_nonsense_with_an_error_and_goes_on(layout, make_sp
                 peer.send(nonsense)
                 assert peer.recv(4096).startswith(b"error ")
         os.chdir("/")
-        assert (await runner.execute(KEY.ref, None, ask())).status == "OK"
+        assert (await call(runner, ask())).status == "OK"
         assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -142,7 +144,7 @@ async def test_a_store_whose_path_is_longer_than_a_sockets_name_may_be(tmp_path,
         os_pid = (await runner.observe())[KEY].os_pid
         await runner.close()
         await runner.open()
-        assert (await runner.execute(KEY.ref, None, ask())).data["os_pid"] == os_pid
+        assert (await call(runner, ask())).data["os_pid"] == os_pid
     assert end_all(deep) == ()
     assert running(deep) == []
 
@@ -175,7 +177,7 @@ async def test_end_all_needs_no_controller_and_leaves_nothing(layout, make_spec,
     others = dataclasses.replace(KEY, replica=1)
     await runner.start(make_spec(start))
     await runner.start(make_spec(key=others))
-    data = (await runner.execute(KEY.ref, None, ask("grandchild"))).data
+    data = (await call(runner, ask("grandchild"))).data
     await runner.close()
     (layout.run / "status.json").write_text("{}")
     ended = end_all(layout)
@@ -225,12 +227,12 @@ async def test_a_copied_store_claims_nobodys_processes(layout, make_spec, tmp_pa
             assert await other.observe() == {}
         assert list(record_files.files(copy.run)) == []
         assert end_all(copy) == ()
-        assert (await runner.execute(KEY.ref, None, ask())).status == "OK"
+        assert (await call(runner, ask())).status == "OK"
 
 
 async def test_a_stranger_under_a_recorded_number_is_untouched(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        token = runner._processes[KEY].record.token
+        token = process_of(runner).record.token
         content = (layout.run / f"{token}.json").read_text()
     with subprocess.Popen(["sleep", "612"]) as stranger:
         document = json.loads(content)
@@ -261,22 +263,33 @@ async def test_descriptors_do_not_accumulate(layout, make_spec):
         before = me.num_fds()
         for _ in range(3):
             await runner.start(make_spec())
-            await runner.execute(KEY.ref, None, ask())
+            await call(runner, ask())
             with pytest.raises(Exception, match="cv2"):
                 await runner.start(make_spec("error_after_hello"))
-        assert (await runner.execute(KEY.ref, None, DetectionRequest("A01", PART))).status == "OK"
+        assert (await call(runner, DetectionRequest("A01", PART))).status == "OK"
         assert me.num_fds() <= before + 1, "the image file of the last process"
         assert (await failure(runner, ask("crash"))).code is Code.heartbeat_lost
 
 
-async def test_an_unexpected_end_is_told(layout, make_spec):
+async def test_every_observer_is_told_of_what_becomes_of_a_process(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        told = []
-        runner.on_exit = told.append
+        first, second, gone = Listener(runner), Listener(runner), Listener(runner)
+        runner.unsubscribe(gone)
         os.kill((await runner.observe())[KEY].os_pid, signal.SIGKILL)
         async with asyncio.timeout(5):
-            while not told:
+            while len(second.heard) < 2:
                 await asyncio.sleep(0.01)
-        assert told == [KEY]
+        await runner.start(make_spec())
         await runner.stop(KEY, drain=1)
-        assert told == [KEY]
+        assert first.heard == second.heard == [(what, KEY) for what in ("ready", "exited", "ready", "stopping")]
+        assert gone.heard == [("ready", KEY)]
+
+
+async def test_what_observers_take_of_the_drain_is_no_longer_there_for_the_call(layout, make_spec):
+    async with opened(layout, make_spec(stop_grace=0.1)) as runner:
+        listener = Listener(runner, drain=60)
+        hanging = asyncio.create_task(failure(runner, ask("hang")))
+        await asyncio.sleep(0.1)
+        await runner.stop(KEY, drain=0.2)
+        assert (await hanging).code is Code.heartbeat_lost
+        assert listener.heard == [("ready", KEY), ("stopping", KEY)]

@@ -16,8 +16,9 @@ from controller.model.rollout import Instant
 from controller.processes.spec import ProcessSpec
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
-from controller.reconciler.reconciler import Outcome, Reconciler, take_revision
+from controller.reconciler.reconciler import Outcome, Reconciler
 from controller.reconciler.recover import recover
+from controller.reconciler.revisions import take_revision
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
 

@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from controller.errors import (
-    Code,
-    CodedError,
-    ControllerError,
-    DesiredStateError,
-    PackageError,
-    StartFailed,
-    StoreError,
-)
+from controller.errors import Code, CodedError, DesiredStateError, PackageError, StartFailed, StoreError
 from controller.model.desired import PolicySpec
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.reconciler.loop import Loop
-from controller.reconciler.reconciler import Desired, RevisionTaker, take_revision
-from controller.sources.quiescing import QuiescingTree
-from controller.station.control import Control, Notices
-from controller.station.operator import Operator, Wish
-from controller.store.audit import AuditLog
-from controller.store.history import PidHistory
-from controller.store.revisions import AppliedRevision
+from controller.reconciler.revisions import Desired, take_revision
 from tests.reconciler.fakes import FakeSource, FakeStation, deployment, revision
 
 V1 = PackageRef("screw", "1.0.0")
@@ -108,7 +93,7 @@ async def test_a_process_that_ends_is_restarted_at_once_the_first_time_and_then_
         await daemon.loop.wait_idle(10)
         assert len(station.processes.started) == 2
         assert daemon.loop.outcome is not None
-        assert [wait.object for wait in daemon.loop.outcome.plan.waiting] == [f"process/{KEY}"]
+        assert [str(wait.object) for wait in daemon.loop.outcome.plan.waiting] == [f"process/{KEY}"]
 
         station.seconds += 10
         daemon.loop.wake()
@@ -169,15 +154,40 @@ async def test_a_policy_with_other_interpreters_is_a_reason_to_try_at_once_what_
             await daemon.loop.wait_idle(10)
         assert station.active()["A01"] == "screw@1.1.0"
         assert daemon.loop.outcome is not None
-        assert [wait.object for wait in daemon.loop.outcome.plan.waiting] == [f"package/{OTHER}"]
+        assert [str(wait.object) for wait in daemon.loop.outcome.plan.waiting] == [f"package/{OTHER}"]
 
 
-async def test_a_decision_is_made_between_passes_and_its_error_reaches_who_asked(station: FakeStation) -> None:
-    operator = Operator(station.store, station.packages, lambda: station.restart().clock())
+async def raising(error: BaseException) -> None:
+    raise error
+
+
+async def answering(value: int) -> int:
+    return value
+
+
+@pytest.mark.parametrize("error", [CodedError(Code.invalid_params, "no"), KeyError("x"), OSError(28, "disk full")])
+async def test_work_between_passes_has_its_error_whatever_it_is_and_holds_up_nobody_elses(
+    station: FakeStation, error: Exception
+) -> None:
     async with running(station) as daemon:
-        with pytest.raises(CodedError, match="no rollout"):
-            await daemon.loop.decide(lambda: operator.carry_out(Wish("promote", "line", {}, "mia")))
-        assert await daemon.loop.decide(lambda: 42) == 42
+        first = asyncio.create_task(daemon.loop.between_passes(lambda: raising(error)))
+        second = asyncio.create_task(daemon.loop.between_passes(lambda: answering(42)))
+        with pytest.raises(type(error)):
+            await asyncio.wait_for(first, 20)
+        assert await asyncio.wait_for(second, 20) == 42
+        daemon.desire("1.1.0")
+        await until(lambda: set(station.active().values()) == {"screw@1.1.0"})
+
+
+async def test_who_asks_a_loop_that_ends_is_told_and_does_not_wait(station: FakeStation) -> None:
+    async with running(station) as daemon:
+        daemon.loop.stop()
+        asked = asyncio.create_task(daemon.loop.between_passes(lambda: answering(42)))
+        await asyncio.wait_for(daemon.loop.finished.wait(), 20)
+        late = asyncio.create_task(daemon.loop.between_passes(lambda: answering(42)))
+        for each in (asked, late):
+            with pytest.raises(CodedError, match="stopping; nothing was done"):
+                await asyncio.wait_for(each, 20)
 
 
 async def test_an_invalid_revision_leaves_everything_serving_and_is_told_with_its_place(station: FakeStation) -> None:
@@ -210,14 +220,14 @@ async def test_a_store_that_fails_for_a_while_and_a_defect_do_not_end_it(
     station: FakeStation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(station) as daemon:
-        look, failures = daemon.loop.reconciler.look, [StoreError("disk full"), ZeroDivisionError("a defect")]
+        observe, failures = daemon.loop.reconciler.observe, [StoreError("disk full"), ZeroDivisionError("a defect")]
 
         async def failing(*arguments: Any, **options: Any) -> Any:
             if failures:
                 raise failures.pop()
-            return await look(*arguments, **options)
+            return await observe(*arguments, **options)
 
-        monkeypatch.setattr(type(daemon.loop.reconciler), "look", lambda self, *a, **o: failing(*a, **o))
+        monkeypatch.setattr(type(daemon.loop.reconciler), "observe", lambda self, *a, **o: failing(*a, **o))
         daemon.desire("1.1.0")
         for _ in range(3):
             daemon.loop.wake()
@@ -225,71 +235,6 @@ async def test_a_store_that_fails_for_a_while_and_a_defect_do_not_end_it(
         await until(lambda: set(station.active().values()) == {"screw@1.1.0"})
 
     assert failures == []
-
-
-async def test_a_pass_that_cannot_be_finished_is_told_and_not_tried_in_a_tight_loop(
-    station: FakeStation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    class Refused:
-        attempts = 0
-
-        def append(self, *_: object) -> None:
-            self.attempts += 1
-            raise StoreError("the disk is full")
-
-    async with running(station) as daemon:
-        taker = RevisionTaker(daemon.source, station.store, QuiescingTree(tmp_path, time.monotonic), lambda: False)
-        operator = Operator(station.store, station.packages, daemon.loop.reconciler.clock)
-        control = Control(daemon.loop, taker, operator, Notices(station.notes.append), nothing)
-        refused = Refused()
-        for log in (AuditLog, PidHistory):
-            monkeypatch.setattr(log, "append", refused.append)
-        monkeypatch.setattr(AuditLog, "head", refused.append)
-        station.store.layout.registry.unlink()
-
-        with pytest.raises(ControllerError, match="the disk is full"):
-            await control.reconcile(allow_empty=False, wait=False, timeout=30, notify=station.notes.append)
-        told, attempts = control.status(), refused.attempts
-        for _ in range(20):
-            daemon.loop.wake()
-            await asyncio.sleep(0.05)
-        passes = refused.attempts - attempts
-
-        assert told["converged"] is False
-        assert [each["reason"] for each in told["waiting"]] == ["the disk is full"]
-        assert sum("registry: failed" in note for note in station.notes) <= 2
-        assert passes, "the daemon goes on trying"
-        monkeypatch.undo()
-        station.seconds += 60
-        assert (await daemon.loop.wait_idle(30)).status.converged
-
-    assert station.store.layout.registry.exists()
-
-
-async def test_a_daemon_that_cannot_finish_its_first_pass_says_why(
-    station: FakeStation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise StoreError("the disk is full")
-
-    monkeypatch.setattr(AppliedRevision, "write", refuse)
-    daemon = Daemon(station)
-    unasked = cast("Any", None)
-    control = Control(daemon.loop, unasked, unasked, unasked, nothing)
-    assert control.ready() == (False, "the daemon is still starting")
-
-    task = asyncio.create_task(daemon.loop.run())
-    await until(lambda: daemon.loop.trouble != "")
-
-    assert control.ready() == (False, "the daemon cannot finish its first pass: the disk is full")
-    with pytest.raises(CodedError, match="the disk is full"):
-        control.status()
-    daemon.loop.stop()
-    await asyncio.wait_for(task, 30)
-
-
-async def nothing() -> tuple[str, ...]:
-    return ()
 
 
 async def test_an_action_that_does_not_end_holds_up_the_end_of_the_daemon_only_for_a_while(

@@ -1,4 +1,4 @@
-"""The rollout state machine: every event in every state, the walk through the steps, and what takes it back."""
+"""The rollout state machine: every event in every state, the walk through the steps, and what rolls it back."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from controller.model.desired import Deployment
 from controller.model.package import PackageRef
-from controller.model.rollout import Countdown, Instant, State
+from controller.model.rollout import Countdown, Instant, Rollout, State
 from controller.rollouts.machine import Facts, advance, begin, halt, promote, wanted_versions
 from controller.rollouts.steps import pin_strategy
 from controller.rollouts.transitions import TRANSITIONS, Event, IllegalTransition, following
@@ -36,6 +36,11 @@ def deployment(*steps: Any, pids: tuple[str, ...] = PIDS, analysis: Any = None, 
     )
 
 
+def counted(rollout: Rollout) -> Rollout:
+    """The rollout with its step's calls counted from zero."""
+    return replace(rollout, analysis=replace(rollout.analysis, step_calls=0))
+
+
 class Walk:
     """A rollout on a line whose PIDs move when they are wanted elsewhere."""
 
@@ -45,7 +50,7 @@ class Walk:
         self.held = held
         self.seconds = 0.0
         begun = begin(of, "sha256:b", {p: r for p, r in self.active.items() if r}, at(0), "", held)
-        self.rollout = replace(begun, step_calls=0)
+        self.rollout = counted(begun)
 
     def facts(self, **facts: Any) -> Facts:
         free = frozenset(pid for pid in self.pids if pid not in self.held)
@@ -58,7 +63,7 @@ class Walk:
         for _ in range(3):
             free = {pid: self.active.get(pid) for pid in self.pids if pid not in self.held}
             self.active |= {pid: ref for pid, ref in wanted_versions(self.rollout, free).items() if ref}
-            self.rollout = advance(replace(self.rollout, step_calls=0), self.facts(**facts), at(self.seconds))
+            self.rollout = advance(counted(self.rollout), self.facts(**facts), at(self.seconds))
         return self.rollout.state
 
     @property
@@ -350,7 +355,7 @@ def test_what_stands_in_its_way_stops_the_deadline_and_moves_nobody(changed: Any
     assert advance(freed, walk.facts(), at(10_060)).state == "reverted"
 
 
-def test_an_operators_pause_stops_it_until_resumed_and_a_failing_version_is_still_taken_back() -> None:
+def test_an_operators_pause_stops_it_until_resumed_and_a_failing_version_is_still_rolled_back() -> None:
     walk = Walk(deployment({"setWeight": 25}, {"setWeight": 50}))
     walk.go()
     walk.rollout = replace(walk.rollout, paused_by="alice")

@@ -9,13 +9,14 @@ import pytest
 
 from controller.model.actions import Deactivate, Install, Plan, Preheat, Retire, SaveRollout, Switch
 from controller.model.desired import Deployment, Revision
+from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.observed import (
     ActiveMapping,
     Failure,
     HistoryEntry,
     Observed,
     ObservedProcess,
-    ProcessKey,
+    RecentCalls,
 )
 from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
 from controller.model.rollout import Hold, Instant, Quarantine, Rollout, RolloutRecord
@@ -87,7 +88,9 @@ class Line:
     def fail(self, ref: PackageRef, name: str = "line", **kind: Any) -> None:
         """Let a version's process fail, and be gone."""
         key = ProcessKey(name, ref.name, ref.version)
-        failure = Failure(f"process/{key}", "it does not start", None, 1, self.seconds + 1e6, at=self.seconds, **kind)
+        failure = Failure(
+            ObjectRef("process", key), "it does not start", None, 1, self.seconds + 1e6, at=self.seconds, **kind
+        )
         self.see(
             failures={**self.observed.failures, failure.object: failure},
             processes={other: each for other, each in self.observed.processes.items() if other != key},
@@ -99,7 +102,7 @@ class Line:
         more = Tally(number, errors=errors, verdicts_ok=number - errors, latency=LatencySketch.of([0.01] * number))
         at = (pid, mapping.ref)
         self.tallies[at] = self.tallies.get(at, Tally()) + more
-        self.see(tallies=dict(self.tallies), recent=dict(self.tallies))
+        self.see(tallies=dict(self.tallies), recent=RecentCalls({300.0: dict(self.tallies)}))
 
     def now(self) -> Instant:
         return Instant(self.boot, self.seconds)
@@ -117,12 +120,12 @@ class Line:
         self.plan = plan(wanted, self.observed, self.now())
         self.see(records={**self.observed.records, **self.plan.records})
         pending = {action.object for action in self.plan.actions}
-        ready = [action for action in self.plan.actions if not pending.intersection(action.after)]
+        ready = [action for action in self.plan.actions if not pending.intersection(action.depends_on)]
         for action in ready:
-            self._carry_out(action)
+            self._perform(action)
         return len(ready)
 
-    def _carry_out(self, action: Any) -> None:
+    def _perform(self, action: Any) -> None:
         match action:
             case SaveRollout(deployment=name, record=record, reason=reason):
                 self.notes.append(reason)
@@ -224,7 +227,7 @@ def test_calls_of_the_initial_delay_do_not_count(line: Line) -> None:
     line.calls("A01", 50, errors=50)
     line.go(wanted, 59)
     assert line.rollout.state == "sampling"
-    assert line.rollout.baseline is None
+    assert line.rollout.analysis.baseline is None
     line.go(wanted, 1)
     line.calls("A01", 60)
 
@@ -248,7 +251,7 @@ def test_a_plan_names_the_pids_of_every_step_also_before_the_package_is_installe
 def test_the_next_moment_that_matters_is_waited_for(line: Line) -> None:
     strategy = {"canary": {"steps": [{"setWeight": 25}, {"pause": {"duration": "10m"}}]}, "minHealthyTime": "30s"}
     line.go(canary(strategy=strategy), 5)
-    assert [(wait.object, wait.until) for wait in line.plan.waiting] == [("rollout/line", 35.0)]
+    assert [(str(wait.object), wait.until) for wait in line.plan.waiting] == [("rollout/line", 35.0)]
     line.go(canary(strategy=strategy), 30)
     assert [wait.until for wait in line.plan.waiting] == [635.0]
     line.go(canary(strategy=strategy), 600)
@@ -275,7 +278,7 @@ def test_without_calls_passes_change_nothing(line: Line) -> None:
 # --- a failing version
 
 
-def test_a_bad_canary_is_taken_back_and_never_tried_again_by_itself(line: Line) -> None:
+def test_a_bad_canary_is_rolled_back_and_never_tried_again_by_itself(line: Line) -> None:
     start(line)
     line.promote()
     line.go(canary())
@@ -285,7 +288,8 @@ def test_a_bad_canary_is_taken_back_and_never_tried_again_by_itself(line: Line) 
     assert (line.on, line.rollout.state) == ("A A A A", "reverted")
     assert [each.package for each in line.record.quarantine] == [B]
     assert "error rate" in line.record.quarantine[0].reason
-    assert line.rollout.verdict["outcome"] == "fail"
+    assert line.rollout.analysis.verdict is not None
+    assert line.rollout.analysis.verdict.outcome == "fail"
     [blocked] = line.plan.blocked
     assert "quarantine" in blocked.reason
     assert "pvctl retry line" in blocked.next_step
@@ -380,7 +384,7 @@ def test_in_an_emergency_the_mapping_does_not_wait_for_a_process(line: Line) -> 
     switches = [action for action in first.actions if isinstance(action, Switch)]
 
     assert {action.target for action in switches} == {A}
-    assert all(action.after == ("rollout/line",) for action in switches)
+    assert all(action.depends_on == (ObjectRef("rollout", "line"),) for action in switches)
 
 
 def test_within_the_rollback_window_a_promoted_version_goes_back_and_later_it_is_only_told(line: Line) -> None:
@@ -454,7 +458,7 @@ def test_a_first_deployment_that_fails_is_tried_again_and_not_quarantined() -> N
     planned = line.go(revision(deployment(A)))
 
     assert line.record == RolloutRecord()
-    assert [wait.object for wait in planned.waiting] == ["process/line/screw@1.0.0-0"]
+    assert [str(wait.object) for wait in planned.waiting] == ["process/line/screw@1.0.0-0"]
     line.see(failures={})
     line.go(revision(deployment(A)))
     assert line.on == "A A A A"
@@ -638,7 +642,7 @@ def test_replicas_are_all_ready_before_the_first_pid_moves(line: Line) -> None:
 
     starts = {action.object for action in first.actions if isinstance(action, Preheat) and action.process.ref == B}
     assert len(starts) == 2
-    assert starts <= set(switch.after)
+    assert starts <= set(switch.depends_on)
 
 
 def test_a_deployment_that_is_gone_keeps_its_quarantine_only(line: Line) -> None:
@@ -665,7 +669,7 @@ def with_cell(line: Line) -> Revision:
     return revision(deployment(strategy=CANARY), unaffected_version())
 
 
-def test_when_others_fail_too_the_canary_is_held_and_not_taken_back(line: Line) -> None:
+def test_when_others_fail_too_the_canary_is_suspended_and_not_rolled_back(line: Line) -> None:
     wanted = with_cell(line)
     line.go(wanted)
     line.calls("B01", 100, errors=60)
@@ -684,13 +688,13 @@ def test_what_came_of_the_hosts_trouble_is_not_held_against_the_version_when_it_
     line.calls("B01", 100, errors=60)
     line.calls("A04", 100, errors=60)
     line.go(wanted)
-    assert line.rollout.host_degraded
+    assert line.rollout.analysis.host_degraded
 
-    line.see(recent={})
+    line.see(recent=RecentCalls())
     line.go(wanted)
-    assert (line.on, line.rollout.host_degraded, line.rollout.suspended_because) == ("A A A B", False, "")
+    assert (line.on, line.rollout.analysis.host_degraded, line.rollout.suspended_because) == ("A A A B", False, "")
     line.calls("A04", 20, errors=12)
-    line.see(recent={})
+    line.see(recent=RecentCalls())
     line.go(wanted)
 
     assert line.on == "A A A A", "its own failures are still seen"
@@ -705,7 +709,7 @@ def test_one_that_failed_before_says_nothing_about_the_host(line: Line) -> None:
     line.go(wanted)
 
     assert line.on == "A A A A"
-    assert line.rollout.already_failing == ("cell",)
+    assert line.rollout.analysis.already_failing == ("cell",)
 
 
 def test_two_bad_versions_that_are_rolled_out_together_do_not_protect_each_other() -> None:
@@ -753,7 +757,7 @@ def test_lost_counters_make_nobody_fail_and_nobody_pass(line: Line) -> None:
     line.calls("A04", 48)
     line.go(wanted)
     line.tallies.clear()
-    line.see(tallies={}, recent={})
+    line.see(tallies={}, recent=RecentCalls())
     line.calls("A04", 5)
 
     line.go(wanted)

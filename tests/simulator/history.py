@@ -187,7 +187,7 @@ class History:
     async def _a_verb(self) -> None:
         """Between two passes, when nothing is being moved."""
         reconciler = self.world.reconciler
-        if reconciler is None or any(not name.startswith("process/") for name in reconciler.applier.in_flight):
+        if reconciler is None or any(each.kind != "process" for each in reconciler.applier.in_flight):
             return
         names = list(self.world.desired.revision.by_name)
         verb = self.chance.choice(("promote", "promote", "pause", "resume", "resume", "abort", "retry", "rollback"))
@@ -224,7 +224,7 @@ class History:
     async def _a_process_dies(self) -> None:
         keys: list[ProcessKey] = sorted(self.world.running)
         if keys:
-            self.world._crash(self.chance.choice(keys), "signal 9")
+            self.world.crash(self.chance.choice(keys), "signal 9")
 
     async def _the_clock_is_set(self) -> None:
         self.world.skew += self.chance.choice((-86_400.0, -3600.0, 3600.0, 86_400.0))

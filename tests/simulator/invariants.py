@@ -6,7 +6,8 @@ from collections import Counter, deque
 from typing import Any
 
 from controller.model.actions import Deactivate, Plan, Switch
-from controller.model.observed import ActiveMapping, Observed, ProcessKey
+from controller.model.objects import ObjectRef, ProcessKey
+from controller.model.observed import ActiveMapping, Observed
 from controller.model.package import PackageRef
 from controller.model.rollout import Rollout, RolloutRecord
 from controller.rollouts.cohorts import cohort
@@ -47,7 +48,7 @@ class Watch:
         elif (part, act) == ("active", "remove"):
             self._deactivate(world, arguments[0])
         elif (part, act) == ("rollouts", "write"):
-            self._remember(world, *arguments)
+            self._save_rollout(world, *arguments)
 
     def after(self, world: Any, part: str, act: str, arguments: tuple[Any, ...]) -> None:
         if part == "active":
@@ -67,7 +68,7 @@ class Watch:
 
     def _switch(self, world: Any, pid: str, mapping: ActiveMapping) -> None:
         ref, revision = mapping.ref, world.desired.revision
-        action = next((each for each in self.plan.actions if each.object == f"pid/{pid}"), None)
+        action = next((each for each in self.plan.actions if each.object == ObjectRef("pid", pid)), None)
         assert isinstance(action, Switch), f"{pid} moves without a plan for it"
         assert action.target == ref
         assert ref in world.packages.installations(), f"1: {pid} → {ref}, which is not installed"
@@ -120,11 +121,11 @@ class Watch:
 
     def _deactivate(self, world: Any, pid: str) -> None:
         assert pid not in world.desired.revision.by_pid, f"{pid} is desired and loses its version"
-        action = next((each for each in self.plan.actions if each.object == f"pid/{pid}"), None)
+        action = next((each for each in self.plan.actions if each.object == ObjectRef("pid", pid)), None)
         assert isinstance(action, Deactivate)
         self._on_record(world, pid, action.reason)
 
-    def _remember(self, world: Any, deployment: str, after: RolloutRecord) -> None:
+    def _save_rollout(self, world: Any, deployment: str, after: RolloutRecord) -> None:
         before = world.bare.rollouts.read_all().get(deployment, RolloutRecord())
         lost = set(before.quarantine) - set(after.quarantine)
         assert not lost or self.allowed_to_forgive, f"4: {lost} is forgiven by nobody"
@@ -146,7 +147,9 @@ class Watch:
         """10: what a fixed point looks like. Every PID has what the plan wants it to have."""
         active = {pid: getattr(each, "ref", each) for pid, each in world.bare.active.read_all().items()}
         for pid, target in self.plan.targets.items():
-            blocked = any(each.object in {f"pid/{pid}", f"package/{target}"} for each in self.plan.blocked)
+            blocked = any(
+                each.object in {ObjectRef("pid", pid), ObjectRef("package", target)} for each in self.plan.blocked
+            )
             assert blocked or active.get(pid) == target, f"10: {pid} has {active.get(pid)}, not {target}"
         strangers = set(active) - set(world.desired.revision.by_pid)
         managed = {pid for pid in strangers if (known := world.bare.history.read(pid)) and known[-1].deployment}

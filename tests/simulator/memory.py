@@ -1,4 +1,4 @@
-"""A store in record with the interface of `store.Store`, for thousands of histories; and a tap on a store's writes."""
+"""A store in memory with the interface of `store.Store`, for thousands of histories; and a tap on a store's writes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from controller.model.package import PackageRecord, PackageRef
 from controller.model.rollout import Hold, RolloutRecord
 from controller.store.audit import AuditHead, AuditRecord
 from controller.store.layout import StoreLayout
-from controller.store.rollouts import _adapter
+from controller.store.rollout_codec import read_holds, read_record, write_holds, write_record
 from controller.store.store import Store
 
 MUTATORS = frozenset({"write", "remove", "append", "write_holds", "forget"})
@@ -30,11 +30,12 @@ class Receipt:
         return self.there
 
 
-@dataclass(frozen=True)
 class MemoryLayout(StoreLayout):
     """Paths that lead nowhere, but for receipts, which are looked up."""
 
-    installed: Callable[[PackageRef], bool] = lambda _: False
+    def __init__(self, root: Path, installed: Callable[[PackageRef], bool] = lambda _: False) -> None:
+        super().__init__(root)
+        self.installed = installed
 
     def receipt(self, ref: PackageRef) -> Any:
         return Receipt(self.installed(ref))
@@ -116,6 +117,13 @@ class MemoryFile:
         return changed
 
 
+class MemoryPatch(MemoryFile):
+    """The patch that is offered."""
+
+    def offer(self, patch: str) -> None:
+        self.write(patch)
+
+
 class MemoryRegistry(MemoryFile):
     def write(self, records: Iterable[PackageRecord]) -> bool:
         return super().write(sorted(records, key=lambda each: (each.name, each.version, each.zip_name or "")))
@@ -151,11 +159,10 @@ class MemoryRollouts:
 
     def pass_through_disk(self) -> None:
         """Turn everything into JSON and back, as a restart does."""
-        adapter = _adapter(RolloutRecord)
         for name, record in self.records.items():
-            written = adapter.dump_json(record)
-            self.records[name] = adapter.validate_json(written)
-            assert adapter.dump_json(self.records[name]) == written, f"{name} is read back differently"
+            self.records[name] = read_record(write_record(record))
+            assert self.records[name] == record, f"{name} is read back differently"
+        self.holds = {hold.pid: hold for hold in read_holds(write_holds(self.holds.values()))}
 
 
 class Tapped:
@@ -187,9 +194,9 @@ def tapped(store: Store, tap: Callable[[str, str, tuple[Any, ...], bool], None])
 
 
 def memory_store(now: Callable[[], str], installed: Callable[[PackageRef], bool]) -> Store:
-    """Return an empty store in record."""
+    """Return an empty store in memory."""
     parts: Any = (
         MemoryLayout(Path("/nowhere"), installed), MemoryLock(), MemoryActive(), MemoryHistory(), MemoryAudit(now),
-        MemoryRegistry(()), MemoryRevision(), MemoryFile(), MemoryRollouts(),
+        MemoryRegistry(()), MemoryRevision(), MemoryFile(), MemoryRollouts(), MemoryPatch(""),
     )  # fmt: skip
     return Store(*parts)

@@ -29,7 +29,7 @@ class DiskPackages(FakePackages):
 
     def install(self, zip_path: Path, *, expect: PackageRef | None = None, **more: Any) -> Receipt:
         assert expect is not None
-        self.world._tick(f"install {expect}")
+        self.world.tick(f"install {expect}")
         if self.world.nature(expect).install_fails:
             raise PackageError(Code.install_failed, f"{expect} does not import")
         return super().install(zip_path, expect=expect, **more)

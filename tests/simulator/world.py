@@ -8,29 +8,33 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from controller.errors import Code, CodedError, ControllerError, PackageError, StartFailed, StoreError
-from controller.model.observed import ActiveMapping, BrokenMapping, ObservedProcess, ProcessKey
+from controller.model.objects import ObjectRef, ProcessKey
+from controller.model.observed import ActiveMapping, BrokenMapping, ObservedProcess
 from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
 from controller.model.rollout import Instant
-from controller.model.tally import LatencySketch, Tally, bin_of
+from controller.model.tally import Counted, LatencySketch, Tally, bin_of
 from controller.processes.spec import ProcessSpec
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
-from controller.reconciler.reconciler import Desired, Outcome, Reconciler
+from controller.reconciler.reconciler import Outcome, Reconciler
 from controller.reconciler.recover import recover
-from controller.station.operator import Operator, Wish
+from controller.reconciler.revisions import Desired
+from controller.station.commands.operating import Abort, Pause, Promote, Resume, Retry, Rollback
+from controller.station.operator import Operator
+from controller.station.port import Caller
 from controller.store.store import Store
 from controller.store.tally_store import TallyStore
 from tests.simulator.memory import MemoryRollouts, memory_store, tapped
 
 PIDS = ("A01", "A02", "A03", "A04", "A05", "B01", "B02")
 QUICK = bin_of(0.02)
+_COMMANDS = {each.__name__.lower(): each for each in (Promote, Pause, Abort, Retry, Resume, Rollback)}
 EPOCH = 1_770_000_000.0
 
 
@@ -94,22 +98,30 @@ class SimPackages:
         return ()
 
 
-class SimObserver(Observer):
-    """Looks at zips in memory; there are no strange folders and no logs."""
+@dataclass(frozen=True)
+class SimZips:
+    """The zips in memory: the port through which an observer looks at a folder of them."""
 
-    def _survey_zips(self, known: Any) -> tuple[PackageRecord, ...]:
-        return tuple(self._packages.zips.values())
+    packages: SimPackages
 
-    def _strange_folders(self) -> tuple[str, ...]:
-        return ()
-
-    def _last_words(self, _: Any) -> tuple[str, ...]:
-        return ()
+    def survey(self, known: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
+        return tuple(self.packages.zips.values())
 
 
-class SimReconciler(Reconciler):
-    def _offer(self, patch: str) -> None:
-        self.patch = patch
+@dataclass(frozen=True)
+class SimProcesses:
+    """The processes of a world: the port through which a controller starts and ends them."""
+
+    world: World
+
+    async def observe(self) -> Mapping[ProcessKey, ObservedProcess]:
+        return self.world.look_at_processes()
+
+    async def start(self, spec: ProcessSpec) -> ObservedProcess:
+        return await self.world.start(spec)
+
+    async def stop(self, key: ProcessKey, *, drain: float) -> None:
+        self.world.running.pop(key, None)
 
 
 class World:
@@ -129,7 +141,7 @@ class World:
         self.dead = False
         self.breach: AssertionError | None = None
         self.log: list[str] = []
-        self.packages = packages or SimPackages(self.nature, self._tick, self.now)
+        self.packages = packages or SimPackages(self.nature, self.tick, self.now)
         bare = store or memory_store(self.now, lambda ref: ref in self.packages.installed)
         self.bare = bare
         self.store = tapped(bare, self._tap)
@@ -172,7 +184,7 @@ class World:
 
     def _tap(self, part: str, act: str, arguments: tuple[Any, ...], done: bool) -> None:
         if not done:
-            self._tick(f"{part}.{act}")
+            self.tick(f"{part}.{act}")
             if self.disk_full and part != "revision":
                 raise StoreError(f"cannot write {part}: no space left on device")
             self._object(self.watch.before, part, act, arguments)
@@ -180,7 +192,7 @@ class World:
         if part != "audit":
             self.log.append(f"{self.seconds:8.1f} {part}.{act} {_short(part, arguments)}")
         self._object(self.watch.after, part, act, arguments)
-        self._tick(f"{part}.{act} done")
+        self.tick(f"{part}.{act} done")
 
     def _object(self, watch: Callable[..., None], *arguments: Any) -> None:
         """Keep the first breach: who performs an action tolerates its errors."""
@@ -190,7 +202,7 @@ class World:
             self.breach = self.breach or breach
             raise
 
-    def _tick(self, what: str) -> None:
+    def tick(self, what: str) -> None:
         """One moment at which a controller may be killed."""
         if self.dead:
             raise Killed(what)
@@ -201,9 +213,9 @@ class World:
                 self.log.append(f"{self.seconds:8.1f} KILLED at {what}")
                 raise Killed(what)
 
-    # --- processes: the port
+    # --- processes
 
-    async def observe(self) -> Mapping[ProcessKey, ObservedProcess]:
+    def look_at_processes(self) -> Mapping[ProcessKey, ObservedProcess]:
         return {
             key: replace(each, rss_bytes=self.nature(key.ref).memory, cpu_percent=1.0)
             for key, each in self.running.items()
@@ -219,9 +231,6 @@ class World:
         process = ObservedProcess(spec.key, spec.digest, len(self.starts), "ready", "0.3.2", self.now())
         self.running[spec.key] = process
         return process
-
-    async def stop(self, key: ProcessKey, *, drain: float) -> None:
-        self.running.pop(key, None)
 
     # --- traffic
 
@@ -244,23 +253,23 @@ class World:
             if nature.crashes and chance() < nature.crashes:
                 count["errors"] += 1
                 count["crashes"] += 1
-                self._crash(key, "exit status 1")
+                self.crash(key, "exit status 1")
                 break
             count["errors"] += chance() < errors
             count["timeouts"] += bool(nature.timeouts) and chance() < nature.timeouts
         if nature.loses_heart and chance() < 0.5:
             count["heartbeat_losses"] += 1
-            self._crash(key, "heartbeat lost")
+            self.crash(key, "heartbeat lost")
         ok = max(0, calls - count["errors"] - count["timeouts"])
         tally = Tally(calls, verdicts_ok=ok, latency=LatencySketch(((QUICK, ok),) if ok else ()), **count)
         at = (pid, key.ref)
         self.tallies[at] = self.tallies.get(at, Tally()) + tally
 
-    def _crash(self, key: ProcessKey, why: str) -> None:
+    def crash(self, key: ProcessKey, why: str) -> None:
         if self.running.pop(key, None) is not None and self.reconciler is not None:
             deployment = self.desired and self.desired.revision.by_name.get(key.deployment)
             limit = deployment.spec.health.restarts if deployment else None
-            self.reconciler.backoff.crashed(f"process/{key}", why, limit)
+            self.reconciler.backoff.crashed(ObjectRef("process", key), why, limit)
 
     # --- the controller
 
@@ -296,14 +305,11 @@ class World:
             rollouts.pass_through_disk()
         recover(self.store, self.packages, "root", lambda _: None)
         self.watch.recovered(self)
-        self.tally_store = TallyStore(self.store.layout)
-        self.tally_store._save = lambda _: None  # type: ignore[method-assign]
-        kind = SimObserver if isinstance(self.packages, SimPackages) else Observer
-        observer = kind(self.store, self.packages, self.observe, self.tally_store)
-        processes = SimpleNamespace(observe=self.observe, start=self.start, stop=self.stop)
+        self.tally_store, processes = TallyStore(self.store.layout), SimProcesses(self)
+        zips = SimZips(self.packages) if isinstance(self.packages, SimPackages) else None
+        observer = Observer(self.store, self.packages, processes.observe, self.tally_store, zips)
         applier = Applier(self.store, self.packages, processes, actor="root", now=self.now, notify=self._note)
-        self.reconciler = SimReconciler(self.store, observer, applier, self.clock, self.now)
-        self.reconciler.backoff._jitter = lambda: 1.0
+        self.reconciler = Reconciler(self.store, observer, applier, self.clock, self.now, jitter=lambda: 1.0)
 
     def _note(self, line: str) -> None:
         self.log.append(f"{self.seconds:8.1f} {line}")
@@ -314,21 +320,33 @@ class World:
         assert self.desired is not None
         await self.reconciler.wait_for_results(timeout=0)
         self.tally_store.note(dict(self.tallies), {}, self.clock())
-        observed, planned = await self.reconciler.look(self.desired)
+        observed = await self.reconciler.observe(self.desired)
+        planned = self.reconciler.plan(self.desired, observed)
         self.watch.planned(self, observed, planned)
-        self.reconciler.applier.launch(planned, self.desired.revision)
+        self.reconciler.note(observed, planned)
+        self.reconciler.launch(self.desired, planned)
         await self.breathe()
         if self.breach is not None:
             raise self.breach
         if self.dead:
             raise Killed("while an action was under way")
-        return self.reconciler.conclude(self.desired, observed, planned) if self.random.random() < 0.1 else None
+        if self.random.random() >= 0.1:
+            return None
+        outcome = self.reconciler.conclude(self.desired, observed, planned)
+        self._forget(outcome.uncounted)
+        return outcome
+
+    def _forget(self, uncounted: frozenset[Counted]) -> None:
+        """Drop counts as the daemon does after every pass."""
+        self.tally_store.forget(uncounted)
+        self.tallies = {at: tally for at, tally in self.tallies.items() if at not in uncounted}
 
     def operate(self, verb: str, subject: str, **arguments: Any) -> str:
         """Carry out an operator's verb between two passes; return what was said, or why not."""
         operator = Operator(self.store, self.packages, self.clock)
         try:
-            return operator.carry_out(Wish(verb, subject, {"reason": "a test", **arguments}, "alice"))
+            command = _COMMANDS[verb](subject, reason="a test", **arguments)
+            return operator.execute(command, Caller("alice")).message
         except CodedError as error:
             return f"refused: {error}"
 

@@ -11,7 +11,7 @@ import pytest
 
 from controller.errors import DesiredStateError
 from controller.sources import folder as folder_module
-from controller.sources.folder import FolderSource, load_path
+from controller.sources.folder import FolderSource
 from tests.sources.desired_text import deployment, load
 
 
@@ -68,8 +68,9 @@ def test_one_file_can_be_loaded_alone(tmp_path: Path) -> None:
     path = tmp_path / "one.txt"
     path.write_text(deployment())
     (tmp_path / "b.yaml").write_text("broken: [")
-    assert list(load_path(path).by_name) == ["screw-check"]
-    assert load_path(path).id.startswith("sha256:")
+    revision = FolderSource(path).load()
+    assert list(revision.by_name) == ["screw-check"]
+    assert revision.id.startswith("sha256:")
 
 
 def test_links_inside_the_folder_are_followed_once_and_those_that_leave_it_are_refused(tmp_path: Path) -> None:

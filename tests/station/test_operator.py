@@ -9,7 +9,9 @@ import pytest
 
 from controller.errors import CodedError
 from controller.reconciler.exits import Exit
-from controller.station.operator import Operator, Wish
+from controller.station.commands.operating import Abort, Pause, Promote, Resume, Retry, Rollback
+from controller.station.operator import Operator
+from controller.station.port import Caller
 from tests.reconciler.fakes import FakeStation, deployment, revision
 
 CANARY = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}], "analysis": {"onInconclusive": "promote"}}}
@@ -27,9 +29,12 @@ def station(tmp_path: Path) -> FakeStation:
     return station
 
 
+COMMANDS = {"promote": Promote, "pause": Pause, "abort": Abort, "retry": Retry, "resume": Resume, "rollback": Rollback}
+
+
 def operate(station: FakeStation, verb: str, subject: str = "line", **arguments: Any) -> str:
     operator = Operator(station.store, station.packages, station.restart().clock)
-    return operator.carry_out(Wish(verb, subject, arguments, "mia"))
+    return operator.execute(COMMANDS[verb](subject, **arguments), Caller("mia")).message
 
 
 async def half_way(station: FakeStation) -> None:
@@ -136,3 +141,19 @@ async def test_what_does_not_apply_is_refused_and_put_on_record(
     *_, last = station.store.audit.read()
     assert (last["actor"], last["action"]) == ("mia", verb)
     assert said in last["outcome"]
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (Resume("A01", "deployment"), "A01 is no deployment"),
+        (Rollback("line", "pid", reason="x"), "line is no PID"),
+    ],
+)
+async def test_a_name_is_taken_as_what_it_was_said_to_be(
+    station: FakeStation, command: Resume | Rollback, message: str
+) -> None:
+    await station.reconcile(at("1.0.0"))
+    operator = Operator(station.store, station.packages, station.restart().clock)
+    with pytest.raises(CodedError, match=message):
+        operator.execute(command, Caller("mia"))

@@ -9,11 +9,14 @@ import pytest
 
 from controller.errors import PackageError, StoreError
 from controller.model.package import PackageRef
+from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
-from controller.station.packages import PackageOperations
+from controller.station.packages import PackageOperations, at_once
+from controller.station.port import Caller
 from tests.reconciler.fakes import FakeStation, deployment, revision
 
 REF = PackageRef("screw", "1.0.0")
+MIA = Caller("mia")
 
 
 @pytest.fixture
@@ -29,21 +32,26 @@ def delivered(station: FakeStation, tmp_path: Path) -> Path:
 
 def operations(station: FakeStation) -> PackageOperations:
     observer = Observer(station.store, station.packages, station.processes.observe)
-    return PackageOperations(station.store, station.packages, observer, "root")
+    applier = Applier(
+        station.store, station.packages, station.processes, actor="controller", now=station.now,
+        notify=station.notes.append,
+    )  # fmt: skip
+    return PackageOperations(station.store, station.packages, observer, applier, at_once)
 
 
 async def test_a_zip_can_be_installed_again_after_an_uninstall_that_kept_it(
     station: FakeStation, delivered: Path
 ) -> None:
     acts = operations(station)
-    await acts.install(delivered, station.notes.append)
-    await acts.uninstall(REF)
+    await acts.install(delivered, MIA)
+    await acts.uninstall(REF, MIA)
 
-    receipt = await acts.install(delivered, station.notes.append)
+    installed = await acts.install(delivered, MIA)
 
-    assert receipt.ref == REF
+    assert (installed.name, installed.version) == ("screw", "1.0.0")
     assert [path.name for path in station.store.layout.zips.iterdir()] == [delivered.name]
     assert [each["outcome"] for each in station.store.audit.read()] == ["started", "succeeded"] * 3
+    assert {each["actor"] for each in station.store.audit.read()} == {"mia"}
 
 
 async def test_another_zip_of_the_same_file_name_is_refused_before_anything_is_installed(
@@ -52,7 +60,7 @@ async def test_another_zip_of_the_same_file_name_is_refused_before_anything_is_i
     (station.store.layout.zips / delivered.name).write_text("another zip")
 
     with pytest.raises(StoreError, match="exists already and is another file"):
-        await operations(station).install(delivered, station.notes.append)
+        await operations(station).install(delivered, MIA)
 
     assert station.packages.installations() == {}
     assert list(station.store.audit.read()) == []
@@ -63,5 +71,16 @@ async def test_what_is_needed_is_not_uninstalled(station: FakeStation) -> None:
     await station.reconcile(revision(deployment("line", "1.0.0", "A01")))
 
     with pytest.raises(PackageError, match="it answers PID A01"):
-        await operations(station).uninstall(REF)
+        await operations(station).uninstall(REF, MIA)
+    assert REF in station.packages.installations()
+
+
+async def test_a_pids_way_back_is_not_uninstalled(station: FakeStation) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        station.packages.add_zip("screw", version)
+        await station.reconcile(revision(deployment("line", version, "A01", rollbackWindow="0s"), id_=version))
+    assert [key.version for key in station.processes.running] == ["1.1.0"]
+
+    with pytest.raises(PackageError, match="it is the way back of PID A01"):
+        await operations(station).uninstall(REF, MIA)
     assert REF in station.packages.installations()

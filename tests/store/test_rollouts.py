@@ -2,31 +2,61 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 
 from controller.errors import StoreError
+from controller.model.analysis import Arms, ChangeTest, Finding, RateTest, SequentialTests, Start, Verdict
 from controller.model.package import PackageRef
-from controller.model.rollout import Countdown, Hold, Instant, PinnedStrategy, Quarantine, Rollout, RolloutRecord, Step
-from controller.model.tally import Tally
+from controller.model.rollout import (
+    AnalysisState,
+    Countdown,
+    Hold,
+    Instant,
+    PinnedStrategy,
+    Quarantine,
+    Rollout,
+    RolloutRecord,
+    State,
+    Step,
+)
+from controller.model.tally import LatencySketch, Tally
 from controller.store.layout import StoreLayout
 from controller.store.rollouts import RolloutFiles
 
 V1, V2 = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
 NOW = Instant("boot", 12.5, 1e9)
-MEMORY = RolloutRecord(
+STRATEGY = PinnedStrategy(
+    (Step("weight", weight=25), Step("pause", pause=None), Step("weight", weight=100)), ("A2", "A1"), 30.0, 600.0, True,
+    "wait", 86400.0,
+)  # fmt: skip
+FINDING = Finding("errorRate", "fail", "error rate 55 %", 0.55, 0.05, 40, 22, 1e-9, ("A2",))
+ANALYSIS = AnalysisState(
+    baseline={"A2": Tally(calls=3, latency=LatencySketch(((-97, 3),)))},
+    step_calls=4,
+    tests=SequentialTests(
+        {"errorRate": RateTest(0.05, 40, 22, (14.1, 28.5, 38.5, -2.1))},
+        ChangeTest(0.1, Arms(240, 12, 400, 9), (Start(0, Arms()), Start(2, Arms(200, 10, 350, 9)))),
+    ),
+    already_failing=("cell",),
+    host_degraded=True,
+    verdict=Verdict("suspended", (FINDING,), (replace(FINDING, where=("B1",)),)),
+)
+RECORD = RolloutRecord(
     Rollout(
-        "line", V2, "sha256:b",
-        PinnedStrategy((Step("weight", weight=25), Step("pause", pause=None), Step("weight", weight=100)),
-                       ("A2", "A1"), 30.0, 600.0, True, "wait", 86400.0),
-        {"A1": V1, "A2": V1}, "baking", "2026-01-01T00:00:00Z", NOW, 1, Countdown(3.5, NOW), Countdown(600.0, NOW),
-        moved=1, back={"A2": V1}, paused_by="root", suspended_because="host", full=True, reason="why", emergency=True,
-        baseline={"A2": Tally(calls=3)},
-        analysis_state={"rates": {}, "change": None},
+        "line", V2, "sha256:b", STRATEGY, {"A1": V1, "A2": V1}, "baking", "2026-01-01T00:00:00Z", NOW, 1,
+        Countdown(3.5, NOW), Countdown(600.0, NOW), moved=1, back={"A2": V1}, paused_by="root",
+        suspended_because="host", full=True, reason="why", emergency=True, analysis=ANALYSIS,
     ),
     (Quarantine(V2, "sha256:a", "2026-01-01T00:00:00Z", "error rate"),),
 )  # fmt: skip
+GOLDEN = Path(__file__).parent / "golden" / "rollouts"
+"""Written by the first release: one deployment in each state, one that was retried, an empty one, and holds."""
 
 
 @pytest.fixture
@@ -36,11 +66,11 @@ def files(tmp_path: Path) -> RolloutFiles:
     return RolloutFiles(layout)
 
 
-def test_a_memory_is_read_back_exactly_and_not_rewritten_when_equal(files: RolloutFiles) -> None:
-    assert files.write("line", MEMORY) is True
+def test_a_record_is_read_back_exactly_and_not_rewritten_when_equal(files: RolloutFiles) -> None:
+    assert files.write("line", RECORD) is True
 
-    assert files.read_all() == {"line": MEMORY}
-    assert files.write("line", MEMORY) is False
+    assert files.read_all() == {"line": RECORD}
+    assert files.write("line", RECORD) is False
 
 
 def test_holds_are_read_back_and_are_no_deployment(files: RolloutFiles) -> None:
@@ -52,8 +82,8 @@ def test_holds_are_read_back_and_are_no_deployment(files: RolloutFiles) -> None:
     assert files.read_all() == {}
 
 
-def test_a_damaged_memory_is_an_error_since_ignoring_it_could_forgive_a_failure(files: RolloutFiles) -> None:
-    files.write("line", MEMORY)
+def test_a_damaged_record_is_an_error_since_ignoring_it_could_forgive_a_failure(files: RolloutFiles) -> None:
+    files.write("line", RECORD)
     path = next(iter(files._folder.glob("line.json")))
     path.write_text("{")
 
@@ -62,10 +92,72 @@ def test_a_damaged_memory_is_an_error_since_ignoring_it_could_forgive_a_failure(
 
 
 def test_a_forgotten_deployment_is_gone(files: RolloutFiles) -> None:
-    files.write("line", MEMORY)
+    files.write("line", RECORD)
     files.forget("line")
 
     assert files.read_all() == {}
+
+
+def test_what_the_first_release_wrote_is_read_and_written_back_byte_for_byte(files: RolloutFiles) -> None:
+    for path in GOLDEN.iterdir():
+        shutil.copy(path, files._folder)
+
+    records, holds = files.read_all(), files.read_holds()
+
+    assert {record.rollout.state for record in records.values() if record.rollout} == set(get_args(State))
+    assert holds["B01"] == Hold("B01", V2, "bob", "2026-02-02T02:42:00Z", "line stopped", emergency=True)
+    assert files.write_holds(holds.values()) is False
+    assert [name for name, record in records.items() if files.write(name, record)] == ["reverted"]
+    before, after = ((folder / "reverted.json").read_bytes() for folder in (GOLDEN, files._folder))
+    said, says = b"held, because the host seems to be in trouble", b"suspended, because the host seems to be degraded"
+    assert before.replace(said, says) == after, "only its sentence for people has other words"
+
+
+def test_the_words_of_the_first_release_mean_the_same(files: RolloutFiles) -> None:
+    for name in ("paused", "reverted", "reverting", "stepping"):
+        shutil.copy(GOLDEN / f"{name}.json", files._folder)
+    found = {name: record.rollout for name, record in files.read_all().items() if record.rollout}
+
+    paused, reverted = found["paused"].analysis, found["reverted"].analysis
+    assert found["paused"].step == 1
+    assert found["paused"].strategy.steps[1] == Step("pause", pause=600.0)
+    assert found["paused"].suspended_because.startswith("held")
+    assert (paused.host_degraded, paused.already_failing) == (True, ("cell", "line (stable)"))
+    assert reverted.verdict is not None
+    assert reverted.verdict.outcome == "suspended"
+    assert {each.where for each in reverted.verdict.host} == {("B01",)}
+    assert found["reverting"].analysis.tests.calls == 40
+    assert found["stepping"].analysis.verdict is None
+    assert found["stepping"].analysis.tests == SequentialTests()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"stage": "first"},
+        {"state": "strange"},
+        {"target": "screw@1.1.0"},
+        {"trials": {"rates": {}, "change": {"limit": 0.1, "arms": [0, 0, 0, 0], "starts": []}}},
+        {"verdict": {"outcome": "perhaps"}},
+    ],
+)
+def test_what_no_release_writes_is_refused(files: RolloutFiles, damage: dict[str, Any]) -> None:
+    files.write("line", RECORD)
+    path = files._folder / "line.json"
+    document = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**document, "rollout": {**document["rollout"], **damage}}))
+
+    with pytest.raises(StoreError, match=r"line\.json cannot be understood"):
+        files.read_all()
+
+
+def test_keys_of_a_later_release_are_passed_over(files: RolloutFiles) -> None:
+    files.write("line", RECORD)
+    path = files._folder / "line.json"
+    document = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**document, "more": 1, "rollout": {**document["rollout"], "more": 1}}))
+
+    assert files.read_all() == {"line": RECORD}
 
 
 def test_a_countdown_ignores_the_wall_clock_and_goes_on_after_a_reboot_with_what_was_left() -> None:

@@ -1,4 +1,4 @@
-"""Health verdicts: tallies, readings and limits go in; pass, fail, inconclusive or hold with its evidence comes out.
+"""Health verdicts: tallies, readings and limits go in; pass, fail, inconclusive or suspended comes out, and why.
 
 Pure. What each field of `health:` and `analysis:` means for a verdict, and why these tests: docs/analysis.md.
 """
@@ -10,21 +10,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
+from controller.model.analysis import Arms, ChangeTest, Finding, Metric, Outcome, RateTest, SequentialTests, Verdict
 from controller.model.health import ChangeLimit, Health, LatencyLimit, RateLimit
 from controller.model.strategy import Analysis
 from controller.model.tally import Tally, pooled
 from controller.model.units import format_duration, format_ratio, format_size
-from controller.rollouts.analysis.sequential import Arms, ChangeTest, RateTest, threshold
-from controller.rollouts.analysis.verdict import (
-    AnalysisState,
-    Finding,
-    Metric,
-    Observation,
-    Outcome,
-    Reading,
-    UnaffectedVersion,
-    Verdict,
-)
+from controller.rollouts.analysis.comparison import advance_change, change_evidence
+from controller.rollouts.analysis.observation import Observation, Reading, UnaffectedVersion
+from controller.rollouts.analysis.rates import advance_rate, begin_rate, rate_evidence, threshold
 
 SLOW_SHARE = 0.05
 """The 95th percentile is within its limit exactly when no more than this share of the calls takes longer."""
@@ -33,35 +26,36 @@ HOST_EVIDENCE = math.log(20)
 """Evidence at which an unaffected version counts as failing: less than a revert needs, as a suspension passes."""
 
 OWN_DOING: frozenset[Metric] = frozenset({"memory", "cpu"})
-"""What a process uses is its own doing, whoever else suffers from it: never a sign of trouble of the host."""
+"""What a process uses is its own doing, whoever else suffers from it: never a sign of a degraded host."""
 
 
 def judge(health: Health, analysis: Analysis | None, seen: Observation) -> Verdict:
     """Return the verdict on the canary, or, after promotion, with `analysis` None, on the promoted version.
 
-    It may be asked for at any moment and any number of times. A fail is final: whoever asks acts on the first one.
+    `seen.tests` are as `advance` has left them after the same calls. It may be asked for at any moment and any number
+    of times. A fail is final: whoever asks acts on the first one.
     """
-    analysis_state, needed = advance(health, seen), threshold(judged_metrics(health))
+    needed = threshold(judged_metrics(health))
     findings = (
         *_at_once(health, seen.canary, seen.readings),
-        *_rate_findings(health, seen.canary, analysis_state, needed),
-        *_change_findings(health, seen, analysis_state, needed),
+        *(_rate_finding(rate, seen.tests.rates[rate.metric], seen.canary, needed) for rate in _rates(health)),
+        *_change_findings(health, seen, needed),
         *_step_findings(analysis, seen.step_calls),
     )
     failed = [each for each in findings if each.outcome == "fail"]
     if not failed:
         short = any(each.outcome == "inconclusive" for each in findings)
-        return Verdict("inconclusive" if short else "pass", findings, (), analysis_state)
-    host = () if any(each.metric in OWN_DOING for each in failed) else tuple(_host_trouble(seen.unaffected))
-    return Verdict("suspended" if host else "fail", findings, host, analysis_state)
+        return Verdict("inconclusive" if short else "pass", findings)
+    host = () if any(each.metric in OWN_DOING for each in failed) else tuple(_host_findings(seen.unaffected))
+    return Verdict("suspended" if host else "fail", findings, host)
 
 
-def advance(health: Health, seen: Observation) -> AnalysisState:
-    """Return the state after what was seen. A test whose limit was edited is made anew from all calls so far."""
+def advance(health: Health, seen: Observation) -> SequentialTests:
+    """Return the tests after what was seen. A test whose limit was edited is made anew from all calls so far."""
     rates: dict[str, RateTest] = {
-        rate.metric: _advanced(seen.analysis_state.rates.get(rate.metric), rate, seen.canary) for rate in _rates(health)
+        rate.metric: _advanced(seen.tests.rates.get(rate.metric), rate, seen.canary) for rate in _rates(health)
     }
-    return AnalysisState(rates, _advanced_change(seen.analysis_state.change, health.ng_rate, seen))
+    return SequentialTests(rates, _advanced_change(seen.tests.change, health.ng_rate, seen))
 
 
 def judged_metrics(health: Health) -> int:
@@ -101,10 +95,16 @@ def _advanced(test: RateTest | None, rate: _Rate, tallies: Mapping[str, Tally]) 
     Another limit is another test; counts go back when a PID leaves the rollout.
     """
     calls, failures = rate.counts(pooled(tallies.values()))
-    same = test is not None and (test.limit, test.slower_than) == (rate.share, rate.slower_than)
+    fresh = begin_rate(rate.share, rate.slower_than)
+    same = test is not None and _kind(test) == _kind(fresh)
     if test is not None and same and 0 <= failures - test.failures <= calls - test.calls:
-        return test.seen(calls, failures)
-    return RateTest.begin(rate.share, rate.slower_than).seen(calls, failures)
+        return advance_rate(test, calls, failures)
+    return advance_rate(fresh, calls, failures)
+
+
+def _kind(test: RateTest) -> tuple[object, ...]:
+    """What makes a test another one: its limit, what a failure is, and how many bets there are."""
+    return test.limit, test.slower_than, len(test.bets)
 
 
 def _advanced_change(test: ChangeTest | None, limit: ChangeLimit | None, seen: Observation) -> ChangeTest | None:
@@ -115,31 +115,28 @@ def _advanced_change(test: ChangeTest | None, limit: ChangeLimit | None, seen: O
     arms = Arms(canary.verdicts, canary.verdicts_ng, stable.verdicts, stable.verdicts_ng)
     if test is None or test.limit != limit.max_change or not arms.since(test.arms).possible:
         test = ChangeTest(limit.max_change)
-    return test.seen(arms)
+    return advance_change(test, arms)
 
 
-def _rate_findings(
-    health: Health, tallies: Mapping[str, Tally], analysis_state: AnalysisState, needed: float
-) -> Iterator[Finding]:
-    """Judge each rate; one fails whose log evidence reaches `needed`."""
-    for rate in _rates(health):
-        test = analysis_state.rates[rate.metric]
-        short: Outcome = "pass" if test.calls >= rate.limit.min_samples else "inconclusive"
-        outcome: Outcome = "fail" if test.log_evidence >= needed else short
-        where = tuple(pid for pid, tally in tallies.items() if rate.counts(tally)[1])
-        observed, said = _described(rate, test, tallies, where)
-        chance = _chance(test.log_evidence)
-        yield Finding(
-            rate.metric,
-            outcome,
-            said + _why(outcome, chance, f"{rate.limit.min_samples} calls"),
-            observed=observed,
-            limit=rate.limit.max,
-            samples=test.calls,
-            failures=test.failures,
-            chance=chance,
-            where=where,
-        )
+def _rate_finding(rate: _Rate, test: RateTest, tallies: Mapping[str, Tally], needed: float) -> Finding:
+    """Judge a rate; it fails where its log evidence reaches `needed`."""
+    evidence = rate_evidence(test)
+    short: Outcome = "pass" if test.calls >= rate.limit.min_samples else "inconclusive"
+    outcome: Outcome = "fail" if evidence >= needed else short
+    where = tuple(pid for pid, tally in tallies.items() if rate.counts(tally)[1])
+    observed, sentence = _described(rate, test, tallies, where)
+    chance = _chance(evidence)
+    return Finding(
+        rate.metric,
+        outcome,
+        sentence + _why(outcome, chance, f"{rate.limit.min_samples} calls"),
+        observed=observed,
+        limit=rate.limit.max,
+        samples=test.calls,
+        failures=test.failures,
+        chance=chance,
+        where=where,
+    )
 
 
 def _described(
@@ -156,21 +153,20 @@ def _described(
     return p95, f"p95 latency {shown} {over}, limit {limit} ({_percent(share)} took longer, 5 % may)"
 
 
-def _change_findings(
-    health: Health, seen: Observation, analysis_state: AnalysisState, needed: float
-) -> Iterator[Finding]:
+def _change_findings(health: Health, seen: Observation, needed: float) -> Iterator[Finding]:
     """Compare NG shares, unless no stable PID is left and nothing was found before."""
-    limit, test = health.ng_rate, analysis_state.change
+    limit, test = health.ng_rate, seen.tests.change
     if limit is None or test is None:
         return
-    failed = test.log_evidence >= needed
+    evidence = change_evidence(test)
+    failed = evidence >= needed
     if not (failed or seen.stable):
         return
     arms = test.arms
     enough = min(arms.canary, arms.stable) >= limit.min_samples
     outcome: Outcome = "fail" if failed else "pass" if enough else "inconclusive"
     canary, stable = (ng / calls if calls else None for calls, ng in (arms[:2], arms[2:]))
-    chance = _chance(test.log_evidence)
+    chance = _chance(evidence)
     yield Finding(
         "ngRate",
         outcome,
@@ -188,8 +184,8 @@ def _change_findings(
 
 def _step_findings(analysis: Analysis | None, calls: int) -> Iterator[Finding]:
     if analysis is not None and calls < analysis.min_samples:
-        said = f"{_calls(calls)} in this step, {analysis.min_samples} are needed"
-        yield Finding("samples", "inconclusive", said, observed=calls, limit=analysis.min_samples, samples=calls)
+        sentence = f"{_calls(calls)} in this step, {analysis.min_samples} are needed"
+        yield Finding("samples", "inconclusive", sentence, observed=calls, limit=analysis.min_samples, samples=calls)
 
 
 def _at_once(health: Health, tallies: Mapping[str, Tally], readings: Iterable[Reading]) -> Iterator[Finding]:
@@ -197,13 +193,13 @@ def _at_once(health: Health, tallies: Mapping[str, Tally], readings: Iterable[Re
     losses = sum(tally.heartbeat_losses for tally in tallies.values())
     if losses:
         where = tuple(pid for pid, tally in tallies.items() if tally.heartbeat_losses)
-        said = f"heartbeat lost {_times(losses)}{_on(where)} ({health.heartbeat.max_missed} pongs missed in a row)"
-        yield Finding("heartbeat", "fail", said, observed=losses, limit=0, failures=losses, where=where)
+        sentence = f"heartbeat lost {_times(losses)}{_on(where)} ({health.heartbeat.max_missed} pongs missed in a row)"
+        yield Finding("heartbeat", "fail", sentence, observed=losses, limit=0, failures=losses, where=where)
     excesses = sum(tally.memory_excesses for tally in tallies.values())
     if excesses:
         where = tuple(pid for pid, tally in tallies.items() if tally.memory_excesses)
-        said = f"ended {_times(excesses)} for using more memory than its limit{_on(where)}"
-        yield Finding("memory", "fail", said, observed=excesses, limit=0, failures=excesses, where=where)
+        sentence = f"ended {_times(excesses)} for using more memory than its limit{_on(where)}"
+        yield Finding("memory", "fail", sentence, observed=excesses, limit=0, failures=excesses, where=where)
     for reading in readings:
         yield from _process_findings(health, reading)
 
@@ -214,29 +210,29 @@ def _process_findings(health: Health, reading: Reading) -> Iterator[Finding]:
         yield Finding("ready", "fail", f"{reading.process} never became ready{detail}", where=where)
     if reading.breaker_open:
         most, window = health.restarts.max, format_duration(health.restarts.window)
-        said = f"{reading.process} restarted more than {_times(most)} within {window}{detail}"
-        yield Finding("restarts", "fail", said, limit=most, where=where)
+        sentence = f"{reading.process} restarted more than {_times(most)} within {window}{detail}"
+        yield Finding("restarts", "fail", sentence, limit=most, where=where)
     if health.memory is not None and (used := reading.memory_bytes) is not None and used > health.memory.max:
-        said = f"{reading.process} uses {used / 2**20:,.0f} MiB of memory, limit {format_size(health.memory.max)}"
-        yield Finding("memory", "fail", said, observed=used, limit=health.memory.max, where=where)
+        sentence = f"{reading.process} uses {used / 2**20:,.0f} MiB of memory, limit {format_size(health.memory.max)}"
+        yield Finding("memory", "fail", sentence, observed=used, limit=health.memory.max, where=where)
     if health.cpu is not None and reading.cpu is not None and reading.cpu > health.cpu.max:
         window, most_cpu = format_duration(health.cpu.window), format_ratio(health.cpu.max)
-        said = f"{reading.process} uses {_percent(reading.cpu)} of a core over {window}, limit {most_cpu}"
-        yield Finding("cpu", "fail", said, observed=reading.cpu, limit=health.cpu.max, where=where)
+        sentence = f"{reading.process} uses {_percent(reading.cpu)} of a core over {window}, limit {most_cpu}"
+        yield Finding("cpu", "fail", sentence, observed=reading.cpu, limit=health.cpu.max, where=where)
 
 
 def failing(version: UnaffectedVersion) -> tuple[Finding, ...]:
-    """Return what a version fails of its own limits, by its last window alone."""
-    health, tallies = version.health, version.tallies
-    findings = [*_at_once(health, tallies, version.readings)]
-    if health.latency_p95 is not None or any(each.errors or each.timeouts for each in tallies.values()):
-        analysis_state = advance(health, Observation(tallies))
-        findings += _rate_findings(health, tallies, analysis_state, HOST_EVIDENCE)
+    """Return what a version fails of its own limits, by the last window of each limit alone."""
+    findings = [*_at_once(version.health, version.recent.get("errorRate", {}), version.readings)]
+    for rate in _rates(version.health):
+        tallies = version.recent.get(rate.metric, {})
+        if rate.slower_than is not None or any(rate.counts(each)[1] for each in tallies.values()):
+            findings.append(_rate_finding(rate, _advanced(None, rate, tallies), tallies, HOST_EVIDENCE))
     return tuple(each for each in findings if each.outcome == "fail")
 
 
-def _host_trouble(unaffected: Iterable[UnaffectedVersion]) -> Iterator[Finding]:
-    """Yield what unaffected fail of their own limits, but for what is only their own doing."""
+def _host_findings(unaffected: Iterable[UnaffectedVersion]) -> Iterator[Finding]:
+    """Yield what unaffected versions fail of their own limits, but for what is only their own doing."""
     for version in unaffected:
         for each in failing(version):
             if each.metric not in OWN_DOING:

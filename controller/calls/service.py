@@ -1,0 +1,27 @@
+"""What calls must know of one deployment: plain data, given anew at every pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from controller.processes.spec import ProcessSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One deployment as far as its calls go. Times in seconds.
+
+    `queue` calls may wait per PID, each for `call_timeout` before its dispatch; while the version has no process that
+    could answer, for `start_timeout`.
+    """
+
+    deployment: str
+    pids: tuple[str, ...] = ()
+    call_timeout: float = 5.0
+    start_timeout: float = 30.0
+    queue: int = 64
+
+    @classmethod
+    def of_process(cls, spec: ProcessSpec) -> Service:
+        """Return what an adopted process's own record says, for calls that come before the first pass."""
+        return cls(deployment=spec.key.deployment, call_timeout=spec.call_timeout, start_timeout=spec.start_timeout)

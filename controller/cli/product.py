@@ -1,0 +1,42 @@
+"""What the composition root gives to the command line: the station, the checks that need none, and the daemon."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from controller.model.desired import Revision
+    from controller.packages.inspection import Inspection
+    from controller.station.port import Caller, Report, Station
+
+
+class Checks(Protocol):
+    """Checks of files that need no station."""
+
+    def tree(self, path: Path) -> Revision:
+        """Return what a desired tree or one file of it says. Raises DesiredStateError with every problem of it."""
+
+    def trial(self, zip_path: Path, report: Report) -> Inspection:
+        """Check a zip as an install would, environment and entry point included. Raises PackageError, StoreError."""
+
+    def inspect(self, zip_path: Path) -> Inspection:
+        """Return what reading tells about a zip. Raises PackageError, StoreError."""
+
+
+class Product(Protocol):
+    """The parts of the product for one command line's options."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who types."""
+
+    def station(self) -> Station:
+        """Return the station that the options name; its coroutines never wait for an event loop."""
+
+    def checks(self) -> Checks:
+        """Return the checks that need no station."""
+
+    def run_daemon(self, socket_group: str | None) -> None:
+        """Be the daemon, until told to stop."""

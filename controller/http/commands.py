@@ -1,0 +1,64 @@
+"""Commands whose request and answer are plain JSON: one class for all of them, made of their rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from controller.http.arguments import reader
+from controller.http.peers import caller_of
+from controller.http.request_body import BodyLimits
+from controller.http.resource import JSON, Content, Endpoint, json_response
+from controller.station.port import Command, Route, Station
+
+
+class CommandResource:
+    """One route of one command."""
+
+    def __init__(self, station: Station, limits: BodyLimits, command: type[Command[object]], route: Route) -> None:
+        self._station = station
+        self._limits = limits
+        self._command = command
+        self._route = route
+        self._arguments = _arguments_of(command, route)
+        self._read: Callable[[bytes], object] = reader(self._arguments, "the request")
+
+    def endpoint(self) -> Endpoint:
+        """Return the endpoint of the route."""
+        has_body = self._route.method == "POST" and bool(dataclasses.fields(self._arguments))
+        operation = self._command.operation
+        bodies = (Content(self._arguments, "The command's arguments; may be left out.", JSON),) if has_body else ()
+        return Endpoint.of(operation, self._route, self.handle, Content(operation.result), bodies)
+
+    async def handle(self, request: Request) -> Response:
+        """Answer a request with the command's result."""
+        async with self._limits.body(request) as body:
+            arguments = self._read(body)
+        given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(self._arguments)}
+        in_path = {field: request.path_params[name] for name, field in self._route.fields.items()}
+        make: Callable[..., Command[object]] = self._command
+        command = make(**{**given, **in_path, **self._route.fixed})
+        result = await self._station.execute(command, caller_of(request))
+        return json_response(result)
+
+
+def _arguments_of(command: type[Command[object]], route: Route) -> type:
+    """Return a type of the command's fields that the path does not say: what the body may hold."""
+    said = {*route.fields.values(), *route.fixed}
+    fields = [
+        (each.name, each.type, dataclasses.field(default=each.default))
+        for each in dataclasses.fields(cast("type", command))
+        if each.name not in said
+    ]
+    return dataclasses.make_dataclass(
+        f"{command.__name__}Arguments", fields, frozen=True, kw_only=True, slots=True,
+        namespace={
+            "__pydantic_config__": command.__pydantic_config__,
+            "__doc__": command.__doc__,
+            "__module__": command.__module__,
+        },
+    )  # fmt: skip

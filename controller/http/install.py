@@ -1,0 +1,125 @@
+"""`POST /algorithms/install`: take a zip straight to the disk, install it, and tell of it line by line."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Message
+
+from controller.errors import CallError, Code, StoreError
+from controller.http.failures import CLOSE, Refused
+from controller.http.peers import caller_of
+from controller.http.progress_lines import JSON_LINES, Line, progress_response
+from controller.http.request_body import MIB
+from controller.http.resource import Content, Endpoint, Parameter
+from controller.station.commands.packages import Install
+from controller.station.port import Station
+
+ZIP = "application/zip"
+_LARGEST = 4096 * MIB
+"""Bytes of a zip at most: what may be unpacked from one in all (design 3.5)."""
+_SILENCE = 60.0
+"""Seconds within which a further piece of the zip has to arrive."""
+_LONGEST_NAME = 200
+
+
+class InstallResource:
+    """The resource, for one station. `folder` is where uploads stand until they are installed."""
+
+    def __init__(self, station: Station, folder: Path, largest: int = _LARGEST) -> None:
+        self._station = station
+        self._folder = folder
+        self._largest = largest
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return what the resource offers."""
+        operation = Install.operation
+        (route,) = operation.routes
+        endpoint = Endpoint.of(
+            operation, route, self.install, Content(Line, media_type=JSON_LINES),
+            (Content(bytes, "The package.", ZIP),),
+        )  # fmt: skip
+        name = Parameter("name", "The zip's file name, which it keeps in algorithms/zips: no folder in it.")
+        return (replace(endpoint, query=(name,)),)
+
+    async def install(self, request: Request) -> Response:
+        """Receive the zip, then answer with what the station reports."""
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != ZIP:
+            raise Refused(415, f"Content-Type {kind[:80]!r} is not taken here", next_step=f"send {ZIP}", headers=CLOSE)
+        name = request.query_params.get("name", "")
+        if not _is_file_name(name):
+            raise CallError(
+                Code.invalid_params,
+                f"{name[:80]!r} is no file name of a zip",
+                next_step="pass ?name=FILE.zip, without a folder and not beginning with a dot",
+            )
+        upload = _Upload(self._folder, name)
+        try:
+            await upload.receive(request, self._largest)
+        except BaseException:
+            upload.remove()
+            raise
+        command, caller = Install(upload.path), caller_of(request)
+        return progress_response(lambda report: self._station.execute(command, caller, report), upload.remove)
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether a name is that of a zip and of nothing else: it becomes a file in a folder of ours."""
+    plain = name.isprintable() and "/" not in name and not name.startswith(".")
+    return plain and name.endswith(".zip") and len(name.encode()) <= _LONGEST_NAME
+
+
+class _Upload:
+    """A zip on its way in: a file of the given name in a folder of its own, which goes away with `remove`."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._folder = tempfile.TemporaryDirectory(dir=folder, prefix="upload-", ignore_cleanup_errors=True)
+        except OSError as error:
+            raise _cannot_take(error) from None
+        self.path = Path(self._folder.name) / name
+
+    def remove(self) -> None:
+        """Remove it, where it has not been kept elsewhere."""
+        self._folder.cleanup()
+
+    async def receive(self, request: Request, largest: int) -> None:
+        """Write the body to the file as it comes; the disk does not hold up the event loop.
+
+        Raises:
+            Refused: 413, 408; StoreError; ClientDisconnect.
+        """
+        try:
+            with self.path.open("wb") as file:
+                size, more = 0, True
+                while more:
+                    message = await _next_piece(request)
+                    size += len(message["body"])
+                    if size > largest:
+                        raise Refused(413, f"the zip has more than {largest / MIB:.3g} MiB", headers=CLOSE)
+                    await asyncio.to_thread(file.write, message["body"])
+                    more = message["more_body"]
+        except OSError as error:
+            raise _cannot_take(error) from None
+
+
+async def _next_piece(request: Request) -> Message:
+    try:
+        async with asyncio.timeout(_SILENCE):
+            message = await request.receive()
+    except TimeoutError:
+        raise Refused(408, f"no more of the zip arrived for {_SILENCE:g} s", headers=CLOSE) from None
+    if message["type"] != "http.request":
+        raise ClientDisconnect
+    return message
+
+
+def _cannot_take(error: OSError) -> StoreError:
+    return StoreError(f"cannot take the zip: {error.strerror}", next_step="check the disk and its free space")

@@ -1,0 +1,137 @@
+"""The status document and the audit's records as JSON objects, typed: design section 3.3. Types only, no code.
+
+Whoever reads a document (from a file, from a daemon that may be newer) has these keys at least; further ones may come.
+`model.status` has the same rows as values, for who makes the document.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+JsonValue = Any
+"""A value of an algorithm, an operator or another release: JSON of a shape that nobody here knows."""
+
+
+class RevisionRow(TypedDict):
+    id: str
+    source: str
+    valid: bool
+    errors: list[str]
+    loaded_at: str
+
+
+class ConditionRow(TypedDict):
+    type: str
+    status: bool
+    reason: str
+    message: str
+    last_transition_time: str
+
+
+class DeploymentRow(TypedDict):
+    name: str
+    phase: str
+    observed_generation: str
+    package: str
+    target_version: str
+    stable_version: str | None
+    current_step_index: int | None
+    desired_weight: int
+    actual_weight: int
+    quarantined: list[str]
+    message: str
+    conditions: list[ConditionRow]
+    evidence: NotRequired[list[str]]
+    patch: NotRequired[str]
+
+
+class ActiveRow(TypedDict):
+    name: str
+    version: str
+    activated_at: str
+
+
+class HealthRow(TypedDict):
+    samples: int
+    error_rate: float | None
+    timeout_rate: float | None
+    latency_p50_ms: float | None
+    latency_p95_ms: float | None
+    ng_rate: float | None
+
+
+class PidRow(TypedDict):
+    pid: str
+    deployment: str | None
+    active: ActiveRow | None
+    target_version: str | None
+    pinned: bool
+    held: bool
+    ready: bool
+    health: HealthRow
+
+
+class ProcessRow(TypedDict):
+    deployment: str
+    name: str
+    version: str
+    replica: int
+    os_pid: int | None
+    state: str
+    sdk_version: str
+    rss_bytes: int | None
+    cpu_percent: float | None
+    restarts: int
+    started_at: str
+
+
+class PackageRow(TypedDict):
+    name: str
+    version: str
+    digest: str
+    state: str
+    error_code: int | None
+    reason: str
+    supported_pids: list[str] | None
+
+
+class WaitingRow(TypedDict):
+    what: str
+    until: str | None
+    reason: str
+
+
+class AuditHeadRow(TypedDict, total=False):
+    seq: int
+    hash: str
+
+
+class StatusDocument(TypedDict):
+    """`GET /v1/status`, `pvctl status -o json` and `runtime_store/status.json`."""
+
+    revision: RevisionRow
+    converged: bool
+    deployments: list[DeploymentRow]
+    pids: list[PidRow]
+    processes: list[ProcessRow]
+    packages: list[PackageRow]
+    waiting: list[WaitingRow]
+    unmanaged: NotRequired[list[str]]
+    audit: NotRequired[AuditHeadRow]
+
+
+class AuditRow(TypedDict):
+    """One record of `logs/audit.jsonl`; `before` and `after` are JSON values."""
+
+    seq: int
+    time: str
+    actor: str
+    revision: str
+    action: str
+    object: str
+    before: JsonValue
+    after: JsonValue
+    reason: str
+    outcome: str
+    prev: str
+    hash: str

@@ -1,0 +1,69 @@
+"""Who needs an installed version, and why: the one answer that retention and `pvctl uninstall` both go by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from controller.model.desired import Revision
+from controller.model.observed import Observed
+from controller.model.package import PackageRef
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One reason for which a version must stay. As text: `it answers PID A01`."""
+
+    package: PackageRef
+    reason: str
+    subject: object
+
+    def __str__(self) -> str:
+        return self.reason.format(self.subject)
+
+
+def needs(revision: Revision | None, observed: Observed) -> Iterator[Need]:
+    """Yield every need of every version: active, running, desired, pinned, held, in a rollout, or some PID's way back.
+
+    Every PID's history must have been observed for the ways back.
+    """
+    for pid in observed.active:
+        if (ref := observed.mapped_ref(pid)) is not None:
+            yield Need(ref, "it answers PID {}", pid)
+    for key in observed.processes:
+        yield Need(key.ref, "process {} runs it", key)
+    yield from _desired(revision)
+    for pid, hold in observed.holds.items():
+        yield Need(hold.package, "PID {} is held on it", pid)
+    yield from _in_rollouts(observed)
+    yield from _ways_back(observed)
+
+
+def why_needed(package: PackageRef, revision: Revision | None, observed: Observed) -> tuple[str, ...]:
+    """Return everything that still needs a version; empty where it may be uninstalled."""
+    return tuple(dict.fromkeys(str(need) for need in needs(revision, observed) if need.package == package))
+
+
+def _desired(revision: Revision | None) -> Iterator[Need]:
+    for deployment in revision.deployments if revision is not None else ():
+        yield Need(deployment.spec.ref, "deployment {} desires it", deployment.name)
+        for pid in deployment.spec.pinned:
+            if (pinned := deployment.spec.pinned_ref(pid)) is not None:
+                yield Need(pinned, f"deployment {deployment.name} pins {{}} to it", pid)
+
+
+def _in_rollouts(observed: Observed) -> Iterator[Need]:
+    for name, record in observed.records.items():
+        if (rollout := record.rollout) is not None:
+            yield Need(rollout.target, "the rollout of {} is of it", name)
+            for ref in dict.fromkeys((*rollout.stable.values(), *rollout.back.values())):
+                yield Need(ref, "the rollout of {} may go back to it", name)
+
+
+def _ways_back(observed: Observed) -> Iterator[Need]:
+    """Yield, for each PID, the last version that it had before the present one and that is still installed."""
+    for pid, history in observed.history.items():
+        present = observed.mapped_ref(pid)
+        older = (entry.ref for entry in reversed(history) if entry.ref is not None and entry.ref != present)
+        if (ref := next((each for each in older if each in observed.installed), None)) is not None:
+            yield Need(ref, "it is the way back of PID {}", pid)

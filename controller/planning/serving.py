@@ -1,0 +1,64 @@
+"""Which processes are needed: to go on answering what is active, and to have a version ready before its switch."""
+
+from __future__ import annotations
+
+from controller.model.actions import Preheat
+from controller.model.desired import Deployment
+from controller.model.objects import ObjectRef, ProcessKey
+from controller.model.package import PackageRef
+from controller.planning.part import Part, joined
+from controller.planning.reasons import why_preheat
+from controller.planning.situation import Situation
+
+
+def keep_serving(situation: Situation, deployment: Deployment) -> Part:
+    """Make what is active ready again before anything else: a killed process must not wait for an install."""
+    if not situation.serve:
+        return Part()
+    answering = dict.fromkeys(_answering(situation, deployment, pid) for pid in deployment.spec.pids)
+    return joined(*(preheated(situation, deployment, ref, ()) for ref in answering if ref is not None))
+
+
+def preheated(situation: Situation, deployment: Deployment, ref: PackageRef, depends_on: tuple[ObjectRef, ...]) -> Part:
+    """Want every process of a version that is missing or wrong; each depends on those objects."""
+    return joined(*(_replica(situation, key, depends_on) for key in replicas(deployment, ref)))
+
+
+def ready_after(situation: Situation, deployment: Deployment, ref: PackageRef) -> tuple[ObjectRef, ...] | None:
+    """Return the processes that have to be started before a version is ready; None where one cannot be had now."""
+    missing = [key for key in replicas(deployment, ref) if why_preheat(situation.station, key)]
+    objects = tuple(ObjectRef("process", key) for key in missing)
+    return None if any(situation.backs_off(each, deployment.name) for each in objects) else objects
+
+
+def replicas(deployment: Deployment, ref: PackageRef) -> tuple[ProcessKey, ...]:
+    """Return the processes that a deployment has of a version."""
+    return tuple(
+        ProcessKey(deployment.name, ref.name, ref.version, number) for number in range(deployment.spec.replicas)
+    )
+
+
+def _replica(situation: Situation, key: ProcessKey, depends_on: tuple[ObjectRef, ...]) -> Part:
+    needed, reason = Part(needed=frozenset({key})), why_preheat(situation.station, key)
+    if not reason:
+        return needed
+    action = Preheat(key, reason, depends_on)
+    failed = situation.failed(action.object, key.deployment)
+    if situation.backs_off(action.object, key.deployment):
+        return joined(needed, failed)
+    return joined(needed, failed, Part(actions=(action,)))
+
+
+def _answering(situation: Situation, deployment: Deployment, pid: str) -> PackageRef | None:
+    """The version that this deployment must keep ready for a PID until it moves; None where it need not.
+
+    It need not where the PID's target is ready already (it moves in this very pass), nor where the PID comes from
+    another deployment whose process still answers.
+    """
+    observed = situation.observed
+    ref, target = observed.active_ref(pid), situation.progress[deployment.name].targets[pid]
+    if ref is None or target is None or ref == target:
+        return ref
+    if observed.answers(target, deployment.name) and not deployment.spec.suspend:
+        return None
+    return ref if observed.answers(ref, deployment.name) or not observed.answers(ref) else None

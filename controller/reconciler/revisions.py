@@ -1,0 +1,88 @@
+"""The revision in force: taken from its source as a whole where it is valid, else the last valid one goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from controller.errors import DesiredStateError, StoreError
+from controller.model.desired import Revision
+from controller.reconciler.ports import Source
+from controller.sources.quiescing import QuiescingTree
+from controller.store.store import Store
+
+_EMPTY_TREE = (
+    "the desired tree has no deployments, but some are in force: nothing was removed; "
+    "if everything is really to be removed, say --allow-empty"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The revision in force and, where a newer one was refused, everything that is wrong with that one."""
+
+    revision: Revision
+    problems: tuple[str, ...] = ()
+
+
+class RevisionTaker:
+    """Takes a new revision when the desired tree has changed and is quiet, and remembers what is in force."""
+
+    def __init__(self, source: Source, store: Store, tree: QuiescingTree, being_written: Callable[[], bool]) -> None:
+        self._source = source
+        self._store = store
+        self._tree = tree
+        self._being_written = being_written
+        self._desired: Desired | None = None
+        self._allow_empty = False
+
+    def read_again(self, *, allow_empty: bool = False) -> None:
+        """Read the tree at the next look whether it has changed or not."""
+        self._allow_empty = allow_empty
+        self._tree.read_again()
+
+    def take(self) -> tuple[Desired | None, bool]:
+        """Return what is in force, and whether the tree is still changing.
+
+        Raises DesiredStateError where no revision, new or old, is valid; StoreError.
+        """
+        verdict = self._tree.look(being_written=self._being_written())
+        if verdict == "quiet":
+            try:
+                self._desired = take_revision(self._source, self._store, allow_empty=self._allow_empty)
+            except StoreError:
+                self._tree.read_again()
+                raise
+            finally:
+                self._allow_empty = False
+        return self._desired, verdict == "changing"
+
+
+def load_desired(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:
+    """Return the source's revision where it may be taken, else the last valid one with the problems of the newer.
+
+    Reads only. Raises DesiredStateError where there is no earlier one to keep to.
+    """
+    in_force = store.revision.read()
+    try:
+        revision = source.load()
+        if in_force and in_force.deployments and not revision.deployments and not allow_empty:
+            raise DesiredStateError((f"{revision.source}: {_EMPTY_TREE}",))
+    except DesiredStateError as error:
+        if in_force is None:
+            raise
+        return Desired(in_force, error.problems)
+    if in_force is not None and in_force.model_copy(update={"loaded_at": revision.loaded_at}) == revision:
+        return Desired(in_force)
+    return Desired(revision)
+
+
+def take_revision(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:
+    """Put the source's revision in force where it may be taken, and return what is in force now.
+
+    Raises DesiredStateError where no revision, new or old, is valid; StoreError.
+    """
+    desired = load_desired(source, store, allow_empty=allow_empty)
+    if not desired.problems:
+        store.revision.write(desired.revision)
+    return desired

@@ -1,0 +1,38 @@
+"""Checks of files for which no station is needed: a desired tree, a zip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from controller.model.desired import Revision
+from controller.packages.inspection import Inspection
+from controller.packages.install import Installer
+from controller.sources.folder import FolderSource
+from controller.station.port import Report
+from controller.store.layout import StoreLayout
+from controller.store.store import Store
+
+
+class StationlessChecks:
+    """The checks, with the interpreters that the policy in force names where there is a store."""
+
+    def __init__(self, layout: StoreLayout, now: Callable[[], str]) -> None:
+        self._layout = layout
+        self._now = now
+
+    def tree(self, path: Path) -> Revision:
+        """Return what a desired tree or one file of it says. Raises DesiredStateError."""
+        return FolderSource(path, now=self._now).load()
+
+    def trial(self, zip_path: Path, report: Report) -> Inspection:
+        """Check a zip as an install would, in a temporary folder. Raises PackageError, StoreError."""
+        return self._installer().trial(zip_path, progress=report)
+
+    def inspect(self, zip_path: Path) -> Inspection:
+        """Return what reading tells about a zip. Raises PackageError, StoreError."""
+        return self._installer().inspect(zip_path)
+
+    def _installer(self) -> Installer:
+        store = Store.at(self._layout, self._now)
+        return Installer(store.layout, store.lock, pythons=store.revision.pythons, now=self._now)

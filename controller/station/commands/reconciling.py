@@ -1,0 +1,90 @@
+"""Making the station match the desired state, whether it does, and ending it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from controller.station.port import Access, Command, Operation, Route
+
+if TYPE_CHECKING:
+    from controller.model.status_document import StatusDocument
+    from controller.reconciler.preview import Preview  # noqa: F401 - named in quotes below
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileReport:
+    """How a reconcile ended: the exit code of the command line contract, and the status document."""
+
+    exit: int
+    status: StatusDocument
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The processes that were ended, by name."""
+
+    ended: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether every active version can answer; `reason` says why not."""
+
+    ready: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GetReadiness(Command[Readiness]):
+    """Whether every PID with an active version can be answered."""
+
+    operation: ClassVar = Operation(
+        Access.viewer,
+        "Say whether every active version can answer.",
+        (Route("GET", "/readyz", "It can."),),
+        Readiness,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewPlan(Command["Preview"]):
+    """What a reconcile would do now, and why."""
+
+    allow_empty: bool = False
+    serve: bool = True
+    operation: ClassVar = Operation(Access.viewer, "Say what a reconcile would do now, and why.")
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile(Command[ReconcileReport]):
+    """Make the station match the desired state. `timeout` in seconds; `serve` False: prove, switch, stop again."""
+
+    allow_empty: bool = False
+    wait: bool = False
+    timeout: float = 300.0
+    serve: bool = True
+
+    @property
+    def for_daemon(self) -> bool:
+        """A daemon serves always: it is not asked to stop the processes again."""
+        return self.serve
+
+    operation: ClassVar = Operation(
+        Access.operator,
+        "Reconcile, and report the progress as JSON lines.",
+        (Route("POST", "/v1/reconcile", "Lines; each has one key, the last is outcome or error.", (400, 413)),),
+        ReconcileReport,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Down(Command[Ended]):
+    """End the daemon, if one runs, and every algorithm process of the store; mappings stay."""
+
+    operation: ClassVar = Operation(
+        Access.admin,
+        "End every algorithm process, then the daemon.",
+        (Route("POST", "/v1/down", "All of them ended.", (500,)),),
+        Ended,
+    )

@@ -1,0 +1,175 @@
+"""The station inside a daemon: commands go to its loop, detections to its data plane, queries to the store's files."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from controller.calls.plane import DataPlane
+from controller.calls.request import Detection
+from controller.errors import Code, CodedError, DesiredStateError
+from controller.model.observed import HistoryEntry
+from controller.model.package import PackageRef
+from controller.model.rollout import Instant
+from controller.model.status_document import AuditRow, StatusDocument
+from controller.reconciler.exits import Exit
+from controller.reconciler.loop import Loop
+from controller.reconciler.observe import Observer
+from controller.reconciler.ports import Source
+from controller.reconciler.preview import Preview, preview
+from controller.reconciler.revisions import RevisionTaker
+from controller.station import queries
+from controller.station.commands.detecting import Detect
+from controller.station.commands.operating import (
+    Abort,
+    Message,
+    OperatorCommand,
+    Pause,
+    Promote,
+    Resume,
+    Retry,
+    Rollback,
+)
+from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.reconciling import (
+    Down,
+    Ended,
+    GetReadiness,
+    PreviewPlan,
+    Readiness,
+    Reconcile,
+    ReconcileReport,
+)
+from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
+from controller.station.commands.status import GetStatus
+from controller.station.operator import Operator
+from controller.station.packages import PackageOperations
+from controller.station.port import Caller, Command, Report, Result, require_access, silent
+from controller.station.progress import Progress
+from controller.store.audit import Verification
+from controller.store.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a daemon's station works on. `end_processes` ends every algorithm process of the store."""
+
+    store: Store
+    source: Source
+    observer: Observer
+    loop: Loop
+    taker: RevisionTaker
+    plane: DataPlane
+    operator: Operator
+    packages: PackageOperations
+    progress: Progress
+    clock: Callable[[], Instant]
+    end_processes: Callable[[], Awaitable[tuple[str, ...]]]
+
+
+_Execute = Callable[[Command[object], Caller, Report], Awaitable[object]]
+
+
+class LocalStation:
+    """Carries out commands for one daemon."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._executors: Mapping[type[Command[object]], _Execute] = cast(
+            "Mapping[type[Command[object]], _Execute]",
+            {
+                Detect: self._detect, GetStatus: self._status, GetReadiness: self._readiness,
+                Reconcile: self._reconcile, Install: self._install, Uninstall: self._uninstall, Down: self._down,
+                **dict.fromkeys((Promote, Pause, Abort, Retry, Resume, Rollback), self._operate),
+                PreviewPlan: self._preview, GetHistory: self._history, ReadAudit: self._audit,
+                VerifyAudit: self._verify_audit, FindLogs: self._logs,
+            },
+        )  # fmt: skip
+
+    async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
+        """Carry out a command; see `Station.execute`."""
+        require_access(command, caller)
+        return cast(Result, await self._executors[type(command)](command, caller, report))
+
+    async def _detect(self, command: Detect, _caller: Caller, _report: Report) -> Detection:
+        return await self._parts.plane.execute(command.request)
+
+    async def _status(self, _command: GetStatus, _caller: Caller, _report: Report) -> StatusDocument:
+        """Return the status as of the last pass that could be finished, and why a later one could not be."""
+        loop = self._parts.loop
+        if loop.refusal is not None:
+            return loop.refusal
+        if loop.outcome is None:
+            raise CodedError(Code.not_initialized, self._starting(), next_step="ask again in a moment")
+        document = loop.outcome.status.to_document()
+        if loop.trouble:
+            document["converged"] = False
+            document["waiting"].append({"what": "the daemon's next pass", "until": None, "reason": loop.trouble})
+        return document
+
+    def _starting(self) -> str:
+        trouble = self._parts.loop.trouble
+        if self._parts.loop.refusal is not None:
+            return "no revision is valid yet"
+        return f"the daemon cannot finish its first pass: {trouble}" if trouble else "the daemon is still starting"
+
+    async def _readiness(self, _command: GetReadiness, _caller: Caller, _report: Report) -> Readiness:
+        outcome = self._parts.loop.outcome
+        if outcome is None:
+            return Readiness(False, self._starting())
+        waiting = [pid.pid for pid in outcome.status.pids if pid.active and not pid.ready]
+        return Readiness(not waiting, f"not ready: {', '.join(waiting)}" if waiting else "")
+
+    async def _reconcile(self, command: Reconcile, caller: Caller, report: Report) -> ReconcileReport:
+        """Read the desired tree again, and return once nothing is left that can be done now."""
+        self._parts.taker.read_again(allow_empty=command.allow_empty)
+        with self._parts.progress.listener(report):
+            try:
+                outcome = await self._parts.loop.wait_idle(command.timeout, wait=command.wait)
+            except DesiredStateError:
+                return ReconcileReport(int(Exit.invalid), await self._status(GetStatus(), caller, report))
+        return ReconcileReport(int(outcome.exit), outcome.status.to_document())
+
+    async def _operate(self, command: OperatorCommand, caller: Caller, _report: Report) -> Message:
+        decided = await self._parts.loop.between_passes(
+            lambda: asyncio.to_thread(self._parts.operator.execute, command, caller)
+        )
+        self._parts.loop.wake()
+        return decided
+
+    async def _install(self, command: Install, caller: Caller, report: Report) -> PackageState:
+        with self._parts.progress.listener(report):
+            installed = await self._parts.packages.install(command.zip_path, caller)
+        self._parts.loop.wake()
+        return installed
+
+    async def _uninstall(self, command: Uninstall, caller: Caller, _report: Report) -> PackageState:
+        return await self._parts.packages.uninstall(PackageRef(command.name, command.version), caller)
+
+    async def _down(self, _command: Down, _caller: Caller, _report: Report) -> Ended:
+        """End the loop, then every algorithm process."""
+        self._parts.loop.stop()
+        await self._parts.loop.finished.wait()
+        return Ended(await self._parts.end_processes())
+
+    async def _preview(self, command: PreviewPlan, _caller: Caller, _report: Report) -> Preview:
+        parts = self._parts
+        return await preview(
+            parts.source, parts.store, parts.observer, parts.clock,
+            allow_empty=command.allow_empty, serve=command.serve,
+        )  # fmt: skip
+
+    async def _history(self, query: GetHistory, _caller: Caller, _report: Report) -> tuple[HistoryEntry, ...]:
+        return await asyncio.to_thread(queries.history, self._parts.store, query)
+
+    async def _audit(self, query: ReadAudit, _caller: Caller, _report: Report) -> tuple[AuditRow, ...]:
+        return await asyncio.to_thread(queries.audit, self._parts.store, query)
+
+    async def _verify_audit(self, query: VerifyAudit, _caller: Caller, _report: Report) -> Verification:
+        return await asyncio.to_thread(queries.verify_audit, self._parts.store, query)
+
+    async def _logs(self, query: FindLogs, _caller: Caller, _report: Report) -> tuple[Path, ...]:
+        return await asyncio.to_thread(queries.log_files, self._parts.store, query)

@@ -1,0 +1,231 @@
+"""Commands where no daemon runs: read the store's files, or become its controller for as long as a command takes.
+
+Everything here blocks (see `port.finish`), and each part of the product is loaded only for the command that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from controller.station import queries
+from controller.station.commands.detecting import Detect
+from controller.station.commands.operating import (
+    Abort,
+    Message,
+    OperatorCommand,
+    Pause,
+    Promote,
+    Resume,
+    Retry,
+    Rollback,
+)
+from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.reconciling import Down, Ended, PreviewPlan, Reconcile, ReconcileReport
+from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
+from controller.station.port import Caller, Command, Report, Result
+from controller.store.layout import StoreLayout
+
+if TYPE_CHECKING:
+    from controller.calls.request import Detection
+    from controller.model.observed import HistoryEntry
+    from controller.model.rollout import Instant
+    from controller.model.status_document import AuditRow
+    from controller.packages.install import Installer
+    from controller.reconciler.observe import Observer
+    from controller.reconciler.preview import Preview
+    from controller.reconciler.reconciler import Outcome
+    from controller.sources.folder import FolderSource
+    from controller.station.packages import PackageOperations
+    from controller.store.audit import Verification
+    from controller.store.lock import ControllerLock
+    from controller.store.store import Store
+
+_Execute = Callable[[Command[object], Caller, Report], object]
+
+
+class OfflineCommands:
+    """Carries out commands on one store and one desired tree. `now` is an RFC 3339 clock, `clock` the boot-time one."""
+
+    def __init__(
+        self, layout: StoreLayout, desired: Path, now: Callable[[], str], clock: Callable[[], Instant]
+    ) -> None:
+        self._layout = layout
+        self._desired = desired
+        self._now = now
+        self._clock = clock
+        self._executors: Mapping[type[Command[object]], _Execute] = cast(
+            "Mapping[type[Command[object]], _Execute]",
+            {
+                Detect: self._detect, Reconcile: self._reconcile, Install: self._install,
+                Uninstall: self._uninstall, Down: self._down, PreviewPlan: self._preview,
+                **dict.fromkeys((Promote, Pause, Abort, Retry, Resume, Rollback), self._operate),
+                GetHistory: self._history, ReadAudit: self._audit, VerifyAudit: self._verify_audit,
+                FindLogs: self._logs,
+            },
+        )  # fmt: skip
+
+    def execute(self, command: Command[Result], caller: Caller, report: Report) -> Result:
+        """Carry out a command. Raises StoreBusy: it changes something, and another controller holds the store."""
+        return cast(Result, self._executors[type(command)](command, caller, report))
+
+    # Parts.
+
+    def _store(self) -> Store:
+        from controller.store.store import Store
+
+        return Store.at(self._layout, self._now)
+
+    def _source(self) -> FolderSource:
+        from controller.sources.folder import FolderSource
+
+        return FolderSource(self._desired, now=self._now)
+
+    def _packages(self, store: Store) -> Installer:
+        from controller.packages.install import Installer
+
+        return Installer(store.layout, store.lock, pythons=store.revision.pythons, now=self._now)
+
+    def _observer(self, store: Store, packages: Installer) -> Observer:
+        from controller.processes.census import observe_processes
+        from controller.reconciler.observe import Observer
+
+        return Observer(store, packages, lambda: observe_processes(self._layout))
+
+    def _as_controller(self, role: str) -> ControllerLock:
+        from controller.store.lock import ControllerLock
+
+        return ControllerLock(self._layout, role, now=self._now())
+
+    def _require_store(self) -> None:
+        """Raise StoreError where there is no store: a mistyped --store must neither make one nor seem to succeed."""
+        from controller.errors import StoreError
+
+        layout = self._layout
+        if not any(folder.is_dir() for folder in (layout.run, layout.deployed, layout.zips)):
+            raise StoreError(f"there is no store at {layout.root}", next_step="check --store")
+
+    # Queries.
+
+    def _preview(self, query: PreviewPlan, _caller: Caller, _report: Report) -> Preview:
+        from controller.reconciler.preview import preview
+        from controller.station.event_loop import run
+
+        store = self._store()
+        observer = self._observer(store, self._packages(store))
+        return run(
+            preview(self._source(), store, observer, self._clock, allow_empty=query.allow_empty, serve=query.serve)
+        )
+
+    def _history(self, query: GetHistory, _caller: Caller, _report: Report) -> tuple[HistoryEntry, ...]:
+        return queries.history(self._store(), query)
+
+    def _audit(self, query: ReadAudit, _caller: Caller, _report: Report) -> tuple[AuditRow, ...]:
+        return queries.audit(self._store(), query)
+
+    def _verify_audit(self, query: VerifyAudit, _caller: Caller, _report: Report) -> Verification:
+        return queries.verify_audit(self._store(), query)
+
+    def _logs(self, query: FindLogs, _caller: Caller, _report: Report) -> tuple[Path, ...]:
+        return queries.log_files(self._store(), query)
+
+    # Commands.
+
+    def _detect(self, command: Detect, _caller: Caller, _report: Report) -> Detection:
+        """Run one detection directly through the PID's process."""
+        from controller.calls.once import execute_once
+        from controller.calls.routing import active_version
+        from controller.station.event_loop import run
+
+        ref = active_version(self._store().active, command.request.pid)
+        return run(execute_once(self._layout, ref, None, command.request))
+
+    def _operate(self, command: OperatorCommand, caller: Caller, _report: Report) -> Message:
+        from controller.station.operator import Operator
+
+        self._require_store()
+        store = self._store()
+        with self._as_controller(type(command).__name__.lower()):
+            decided = Operator(store, self._packages(store), self._clock).execute(command, caller)
+        return Message(f"{decided.message} (at the next `pvctl reconcile --once`; no daemon runs)")
+
+    def _reconcile(self, command: Reconcile, caller: Caller, report: Report) -> ReconcileReport:
+        """Make the station match the desired state, as the store's controller."""
+        from controller.reconciler.revisions import load_desired
+        from controller.station.event_loop import run
+
+        store, source = self._store(), self._source()
+        load_desired(source, store, allow_empty=command.allow_empty)  # what was never valid must not create a store
+        store.create_folders()
+        with self._as_controller("reconcile --once"):
+            outcome = run(self._converge(store, source, command, caller, report))
+        return ReconcileReport(int(outcome.exit), outcome.status.to_document())
+
+    async def _converge(
+        self, store: Store, source: FolderSource, command: Reconcile, caller: Caller, report: Report
+    ) -> Outcome:
+        from controller.calls.detection import smoke
+        from controller.processes.pool import ProcessPool
+        from controller.processes.supervision import UsageMeter
+        from controller.reconciler.apply import Applier
+        from controller.reconciler.observe import Observer
+        from controller.reconciler.reconciler import Reconciler
+        from controller.reconciler.recover import recover
+        from controller.reconciler.revisions import take_revision
+
+        desired = take_revision(source, store, allow_empty=command.allow_empty)
+        packages = self._packages(store)
+        recover(store, packages, caller.name, report)
+        pool = ProcessPool(store.layout, smoke=smoke, now=self._now)
+        await pool.open()
+        try:
+            applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
+            observer = Observer(store, packages, UsageMeter(pool).observe)
+            reconciler = Reconciler(store, observer, applier, self._clock, self._now)
+            return await reconciler.converge(
+                desired, serve=command.serve, wait=command.wait, timeout=command.timeout
+            )  # fmt: skip
+        finally:
+            await pool.close()
+
+    def _install(self, command: Install, caller: Caller, report: Report) -> PackageState:
+        from controller.station.event_loop import run
+
+        self._store().create_folders()
+        with self._as_controller("install"):
+            return run(self._alone(caller, report, lambda packages: packages.install(command.zip_path, caller)))
+
+    def _uninstall(self, command: Uninstall, caller: Caller, report: Report) -> PackageState:
+        from controller.model.package import PackageRef
+        from controller.station.event_loop import run
+
+        self._require_store()
+        package = PackageRef(command.name, command.version)
+        with self._as_controller("uninstall"):
+            return run(self._alone(caller, report, lambda packages: packages.uninstall(package, caller)))
+
+    async def _alone(
+        self, caller: Caller, report: Report, work: Callable[[PackageOperations], Awaitable[PackageState]]
+    ) -> PackageState:
+        """Do package work as the store's only controller, and write the registry as it is then."""
+        from controller.calls.detection import smoke
+        from controller.processes.pool import ProcessPool
+        from controller.reconciler.apply import Applier
+        from controller.station.packages import PackageOperations, at_once
+
+        store = self._store()
+        packages, pool = self._packages(store), ProcessPool(store.layout, smoke=smoke, now=self._now)
+        applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
+        operations = PackageOperations(store, packages, self._observer(store, packages), applier, at_once)
+        done = await work(operations)
+        await operations.note_registry()
+        return done
+
+    def _down(self, _command: Down, _caller: Caller, _report: Report) -> Ended:
+        """End every algorithm process of the store."""
+        from controller.processes.census import end_all
+
+        self._require_store()
+        with self._as_controller("down"):
+            return Ended(tuple(str(process.key) for process in end_all(self._layout)))

@@ -1,0 +1,126 @@
+"""The port of a station: one typed operation, `execute`, for every command and query.
+
+Whoever asks (the command line, the HTTP surface, later the fleet) builds a frozen command of `commands/` and gets
+the result that the command's type names. Implementations: `local` (inside the daemon), `offline` (no daemon runs),
+`remote` (a daemon, over its socket) and `nearest`, which chooses between the last two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from enum import IntEnum
+from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
+
+from controller.errors import ControllerError
+
+Result_co = TypeVar("Result_co", covariant=True)
+Result = TypeVar("Result")
+Report = Callable[[str], None]
+"""Is told, line by line, how a command goes on; from any thread."""
+
+
+class Access(IntEnum):
+    """What somebody may do, each with all before it: look; move rollouts and PIDs; change what the station holds."""
+
+    viewer = 1
+    operator = 2
+    admin = 3
+
+
+class Caller(NamedTuple):
+    """Who asks: the name that the audit has, and what they may do."""
+
+    name: str
+    access: Access = Access.admin
+
+
+class Route(NamedTuple):
+    """Where an operation is over HTTP.
+
+    `fields` names the command's field for each parameter of `path`, `fixed` has the fields that the path itself says.
+    `errors` are the statuses of refusals, `answer` says what the result means.
+    """
+
+    method: str
+    path: str
+    answer: str
+    errors: tuple[int, ...] = ()
+    fields: Mapping[str, str] = {}
+    fixed: Mapping[str, str] = {}
+
+
+class Operation(NamedTuple):
+    """The row of a command: the access that it needs, where it is over HTTP, and its entry in the OpenAPI document.
+
+    `result` is the type of the answer as JSON; None where the resource has its own form of it.
+    """
+
+    access: Access
+    summary: str
+    routes: tuple[Route, ...] = ()
+    result: type[object] | None = None
+
+
+class Command(Generic[Result_co]):
+    """Base of every command and query, each a frozen value. `Command[X]` is answered with an X."""
+
+    __slots__ = ()
+    __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
+    operation: ClassVar[Operation]
+
+    @property
+    def for_daemon(self) -> bool:
+        """Whether a running daemon is the one to ask. What has no route only reads the store's files."""
+        return bool(self.operation.routes)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self)
+
+    def __hash__(self) -> int:
+        return hash(type(self))
+
+
+def require_access(command: Command[object], caller: Caller) -> None:
+    """Raise AccessDenied where the caller may not do that."""
+    needed = command.operation.access
+    if caller.access < needed:
+        raise AccessDenied(
+            f"{caller.name} may not do that: it needs the access {needed.name!r}, {caller.name} has "
+            f"{caller.access.name!r}",
+            next_step="ask who runs the station for it",
+        )
+
+
+class Station(Protocol):
+    """One station, wherever it is."""
+
+    async def execute(self, command: Command[Result], caller: Caller, report: Report = ...) -> Result:
+        """Carry out a command for a caller and return its result; `report` is told the progress.
+
+        Raises:
+            AccessDenied: the caller may not do that.
+            ControllerError: what the command's own documentation says; NotReached where nobody is there.
+        """
+
+
+class AccessDenied(ControllerError):
+    """The caller has not the access that an operation needs."""
+
+
+def silent(_: str) -> None:
+    """Report nothing."""
+
+
+def finish(work: Coroutine[object, object, Result]) -> Result:
+    """Return what a coroutine returns that never waits for an event loop.
+
+    The stations of the command line block instead, so that `pvctl status` need not load asyncio, which would double
+    what it costs. Raises RuntimeError where the coroutine does wait.
+    """
+    try:
+        work.send(None)
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+    work.close()
+    raise RuntimeError("this station needs an event loop")

@@ -1,0 +1,171 @@
+"""A station over HTTP: commands become requests by the rows of `operations`, and answers become results. Blocks."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Sequence
+from dataclasses import Field, fields, is_dataclass
+from typing import TYPE_CHECKING, TypedDict, cast
+from urllib.parse import quote
+
+import orjson
+
+from controller.client.addresses import Address
+from controller.client.answers import NotReached, UnknownOutcome, document_of, error_of
+from controller.client.blocking import Pool
+from controller.client.calls import request
+from controller.client.exchange import Broken, NeverAccepted
+from controller.errors import Code, ControllerError, PackageError
+from controller.station.commands.detecting import Detect
+from controller.station.commands.packages import Install, PackageState
+from controller.station.commands.reconciling import Reconcile, ReconcileReport
+from controller.station.commands.status import GetStatus
+from controller.station.port import Caller, Command, Operation, Report, Result, Route, silent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from controller.calls.request import Detection
+    from controller.client.exchange import Buffer
+    from controller.model.status_document import StatusDocument
+
+Document = dict[str, object]
+ZIP = "application/zip"
+_JSON = "application/json"
+
+
+class _Line(TypedDict, total=False):
+    """One line of an answer that reports its progress."""
+
+    progress: str
+    outcome: Document
+    error: Document
+
+
+class RemoteStation:
+    """The daemon at an address. Who the caller is, the daemon sees for itself (the user of the socket, a token)."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
+        """Have the daemon carry out a command; see `Station.execute`. Blocks.
+
+        Raises:
+            NotReached: no daemon is there; certainly nothing was done.
+            UnknownOutcome: it went away before it answered.
+            ControllerError: what it answered; also where it has no route for the command.
+        """
+        if isinstance(command, Detect):
+            return cast(Result, _detect(self._address, command))
+        operation = command.operation
+        if not operation.routes:
+            raise ControllerError(f"{type(command).__name__} cannot be asked for at {self._address}")
+        if isinstance(command, Reconcile):
+            return cast(Result, self._reconcile(command, report))
+        if isinstance(command, Install):
+            return cast(Result, self._install(command, report))
+        return cast(Result, self._ask(operation, command))
+
+    def _ask(self, operation: Operation, command: Command[object]) -> object:
+        route, path, arguments = self._request_of(operation, command)
+        body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
+        answer = self._exchange(request(self._address, route.method, path, body))
+        return answer if operation.result is None else _result(operation.result, answer)
+
+    def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
+        """Return the route of a command, its path, and the arguments that are not in it and not left out."""
+        given = {each.name: getattr(command, each.name) for each in _fields(type(command))}
+        if given.get("kind") == "any":
+            given["kind"] = self._kind_of(str(given["subject"]))
+        route = next(
+            each for each in operation.routes if all(given[name] == value for name, value in each.fixed.items())
+        )
+        path = route.path.format(**{name: quote(str(given[field]), safe="") for name, field in route.fields.items()})
+        left_out = {*route.fields.values(), *route.fixed}
+        return route, path, {name: value for name, value in given.items() if value and name not in left_out}
+
+    def _kind_of(self, subject: str) -> str:
+        """Return what a name means at the station: a deployment, else a PID."""
+        status = cast("StatusDocument", self._ask(GetStatus.operation, GetStatus()))
+        return "deployment" if any(each["name"] == subject for each in status["deployments"]) else "pid"
+
+    def _reconcile(self, command: Reconcile, report: Report) -> ReconcileReport:
+        arguments = {"allow_empty": command.allow_empty, "wait": command.wait, "timeout": command.timeout}
+        outcome = self._lines("/v1/reconcile", [orjson.dumps(arguments)], _JSON, report)
+        return ReconcileReport(cast(int, outcome["exit"]), cast("StatusDocument", outcome["status"]))
+
+    def _install(self, command: Install, report: Report) -> PackageState:
+        target = f"/algorithms/install?name={quote(command.zip_path.name, safe='')}"
+        outcome = self._lines(target, [_content(command.zip_path)], ZIP, report)
+        return cast(PackageState, _result(PackageState, outcome))
+
+    def _lines(self, target: str, body: list[Buffer], kind: str, report: Report) -> Document:
+        """Ask for something that reports its progress as JSON lines; return its outcome."""
+        lines = _Lines(report)
+        answer = self._exchange(request(self._address, "POST", target, body, kind), lines.hear)
+        last = cast(_Line, answer) if answer else lines.last
+        if "error" in last:
+            raise error_of(last["error"])
+        if "outcome" not in last:
+            raise UnknownOutcome("the daemon's report ended early")
+        return last["outcome"]
+
+    def _exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> Document:
+        """Return the JSON object of the answer; nothing of one whose lines `heard` has heard."""
+        pool = Pool(self._address)
+        try:
+            answer = pool.exchange(buffers, None, heard or (lambda _: None))
+        except NeverAccepted as failure:
+            raise NotReached(str(self._address), str(failure)) from None
+        except Broken as failure:
+            raise UnknownOutcome(str(failure)) from None
+        finally:
+            pool.clear()
+        return {} if heard is not None and answer.status == 200 else document_of(answer)
+
+
+def _result(kind: type[object], document: Document) -> object:
+    """Return the typed result in an answer; what a newer daemon says more is passed over."""
+    known = {each.name for each in _fields(kind)}
+    found = {name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
+    return kind(**{name: value for name, value in found.items() if name in known})
+
+
+def _fields(kind: type[object]) -> Sequence[Field[object]]:
+    return fields(kind) if is_dataclass(kind) else ()
+
+
+def _detect(address: Address, command: Detect) -> Detection:
+    from controller.station.remote_detection import detect  # noqa: PLC0415 - only `exec` needs it
+
+    return detect(address, command.request)
+
+
+def _content(path: Path) -> Buffer:
+    """A zip's bytes, not read before they are sent. Raises PackageError 2001 where the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            empty = file.seek(0, 2) == 0
+            content = b"" if empty else memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise PackageError(
+            Code.invalid_zip, f"cannot read {path}: {error.strerror}", next_step="check the path"
+        ) from None
+    return content  # the map goes with its last view
+
+
+class _Lines:
+    """Cuts a body into JSON lines: progress is told, the last line kept."""
+
+    def __init__(self, report: Report) -> None:
+        self.last: _Line = {}
+        self._report = report
+        self._rest = b""
+
+    def hear(self, piece: bytes) -> None:
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in lines:
+            self.last = orjson.loads(line)
+            if "progress" in self.last:
+                self._report(self.last["progress"])

@@ -1,0 +1,21 @@
+"""One detection through a daemon, at once or not at all: what `pvctl exec` asks for."""
+
+from __future__ import annotations
+
+from controller.calls.request import Detection, DetectionRequest
+from controller.client.addresses import Address
+from controller.client.blocking import Client
+
+
+def detect(address: Address, request: DetectionRequest) -> Detection:
+    """Return the daemon's answer.
+
+    Raises:
+        NotReached: at once, where none runs.
+        CallError: like `Client.execute`.
+    """
+    with Client(store=address.store, connect_timeout=0) as client:
+        answer = client.execute(
+            request.pid, request.image, request.guide_image, **request.arguments.to_document()
+        )  # fmt: skip
+    return Detection(**answer.to_document())

@@ -1,0 +1,133 @@
+"""What the status says of a rollout's versions, and over which time it counts the calls of a PID."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from controller.model.observed import Observed, RecentCalls
+from controller.model.package import PackageRef
+from controller.model.rollout import Instant
+from controller.model.status import DeploymentStatus, PidHealth
+from controller.model.tally import LatencySketch, Tally
+from controller.planning.plan import plan
+from controller.reconciler.report import report
+from tests.planning.test_plan import CONVERGED, NOW, OLD
+from tests.planning.test_plan import deployment as document
+from tests.planning.test_plan import revision as tree
+from tests.reconciler.fakes import FakeStation, deployment, revision
+
+V1 = revision(deployment("line", "1.0.0", "A01", "A02"))
+V2 = revision(deployment("line", "1.1.0", "A01", "A02", rollbackWindow="10m"), id_="r2")
+CANARY = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}
+
+
+@pytest.fixture
+def station(tmp_path: Path) -> FakeStation:
+    station = FakeStation(tmp_path / "store")
+    for version in ("1.0.0", "1.1.0"):
+        station.packages.add_zip("screw", version)
+    return station
+
+
+def versions(status: DeploymentStatus) -> tuple[str | None, str | None, str | None]:
+    return status.stable_version, status.rollback_to, status.rollback_until
+
+
+async def test_the_promoted_version_is_stable_at_once_and_what_a_failure_goes_back_to_is_said(
+    station: FakeStation,
+) -> None:
+    [first] = (await station.reconcile(V1)).status.deployments
+    [promoted] = (await station.reconcile(V2)).status.deployments
+    station.seconds += 600
+    [completed] = (await station.reconcile(V2)).status.deployments
+
+    assert versions(first) == ("1.0.0", None, None)
+    assert versions(promoted) == ("1.1.0", "1.0.0", "1970-01-01T00:10:02.000000Z")
+    assert versions(completed) == ("1.1.0", None, None)
+
+
+async def test_until_it_is_promoted_the_old_version_is_stable(station: FakeStation) -> None:
+    await station.reconcile(V1)
+    canary = revision(deployment("line", "1.1.0", "A01", "A02", strategy=CANARY), id_="r2")
+
+    [status] = (await station.reconcile(canary)).status.deployments
+
+    assert versions(status) == ("1.0.0", None, None)
+
+
+async def test_where_a_failure_reverts_nothing_no_way_back_is_promised(station: FakeStation) -> None:
+    await station.reconcile(V1)
+    kept = revision(deployment("line", "1.1.0", "A01", "A02", strategy={"autoRevert": False}), id_="r2")
+
+    [status] = (await station.reconcile(kept)).status.deployments
+
+    assert versions(status) == ("1.1.0", None, None)
+
+
+async def test_an_idle_pass_does_not_move_the_end_of_the_window(station: FakeStation) -> None:
+    await station.reconcile(V1)
+    [promoted] = (await station.reconcile(V2)).status.deployments
+    station.seconds += 100
+
+    [later] = (await station.reconcile(V2)).status.deployments
+
+    assert later.rollback_until == promoted.rollback_until
+
+
+def health(windows: dict[float, Tally], **limits: object) -> PidHealth:
+    wanted = tree(document(health=limits))
+    recent = RecentCalls({window: {("A01", OLD): calls} for window, calls in windows.items()})
+    observed: Observed = replace(CONVERGED, recent=recent)
+    status = report(wanted, (), observed, plan(wanted, observed, NOW), None, Instant("boot", 0.0))
+    return next(each.health for each in status.pids if each.pid == "A01")
+
+
+def answered(calls: int, errors: int = 0, timeouts: int = 0, *, latencies: Iterable[float] = ()) -> Tally:
+    return Tally(calls, errors, timeouts, calls - errors - timeouts, latency=LatencySketch.of(latencies))
+
+
+def test_each_rate_of_a_pid_is_counted_over_the_window_of_its_own_limit() -> None:
+    windows = {
+        60.0: answered(10, 5, 0, latencies=[0.1] * 10),
+        120.0: answered(20, 0, 10, latencies=[0.2] * 10),
+        600.0: answered(100, 0, 0, latencies=[0.4] * 100),
+    }
+    found = health(
+        windows,
+        errorRate={"window": "1m"},
+        timeoutRate={"window": "2m"},
+        latencyP95={"max": "1s", "window": "10m"},
+    )
+
+    assert (found.samples, found.error_rate, found.timeout_rate) == (10, 0.5, 0.5)
+    assert found.latency_p95_ms == pytest.approx(400, rel=0.03)
+
+
+def test_without_a_latency_limit_latencies_are_those_of_the_errors_window() -> None:
+    found = health({60.0: answered(10, latencies=[0.1] * 10), 300.0: answered(0)}, errorRate={"window": "1m"})
+
+    assert found.latency_p50_ms == pytest.approx(100, rel=0.03)
+    assert found.timeout_rate is None
+
+
+async def test_the_windows_in_force_are_those_that_are_observed(tmp_path: Path) -> None:
+    from controller.reconciler.observe import Observer
+    from controller.store.tally_store import TallyStore
+
+    station = FakeStation(tmp_path / "store")
+    tallies, screw = TallyStore(station.store.layout), PackageRef("screw", "1.0.0")
+    observer = Observer(station.store, station.packages, station.processes.observe, tallies)
+    wanted = revision(deployment("line", "1.0.0", "A01", health={"errorRate": {"window": "30s"}}))
+    await observer.observe(wanted, {})
+    for second in range(0, 400, 5):
+        tallies.note({("A01", screw): answered(second)}, {}, Instant("boot", float(second)))
+
+    recent = (await observer.observe(wanted, {})).recent
+
+    assert recent.over(30.0)["A01", screw].calls == 30
+    assert recent.over(300.0)["A01", screw].calls == 300
+    assert set(recent.by_window) == {30.0, 300.0}

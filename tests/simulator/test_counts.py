@@ -1,0 +1,51 @@
+"""Versions come and go for ever, and what is counted does not grow with them."""
+
+from __future__ import annotations
+
+from controller.model.desired import Revision
+from controller.model.package import PackageRef
+from tests.simulator.history import History, run
+
+PIDS = ["A01", "A02"]
+VERSIONS = [f"2.{minor}.0" for minor in range(12)]
+
+
+def desired(number: int, version: str) -> Revision:
+    spec = {"package": {"name": "screw", "version": version}, "pids": PIDS}
+    document = {
+        "apiVersion": "procvision.dev/v1", "kind": "AlgorithmDeployment", "metadata": {"name": "line"}, "spec": spec,
+    }  # fmt: skip
+    at = {"id": f"r{number}", "source": "simulated", "loadedAt": "2026-01-01T00:00:00Z"}
+    return Revision.model_validate({**at, "deployments": [document]})
+
+
+class Parade(History):
+    """One version after the other is desired, called and promoted; `kept` notes how many counts were held meanwhile."""
+
+    kept: list[int]
+
+    async def run(self) -> None:
+        world, self.kept = self.world, []
+        world.random.random = lambda: 0.0  # every pass is concluded, as a daemon's is
+        for version in VERSIONS:
+            world.packages.add_zip(PackageRef("screw", version))
+            self.revisions += 1
+            world.bare.revision.write(desired(self.revisions, version))
+            await self._live()
+            world.take_again()
+            for _ in range(8):
+                world.call(10)
+                await self._pass(5.0)
+            assert {world.bare.active.read(pid).version for pid in PIDS} == {version}
+            self.kept.append(len(world.tally_store.tallies))
+
+
+def test_after_many_versions_only_what_may_be_asked_for_is_counted() -> None:
+    parade = Parade(0)
+
+    run(parade)
+
+    present, before = (PackageRef("screw", version) for version in (VERSIONS[-1], VERSIONS[-2]))
+    assert parade.world.tally_store.tallies.keys() == {(pid, ref) for pid in PIDS for ref in (before, present)}
+    assert max(parade.kept) <= 3 * len(PIDS)
+    assert parade.world.tallies == parade.world.tally_store.tallies

@@ -1,0 +1,169 @@
+"""The one fake station: it implements the port, answers every command at once with the real types, and remembers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from controller.calls.request import Detection, DetectionRequest
+from controller.errors import CallError, Code, ControllerError, PackageError
+from controller.images.formats import ImageRef, load
+from controller.model.actions import Plan
+from controller.model.observed import HistoryEntry
+from controller.model.status_document import AuditRow, StatusDocument
+from controller.reconciler.changes import Change
+from controller.reconciler.preview import Preview
+from controller.station.commands.detecting import Detect
+from controller.station.commands.operating import Message, Promote
+from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.reconciling import (
+    Down,
+    Ended,
+    GetReadiness,
+    PreviewPlan,
+    Readiness,
+    Reconcile,
+    ReconcileReport,
+)
+from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
+from controller.station.commands.status import GetStatus
+from controller.station.port import Caller, Command, Report, Result, require_access, silent
+from controller.store.audit import AuditHead, Verification
+
+STATUS: StatusDocument = {
+    "revision": {"id": "abc123", "source": "desired", "valid": True, "errors": [], "loaded_at": "2024-01-01T00:00:00Z"},
+    "converged": True,
+    "deployments": [{
+        "name": "screws", "phase": "Healthy", "observed_generation": "g1", "package": "screw-check",
+        "target_version": "1.0.0", "stable_version": "1.0.0", "current_step_index": None, "desired_weight": 100,
+        "actual_weight": 100, "quarantined": [], "message": "", "conditions": [],
+    }],
+    "pids": [{
+        "pid": "A01", "deployment": "screws",
+        "active": {"name": "screw-check", "version": "1.0.0", "activated_at": "x"},
+        "target_version": "1.0.0", "pinned": False, "held": True, "ready": True,
+        "health": {"samples": 0, "error_rate": None, "timeout_rate": None, "latency_p50_ms": None,
+                   "latency_p95_ms": None, "ng_rate": None},
+    }],
+    "processes": [],
+    "packages": [],
+    "waiting": [{"what": "screws", "until": "later", "reason": "a bake"}],
+}  # fmt: skip
+RECORD = {
+    "seq": 1, "time": "t", "actor": "ann", "revision": "abc123", "action": "switch", "object": "A01", "before": None,
+    "after": None, "outcome": "done", "reason": "r", "prev": "", "hash": "",
+}  # fmt: skip
+
+
+class FakePlane:
+    """Answers detections with what the image is; may fail or wait for `gate`, and counts who waits and who left."""
+
+    def __init__(self) -> None:
+        self.asked: list[DetectionRequest] = []
+        self.failure: Exception | None = None
+        self.gate: asyncio.Event | None = None
+        self.places = 0
+        self.cancelled = 0
+
+    async def execute(self, request: DetectionRequest) -> Detection:
+        self.asked.append(request)
+        self.places += 1
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.places -= 1
+        if self.failure is not None:
+            raise self.failure
+        image = request.image
+        shape = [image.id] if isinstance(image, ImageRef) else list(load(image).shape)
+        return Detection("r-1", request.pid, "screw-check", "1.0.0", "OK", "", {"shape": shape}, 1.5)
+
+
+class FakeStation:
+    """`asked` and `callers` are what came in; `failure`, where set, is raised by every command but detections.
+
+    `plane` answers detections. Commands are named by their own classes; a package whose file name has `bad` in it is
+    refused.
+    """
+
+    def __init__(self, detect: Callable[[DetectionRequest], Any] | None = None) -> None:
+        self.asked: list[Command[Any]] = []
+        self.callers: list[Caller] = []
+        self.failure: BaseException | None = None
+        self.readiness = Readiness(True)
+        self.history: tuple[HistoryEntry, ...] = (
+            HistoryEntry("t", "screw-check", "1.0.0", "screws", "abc123", "ann", "first"),
+        )
+        self.installed: bytes = b""
+        self.plane = FakePlane()
+        self._detect = detect or self.plane.execute
+
+    async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
+        require_access(command, caller)
+        self.asked.append(command)
+        self.callers.append(caller)
+        if isinstance(command, Detect):
+            return cast(Result, await self._detect(command.request))
+        if isinstance(command, Reconcile):
+            report("install screw-check@1.0.0")
+            report("start screw-check@1.0.0")
+        if self.failure is not None:
+            raise self.failure
+        return cast(Result, self._answer(command, report))
+
+    def _answer(self, command: Command[Any], report: Report) -> object:
+        for kind, answer in self._answers(report).items():
+            if isinstance(command, kind):
+                return answer(command)
+        subject = getattr(command, "subject", None) or cast(Promote, command).deployment
+        return Message(f"{type(command).__name__.lower()} {subject}: will be done")
+
+    def _answers(self, report: Report) -> dict[type, Callable[[Any], object]]:
+        change = Change("screws", "spec.version", "1.0.0", "1.1.0", "changed")
+        rows = tuple(cast(AuditRow, {**RECORD, "seq": number}) for number in (1, 2, 3))
+        return {
+            GetStatus: lambda _: STATUS,
+            GetReadiness: lambda _: self.readiness,
+            PreviewPlan: lambda _: Preview("abc123", (), (change,), Plan()),
+            Reconcile: lambda _: ReconcileReport(3, STATUS),
+            GetHistory: lambda each: self.history if each.pid == "A01" else (),
+            ReadAudit: lambda each: rows[3 - min(each.lines, 3) :],
+            VerifyAudit: lambda each: Verification(
+                2, AuditHead(2, "ff"), 3 if each.head else None, "its hash differs" if each.head else ""
+            ),
+            FindLogs: lambda each: tuple(path for path in [Path(each.deployment)] if path.exists()),
+            Install: lambda each: self._install(each.zip_path, report),
+            Uninstall: lambda each: PackageState(each.name, each.version, "sha256:ab"),
+            Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),
+        }
+
+    def _install(self, zip_path: Path, report: Report) -> PackageState:
+        if "bad" in zip_path.name:
+            raise PackageError(Code.manifest_missing, f"{zip_path.name} has no manifest.json")
+        if zip_path.exists():
+            self.installed = zip_path.read_bytes()
+        report(f"{zip_path.name}: installed")
+        return PackageState("screw-check", "1.0.0", "sha256:ab")
+
+
+def refusal() -> ControllerError:
+    return ControllerError("nothing is paused", next_step="see `pvctl status`")
+
+
+def verdict_of(request: DetectionRequest) -> Detection:
+    """NG for every PID but E01, whose algorithm fails, and X99, which has no version."""
+    if request.pid == "X99":
+        raise CallError(Code.no_active_version, "PID X99 has no active version", next_step="see `pvctl status`")
+    data = {"result_status": "NG", "ng_reason": "scratched", "defect_rects": [[1, 2, 3, 4]]}
+    status = "ERROR" if request.pid == "E01" else "OK"
+    return Detection("r1", request.pid, "screw-check", "1.0.0", status, "", data, 1.25)
+
+
+async def detect_verdict(request: DetectionRequest) -> Detection:
+    return verdict_of(request)

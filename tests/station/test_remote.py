@@ -1,0 +1,98 @@
+"""The remote station, against a real server in a process of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from controller.calls.request import DetectionRequest
+from controller.client.addresses import Address
+from controller.client.answers import NotReached
+from controller.client.arguments import CallArguments
+from controller.errors import CallError, Code, ControllerError, PackageError
+from controller.station.commands.detecting import Detect
+from controller.station.commands.operating import Message, Promote, Resume, Rollback
+from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.reconciling import Down, Ended, Reconcile
+from controller.station.commands.records import FindLogs
+from controller.station.commands.status import GetStatus
+from controller.station.port import Caller, Command, Report, Result, finish, silent
+from controller.station.remote import RemoteStation
+from tests.client.conftest import StationProcess, station
+from tests.station.fake import STATUS
+
+__all__ = ["station"]
+MIA = Caller("mia")
+
+
+class Remote:
+    """A remote station that is asked and waited for."""
+
+    def __init__(self, root: Path) -> None:
+        self._station = RemoteStation(Address.of(root, None, None))
+
+    def __call__(self, command: Command[Result], report: Report = silent) -> Result:
+        return finish(self._station.execute(command, MIA, report))
+
+
+@pytest.fixture
+def remote(station: StationProcess) -> Remote:
+    station.start()
+    station.wait_until_up()
+    return Remote(station.layout.root)
+
+
+def test_status_operators_commands_and_down(remote: Remote) -> None:
+    assert remote(GetStatus()) == STATUS
+    assert remote(Promote("screws", full=True)) == Message("promote screws: will be done")
+    assert remote(Rollback("A01", reason="scratches")) == Message("rollback A01: will be done")
+    assert remote(Resume("screws")) == Message("resume screws: will be done")
+    assert remote(Down()) == Ended(("screws/screw-check@1.0.0-0",))
+
+
+def test_reconcile_reports_its_progress(remote: Remote) -> None:
+    heard: list[str] = []
+    outcome = remote(Reconcile(wait=True, timeout=30), heard.append)
+    assert heard == ["install screw-check@1.0.0", "start screw-check@1.0.0"]
+    assert (outcome.exit, outcome.status) == (3, STATUS)
+
+
+def test_a_zip_goes_over_the_socket_and_comes_back_as_a_result(remote: Remote, tmp_path: Path) -> None:
+    good, bad, empty = tmp_path / "good.zip", tmp_path / "bad.zip", tmp_path / "empty.zip"
+    good.write_bytes(b"x" * (1 << 20))
+    bad.write_bytes(b"x")
+    empty.touch()
+    heard: list[str] = []
+    assert remote(Install(good), heard.append) == PackageState("screw-check", "1.0.0", "sha256:ab")
+    assert heard == ["good.zip: installed"]
+    with pytest.raises(PackageError) as caught:
+        remote(Install(bad))
+    assert caught.value.code == Code.manifest_missing
+    assert remote(Install(empty)).name == "screw-check"
+    assert remote(Uninstall("screw-check", "1.0.0")).version == "1.0.0"
+
+
+def test_refusals_are_errors(remote: Remote) -> None:
+    with pytest.raises(CallError) as caught:
+        remote(Reconcile(timeout=-1))
+    assert caught.value.code == Code.invalid_params
+    with pytest.raises(ControllerError, match="cannot be asked for"):
+        remote(FindLogs("screws"))
+
+
+def test_detection_through_the_daemon(station: StationProcess, remote: Remote, tmp_path: Path) -> None:
+    np.save(tmp_path / "part.npy", np.ones((2, 2), np.uint8))
+    detection = remote(
+        Detect(DetectionRequest("A01", tmp_path / "part.npy", arguments=CallArguments(step_desc="left")))
+    )
+    assert detection.to_document()["data"] == {"shape": [2, 2], "sum": 4, "by_reference": True}
+    assert station.calls()[-1] == "left"
+
+
+def test_no_daemon_is_said_at_once(tmp_path: Path) -> None:
+    remote = Remote(tmp_path / "store")
+    for command in (Detect(DetectionRequest("A01", np.ones((2, 2), np.uint8))), GetStatus(), Promote("screws")):
+        with pytest.raises(NotReached):
+            remote(command)
