@@ -25,7 +25,7 @@ import numpy as np
 import uvloop
 
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
-from controller.__main__ import utc_now
+from controller.host.clock import utc_now
 from controller.model.actions import Plan, Switch
 from controller.model.desired import Revision
 from controller.packages.install import Installer

@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
 from controller.cli.app import run
 from controller.cli.settings import Settings
+from controller.host.clock import utc_now
 
 TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
 if TYPE_CHECKING:
     from controller.cli.product import Checks
-    from controller.model.rollout import Instant
     from controller.station.port import Caller, Station
     from controller.store.layout import StoreLayout
-
-
-def utc_now() -> str:
-    """Return the present as an RFC 3339 UTC timestamp."""
-    from controller.model.timestamps import format_timestamp
-
-    return format_timestamp(time.time())
-
-
-def boot_time() -> Instant:
-    """Return the present on the boot-time clock, which neither stands still in a suspend nor jumps when it is set."""
-    from pathlib import Path
-
-    from controller.model.rollout import Instant
-
-    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    return Instant(boot, time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
-
-
-def operating_system_user() -> str:
-    """Return the name of the user that runs this process, for the audit."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's user need not have a name
-        return f"uid {os.getuid()}"
 
 
 class Product:
@@ -52,9 +24,10 @@ class Product:
 
     @property
     def caller(self) -> Caller:
+        from controller.host.users import own_name
         from controller.station.port import Caller
 
-        return Caller(operating_system_user())
+        return Caller(own_name())
 
     def station(self) -> Station:
         """Return the station of the store: its daemon where one runs, else the store itself."""
@@ -69,6 +42,7 @@ class Product:
         return RemoteStation(Address.of(self._settings.store, None, None))
 
     def _offline(self) -> Station:
+        from controller.reconciler.clock import boot_time
         from controller.station.offline import OfflineStation
 
         return OfflineStation(self._layout(), self._settings.desired, utc_now, boot_time)
@@ -87,8 +61,10 @@ class Product:
     def run_daemon(self, socket_group: str | None) -> None:
         """Be the daemon, until told to stop."""
         from controller import daemon
+        from controller.host.users import own_name
         from controller.json_log import log_to
         from controller.packages.install import Installer
+        from controller.reconciler.clock import boot_time
         from controller.sources.folder import FolderSource
         from controller.sources.quiescing import QuiescingTree
         from controller.station.event_loop import run as run_async
@@ -101,17 +77,9 @@ class Product:
             log_to(store.layout.controller_log, self._settings.log_level("info"))
             tree = QuiescingTree(desired.absolute(), time.monotonic)
             source = FolderSource(desired, now=utc_now)
-            revision = store.revision.read()
-            packages = Installer(
-                store.layout, store.lock, pythons=revision.policy.pythons if revision else (), now=utc_now
-            )
-            run_async(
-                daemon.run(
-                    daemon.Parts(
-                        store, source, tree, packages, operating_system_user(), boot_time, utc_now, socket_group
-                    )
-                )
-            )
+            packages = Installer(store.layout, store.lock, pythons=store.revision.pythons, now=utc_now)
+            parts = daemon.Parts(store, source, tree, packages, own_name(), boot_time, utc_now, socket_group)
+            run_async(daemon.run(parts))
 
 
 def main() -> None:

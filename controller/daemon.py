@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from controller.calls.detection import smoke
 from controller.calls.plane import DataPlane
 from controller.calls.service import Service
 from controller.errors import StoreError
+from controller.host import service_manager
 from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.model.desired import Revision
@@ -125,10 +124,10 @@ class Daemon:
         counting = asyncio.create_task(self._count())
         try:
             await self._server.start()
-            notify_systemd("READY=1")
+            service_manager.notify("READY=1")
             await self._loop.run()
         finally:
-            notify_systemd("STOPPING=1")
+            service_manager.notify("STOPPING=1")
             counting.cancel()
             await self._server.stop(_GRACE)
             self._supervisor.stop()
@@ -167,7 +166,7 @@ class Daemon:
             self._keep_counts()
             if self._tally_store.tallies != before and self._loop.judging:
                 self._loop.wake()
-            notify_systemd("WATCHDOG=1")
+            service_manager.notify("WATCHDOG=1")
 
     def _in_trouble(self) -> None:
         """A call failed that counts: where a rollout is judged, do not wait for the next count."""
@@ -195,7 +194,7 @@ class Daemon:
 
 def _tell_systemd(outcome: Outcome) -> None:
     state = "converged" if outcome.status.converged else "not converged"
-    notify_systemd(f"STATUS=revision {outcome.status.revision.id}, {state}")
+    service_manager.notify(f"STATUS=revision {outcome.status.revision.id}, {state}")
 
 
 def services(revision: Revision) -> dict[str, Service]:
@@ -224,11 +223,3 @@ def supervision_limits(revision: Revision) -> dict[str, SupervisionLimits]:
             cpu_window=health.cpu.window if health.cpu else usual.cpu_window,
         )
     return found
-
-
-def notify_systemd(state: str) -> None:
-    """Tell the service manager, where there is one, as sd_notify(3) does."""
-    address = os.environ.get("NOTIFY_SOCKET")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel, suppress(OSError):
-            channel.sendto(state.encode(), "\0" + address[1:] if address.startswith("@") else address)

@@ -1,5 +1,6 @@
-"""What the operating system tells and takes: clocks, process identity, users, sockets, environments, each once.
+"""What the operating system tells and takes: clocks, users, process identity, sockets, the service manager, children.
 
-Here lives every call whose subject is the machine: /proc, pidfds, socket names, what a child process inherits.
-Not here: anything that knows a package, a PID, a store or a rollout. Imports `errors` only.
+Here lives each of these once; and how code of a package is executed, whoever starts it: `execution.package_execution`
+says with which environment, and is where a sandbox would go.
+Not here: anything that knows a zip, a deployment, a rollout or a store's files. Standard library and `errors` only.
 """

@@ -1,20 +1,26 @@
 """Who a process is, beyond its number: numbers are used again, and the wall clock moves.
 
-An identity is the boot, the number, and the start in clock ticks since that boot; our own processes also carry a token
-in their environment. A signal goes through a pidfd that was opened before the identity was checked.
+An identity is the boot, the number, and the start in clock ticks since that boot. A signal goes through a pidfd that
+was opened before the identity was checked. Our own processes are found by a variable in their environment, which their
+children inherit wherever these go; `environment.py` names the variables.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-TOKEN_VARIABLE = "PVCTL_TOKEN"  # noqa: S105  (the name of a variable, not a secret)
-_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+from controller.host.clock import boot_id
+
+_ROUNDS = 10
+_PATIENCE = 3.0
+"""Seconds that the killed of one round may take to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +45,7 @@ def identify(os_pid: int) -> ProcessIdentity | None:
         return None
     if not fields or fields[0] in {b"Z", b"X"}:
         return None
-    return ProcessIdentity(os_pid, int(fields[19]), _BOOT_ID.read_text().strip())
+    return ProcessIdentity(os_pid, int(fields[19]), boot_id())
 
 
 def is_same(identity: ProcessIdentity) -> bool:
@@ -73,24 +79,69 @@ def send_signal(identity: ProcessIdentity, number: int) -> bool:
     return True
 
 
-def token_of(os_pid: int) -> str | None:
-    """Return the token in a process's environment; None where it has none or belongs to somebody else."""
-    try:
-        environment = Path(f"/proc/{os_pid}/environ").read_bytes()
-    except OSError:
-        return None
-    prefix = f"{TOKEN_VARIABLE}=".encode()
-    for entry in environment.split(b"\0"):
-        if entry.startswith(prefix):
-            return entry[len(prefix) :].decode("ascii", "replace")
-    return None
+def wait_for_end(identities: Iterable[ProcessIdentity], patience: float) -> None:
+    """Return when all of them have ended, or after `patience` seconds."""
+    until = time.monotonic() + patience
+    for identity in identities:
+        descriptor = open_pidfd(identity)
+        if descriptor is not None:
+            _ends(descriptor, max(0.0, until - time.monotonic()))
+            os.close(descriptor)
 
 
-def processes_with_token(prefix: str) -> Iterator[tuple[ProcessIdentity, str]]:
-    """Yield the running processes whose token begins with `prefix`, and their tokens; never the caller itself."""
+def _ends(descriptor: int, patience: float) -> bool:
+    poll = select.poll()  # not select(), which knows no descriptor above 1023
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(patience * 1000))
+
+
+def find_processes(variable: str, prefix: str = "") -> Iterator[tuple[ProcessIdentity, str]]:
+    """Yield the running processes in whose environment `variable` begins with `prefix`, and its value there.
+
+    Never the caller itself, and no process of somebody else, whose environment is not ours to read.
+    """
     for entry in os.scandir("/proc"):
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
-        token = token_of(int(entry.name))
-        if token is not None and token.startswith(prefix) and (identity := identify(int(entry.name))):
-            yield identity, token
+        if found := _look_at(int(entry.name), variable, prefix):
+            yield found
+
+
+def _look_at(os_pid: int, variable: str, prefix: str) -> tuple[ProcessIdentity, str] | None:
+    try:
+        descriptor = os.pidfd_open(os_pid)
+    except OSError:  # it has ended
+        return None
+    try:
+        value = _value_of(variable, os_pid)
+        if value is None or not value.startswith(prefix):
+            return None
+        identity = identify(os_pid)
+        # While the process that was there first has not ended, its number has not come to mean another.
+        return (identity, value) if identity is not None and not _ends(descriptor, 0) else None
+    finally:
+        os.close(descriptor)
+
+
+def _value_of(variable: str, os_pid: int) -> str | None:
+    try:
+        environment = Path(f"/proc/{os_pid}/environ").read_bytes()
+    except OSError:  # it has ended, or is somebody else's
+        return None
+    name = f"{variable}=".encode()
+    found = (entry[len(name) :] for entry in environment.split(b"\0") if entry.startswith(name))
+    return next(map(os.fsdecode, found), None)
+
+
+def kill_processes(variable: str, prefix: str, wanted: Callable[[str], bool] = lambda _: True) -> None:
+    """Kill every process whose `variable` begins with `prefix` and has a value that is `wanted`; wait for their ends.
+
+    Again and again while the killed have offspring; what even then is there cannot be killed.
+    """
+    for _ in range(_ROUNDS):
+        found = [identity for identity, value in find_processes(variable, prefix) if wanted(value)]
+        if not found:
+            return
+        for identity in found:
+            send_signal(identity, signal.SIGKILL)
+        wait_for_end(found, _PATIENCE)

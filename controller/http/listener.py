@@ -1,13 +1,12 @@
-"""The Unix socket of the daemon: bound, guarded and replaced. No HTTP here."""
+"""The Unix socket of the daemon: who may reach it, and listening there. No HTTP here."""
 
 from __future__ import annotations
 
-import grp
 import os
 import socket
-from contextlib import suppress
 
 from controller.errors import StoreError
+from controller.host import sockets, users
 from controller.store.layout import StoreLayout
 
 _BACKLOG = 1024
@@ -26,7 +25,7 @@ def listen(layout: StoreLayout, group: str | None = None) -> socket.socket:
     try:
         layout.run.mkdir(parents=True, exist_ok=True)
         _guard(layout, group_id)
-        return _bind(layout, group_id)
+        return sockets.listen(layout.run, layout.socket.name, backlog=_BACKLOG, group=group_id)
     except OSError as error:
         raise StoreError(
             f"cannot listen at {layout.socket}: {error.strerror}",
@@ -35,10 +34,10 @@ def listen(layout: StoreLayout, group: str | None = None) -> socket.socket:
 
 
 def _group_id(group: str) -> int:
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise StoreError(f"there is no group {group!r}", next_step="make it, or correct --socket-group") from None
+    found = users.group_id(group)
+    if found is None:
+        raise StoreError(f"there is no group {group!r}", next_step="make it, or correct --socket-group")
+    return found
 
 
 def _guard(layout: StoreLayout, group_id: int | None) -> None:
@@ -50,31 +49,3 @@ def _guard(layout: StoreLayout, group_id: int | None) -> None:
     if layout.images.exists():
         os.chown(layout.images, -1, group_id)
         layout.images.chmod(0o3770)  # files belong to the group, and only their owner may remove them
-
-
-def _bind(layout: StoreLayout, group_id: int | None) -> socket.socket:
-    """Bind under another name and rename: whoever connects finds the old socket or one that listens.
-
-    Through the folder's descriptor, because a socket's path is limited to 107 bytes; with its mode set before, because
-    the kernel gives a bound file the mode of the socket.
-    """
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    temporary = f"{layout.socket.name}.new"
-    folder = os.open(layout.run, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=folder)
-        os.fchmod(listener.fileno(), 0o600)
-        listener.bind(f"/proc/self/fd/{folder}/{temporary}")
-        if group_id is not None:
-            os.chown(temporary, -1, group_id, dir_fd=folder)
-            os.chmod(temporary, 0o660, dir_fd=folder)
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-        os.rename(temporary, layout.socket.name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        listener.close()
-        raise
-    finally:
-        os.close(folder)
-    return listener

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pwd
-import socket
-import struct
 from functools import lru_cache
 
 from starlette.requests import Request
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from controller.host.sockets import peer_user
+from controller.host.users import name_of
 from controller.station.port import Caller
-
-_CREDENTIALS = struct.Struct("3i")  # struct ucred: process, user, group; see unix(7)
 
 
 class PeerProtocol(HttpToolsProtocol):
@@ -23,9 +20,8 @@ class PeerProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         connection = transport.get_extra_info("socket")
-        if connection is not None and connection.family == socket.AF_UNIX:
-            found = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-            self.app_state = {**self.app_state, "uid": _CREDENTIALS.unpack(found)[1]}
+        if connection is not None and (user := peer_user(connection)) is not None:
+            self.app_state = {**self.app_state, "uid": user}
 
 
 def caller_of(request: Request) -> Caller:
@@ -36,7 +32,4 @@ def caller_of(request: Request) -> Caller:
 @lru_cache(maxsize=64)
 def _caller(uid: int) -> Caller:
     """Return a user of this machine as a caller; asked for at every call, so looked up once."""
-    try:
-        return Caller(pwd.getpwuid(uid).pw_name)
-    except KeyError:  # a container's user need not have a name
-        return Caller(f"uid {uid}")
+    return Caller(name_of(uid))

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from controller.host.clock import boot_id
 from controller.store.atomic import fsync_folder
 
 _MARK = "in-use-"
@@ -36,7 +37,7 @@ def cache_in_use(cache: Path, user: str) -> Iterator[None]:
     """Mark the cache for the time in which it holds bytes of `user` that were not synced; a sweep reads the mark."""
     mark = cache / f"{_MARK}{user}"
     cache.mkdir(parents=True, exist_ok=True)
-    mark.write_text(_boot_id())
+    mark.write_text(boot_id())
     descriptor = os.open(mark, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -53,14 +54,10 @@ def discard_torn_cache(cache: Path) -> bool:
     After a mere kill everything is there as written: the marks then are of this boot, and only they go.
     """
     marks = list(cache.glob(f"{_MARK}*"))
-    torn = any(mark.read_text() != _boot_id() for mark in marks)
+    torn = any(mark.read_text() != boot_id() for mark in marks)
     if torn:
         shutil.rmtree(cache)
         cache.mkdir()
     for mark in marks:
         mark.unlink(missing_ok=True)
     return torn
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

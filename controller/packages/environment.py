@@ -5,7 +5,6 @@ uv's words about what went wrong become the codes of the contract here.
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -15,21 +14,16 @@ from pathlib import Path
 import uv
 
 from controller.errors import Code, PackageError, StoreError
+from controller.host.environment import clean_environment
 from controller.packages.interpreters import Interpreter
 from controller.packages.leftovers import mark
 from controller.packages.requirements import PinnedRequirement
 
-_FOREIGN = ("UV_", "PIP_", "PYTHON", "VIRTUAL_ENV", "CONDA_", "__PYVENV")
 _TAIL_LINES = 20
 _DISK = re.compile(r"\(os error (?:5|13|28|30|122)\)")  # EIO, EACCES, ENOSPC, EROFS, EDQUOT
 _REQUIRES_PYTHON = re.compile(r"does not satisfy Python|requires Python|Python version", re.IGNORECASE)
 _TAGS = re.compile(r"no wheels? with a matching|(?:Python|platform|ABI) tag", re.IGNORECASE)
 _NOT_FOUND = re.compile(r"([\w.\[\]-]+) was not found|there (?:is|are) no versions? of ([\w.\[\]-]+)")
-
-
-def clean_environment() -> dict[str, str]:
-    """Return this process's environment without what would steer uv, pip or Python."""
-    return {key: value for key, value in os.environ.items() if not key.startswith(_FOREIGN)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +58,7 @@ class Uv:
             uv.find_uv_bin(), *arguments, "--quiet", "--offline", "--no-config", "--no-python-downloads",
             "--cache-dir", str(self.cache),
         ]  # fmt: skip
-        environment = mark(clean_environment() | {"UV_NO_WRAP": "1", "NO_COLOR": "1"}, self.staging)
+        environment = clean_environment() | {"UV_NO_WRAP": "1", "NO_COLOR": "1"} | mark(self.staging)
         try:
             done = subprocess.run(
                 command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",

@@ -41,7 +41,8 @@ def _silent(_: str) -> None:
 class Installer:
     """Installs packages into one store and removes them. Blocking: call it in a thread.
 
-    `pythons` are further interpreters (StationPolicy `spec.pythons`), `now` returns an RFC 3339 timestamp.
+    `pythons` returns further interpreters: what StationPolicy `spec.pythons` says by the time it is asked, which is
+    before each check of a zip. `now` returns an RFC 3339 timestamp.
     """
 
     def __init__(
@@ -50,14 +51,14 @@ class Installer:
         lock: MutationLock,
         *,
         now: Callable[[], str],
-        pythons: Sequence[str] = (),
+        pythons: Callable[[], Sequence[str]] = tuple,
         limits: Limits = Limits(),  # noqa: B008 - frozen
     ) -> None:
         self._layout = layout
         self._lock = lock
         self._now = now
         self._limits = limits
-        self._interpreters = Interpreters(pythons)
+        self._pythons = pythons
 
     def survey(self, zip_path: Path | str) -> tuple[Manifest, str]:
         """Return manifest and digest after a cheap look: structure and names are checked, no member is unpacked.
@@ -73,7 +74,7 @@ class Installer:
         Raises PackageError 2001–2004, StoreError.
         """
         with open_archive(Path(zip_path), self._limits) as archive:
-            return examine(archive, archive.digest(), self._interpreters)[0]
+            return self._examine(archive, archive.digest())[0]
 
     def install(
         self,
@@ -97,7 +98,7 @@ class Installer:
             _check_expected(archive, manifest.ref, digest, expect, expect_digest)
             if (receipt := self._same_or_refuse(manifest.ref, digest)) is not None:
                 return receipt
-            inspection, contents = examine(archive, digest, self._interpreters)
+            inspection, contents = self._examine(archive, digest)
             with _disk_errors(self._layout.root), self._staging() as staging:
                 folder = staging / "package"
                 with durability.cache_in_use(self._layout.cache, staging.name):
@@ -117,7 +118,7 @@ class Installer:
             scratch = Installer(layout, MutationLock(layout), now=self._now, limits=self._limits)
             with open_archive(Path(zip_path), self._limits) as archive, _disk_errors(layout.root):
                 progress("checking")
-                inspection, contents = examine(archive, archive.digest(), self._interpreters)
+                inspection, contents = self._examine(archive, archive.digest())
                 layout.cache.mkdir(parents=True)
                 scratch._build(archive, inspection, contents, layout.root / "package", progress)
         return inspection
@@ -155,6 +156,9 @@ class Installer:
                 _remove(leftover)
             torn = durability.discard_torn_cache(self._layout.cache)
         return tuple(str(path) for path in leftovers) + ((str(self._layout.cache),) if torn else ())
+
+    def _examine(self, archive: Archive, digest: str) -> tuple[Inspection, Contents]:
+        return examine(archive, digest, Interpreters(self._pythons()))
 
     def _same_or_refuse(self, ref: PackageRef, digest: str) -> Receipt | None:
         """Return the receipt where this very package is installed, None where the place is free or it is damaged."""

@@ -20,6 +20,8 @@ from pathlib import Path
 from packaging.markers import default_environment
 from packaging.tags import Tag, compatible_tags, cpython_tags, platform_tags
 
+from controller.host.environment import clean_environment
+
 _ON_PATH = re.compile(r"python3(\.\d+)?\Z")
 _DEADLINE_S = 20.0
 _QUESTION = """
@@ -82,7 +84,7 @@ class Unusable:
 class Interpreters:
     """Finds interpreters, the likeliest first."""
 
-    def __init__(self, pythons: Sequence[str] = ()) -> None:
+    def __init__(self, pythons: Sequence[str]) -> None:
         self._pythons = tuple(pythons)
 
     def at_hand(self) -> Iterator[Interpreter]:
@@ -109,6 +111,8 @@ def _identify(path: str) -> Interpreter | Unusable:
         return _ask(path, Path(path).stat().st_mtime_ns)
     except OSError as error:
         return Unusable(path, error.strerror or str(error))
+    except _DoesNotRun as error:
+        return Unusable(path, f"it does not run: {error}")
 
 
 def _on_path() -> Iterator[str]:
@@ -125,19 +129,27 @@ def _version_in(name: str) -> tuple[int, ...]:
     return tuple(int(part) for part in name.removeprefix("python").split("."))
 
 
+class _DoesNotRun(Exception):
+    """It gave no answer, and why."""
+
+
 @lru_cache(maxsize=64)
 def _ask(path: str, _mtime_ns: int) -> Interpreter | Unusable:
-    """Run an interpreter to learn what it is; once, as long as its file is the same."""
+    """Run an interpreter to learn what it is; once, as long as its file is the same.
+
+    One that gives no answer is asked again the next time: what it lacked may have been installed since. Raises
+    _DoesNotRun.
+    """
     try:
         done = subprocess.run(
             [path, "-I", "-S", "-c", _QUESTION], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=_DEADLINE_S, check=False,
+            timeout=_DEADLINE_S, check=False, env=clean_environment(),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Unusable(path, f"it does not run: {error}")
+        raise _DoesNotRun(str(error)) from error
     if done.returncode != 0:
         words = done.stderr.strip().splitlines()
-        return Unusable(path, f"it does not run: {words[-1] if words else f'exit status {done.returncode}'}")
+        raise _DoesNotRun(words[-1] if words else f"exit status {done.returncode}")
     return _judge(path, done.stdout)
 
 

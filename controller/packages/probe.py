@@ -13,17 +13,17 @@ import signal
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from controller.errors import Code, PackageError
+from controller.host.execution import Execution, package_execution
 from controller.model.package import Manifest
 from controller.packages.contents import Contents
-from controller.packages.environment import clean_environment
-from controller.packages.leftovers import MARK, end_processes, mark
+from controller.packages.leftovers import end_processes, mark
 
 _ENTRY = Path(__file__).with_name("probe_entry.py")
 _TAIL_BYTES = 16 << 10
@@ -67,11 +67,16 @@ def prove(folder: Path, contents: Contents, manifest: Manifest, shm: Path, *, de
         PackageError: 2005 with the algorithm's own message; its last output is in the details.
     """
     record = _Record()
-    environment = mark(process_environment(folder, contents, shm), folder.parent)
-    working_directory = folder / contents.working_directory
-    status = _run(
-        folder / "venv" / "bin" / "python", manifest.entry_point, working_directory, environment, record, deadline
-    )
+    with _pipe() as verdict:
+        execution = package_execution(
+            [str(folder / "venv" / "bin" / "python"), str(_ENTRY), str(verdict.writer), manifest.entry_point],
+            root=folder / contents.working_directory, images=shm, mark=mark(folder.parent),
+            python_path=[str(folder / path) for path in contents.python_path],
+        )  # fmt: skip
+        try:
+            status = _run(execution, verdict, record, time.monotonic() + deadline)
+        finally:
+            end_processes(folder.parent)
     if record.verdict is None:
         raise _no_verdict(manifest, record, status, deadline)
     kind, value = record.verdict
@@ -79,36 +84,6 @@ def prove(folder: Path, contents: Contents, manifest: Manifest, shm: Path, *, de
         raise _failed(manifest, record, f"failed while {record.stage}: {value}")
     _check_pids(manifest, value["supported_pids"], record)
     return str(value["sdk_version"])
-
-
-def process_environment(folder: Path, contents: Contents, shm: Path) -> dict[str, str]:
-    """Return the environment that the real adapter is started with."""
-    root = str((folder / contents.working_directory).resolve())
-    environment = clean_environment() | {"PROC_ENV": "prod", "PROC_ALGO_ROOT": root, "PROC_SHM_DIR": str(shm)}
-    if contents.python_path:
-        environment["PYTHONPATH"] = os.pathsep.join(str(folder / path) for path in contents.python_path)
-    return environment
-
-
-def _run(
-    python: Path, entry_point: str, cwd: Path, environment: Mapping[str, str], record: _Record, deadline: float
-) -> int | None:
-    """Run the proof into `record`; return the exit status, None where the deadline had to end it."""
-    with _pipe() as verdict, _pipe() as output:
-        process = subprocess.Popen(
-            [python, str(_ENTRY), str(verdict.writer), entry_point], cwd=cwd, env=environment,
-            stdin=subprocess.DEVNULL, stdout=output.writer, stderr=output.writer, pass_fds=(verdict.writer,),
-            start_new_session=True,
-        )  # fmt: skip
-        try:
-            verdict.close_writer()
-            output.close_writer()
-            return _listen(process.pid, verdict.reader, output.reader, record, time.monotonic() + deadline)
-        finally:
-            with suppress(ProcessLookupError):  # the group is empty already
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            end_processes(Path(environment[MARK]))
 
 
 class _Pipe:
@@ -129,6 +104,23 @@ def _pipe() -> Iterator[_Pipe]:
     finally:
         pipe.close_writer()
         os.close(pipe.reader)
+
+
+def _run(execution: Execution, verdict: _Pipe, record: _Record, until: float) -> int | None:
+    """Run the proof into `record`; return the exit status, None where it had to be ended when its time was up."""
+    with _pipe() as output:
+        process = subprocess.Popen(
+            execution.command, cwd=execution.folder, env=execution.environment, stdin=subprocess.DEVNULL,
+            stdout=output.writer, stderr=output.writer, pass_fds=(verdict.writer,), start_new_session=True,
+        )  # fmt: skip
+        try:
+            verdict.close_writer()
+            output.close_writer()
+            return _listen(process.pid, verdict.reader, output.reader, record, until)
+        finally:
+            with suppress(ProcessLookupError):  # the group is empty already
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def _listen(pid: int, verdict: int, output: int, record: _Record, until: float) -> int | None:

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from controller.errors import ControllerError
+from controller.host import sockets
+from controller.host.execution import Execution
 from controller.processes.records import Exit, ProcessRecord
 
 _SCRIPT = str(Path(__file__).parent / "shim" / "shim.py")
@@ -136,9 +138,7 @@ class Launch:
     python: str
     title: str
     token: str
-    command: Sequence[str]
-    working_directory: str
-    environment: Mapping[str, str]
+    execution: Execution
     log_path: Path
     about: Mapping[str, Any]
 
@@ -172,13 +172,13 @@ class Shims:
         launch.log_path.parent.mkdir(parents=True, exist_ok=True)
         arguments = [
             launch.python, "-I", "-S", _SCRIPT, launch.title, str(self._run), launch.token,
-            json.dumps(launch.about), launch.working_directory, *launch.command,
+            json.dumps(launch.about), launch.execution.folder, *launch.execution.command,
         ]  # fmt: skip
         append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         return os.posix_spawn(
             launch.python,
             arguments,
-            launch.environment,
+            launch.execution.environment,
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, connection.fileno(), 0),
                 (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),
@@ -193,20 +193,10 @@ class Shims:
         return await _receive_attachment(self.connect(token), "borrow")
 
     def connect(self, token: str) -> ShimLink:
-        """Connect to a shim, through the folder's descriptor: a socket's path is limited to 107 bytes.
-
-        Raises:
-            ShimGone
-        """
-        connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        """Connect to a shim. Raises ShimGone."""
         try:
-            folder = os.open(self._run, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                connection.connect(f"/proc/self/fd/{folder}/{token}.sock")
-            finally:
-                os.close(folder)
+            connection = sockets.connect(self._run, f"{token}.sock", socket.SOCK_SEQPACKET, wait=True)
         except OSError as error:
-            connection.close()
             raise ShimGone(f"the process's shim does not answer: {error.strerror}") from None
         return ShimLink(connection)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import select
 import signal
-import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from controller.host.identity import ProcessIdentity, open_pidfd, processes_with_token, send_signal
+from controller.host.environment import TOKEN_VARIABLE
+from controller.host.identity import kill_processes, send_signal, wait_for_end
 from controller.images import slots
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.processes import record_files, records
@@ -18,7 +16,6 @@ from controller.store.layout import StoreLayout
 _PATIENCE = 3.0
 """Seconds beyond twice the shim's grace after which `end_all` kills what is left."""
 _GRACE = 2.0
-_ROUNDS = 10
 
 
 def list_processes(layout: StoreLayout) -> tuple[ObservedProcess, ...]:
@@ -64,23 +61,13 @@ def end_all(layout: StoreLayout) -> tuple[ObservedProcess, ...]:
     return tuple(ended)
 
 
-def wait_for_end(identities: Iterable[ProcessIdentity], patience: float) -> None:
-    """Return when all of them have ended, or after `patience` seconds."""
-    until = time.monotonic() + patience
-    for identity in identities:
-        descriptor = open_pidfd(identity)
-        if descriptor is not None:
-            select.select([descriptor], [], [], max(0.0, until - time.monotonic()))
-            os.close(descriptor)
-
-
 def sweep(layout: StoreLayout, living: set[str]) -> None:
     """Kill what carries a token of this store that is not among the living, and remove the dead's files.
 
     Raises OSError.
     """
     prefix = record_files.token_prefix(layout.run)
-    _kill_all(prefix, living)
+    kill_processes(TOKEN_VARIABLE, prefix, lambda token: token not in living)
     for path, token in record_files.files(layout.run):
         if token not in living:
             path.unlink(missing_ok=True)
@@ -89,17 +76,6 @@ def sweep(layout: StoreLayout, living: set[str]) -> None:
 
 def end_token(layout: StoreLayout, token: str) -> None:
     """Kill whatever carries one token, and remove what it leaves. Raises OSError."""
-    _kill_all(token, set())
+    kill_processes(TOKEN_VARIABLE, token)
     records.remove(layout.run, token)
     slots.Slots(layout.images, token).remove()
-
-
-def _kill_all(prefix: str, living: set[str]) -> None:
-    """Kill by token, again and again while the killed have offspring; what even then is there cannot be killed."""
-    for _ in range(_ROUNDS):
-        leftovers = [who for who, token in processes_with_token(prefix) if token not in living]
-        if not leftovers:
-            return
-        for identity in leftovers:
-            send_signal(identity, signal.SIGKILL)
-        wait_for_end(leftovers, _PATIENCE)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from controller.errors import CallError, StartFailed
-from controller.host.identity import TOKEN_VARIABLE
+from controller.host.environment import TOKEN_VARIABLE
+from controller.host.execution import package_execution
 from controller.images.slots import Slots
 from controller.processes import census, records
 from controller.processes.attach import Launch, ShimGone, Shims
@@ -22,7 +23,6 @@ _TAIL_BYTES = 8192
 _TAIL_LINES = 8
 _NOTE = re.compile(r"=== \d{4}-\d\d-\d\dT\S+Z process \d+ ended: .* ===$", re.MULTILINE)
 """The shim's note; it stands behind a last line that has no end."""
-_NOT_INHERITED = ("PYTHON", "PVCTL_", "PROC_", "VIRTUAL_ENV", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_", "CONDA")
 
 
 Smoke = Callable[[AlgorithmProcess], Awaitable[None]]
@@ -77,9 +77,13 @@ class Launcher:
             python=self._python,
             title=str(spec.key),
             token=token,
-            command=spec.command,
-            working_directory=spec.working_directory,
-            environment=_environment(spec, token, self._layout.images),
+            execution=package_execution(
+                spec.command,
+                root=Path(spec.working_directory),
+                images=self._layout.images,
+                python_path=spec.python_path,
+                mark={TOKEN_VARIABLE: token},
+            ),
             log_path=Path(spec.log_path),
             about=records.about(spec, started_at, None),
         )
@@ -108,20 +112,6 @@ async def adopt(layout: StoreLayout, record: ProcessRecord) -> AlgorithmProcess:
         process.detach()
         raise
     return process
-
-
-def _environment(spec: ProcessSpec, token: str, images: Path) -> Mapping[str, str]:
-    """Return the adapter's environment: ours, without what would bend its Python or is meant for a controller."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
-    if spec.python_path:
-        inherited["PYTHONPATH"] = os.pathsep.join(spec.python_path)
-    return {
-        **inherited,
-        TOKEN_VARIABLE: token,
-        "PROC_ENV": "prod",
-        "PROC_ALGO_ROOT": spec.working_directory,
-        "PROC_SHM_DIR": str(images),
-    }
 
 
 def last_lines(log: Path) -> str:

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from controller.errors import CodedError, ControllerError, PackageError, StartFailed
+from controller.errors import Code, CodedError, ControllerError, PackageError, StartFailed
 from controller.model.health import RestartLimit
 from controller.model.objects import ObjectRef
 from controller.model.observed import Failure
@@ -69,6 +69,10 @@ class Backoff:
         failure = Failure(object_, message, None, crashes, now + delay, breaker=breaker, crashed=True, at=now)
         self._failures[object_] = failure
         return failure
+
+    def forgive(self, code: Code) -> None:
+        """Forget the failures of one kind: what they came from has changed, and a new attempt need not wait."""
+        self._failures = {name: each for name, each in self._failures.items() if each.code != code}
 
     def succeeded(self, object_: ObjectRef) -> None:
         """Forget an object's failures."""

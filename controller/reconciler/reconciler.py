@@ -11,8 +11,9 @@ from functools import partial
 
 import orjson
 
-from controller.errors import ControllerError, PackageError, StartFailed, StoreError
+from controller.errors import Code, ControllerError, PackageError, StartFailed, StoreError
 from controller.model.actions import Plan, SaveRollout
+from controller.model.desired import PolicySpec
 from controller.model.objects import ObjectRef
 from controller.model.observed import Observed
 from controller.model.rollout import Instant, RolloutRecord
@@ -66,6 +67,7 @@ class Reconciler:
     now: Callable[[], str]
     jitter: Callable[[], float] = some_jitter
     backoff: Backoff = field(init=False)
+    _pythons: tuple[str, ...] | None = field(default=None, init=False)
     _last: tuple[tuple[Desired, Observed, Plan, AuditHead], Status] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -98,7 +100,14 @@ class Reconciler:
 
     async def observe(self, desired: Desired) -> Observed:
         """Look at the station. Reads only. Raises StoreError."""
+        self._heed(desired.revision.policy)
         return await self.observer.observe(desired.revision, self.backoff.failures)
+
+    def _heed(self, policy: PolicySpec) -> None:
+        """Where the policy names other interpreters, let packages that found none be tried without more delay."""
+        if self._pythons not in {None, policy.pythons}:
+            self.backoff.forgive(Code.incompatible_python)
+        self._pythons = policy.pythons
 
     def plan(self, desired: Desired, observed: Observed, *, serve: bool = True) -> Plan:
         """Decide what is to be done now."""

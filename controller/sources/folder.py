@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from controller.errors import DesiredStateError
+from controller.host.clock import utc_now
 from controller.model.desired import Revision, content_hash
-from controller.model.timestamps import format_timestamp
 from controller.sources.documents import Contents, read_documents
 from controller.sources.identity import git_revision
 from controller.sources.nodes import Mapping, Mark, Node, Problem
@@ -19,14 +18,10 @@ Now = Callable[[], str]
 _ATTEMPTS = 3
 
 
-def _clock() -> str:
-    return format_timestamp(time.time())
-
-
 class FolderSource:
     """The desired state in every `*.yaml` and `*.yml` below a folder. A path that is one file is that file alone."""
 
-    def __init__(self, path: Path | str, *, now: Now = _clock, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, path: Path | str, *, now: Now = utc_now, limits: Limits = DEFAULT_LIMITS) -> None:
         self._path = Path(path)
         self._now = now
         self._limits = limits

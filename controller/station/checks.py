@@ -35,6 +35,4 @@ class StationlessChecks:
 
     def _installer(self) -> Installer:
         store = Store.at(self._layout, self._now)
-        revision = store.revision.read()
-        pythons = revision.policy.pythons if revision else ()
-        return Installer(store.layout, store.lock, pythons=pythons, now=self._now)
+        return Installer(store.layout, store.lock, pythons=store.revision.pythons, now=self._now)

@@ -85,9 +85,7 @@ class OfflineCommands:
     def _packages(self, store: Store) -> Installer:
         from controller.packages.install import Installer
 
-        revision = store.revision.read()
-        pythons = revision.policy.pythons if revision else ()
-        return Installer(store.layout, store.lock, pythons=pythons, now=self._now)
+        return Installer(store.layout, store.lock, pythons=store.revision.pythons, now=self._now)
 
     def _observer(self, store: Store, packages: Installer) -> Observer:
         from controller.processes.census import observe_processes

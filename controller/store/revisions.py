@@ -36,6 +36,11 @@ class AppliedRevision:
         except OSError as error:
             raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
 
+    def pythons(self) -> tuple[str, ...]:
+        """Return the interpreters that the policy in force names. Raises StoreError on a disk error."""
+        revision = self.read()
+        return revision.policy.pythons if revision else ()
+
     def write(self, revision: Revision) -> bool:
         """Put a valid revision in force; return whether that changed anything. Raises StoreError."""
         content = orjson.dumps(revision.to_document(), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import socket
 import stat
 import subprocess
+import sysconfig
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
 import pytest
+import yaml
 
 from controller.client import AsyncClient, Client
 from controller.errors import CallError, Code
@@ -26,6 +30,7 @@ from examples.packing import Algorithm, build_package
 from tests.end_to_end.load import Load
 from tests.end_to_end.running import PATIENCE, Daemon, eventually
 from tests.end_to_end.station import Station
+from tests.packages.zips import rewrite
 
 pytestmark = pytest.mark.real
 
@@ -188,6 +193,37 @@ def test_an_invalid_tree_goes_on_serving_and_the_status_says_where_it_is_wrong(s
     assert "did you mean" in shown
     path.write_text(text)
     shared.until(lambda status: status["revision"]["valid"] and status["converged"], "the correction")
+
+
+PYTHON_3_99 = """#!/bin/sh
+echo "{'executable': '$0', 'implementation': 'cpython', 'platform': 'PLATFORM', 'version': '3.99.0',\\
+ 'numbers': (3, 99), 'free_threaded': False, 'debug': False}"
+"""
+"""Says of itself, when it is asked, that it is a CPython 3.99; it runs nothing, so no environment is made of it."""
+
+
+def test_an_edited_policy_is_in_force_for_the_next_installation_without_a_restart(
+    station: Station, cell: Daemon
+) -> None:
+    python = station.root / "python3.99"
+    python.write_text(PYTHON_3_99.replace("PLATFORM", sysconfig.get_platform()))
+    python.chmod(0o755)
+    package = build_package(station.root, name="coming", supported_pids=["C01"])
+    retagged = partial(re.sub, r"(wheels/numpy-[^-]+)-.*", r"\1-cp399-none-any.whl")
+    rewrite(package, station.zips / package.name, rename=retagged)
+    desire(station, "coming", "1.0.0", ["C01"])
+    cell.until(lambda status: refused(status, "coming", Code.incompatible_python, "cp399"), "the refusal")
+
+    policy = {"apiVersion": "procvision.dev/v1", "kind": "StationPolicy", "metadata": {"name": "default"}}
+    (station.desired / "policy.yaml").write_text(yaml.safe_dump({**policy, "spec": {"pythons": [str(python)]}}))
+
+    cell.until(lambda status: refused(status, "coming", Code.install_failed, str(python)), "an attempt with it")
+
+
+def refused(status: Any, name: str, code: Code, words: str) -> bool:
+    """Whether a package is shown as one that cannot be installed, for this reason."""
+    rows = [row for row in status["packages"] if row["name"] == name]
+    return any(row["error_code"] == code and words in row["reason"] for row in rows)
 
 
 def test_sighup_reads_a_tree_that_looks_unchanged(station: Station, cell: Daemon) -> None:

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from controller.errors import Code, PackageError
+from controller.host.environment import STAGING_VARIABLE
 from controller.packages.install import Installer
-from controller.packages.leftovers import MARK
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from examples.packing import BRIGHTNESS, build_package, make_wheel, sdk_wheels
@@ -66,7 +66,7 @@ def marked(layout: StoreLayout, command: str = "") -> list[int]:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get(MARK, "").startswith(str(layout.staging)):
+            if process.environ().get(STAGING_VARIABLE, "").startswith(str(layout.staging)):
                 found += [process.pid] if command in " ".join(process.cmdline()) else []
     return found
 

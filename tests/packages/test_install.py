@@ -366,7 +366,7 @@ def test_a_cache_that_a_power_cut_may_have_torn_is_emptied(
     assert list(layout.cache.iterdir()) == []
     installer.uninstall(SCREW)
     assert installer.install(good_zip).ref == SCREW
-    monkeypatch.setattr(durability, "_boot_id", lambda: "the next boot")
+    monkeypatch.setattr(durability, "boot_id", lambda: "the next boot")
     assert installer.sweep() == ()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sysconfig
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -49,7 +50,9 @@ def test_a_policy_interpreter_that_does_not_run_is_named(small_zip: Path, tmp_pa
     broken = tmp_path / "python3.10"
     broken.write_text("#!/bin/sh\necho 'no such version' >&2\nexit 127\n")
     broken.chmod(0o755)
-    installer = Installer(layout, MutationLock(layout), now=lambda: NOW, pythons=[str(broken), "/nowhere/python3"])
+    installer = Installer(
+        layout, MutationLock(layout), now=lambda: NOW, pythons=lambda: [str(broken), "/nowhere/python3"]
+    )
     with pytest.raises(PackageError) as caught:
         installer.install(retagged(small_zip, tmp_path / "bad.zip", "cp39-cp39-win_amd64"))
     assert f"{broken}: it does not run: no such version" in caught.value.message
@@ -63,7 +66,7 @@ def test_broken_shims_on_path_are_left_out_silently(tmp_path: Path, monkeypatch:
         shim.write_text("#!/bin/sh\nexit 127\n")
         shim.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/nowhere")
-    found = list(Interpreters().at_hand())
+    found = list(Interpreters([]).at_hand())
     assert len(found) == 1
     assert isinstance(found[0], Interpreter)
 
@@ -86,8 +89,50 @@ def test_what_is_no_interpreter_for_here_says_why(tmp_path: Path, script: str, w
 def test_a_policy_interpreter_that_does_not_run_is_a_warning_where_another_fits(
     small_zip: Path, layout: StoreLayout
 ) -> None:
-    installer = Installer(layout, MutationLock(layout), now=lambda: NOW, pythons=["/nowhere/python3"])
+    installer = Installer(layout, MutationLock(layout), now=lambda: NOW, pythons=lambda: ["/nowhere/python3"])
     assert "spec.pythons: /nowhere/python3: No such file or directory" in installer.inspect(small_zip).warnings
+
+
+def says_that_it_is_3_99(folder: Path) -> Path:
+    """Write what answers, when it is asked, as a CPython 3.99 does."""
+    python = folder / "python3.99"
+    facts = {
+        "executable": str(python), "implementation": "cpython", "platform": sysconfig.get_platform(),
+        "version": "3.99.0", "numbers": (3, 99), "free_threaded": False, "debug": False,
+    }  # fmt: skip
+    python.write_text(f'#!/bin/sh\necho "{facts}"\n')
+    python.chmod(0o755)
+    return python
+
+
+def test_a_policy_that_is_edited_is_in_force_at_the_next_look(
+    small_zip: Path, tmp_path: Path, layout: StoreLayout
+) -> None:
+    pythons: list[str] = []
+    installer = Installer(layout, MutationLock(layout), now=lambda: NOW, pythons=lambda: tuple(pythons))
+    package = retagged(small_zip, tmp_path / "p.zip", "cp399-none-any")
+    with pytest.raises(PackageError, match="no interpreter here fits"):
+        installer.inspect(package)
+    pythons.append(str(says_that_it_is_3_99(tmp_path)))
+    assert installer.inspect(package).interpreter.numbers == (3, 99)
+    pythons.clear()
+    with pytest.raises(PackageError, match="no interpreter here fits"):
+        installer.inspect(package)
+
+
+def test_an_interpreter_that_did_not_run_is_asked_again_and_one_that_did_is_not(tmp_path: Path) -> None:
+    """Its own file is the same all the time: what it needs was installed, or the machine had no time for it."""
+    real, asked = says_that_it_is_3_99(tmp_path), tmp_path / "asked"
+    real.rename(tmp_path / "not-yet")
+    wrapper = tmp_path / "python"
+    wrapper.write_text(f'#!/bin/sh\necho >>{asked}\nexec {real} "$@"\n')
+    wrapper.chmod(0o755)
+    interpreters = Interpreters([str(wrapper)])
+    assert "it does not run" in str(interpreters.unusable())
+    (tmp_path / "not-yet").rename(real)
+    assert interpreters.unusable() == interpreters.unusable() == []
+    assert "Python 3.99.0" in str([str(found) for found in interpreters.at_hand()])
+    assert asked.read_text().count("\n") == 2
 
 
 def test_a_missing_wheel_is_2004_and_named(small_zip: Path, tmp_path: Path, refused: Refused) -> None:

@@ -16,7 +16,8 @@ import pytest
 
 from controller.calls.detection import detect, smoke
 from controller.calls.request import Detection, DetectionRequest
-from controller.host.identity import processes_with_token
+from controller.host.environment import TOKEN_VARIABLE
+from controller.host.identity import find_processes
 from controller.images import slots
 from controller.model.observed import ProcessKey
 from controller.processes import record_files
@@ -47,7 +48,7 @@ def eventually(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
 
 def running(layout: StoreLayout) -> list[int]:
     """Return the processes that carry a token of the store."""
-    return [who.os_pid for who, _ in processes_with_token(record_files.token_prefix(layout.run))]
+    return [who.os_pid for who, _ in find_processes(TOKEN_VARIABLE, record_files.token_prefix(layout.run))]
 
 
 def runner_of(layout: StoreLayout) -> ProcessPool:

@@ -19,7 +19,7 @@ import pytest
 from controller.calls.once import execute_once
 from controller.calls.request import DetectionRequest
 from controller.errors import CallError, Code
-from controller.host import identity
+from controller.host import clock
 from controller.host.identity import identify, is_same, send_signal
 from controller.processes import record_files, records
 from controller.processes.attach import ShimBusy, Shims
@@ -249,7 +249,7 @@ async def test_after_a_reboot_nothing_matches(layout, make_spec, monkeypatch, tm
     async with opened(layout, make_spec()):
         me = identify(os.getpid())
         (tmp_path / "boot_id").write_text("another-boot\n")
-        monkeypatch.setattr(identity, "_BOOT_ID", tmp_path / "boot_id")
+        monkeypatch.setattr(clock, "_BOOT_ID", tmp_path / "boot_id")
         assert not is_same(me)
         assert not send_signal(me, signal.SIGKILL)
         assert [process.state for process in list_processes(layout)] == ["exited"]

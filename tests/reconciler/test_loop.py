@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from controller.errors import Code, CodedError, DesiredStateError, StartFailed, StoreError
+from controller.errors import Code, CodedError, DesiredStateError, PackageError, StartFailed, StoreError
+from controller.model.desired import PolicySpec
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.reconciler.loop import Loop
@@ -18,6 +19,8 @@ from controller.reconciler.revisions import Desired, take_revision
 from tests.reconciler.fakes import FakeSource, FakeStation, deployment, revision
 
 V1 = PackageRef("screw", "1.0.0")
+V2 = PackageRef("screw", "1.1.0")
+OTHER = PackageRef("other", "1.0.0")
 KEY = ProcessKey("line", "screw", "1.0.0", 0)
 
 
@@ -128,6 +131,30 @@ async def test_a_failing_start_does_not_stop_the_other_deployment(station: FakeS
 
     daemon.loop.stop()
     await asyncio.wait_for(task, 30)
+
+
+async def test_a_policy_with_other_interpreters_is_a_reason_to_try_at_once_what_found_none(
+    station: FakeStation,
+) -> None:
+    """However long the back-off has become: no time passes here."""
+    station.packages.failing = {
+        V2: PackageError(Code.incompatible_python, "no interpreter here fits"),
+        OTHER: PackageError(Code.install_failed, "the algorithm raised"),
+    }
+    station.packages.add_zip(OTHER.name, OTHER.version)
+    async with running(station) as daemon:
+        wanted = revision(deployment("line", "1.1.0", "A01"), deployment("other", "1.0.0", "A03", package="other"))
+        daemon.source.revision = wanted
+        await daemon.loop.wait_idle(10)
+        for policy in ({"allowUndeclaredPids": True}, {"pythons": ["/opt/python3.10"]}):
+            assert station.active()["A01"] == "screw@1.0.0"
+            station.packages.failing.pop(V2, None)
+            edited = {"policy": PolicySpec.model_validate(policy), "id": str(policy)}
+            daemon.source.revision = wanted.model_copy(update=edited)
+            await daemon.loop.wait_idle(10)
+        assert station.active()["A01"] == "screw@1.1.0"
+        assert daemon.loop.outcome is not None
+        assert [str(wait.object) for wait in daemon.loop.outcome.plan.waiting] == [f"package/{OTHER}"]
 
 
 async def raising(error: BaseException) -> None:

@@ -1,0 +1,35 @@
+"""What a child process inherits from us, and by which variables our own children are found again.
+
+Ours, without what would bend the child's Python or its packages' installer, and without what is meant for a
+controller: its options, its service manager's words, the marks of another process.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+
+TOKEN_VARIABLE = "PVCTL_TOKEN"  # noqa: S105  (the name of a variable, not a secret)
+"""In the environment of an algorithm process and all that it starts: which process of which store it is."""
+STAGING_VARIABLE = "PVCTL_STAGING"
+"""In the environment of whatever works in a staging folder: which folder."""
+
+_BENDS_PYTHON = ("PYTHON", "__PYVENV", "VIRTUAL_ENV", "CONDA", "UV_", "PIP_")
+_FOR_A_CONTROLLER = ("PVCTL_", "PROC_", "NOTIFY_SOCKET", "WATCHDOG_", "LISTEN_")
+_NOT_INHERITED = (*_BENDS_PYTHON, *_FOR_A_CONTROLLER)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return what any child process of ours inherits."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+
+
+def package_environment(root: str, images: str, python_path: Sequence[str], mark: Mapping[str, str]) -> dict[str, str]:
+    """Return what code of a package has as its environment, in a proof and in an algorithm process alike.
+
+    `root` is the package root (PROC_ALGO_ROOT), `images` the folder of shared images (PROC_SHM_DIR), `mark` by which
+    variable the process and all that it starts are found again.
+    """
+    ours = {"PROC_ENV": "prod", "PROC_ALGO_ROOT": root, "PROC_SHM_DIR": images}
+    path = {"PYTHONPATH": os.pathsep.join(python_path)} if python_path else {}
+    return clean_environment() | path | ours | dict(mark)
