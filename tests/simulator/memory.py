@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from controller.errors import StoreError
 from controller.model.desired import Revision
 from controller.model.observed import ActiveMapping, BrokenMapping, HistoryEntry
 from controller.model.package import PackageRecord, PackageRef
@@ -84,9 +85,10 @@ class MemoryAudit:
         self.records: list[dict[str, Any]] = []
         self._now = now
 
-    def append(self, record: AuditRecord) -> AuditHead:
-        document = {name: getattr(record, name) for name in AuditRecord.__slots__}
-        self.records.append({**document, "time": self._now()})
+    def append(self, *records: AuditRecord) -> AuditHead:
+        for record in records:
+            document = {name: getattr(record, name) for name in AuditRecord.__slots__}
+            self.records.append({**document, "time": self._now()})
         return self.head()
 
     def head(self) -> AuditHead:
@@ -172,6 +174,10 @@ class Tapped:
         self.__dict__.update(_name=name, part=part, _tap=tap)
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute == "write_all":
+            return self._write_all
+        if (self._name, attribute) == ("audit", "append"):
+            return self._append
         value = getattr(self.part, attribute)
         if attribute not in MUTATORS:
             return value
@@ -183,6 +189,23 @@ class Tapped:
             return result
 
         return announced
+
+    # A batch is announced write by write: a controller may be killed between any two of them.
+
+    def _append(self, *records: AuditRecord) -> None:
+        for record in records:
+            self._tap(self._name, "append", (record,), False)
+            self.part.append(record)
+            self._tap(self._name, "append", (record,), True)
+
+    def _write_all(self, mappings: Mapping[str, ActiveMapping], validate: Any) -> dict[str, Exception]:
+        failures: dict[str, Exception] = {}
+        for pid, mapping in mappings.items():
+            try:
+                self.write(pid, mapping, validate)
+            except StoreError as error:
+                failures[pid] = error
+        return failures
 
 
 TAPPED = ("active", "history", "audit", "revision", "rollouts")
