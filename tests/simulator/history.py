@@ -11,8 +11,9 @@ from typing import Any
 from unittest.mock import patch
 
 from controller.model.desired import Revision
-from controller.model.observed import ActiveMapping, BrokenMapping, ProcessKey
+from controller.model.observed import BrokenMapping, ProcessKey
 from controller.model.package import PackageRef
+from tests.builders import active, deployment, revision
 from tests.simulator.invariants import Watch
 from tests.simulator.world import PIDS, Nature, World
 
@@ -60,9 +61,8 @@ def _deployment(chance: random.Random, name: str, package: str, pids: list[str])
     canary = _strategy(chance)
     if "canary" in canary and len(pids) > 1:
         canary["canary"] |= {"order": [pids[-1]], "critical": [pids[0]]}
+    version = chance.choice(VERSIONS)
     spec = {
-        "package": {"name": package, "version": chance.choice(VERSIONS)},
-        "pids": pids,
         "pinned": {chance.choice(pids): chance.choice(VERSIONS)} if chance.random() < 0.15 else {},
         "replicas": 2 if chance.random() < 0.1 else 1,
         "suspend": chance.random() < 0.05,
@@ -78,12 +78,7 @@ def _deployment(chance: random.Random, name: str, package: str, pids: list[str])
     if "canary" in canary:
         order = canary["canary"].get("order", ())
         canary["canary"]["order"] = [pid for pid in order if pid not in spec["pinned"]]
-    return {
-        "apiVersion": "procvision.dev/v1",
-        "kind": "AlgorithmDeployment",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
+    return deployment(name, version, *pids, package=package, **spec)
 
 
 def random_revision(chance: random.Random, number: int, before: Revision | None) -> Revision:
@@ -101,8 +96,7 @@ def random_revision(chance: random.Random, number: int, before: Revision | None)
             _deployment(chance, "line", "screw", pids[:cut]),
             _deployment(chance, "cell", chance.choice(("weld", "screw")), pids[cut:]),
         ][: 1 if chance.random() < 0.1 else 2]
-    at = {"id": f"r{number}", "source": "simulated", "loadedAt": "2026-01-01T00:00:00Z"}
-    return Revision.model_validate({**at, "deployments": documents})
+    return revision(*documents, id_=f"r{number}")
 
 
 class History:
@@ -234,8 +228,7 @@ class History:
         if pid not in self.world.bare.active.read_all() or not installed:
             return
         ref = self.chance.choice(installed)
-        written = ActiveMapping(ref.name, ref.version, "2026-01-01T00:00:00Z")
-        self.world.edit(pid, self.chance.choice((written, BrokenMapping("not JSON"), None)))
+        self.world.edit(pid, self.chance.choice((active(ref, pid)[pid], BrokenMapping("not JSON"), None)))
 
     async def _peace(self) -> None:
         """With the desired state constant and no faults, passes reach a fixed point and then do nothing."""

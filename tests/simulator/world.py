@@ -30,6 +30,7 @@ from controller.station.operator import Operator
 from controller.station.port import Caller
 from controller.store.store import Store
 from controller.store.tally_store import TallyStore
+from tests.builders import receipt, zip_record
 from tests.simulator.memory import MemoryRollouts, memory_store, tapped
 
 PIDS = ("A01", "A02", "A03", "A04", "A05", "B01", "B02")
@@ -70,23 +71,17 @@ class SimPackages:
     installed: dict[PackageRef, Installation] = field(default_factory=dict)
 
     def add_zip(self, ref: PackageRef, digest: str = "") -> None:
-        digest = digest or f"sha256:{ref}"
-        self.zips[ref] = PackageRecord(
-            ref.name, ref.version, digest, "discovered", None, "", PIDS, f"{ref.name}-{ref.version}.zip", (1, 1, 1)
-        )  # fmt: skip
+        self.zips[ref] = zip_record(ref, PIDS, digest)
 
     def install(self, zip_path: Path, *, expect: PackageRef | None = None, **_: Any) -> Receipt:
         assert expect is not None
         self.tap(f"install {expect}")
         if self.nature(expect).install_fails:
             raise PackageError(Code.install_failed, f"{expect} does not import")
-        receipt = Receipt(
-            expect.name, expect.version, self.zips[expect].digest, "m:C", PIDS, "src", (), "python", "3.11", "0.3.2",
-            (), self.clock(),
-        )  # fmt: skip
-        self.installed[expect] = Installation(receipt, f"/nowhere/{expect}")
+        done = receipt(expect, PIDS, self.zips[expect].digest, self.clock())
+        self.installed[expect] = Installation(done, f"/nowhere/{expect}")
         self.tap(f"installed {expect}")
-        return receipt
+        return done
 
     def installations(self) -> dict[PackageRef, Installation]:
         return dict(self.installed)
