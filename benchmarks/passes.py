@@ -74,7 +74,8 @@ def _measure(folder: Path, size: int, rounds: int) -> tuple[list[float], list[fl
         time.sleep(2.5)  # a file changed a moment ago is read each time; those of a station at rest are older
         runner.run(_pass(reconciler, desired))
         files = [path for path in store.layout.root.rglob("*.json") if "history" not in path.parts]
-        ours, bare = [], []
+        ours: list[float] = []
+        bare: list[float] = []
         for turn in range(rounds):
             steps: list[tuple[list[float], Callable[[], object]]] = [
                 (ours, lambda: runner.run(_pass(reconciler, desired))),

@@ -7,8 +7,8 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any
-from unittest.mock import patch
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple
 
 from controller.model.desired import Revision
 from controller.model.observed import BrokenMapping, ProcessKey
@@ -17,6 +17,8 @@ from tests.builders import active, deployment, revision
 from tests.simulator.invariants import Watch
 from tests.simulator.world import PIDS, Nature, World
 
+Given = TypeVarTuple("Given")
+Result = TypeVar("Result")
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0")
 STEPS = 20
 
@@ -62,7 +64,7 @@ def _deployment(chance: random.Random, name: str, package: str, pids: list[str])
     if "canary" in canary and len(pids) > 1:
         canary["canary"] |= {"order": [pids[-1]], "critical": [pids[0]]}
     version = chance.choice(VERSIONS)
-    spec = {
+    spec: dict[str, Any] = {
         "pinned": {chance.choice(pids): chance.choice(VERSIONS)} if chance.random() < 0.15 else {},
         "replicas": 2 if chance.random() < 0.1 else 1,
         "suspend": chance.random() < 0.05,
@@ -127,7 +129,7 @@ class History:
         world = self.world
         for package in ("screw", "weld"):
             for version in VERSIONS:
-                world.packages.add_zip(*self._zip(package, version))
+                world.packages.deliver(PackageRef(package, version))
         world.bare.revision.write(random_revision(self.chance, 0, None))
         await self._live()
         weights, acts = zip(*self.befall, strict=True)
@@ -137,10 +139,6 @@ class History:
             for _ in range(self.chance.randint(1, 2)):
                 await self._pass(self.chance.choice((0.1, 0.1, 1.0, 5.0)))
         await self._peace()
-
-    @staticmethod
-    def _zip(package: str, version: str) -> tuple[Any, ...]:
-        return (PackageRef(package, version),)
 
     async def _live(self) -> None:
         """Have a controller. One that cannot recover because the disk is full is started again when there is room."""
@@ -183,6 +181,7 @@ class History:
         reconciler = self.world.reconciler
         if reconciler is None or any(each.kind != "process" for each in reconciler.applier.in_flight):
             return
+        assert self.world.desired is not None
         names = list(self.world.desired.revision.by_name)
         verb = self.chance.choice(("promote", "promote", "pause", "resume", "resume", "abort", "retry", "rollback"))
         anything = verb in {"resume", "rollback"} and self.chance.random() < 0.6
@@ -268,10 +267,24 @@ class History:
         assert (self.watch.moves, self.world.bare.audit.head().seq) == (moves, records), "10: it does not rest"
 
 
-async def at_once(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Stands in for `asyncio.to_thread`: no thread, but other tasks have their turn."""
-    await asyncio.sleep(0)
-    return function(*arguments, **options)
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop without threads: what is given to one is done here, in the loop's next turn."""
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Given], Result], *args: *Given
+    ) -> asyncio.Future[Result]:
+        future: asyncio.Future[Result] = self.create_future()
+
+        def carry_out() -> None:
+            if future.cancelled():
+                return
+            try:
+                future.set_result(func(*args))
+            except BaseException as error:  # noqa: BLE001 - who waits for it is told, as by a thread
+                future.set_exception(error)
+
+        self.call_soon(carry_out)
+        return future
 
 
 def run(history: History) -> None:
@@ -280,7 +293,7 @@ def run(history: History) -> None:
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
-        with patch("asyncio.to_thread", at_once), asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=Loop) as runner:
             runner.get_loop().set_exception_handler(lambda *_: None)
             runner.run(history.run())
     finally:
