@@ -10,8 +10,9 @@ import pytest
 
 from controller.client import Client
 from examples.packing import BRIGHTNESS, OK, SETUP_RAISES, Algorithm, build_package
-from tests.end_to_end.running import Daemon, eventually
+from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.real
 

@@ -23,7 +23,8 @@ from examples.packing import Algorithm, build_package
 from tests.end_to_end.load import Load
 from tests.end_to_end.names import kept_names, names_in
 from tests.end_to_end.released import Controller, SharedStation, released, this_checkout
-from tests.end_to_end.running import Daemon, eventually
+from tests.end_to_end.running import Daemon
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]  # the first of them also builds the release
 
