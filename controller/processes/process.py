@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -22,6 +20,7 @@ from controller.processes import records
 from controller.processes.attach import Attachment, ShimGone
 from controller.processes.call_lock import CallLock
 from controller.processes.conversation import Conversation, failure_of
+from controller.processes.exit_watch import ExitWatch
 from controller.processes.records import Exit, ProcessRecord, Readiness
 from controller.processes.spec import ProcessSpec
 from controller.wire.messages import CallFailed, Hello, Result
@@ -29,8 +28,8 @@ from controller.wire.messages import CallFailed, Hello, Result
 if TYPE_CHECKING:
     from controller.processes.usage import Usage
 
-_REPORT = 2.0
-"""Seconds that a shim may take to say how an adapter ended that is known to have ended."""
+_LAST_WORDS = 2.0
+"""Seconds that a shim may take to end after its adapter."""
 _UNKILLABLE = 10.0
 """Seconds beyond all grace after which a process that SIGKILL does not end is given up on."""
 
@@ -49,9 +48,6 @@ class AlgorithmProcess:
         self._loop = asyncio.get_running_loop()
         self._attachment = attachment
         self._released_by_answer = False
-        self._report: asyncio.TimerHandle | None = None
-        self._shim_gone = False
-        self._detached = False
         self._ending: asyncio.Task[None] | None = None
         self.record: ProcessRecord = attachment.record
         self.spec: ProcessSpec = attachment.record.spec
@@ -63,11 +59,10 @@ class AlgorithmProcess:
         self.usage: Usage | None = None
         self.exited: asyncio.Future[Exit | None] = self._loop.create_future()
         self.on_exit: Callable[[AlgorithmProcess], None] = lambda _: None
-        attachment.link.on_exit = self._on_report
-        self._loop.add_reader(attachment.pidfd, self._on_end)
         self._conversation = Conversation(
             attachment, adopted=adopted, on_fault=self._break, on_idle=self._release_by_answer
         )
+        self._exit_watch = ExitWatch(attachment, on_end=self._conversation.drain, on_exit=self._exited)
 
     @property
     def key(self) -> ProcessKey:
@@ -241,35 +236,7 @@ class AlgorithmProcess:
         if not self.exited.done():
             self._ending = self._loop.create_task(self.end(0))
 
-    def _on_end(self) -> None:
-        """The pidfd says that the adapter has ended. How, the shim says."""
-        self._loop.remove_reader(self._attachment.pidfd)
-        self._conversation.drain()
-        if self._shim_gone:
-            self._finish(None)
-        else:
-            self._report = self._loop.call_later(_REPORT, self._finish, None)
-
-    def _on_report(self, ended: Exit | None) -> None:
-        """The shim reports how the adapter ended; or it is gone itself, and then the kernel ends the adapter."""
-        self._shim_gone = ended is None
-        if ended is not None or self._report is not None:
-            self._finish(ended)
-        else:
-            self._report = self._loop.call_later(_REPORT, self._kill)
-
-    def _kill(self) -> None:
-        with suppress(OSError):  # it has ended
-            signal.pidfd_send_signal(self._attachment.pidfd, signal.SIGKILL)
-        self._finish(None)
-
-    def _finish(self, ended: Exit | None) -> None:
-        if self.exited.done():
-            return
-        if self._report is not None:
-            self._report.cancel()
-        self._conversation.drain()
-        self._loop.remove_reader(self._attachment.pidfd)
+    def _exited(self, ended: Exit | None) -> None:
         self.record = replace(self.record, exit=ended)
         self.exited.set_result(ended)
         where = " in the middle of a message" if self._conversation.broken_off else ""
@@ -285,7 +252,7 @@ class AlgorithmProcess:
             await self._attachment.link.request(f"terminate {grace}")
         with suppress(TimeoutError):  # it waits for a device and cannot even be killed; there is nothing left to do
             await asyncio.wait_for(asyncio.shield(self.exited), 2 * grace + _UNKILLABLE)
-        await asyncio.wait([self._attachment.link.closed], timeout=_REPORT)
+        await asyncio.wait([self._attachment.link.closed], timeout=_LAST_WORDS)
 
     async def wait_ended(self) -> None:
         """Wait until a process that broke has ended."""
@@ -307,12 +274,6 @@ class AlgorithmProcess:
         What became of a call under way is then unknown, and its caller is told so.
         """
         self._conversation.close(CallError(Code.unknown, f"the controller stopped while {self.key} worked on the call"))
-        if self._report is not None:
-            self._report.cancel()
-        self._attachment.link.on_exit = lambda _: None
+        self._exit_watch.close()
         self._attachment.link.close()
-        if not self._detached:
-            self._detached = True
-            self._loop.remove_reader(self._attachment.pidfd)
-            os.close(self._attachment.pidfd)
         self.slots.close()
