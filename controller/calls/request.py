@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from controller.client.answers import Detection as Detection  # one class for who answers and who asked
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
 from controller.images.formats import ImageSource
@@ -38,24 +39,6 @@ def require_pid(pid: str) -> None:
     """Raise CallError 1001 where a text cannot be a PID, whether any is served or not."""
     if not _is_pid(pid):
         raise CallError(Code.invalid_pid, f"{pid[:80]!r} cannot be a PID", next_step="see `pvctl status` for the PIDs")
-
-
-@dataclass(frozen=True, slots=True)
-class Detection:
-    """The answer. `status` ERROR: the algorithm failed; a part's verdict stands in `data`, as the algorithm gave it."""
-
-    request_id: str
-    pid: str
-    name: str
-    version: str
-    status: str
-    message: str
-    data: dict[str, Any]
-    latency_ms: float
-
-    def to_document(self) -> dict[str, Any]:
-        """Return the object of the contract."""
-        return {name: getattr(self, name) for name in self.__slots__}
 
 
 _PHASES: dict[tuple[Generation, str | None], tuple[Phase, ...]] = {

@@ -15,7 +15,6 @@ def detect(address: Address, request: DetectionRequest) -> Detection:
         CallError: like `Client.execute`.
     """
     with Client(store=address.store, connect_timeout=0) as client:
-        answer = client.execute(
+        return client.execute(
             request.pid, request.image, request.guide_image, **request.arguments.to_document()
         )  # fmt: skip
-    return Detection(**answer.to_document())
