@@ -25,9 +25,10 @@ import uvloop
 from benchmarks.calls import BarePipes as Bare
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
 from controller.calls.detection import detect, smoke
-from controller.calls.request import Detection, DetectionRequest
+from controller.calls.request import DetectionRequest
 from controller.client import Client
 from controller.client.addresses import Address
+from controller.client.answers import Detection
 from controller.client.blocking import Pool
 from controller.client.calls import multipart, request
 from controller.client.pictures import Encoded

@@ -7,13 +7,13 @@ import time
 from dataclasses import dataclass
 
 from controller.calls.request import (
-    Detection,
     DetectionRequest,
     SharedImages,
     call_data,
     phases_of,
     status_of,
 )
+from controller.client.answers import Detection
 from controller.errors import CallError, Code
 from controller.images import npy
 from controller.images.formats import ImageRef, ImageSource, Picture, load, needs_decoding

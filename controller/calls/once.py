@@ -6,7 +6,8 @@ import asyncio
 import time
 
 from controller.calls.detection import detect
-from controller.calls.request import Detection, DetectionRequest
+from controller.calls.request import DetectionRequest
+from controller.client.answers import Detection
 from controller.errors import CallError, Code
 from controller.model.package import PackageRef
 from controller.processes import records

@@ -12,10 +12,11 @@ from functools import partial
 
 from controller.calls.detection import Images, call, load_images, plan_call, share
 from controller.calls.dispatch import Dispatcher
-from controller.calls.request import Detection, DetectionRequest
+from controller.calls.request import DetectionRequest
 from controller.calls.routing import Routes
 from controller.calls.service import Service
 from controller.calls.statistics import CallStatistics
+from controller.client.answers import Detection
 from controller.errors import CallError, Code, ControllerError
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef

@@ -6,7 +6,6 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from controller.client.answers import Detection as Detection  # one class for who answers and who asked
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
 from controller.images.formats import ImageSource

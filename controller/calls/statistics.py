@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
-from controller.calls.request import Detection
+from controller.client.answers import Detection
 from controller.errors import CallError
 from controller.model.package import PackageRef
 from controller.model.tally import Counted, Kind, Recorder, Tally, classify, classify_result

@@ -12,7 +12,7 @@ from controller.cli.settings import Settings
 from controller.station.commands.detecting import Detect
 
 if TYPE_CHECKING:
-    from controller.calls.request import Detection
+    from controller.client.answers import Detection
 
 
 def add_arguments(parser: Parser) -> None:

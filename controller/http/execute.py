@@ -11,7 +11,8 @@ from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from controller.calls.request import Detection, DetectionRequest
+from controller.calls.request import DetectionRequest
+from controller.client.answers import Detection
 from controller.errors import CallError, Code
 from controller.http.arguments import DetectionArguments, reader
 from controller.http.failures import Refused

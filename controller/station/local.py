@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import cast
 
 from controller.calls.plane import DataPlane
-from controller.calls.request import Detection
+from controller.client.answers import Detection
 from controller.errors import Code, CodedError, DesiredStateError
 from controller.model.observed import HistoryEntry
 from controller.model.package import PackageRef

@@ -28,7 +28,7 @@ from controller.station.port import Caller, Command, Report, Result
 from controller.store.layout import StoreLayout
 
 if TYPE_CHECKING:
-    from controller.calls.request import Detection
+    from controller.client.answers import Detection
     from controller.model.observed import HistoryEntry
     from controller.model.rollout import Instant
     from controller.model.status_document import AuditRow

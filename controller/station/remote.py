@@ -25,7 +25,7 @@ from controller.station.port import Caller, Command, Operation, Report, Result, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from controller.calls.request import Detection
+    from controller.client.answers import Detection
     from controller.client.exchange import Buffer
     from controller.model.status_document import StatusDocument
 

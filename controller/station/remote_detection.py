@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from controller.calls.request import Detection, DetectionRequest
+from controller.calls.request import DetectionRequest
 from controller.client.addresses import Address
+from controller.client.answers import Detection
 from controller.client.blocking import Client
 
 

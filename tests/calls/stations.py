@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from controller.calls.plane import DataPlane
-from controller.calls.request import Detection, DetectionRequest
+from controller.calls.request import DetectionRequest
 from controller.calls.service import Service
+from controller.client.answers import Detection
 from controller.errors import CallError
 from controller.model.health import Timeouts
 from controller.model.observed import ActiveMapping, ProcessKey

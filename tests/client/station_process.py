@@ -14,7 +14,8 @@ import sys
 
 import uvloop
 
-from controller.calls.request import Detection, DetectionRequest
+from controller.calls.request import DetectionRequest
+from controller.client.answers import Detection
 from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.images.formats import ImageRef, load

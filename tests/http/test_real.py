@@ -14,9 +14,10 @@ from PIL import Image
 
 from controller.calls.detection import smoke
 from controller.calls.plane import DataPlane
-from controller.calls.request import Detection, DetectionRequest
+from controller.calls.request import DetectionRequest
 from controller.calls.service import Service
 from controller.client import AsyncClient, CallError, Client
+from controller.client.answers import Detection
 from controller.errors import Code
 from controller.http.application import application
 from controller.http.server import SocketServer

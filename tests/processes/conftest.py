@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from controller.calls.detection import detect, smoke
-from controller.calls.request import Detection, DetectionRequest
+from controller.calls.request import DetectionRequest
+from controller.client.answers import Detection
 from controller.host.environment import TOKEN_VARIABLE
 from controller.host.identity import find_processes
 from controller.images import slots

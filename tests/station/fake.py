@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from controller.calls.request import Detection, DetectionRequest
+from controller.calls.request import DetectionRequest
+from controller.client.answers import Detection
 from controller.errors import CallError, Code, ControllerError, PackageError
 from controller.images.formats import ImageRef, load
 from controller.model.actions import Plan

@@ -107,5 +107,5 @@ def test_a_call_that_cannot_be_encoded_changes_nothing():
     assert session.state is State.READY
 
 
-def test_the_holder_says_shutdown_in_the_same_words():
+def test_the_shim_says_shutdown_in_the_same_words():
     assert encode(messages.shutdown()) == serve.SHUTDOWN_FRAME

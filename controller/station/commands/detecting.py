@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from controller.station.port import Access, Command, Operation, Route
 
 if TYPE_CHECKING:
-    from controller.calls.request import Detection, DetectionRequest  # noqa: F401 - named in quotes below
+    from controller.calls.request import DetectionRequest
+    from controller.client.answers import Detection  # noqa: F401 - named in quotes below
 
 _ERRORS = (400, 404, 408, 413, 415, 429, 500, 502, 503, 504)
 
