@@ -37,10 +37,6 @@ class PidHistory:
         separator = b"" if _ends_whole(path) else b"\n"
         append_durably(path, separator + orjson.dumps(asdict(entry)) + b"\n")
 
-    def pids(self) -> tuple[str, ...]:
-        """Return every PID that has a history."""
-        return tuple(sorted(path.stem for path in self._layout.history.glob("*.jsonl")))
-
 
 def _parse(line: bytes) -> HistoryEntry | None:
     try:
