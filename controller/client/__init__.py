@@ -1,5 +1,8 @@
 """For host applications: detections through a running daemon. Imports nothing of the daemon, and quickly.
 
+Here lives a call as its caller sees it: its arguments, its picture, its connection, when it is tried again.
+Not here: commands of operators and the fleet (`station/remote.py`), and anything that needs the daemon's packages.
+
     from controller.client import Client
     with Client(store="runtime_store") as client:
         detection = client.execute("A01", image)     # a path, bytes, or an H×W or H×W×3 array of uint8
