@@ -27,10 +27,12 @@ soak: $(STAMP) ## minutes of switches and kills under load, every call judged; t
 	$(BIN)/python -m tests.soak
 	PVCTL_SIMULATE=60 $(BIN)/python -m pytest tests/simulator/test_histories.py
 
-lint: $(STAMP) ## style, types and the import contracts
+lint: $(STAMP) ## style, types, the import contracts, and nothing that only tests use
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python -m tests.unused
+	$(BIN)/vulture
 	$(BIN)/lint-imports
 
 # Compiled modules are kept, as in an installation: an editable one is compiled by nobody, and where the environment or

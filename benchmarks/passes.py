@@ -67,7 +67,7 @@ def _measure(folder: Path, size: int, rounds: int) -> tuple[list[float], list[fl
 
     observer = Observer(store, packages, observe)
     applier = Applier(store, packages, _Nobody(), actor="bench", now=lambda: AT, notify=lambda _: None)
-    reconciler = Reconciler(store, observer, applier, lambda: Instant("boot", 1e6, 1.7e9), lambda: AT)
+    reconciler = Reconciler(store, observer, applier, lambda: Instant("boot", 1e6, 1.7e9))
     desired = Desired(revision)
     with asyncio.Runner() as runner:
         runner.run(_pass(reconciler, desired))
@@ -154,9 +154,6 @@ def _processes(revision: Revision) -> dict[ProcessKey, ObservedProcess]:
 
 class _Nobody:
     """No process is started or ended by a pass with nothing to do."""
-
-    async def observe(self) -> Mapping[ProcessKey, ObservedProcess]:
-        raise AssertionError
 
     async def start(self, spec: Any) -> ObservedProcess:
         raise AssertionError(f"{spec} started")

@@ -93,7 +93,7 @@ class Daemon:
         self._tally_store = TallyStore(layout)
         observer = Observer(store, parts.packages, runner.observe, self._tally_store)
         applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=progress)
-        reconciler = Reconciler(store, observer, applier, parts.clock, parts.now)
+        reconciler = Reconciler(store, observer, applier, parts.clock)
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
         self._loop = Loop(reconciler, self._taker.take, self._configure, self._on_pass)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)

@@ -5,7 +5,8 @@ One builder for each kind, as plain as the kind allows; a test that needs someth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from controller.model.desired import Deployment, Revision
@@ -13,6 +14,7 @@ from controller.model.objects import ProcessKey
 from controller.model.observed import ActiveMapping, BrokenMapping, HistoryEntry, ObservedProcess, ProcessState
 from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
 from controller.model.rollout import Instant, Rollout, State
+from controller.model.tally import LatencySketch, bin_of
 from controller.rollouts.steps import pin_strategy
 
 AT = "2026-01-01T00:00:00Z"
@@ -91,7 +93,12 @@ def past(ref: PackageRef, deployment_name: str | None = "screw") -> tuple[Histor
     return (HistoryEntry(AT, ref.name, ref.version, deployment_name, "r0", "root", "test"),)
 
 
-# --- what runs
+# --- what runs, and what calls come to
+
+
+def sketch(seconds: Iterable[float]) -> LatencySketch:
+    """Return the sketch of calls that took so long."""
+    return LatencySketch.counted(Counter(map(bin_of, seconds)))
 
 
 def process(

@@ -1,7 +1,7 @@
 """For host applications: detections through a running daemon. Imports nothing of the daemon, and quickly.
 
-Here lives everything that a host application imports, and what the command line needs to speak to a daemon.
-Not here: rules of the station, heavy libraries (pydantic, numpy, Pillow), and the command line's own commands.
+Here lives a call as its caller sees it: its arguments, its picture, its connection, when it is tried again.
+Not here: commands of operators and the fleet (`station/remote.py`), and anything that needs the daemon's packages.
 
     from controller.client import Client
     with Client(store="runtime_store") as client:

@@ -85,11 +85,6 @@ class LatencySketch:
     bins: tuple[tuple[int, int], ...] = ()
 
     @classmethod
-    def of(cls, latencies: Iterable[float]) -> Self:
-        """Return the sketch of latencies in seconds."""
-        return cls.counted(Counter(map(bin_of, latencies)))
-
-    @classmethod
     def counted(cls, counts: Counter[int]) -> Self:
         """Return the sketch with those counts per bin. Raises ValueError on a negative one."""
         if any(count < 0 for count in counts.values()):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -42,15 +40,6 @@ class ProcessSpec:
         """The adapter's command line."""
         command = [self.python, "-m", "procvision_algorithm_sdk.adapter"]
         return [*command, "--entry", self.entry_point] if self.entry_point else command
-
-    @property
-    def fingerprint(self) -> str:
-        """A hash of what a running process cannot change any more: where it differs, a new process is needed."""
-        started_with = [
-            self.digest, self.python, self.working_directory, self.entry_point, self.python_path,
-            self.heartbeat_interval_ms, self.grace_ms,
-        ]  # fmt: skip
-        return hashlib.sha256(json.dumps(started_with).encode()).hexdigest()[:16]
 
     def to_document(self) -> dict[str, Any]:
         return asdict(self)

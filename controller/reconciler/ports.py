@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -55,9 +55,6 @@ class Zips(Protocol):
 
 class Processes(Protocol):
     """Algorithm processes."""
-
-    async def observe(self) -> Mapping[ProcessKey, ObservedProcess]:
-        """Return the processes of the store."""
 
     async def start(self, spec: ProcessSpec) -> ObservedProcess:
         """Start a process, or replace the one under its key, and prove it ready. Raises StartFailed."""

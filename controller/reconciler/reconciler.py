@@ -49,7 +49,6 @@ class Outcome:
     plan: Plan
     status: Status
     exit: Exit
-    results: tuple[ActionResult, ...] = ()
     uncounted: frozenset[Counted] = frozenset()
     """The counts that nobody will ask for again."""
 
@@ -58,14 +57,13 @@ class Outcome:
 class Reconciler:
     """Makes one station match its desired state, pass by pass: observe → plan → note → launch → conclude.
 
-    `clock` gives the boot-time clock, `now` an RFC 3339 timestamp, `jitter` a factor around one for back-offs.
+    `clock` gives the boot-time clock, `jitter` a factor around one for back-offs.
     """
 
     store: Store
     observer: Observer
     applier: Applier
     clock: Callable[[], Instant]
-    now: Callable[[], str]
     jitter: Callable[[], float] = some_jitter
     backoff: Backoff = field(init=False)
     _pythons: tuple[str, ...] | None = field(default=None, init=False)
@@ -146,7 +144,7 @@ class Reconciler:
             status = self._report(desired, observed, planned, head)
         self._last = (seen, status)
         uncounted = no_longer_counted(desired.revision, observed)
-        return Outcome(desired, planned, status, judge(desired.problems, planned, results), tuple(results), uncounted)
+        return Outcome(desired, planned, status, judge(desired.problems, planned, results), uncounted)
 
     # --- between passes
 

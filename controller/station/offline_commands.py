@@ -182,7 +182,7 @@ class OfflineCommands:
         try:
             applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
             observer = Observer(store, packages, UsageMeter(pool).observe)
-            reconciler = Reconciler(store, observer, applier, self._clock, self._now)
+            reconciler = Reconciler(store, observer, applier, self._clock)
             return await reconciler.converge(
                 desired, serve=command.serve, wait=command.wait, timeout=command.timeout
             )  # fmt: skip

@@ -31,10 +31,6 @@ class PidHistory:
         """Add an entry durably. Raises StoreError."""
         append_durably(self._layout.pid_history(pid), orjson.dumps(entry) + b"\n")
 
-    def pids(self) -> tuple[str, ...]:
-        """Return every PID that has a history."""
-        return tuple(sorted(path.stem for path in self._layout.history.glob("*.jsonl")))
-
 
 def _parse(line: bytes) -> HistoryEntry | None:
     try:

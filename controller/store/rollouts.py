@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from controller.errors import StoreError
 from controller.model.rollout import Hold, RolloutRecord
-from controller.store.atomic import remove_durably, write_if_changed
+from controller.store.atomic import write_if_changed
 from controller.store.layout import StoreLayout
 from controller.store.rollout_codec import read_holds, read_record, write_holds, write_record
 from controller.store.unchanged import Unchanged
@@ -44,10 +44,6 @@ class RolloutFiles:
     def write(self, deployment: str, record: RolloutRecord) -> bool:
         """Save a deployment's rollout durably; return whether that changed anything. Raises StoreError."""
         return write_if_changed(self._path(deployment), write_record(record), read_record)
-
-    def forget(self, deployment: str) -> None:
-        """Forget a deployment. Raises StoreError."""
-        remove_durably(self._path(deployment))
 
     def read_holds(self) -> dict[str, Hold]:
         """Return the holds by PID. Raises StoreError as `read_all` does."""

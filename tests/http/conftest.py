@@ -1,4 +1,4 @@
-"""A server on a store of its own with fake ports, and a plain HTTP client from the standard library."""
+"""A server on a store of its own with the fake station, and a plain HTTP client from the standard library."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def form(**parts: bytes) -> tuple[bytes, str]:
 
 
 @dataclass
-class Station:
+class ServedStation:
     layout: StoreLayout
     fake: FakeStation
     limits: BodyLimits
@@ -93,12 +93,12 @@ class Station:
 
 
 @pytest.fixture
-async def station(tmp_path: Path) -> AsyncIterator[Station]:
+async def station(tmp_path: Path) -> AsyncIterator[ServedStation]:
     layout = StoreLayout.at(tmp_path / "store")
     layout.images.mkdir(parents=True)
     fake, limits = FakeStation(), BodyLimits(each=4 << 20, total=6 << 20, patience=20)
     server = SocketServer(application(fake, layout.staging, limits), layout)
     await server.start()
-    yield Station(layout, fake, limits)
+    yield ServedStation(layout, fake, limits)
     await server.stop(1)
     assert (fake.plane.places, limits.held) == (0, 0)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from controller.errors import CallError, Code, RetryableError
 from controller.images.formats import ImageRef
-from tests.http.conftest import Station, form
+from tests.http.conftest import ServedStation, form
 from tests.waiting import until
 
 _ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
@@ -31,7 +31,7 @@ def png() -> bytes:
     return file.getvalue()
 
 
-async def test_multipart_detection_is_answered_as_the_contract_says(station: Station) -> None:
+async def test_multipart_detection_is_answered_as_the_contract_says(station: ServedStation) -> None:
     request = {"step_index": 2, "step_desc": "left", "guide_info": [{"a": 1}], "params": {"b": 2}, "timeout": 3}
     reply = await station.detect(image=png(), guide_image=npy(), request=json.dumps(request).encode())
     assert reply.status == 200
@@ -46,7 +46,7 @@ async def test_multipart_detection_is_answered_as_the_contract_says(station: Sta
     assert asked.arguments.to_document() == request
 
 
-async def test_json_detection_passes_references(station: Station) -> None:
+async def test_json_detection_passes_references(station: ServedStation) -> None:
     body = json.dumps({"image_ref": "cam-1", "guide_image_ref": "golden", "phase": "pre", "session": {"id": "s"}})
     reply = await station.ask("POST", "/v1/pids/B-2/execute", body.encode())
     assert reply.status == 200
@@ -55,7 +55,7 @@ async def test_json_detection_passes_references(station: Station) -> None:
     assert asked.arguments.to_document() == {"step_index": 1, "step_desc": "", "phase": "pre", "session": {"id": "s"}}
 
 
-async def test_large_image_arrives_unchanged_in_many_pieces(station: Station) -> None:
+async def test_large_image_arrives_unchanged_in_many_pieces(station: ServedStation) -> None:
     array = np.random.default_rng(7).integers(0, 256, (700, 1000, 3), dtype=np.uint8)
     reply = await station.detect(image=npy(array))
     assert reply.json["data"]["shape"] == [700, 1000, 3]
@@ -71,7 +71,7 @@ async def test_large_image_arrives_unchanged_in_many_pieces(station: Station) ->
         (Code.busy, 429), (Code.no_active_version, 404),
     ],
 )  # fmt: skip
-async def test_every_code_has_its_status(station: Station, code: Code, status: int) -> None:
+async def test_every_code_has_its_status(station: ServedStation, code: Code, status: int) -> None:
     station.plane.failure = CallError(code, "words", next_step="do this", details={"pid": "A01"})
     reply = await station.detect(image=npy())
     assert reply.status == status
@@ -79,7 +79,7 @@ async def test_every_code_has_its_status(station: Station, code: Code, status: i
     assert ("retry-after" in reply.headers) == (status in {429, 503})
 
 
-async def test_busy_says_when_to_come_again(station: Station) -> None:
+async def test_busy_says_when_to_come_again(station: ServedStation) -> None:
     station.plane.failure = CallError(Code.busy, "full", details={"retry_after": 2.4})
     assert (await station.detect(image=npy())).headers["retry-after"] == "3"
     station.plane.failure = RetryableError("disk", delay=7)
@@ -87,7 +87,9 @@ async def test_busy_says_when_to_come_again(station: Station) -> None:
     assert (reply.status, reply.headers["retry-after"], reply.error["code"]) == (503, "7", 1000)
 
 
-async def test_unexpected_exception_is_logged_and_not_shown(station: Station, caplog: pytest.LogCaptureFixture) -> None:
+async def test_unexpected_exception_is_logged_and_not_shown(
+    station: ServedStation, caplog: pytest.LogCaptureFixture
+) -> None:
     station.plane.failure = ZeroDivisionError("secret detail")
     reply = await station.detect(image=npy())
     assert (reply.status, reply.error["code"]) == (500, 1000)
@@ -120,7 +122,9 @@ _REF = b'{"image_ref": "x", '
         (form(image=b"x", request=_REF + b'"phase": null}')[0], "multipart/form-data; boundary=xyz", 400, "both"),
     ],
 )
-async def test_what_cannot_be_read_is_refused(station: Station, body: bytes, kind: str, status: int, says: str) -> None:
+async def test_what_cannot_be_read_is_refused(
+    station: ServedStation, body: bytes, kind: str, status: int, says: str
+) -> None:
     reply = await station.ask("POST", "/v1/pids/A01/execute", body, kind)
     assert (reply.status, reply.error["code"]) == (status, 1003)
     assert says in reply.error["message"]
@@ -129,18 +133,20 @@ async def test_what_cannot_be_read_is_refused(station: Station, body: bytes, kin
 
 
 @pytest.mark.parametrize("pid", ["a%00b", "..", "a%20b", "x" * 65])
-async def test_what_cannot_be_a_pid_is_refused_before_any_version_is_looked_for(station: Station, pid: str) -> None:
+async def test_what_cannot_be_a_pid_is_refused_before_any_version_is_looked_for(
+    station: ServedStation, pid: str
+) -> None:
     reply = await station.detect(pid, image=npy())
     assert (reply.status, reply.error["code"], station.plane.asked) == (400, 1001, [])
 
 
-async def test_too_large_is_refused_before_it_is_read(station: Station) -> None:
+async def test_too_large_is_refused_before_it_is_read(station: ServedStation) -> None:
     reply = await asyncio.to_thread(_announce, station, 5 << 20)
     assert b" 413 " in reply.partition(b"\r\n")[0]
     assert b'"code":1003' in reply
 
 
-def _announce(station: Station, size: int) -> bytes:
+def _announce(station: ServedStation, size: int) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(10)
         connection.connect(str(station.layout.socket))
@@ -154,7 +160,7 @@ def _announce(station: Station, size: int) -> bytes:
         return answer
 
 
-async def test_too_large_without_a_length_is_refused_while_it_is_read(station: Station) -> None:
+async def test_too_large_without_a_length_is_refused_while_it_is_read(station: ServedStation) -> None:
     def send() -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(10)
@@ -174,7 +180,7 @@ async def test_too_large_without_a_length_is_refused_while_it_is_read(station: S
     assert b" 413 " in await asyncio.to_thread(send)
 
 
-async def test_too_much_together_is_busy(station: Station) -> None:
+async def test_too_much_together_is_busy(station: ServedStation) -> None:
     station.plane.gate = asyncio.Event()
     first = asyncio.create_task(station.detect(image=npy(np.zeros((1000, 1300, 3), np.uint8))))
     await until(lambda: station.plane.places == 1)
@@ -184,14 +190,14 @@ async def test_too_much_together_is_busy(station: Station) -> None:
     assert (await first).status == 200
 
 
-async def test_slow_request_ends(station: Station) -> None:
+async def test_slow_request_ends(station: ServedStation) -> None:
     station.limits.patience = 0.05
     reply = await asyncio.to_thread(_announce, station, 100)
     assert b" 408 " in reply.partition(b"\r\n")[0]
 
 
 @pytest.mark.parametrize("half_closed", [False, True])
-async def test_caller_that_goes_away_frees_its_place(station: Station, half_closed: bool) -> None:
+async def test_caller_that_goes_away_frees_its_place(station: ServedStation, half_closed: bool) -> None:
     station.plane.gate = asyncio.Event()
     body, kind = form(image=npy())
     _, writer = await asyncio.open_unix_connection(station.layout.socket)
@@ -209,7 +215,7 @@ async def test_caller_that_goes_away_frees_its_place(station: Station, half_clos
     writer.close()
 
 
-async def test_caller_that_goes_away_while_sending_leaves_nothing(station: Station) -> None:
+async def test_caller_that_goes_away_while_sending_leaves_nothing(station: ServedStation) -> None:
     _, writer = await asyncio.open_unix_connection(station.layout.socket)
     writer.write(b"POST /v1/pids/A01/execute HTTP/1.1\r\nHost: s\r\nContent-Length: 100\r\n\r\n{")
     await until(lambda: station.limits.held == 100)

@@ -15,12 +15,12 @@ from controller.model.status import RevisionStatus, Status
 from controller.station.commands.operating import Promote, Resume, Rollback
 from controller.station.commands.packages import Uninstall
 from controller.station.commands.reconciling import Readiness, Reconcile
-from tests.http.conftest import Reply, Station
+from tests.http.conftest import Reply, ServedStation
 from tests.http.test_execute import npy
 from tests.station.fake import STATUS, refusal
 
 
-async def test_status_health_and_readiness(station: Station) -> None:
+async def test_status_health_and_readiness(station: ServedStation) -> None:
     assert (await station.ask("GET", "/v1/status")).json == STATUS
     assert (await station.ask("GET", "/healthz")).json == {"alive": True}
     assert (await station.ask("GET", "/readyz")).json == {"ready": True, "reason": ""}
@@ -30,7 +30,7 @@ async def test_status_health_and_readiness(station: Station) -> None:
     assert (await station.ask("HEAD", "/healthz")).body == b""
 
 
-async def test_reconcile_tells_its_progress_and_then_its_outcome(station: Station) -> None:
+async def test_reconcile_tells_its_progress_and_then_its_outcome(station: ServedStation) -> None:
     reply = await station.ask("POST", "/v1/reconcile", b'{"wait": true, "timeout": 5}')
     assert reply.headers["content-type"] == "application/x-ndjson"
     assert [json.loads(line) for line in reply.body.splitlines()] == [
@@ -44,13 +44,15 @@ async def test_reconcile_tells_its_progress_and_then_its_outcome(station: Statio
 @pytest.mark.parametrize(
     ("failure", "code"), [(StoreError("disk"), 1000), (CodedError(Code.timeout, "late"), 1005), (KeyError("x"), 1000)]
 )
-async def test_reconcile_that_fails_says_so_in_its_last_line(station: Station, failure: Exception, code: int) -> None:
+async def test_reconcile_that_fails_says_so_in_its_last_line(
+    station: ServedStation, failure: Exception, code: int
+) -> None:
     station.fake.failure = failure
     lines = (await station.ask("POST", "/v1/reconcile")).body.splitlines()
     assert json.loads(lines[-1])["error"]["code"] == code
 
 
-async def test_operators_commands_arrive_as_values_with_the_user_of_the_socket(station: Station) -> None:
+async def test_operators_commands_arrive_as_values_with_the_user_of_the_socket(station: ServedStation) -> None:
     reply = await station.ask("POST", "/v1/deployments/screw-check/promote", b'{"full": true}')
     assert (reply.status, reply.json) == (200, {"message": "promote screw-check: will be done"})
     await station.ask("POST", "/v1/pids/A01/rollback", b'{"reason": "scratches", "to": "1.0.0"}')
@@ -74,14 +76,16 @@ async def test_operators_commands_arrive_as_values_with_the_user_of_the_socket(s
         (b'{"deployment": "other"}', "'deployment' is not known"),
     ],
 )
-async def test_arguments_that_a_command_does_not_take_are_refused(station: Station, body: bytes, words: str) -> None:
+async def test_arguments_that_a_command_does_not_take_are_refused(
+    station: ServedStation, body: bytes, words: str
+) -> None:
     reply = await station.ask("POST", "/v1/deployments/screw-check/promote", body)
     assert (reply.status, reply.error["code"]) == (400, 1003)
     assert words in reply.error["message"]
     assert station.fake.asked == []
 
 
-async def test_a_package_is_installed_from_the_body_and_removed_by_its_name(station: Station) -> None:
+async def test_a_package_is_installed_from_the_body_and_removed_by_its_name(station: ServedStation) -> None:
     content = os.urandom(3 << 20)
     reply = await station.ask("POST", "/algorithms/install?name=screw-check-1.0.0.zip", content, "application/zip")
     assert [json.loads(line) for line in reply.body.splitlines()] == [
@@ -107,7 +111,9 @@ async def test_a_package_is_installed_from_the_body_and_removed_by_its_name(stat
         ("?name=a.tar", "application/zip", 400),
     ],
 )
-async def test_what_is_no_zip_by_kind_or_name_is_refused(station: Station, target: str, kind: str, status: int) -> None:
+async def test_what_is_no_zip_by_kind_or_name_is_refused(
+    station: ServedStation, target: str, kind: str, status: int
+) -> None:
     reply = await station.ask("POST", f"/algorithms/install{target}", b"x", kind)
     assert (reply.status, reply.error["code"]) == (status, 1003)
     assert station.fake.asked == []
@@ -127,13 +133,15 @@ async def test_what_is_no_zip_by_kind_or_name_is_refused(station: Station, targe
         (refusal(), 500, 1000),
     ],
 )
-async def test_refused_verbs_have_their_status(station: Station, failure: Exception, status: int, code: int) -> None:
+async def test_refused_verbs_have_their_status(
+    station: ServedStation, failure: Exception, status: int, code: int
+) -> None:
     station.fake.failure = failure
     reply = await station.ask("POST", "/v1/deployments/screw-check/promote")
     assert (reply.status, reply.error["code"]) == (status, code)
 
 
-async def test_what_there_is_not_is_said_as_an_error(station: Station) -> None:
+async def test_what_there_is_not_is_said_as_an_error(station: ServedStation) -> None:
     assert (await station.ask("GET", "/v2")).status == 404
     assert "openapi" in (await station.ask("GET", "/v1/pids/A01/")).error["message"]
     reply = await station.ask("GET", "/v1/pids/A01/execute")
@@ -154,7 +162,7 @@ def _schema(document: dict[str, Any], method: str, path: str, reply: Reply) -> d
     return {**promised, "components": document["components"]}
 
 
-async def test_openapi_document_is_valid_and_describes_the_answers(station: Station) -> None:
+async def test_openapi_document_is_valid_and_describes_the_answers(station: ServedStation) -> None:
     document = (await station.ask("GET", "/openapi.json")).json
     assert document["openapi"] == "3.1.0"
     for schema in document["components"]["schemas"].values():
@@ -180,7 +188,7 @@ async def test_openapi_document_is_valid_and_describes_the_answers(station: Stat
     assert forms.keys() == {"multipart/form-data", "application/json"}
 
 
-async def test_openapi_references_lead_somewhere(station: Station) -> None:
+async def test_openapi_references_lead_somewhere(station: ServedStation) -> None:
     text = (await station.ask("GET", "/openapi.json")).body.decode()
     document = json.loads(text)
     names = {part.split('"')[0] for part in text.split('"#/components/schemas/')[1:]}
@@ -188,7 +196,7 @@ async def test_openapi_references_lead_somewhere(station: Station) -> None:
     assert names <= document["components"]["schemas"].keys()
 
 
-async def test_every_status_that_execute_gives_is_documented(station: Station) -> None:
+async def test_every_status_that_execute_gives_is_documented(station: ServedStation) -> None:
     document = (await station.ask("GET", "/openapi.json")).json
     promised = document["paths"]["/v1/pids/{pid}/execute"]["post"]["responses"]
     for code in (code for code in Code if code < Code.invalid_zip):

@@ -17,7 +17,7 @@ from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.images.leftovers import sweep_images
 from controller.store.layout import StoreLayout
-from tests.http.conftest import Reply, Station, ask, form
+from tests.http.conftest import Reply, ServedStation, ask, form
 from tests.http.test_execute import npy
 from tests.station.fake import FakePlane, FakeStation
 from tests.waiting import until
@@ -39,7 +39,7 @@ async def detect(layout: StoreLayout) -> Reply:
     return await asyncio.to_thread(ask, layout.socket, "POST", "/v1/pids/A01/execute", *form(image=npy()))
 
 
-async def test_only_the_owner_may_connect(station: Station) -> None:
+async def test_only_the_owner_may_connect(station: ServedStation) -> None:
     assert (mode_of(station.layout.socket), mode_of(station.layout.run)) == (0o600, 0o700)
 
 

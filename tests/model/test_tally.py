@@ -25,6 +25,7 @@ from controller.model.tally import (
     pooled,
 )
 from controller.store.tally_store import parse_tally, tally_document
+from tests.builders import sketch
 
 COUNTS = st.integers(0, 1000)
 LATENCIES = st.lists(st.floats(SHORTEST, LONGEST), max_size=30)
@@ -37,7 +38,7 @@ TALLIES = st.builds(
     verdicts_ng=COUNTS,
     crashes=COUNTS,
     heartbeat_losses=COUNTS,
-    latency=LATENCIES.map(LatencySketch.of),
+    latency=LATENCIES.map(sketch),
 )
 
 
@@ -82,8 +83,8 @@ def test_a_tally_survives_json(tally: Tally) -> None:
 
 
 def test_only_an_earlier_state_can_be_subtracted() -> None:
-    now = Tally(calls=2, latency=LatencySketch.of([0.1, 0.2]))
-    for other in (Tally(calls=3), Tally(latency=LatencySketch.of([0.5]))):
+    now = Tally(calls=2, latency=sketch([0.1, 0.2]))
+    for other in (Tally(calls=3), Tally(latency=sketch([0.5]))):
         with pytest.raises(ValueError, match="earlier state"):
             _ = now - other
 
@@ -91,13 +92,13 @@ def test_only_an_earlier_state_can_be_subtracted() -> None:
 @given(latencies=st.lists(st.floats(SHORTEST, LONGEST), min_size=1, max_size=200), share=st.floats(0, 1))
 def test_a_quantile_is_right_to_two_percent(latencies: list[float], share: float) -> None:
     exact = sorted(latencies)[math.floor(share * (len(latencies) - 1))]
-    found = LatencySketch.of(latencies).quantile(share)
+    found = sketch(latencies).quantile(share)
     assert found == pytest.approx(exact, rel=ACCURACY + 1e-9)
 
 
 @given(latencies=LATENCIES, limit=st.floats(SHORTEST, LONGEST))
 def test_calls_count_as_slower_from_four_percent_over_the_limit(latencies: list[float], limit: float) -> None:
-    slower = LatencySketch.of(latencies).slower_than(limit)
+    slower = sketch(latencies).slower_than(limit)
     gamma = (1 + ACCURACY) / (1 - ACCURACY)
     assert sum(each > limit * gamma * (1 + 1e-9) for each in latencies) <= slower
     assert slower <= sum(each > limit * (1 - 1e-9) for each in latencies)
@@ -105,9 +106,9 @@ def test_calls_count_as_slower_from_four_percent_over_the_limit(latencies: list[
 
 @given(latencies=st.lists(st.floats(0, 1e9), max_size=2000))
 def test_a_sketch_is_bounded(latencies: list[float]) -> None:
-    sketch = LatencySketch.of([*latencies, 0.0, math.inf])
-    assert len(sketch.bins) <= 440
-    assert sketch.samples == len(latencies) + 2
+    every = sketch([*latencies, 0.0, math.inf])
+    assert len(every.bins) <= 440
+    assert every.samples == len(latencies) + 2
     assert bin_of(LONGEST) - bin_of(SHORTEST) < 440
 
 
@@ -125,7 +126,7 @@ def test_a_recorder_counts_what_the_version_did() -> None:
     recorder.crashed()
     recorder.heartbeat_lost()
     recorder.memory_exceeded()
-    expected = Tally(5, 1, 1, 1, 1, 1, 1, 1, LatencySketch.of([0.1, 0.2, 0.3, 5.0]))
+    expected = Tally(5, 1, 1, 1, 1, 1, 1, 1, sketch([0.1, 0.2, 0.3, 5.0]))
     assert recorder.tally == expected
     assert recorder.tally.verdicts == 2
     resumed = Recorder(expected)

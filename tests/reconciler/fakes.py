@@ -139,7 +139,7 @@ class Rig:
         applier = Applier(
             self.store, self.packages, self.processes, actor="root", now=self.now, notify=self.notes.append
         )
-        return Reconciler(self.store, observer, applier, lambda: Instant("boot", self.seconds, self.seconds), self.now)
+        return Reconciler(self.store, observer, applier, lambda: Instant("boot", self.seconds, self.seconds))
 
     async def reconcile(
         self, revision: Revision | ControllerError, *, serve: bool = True, allow_empty: bool = False

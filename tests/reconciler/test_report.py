@@ -12,10 +12,10 @@ from controller.model.observed import Observed, RecentCalls
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
 from controller.model.status import DeploymentStatus, PidHealth
-from controller.model.tally import LatencySketch, Tally
+from controller.model.tally import Tally
 from controller.planning.plan import plan
 from controller.reconciler.report import report
-from tests.builders import deployment, revision
+from tests.builders import deployment, revision, sketch
 from tests.planning.test_plan import CONVERGED, NOW, OLD
 from tests.planning.test_plan import deployment as document
 from tests.planning.test_plan import revision as tree
@@ -88,7 +88,7 @@ def health(windows: dict[float, Tally], **limits: object) -> PidHealth:
 
 
 def answered(calls: int, errors: int = 0, timeouts: int = 0, *, latencies: Iterable[float] = ()) -> Tally:
-    return Tally(calls, errors, timeouts, calls - errors - timeouts, latency=LatencySketch.of(latencies))
+    return Tally(calls, errors, timeouts, calls - errors - timeouts, latency=sketch(latencies))
 
 
 def test_each_rate_of_a_pid_is_counted_over_the_window_of_its_own_limit() -> None:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from controller.model.analysis import SequentialTests, Verdict
 from controller.model.health import Health
 from controller.model.strategy import Analysis
-from controller.model.tally import LatencySketch, Tally
+from controller.model.tally import Tally
 from controller.rollouts.analysis.judge import advance, failing, judge, judged_metrics
 from controller.rollouts.analysis.observation import Observation, Reading, UnaffectedVersion
+from tests.builders import sketch
 
 ANALYSIS = Analysis()
 
@@ -27,7 +28,7 @@ def health(**limits: Any) -> Health:
 def tally(calls: int, errors: int = 0, *, timeouts: int = 0, ng: int = 0, latency: Mapping[float, int] = {}) -> Tally:
     taken = [seconds for seconds, count in latency.items() for _ in range(count)]
     verdicts = calls - errors - timeouts
-    return Tally(calls, errors, timeouts, verdicts - ng, ng, latency=LatencySketch.of(taken))
+    return Tally(calls, errors, timeouts, verdicts - ng, ng, latency=sketch(taken))
 
 
 def seen(canary: Tally, **more: Any) -> Observation:

@@ -13,9 +13,9 @@ from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.observed import ActiveMapping, Failure, Observed, RecentCalls
 from controller.model.package import PackageRef
 from controller.model.rollout import Hold, Instant, Quarantine, Rollout, RolloutRecord
-from controller.model.tally import LatencySketch, Tally
+from controller.model.tally import Tally
 from controller.planning.plan import plan
-from tests.builders import active, deployment, installation, past, process, revision, running, zipped
+from tests.builders import active, deployment, installation, past, process, revision, running, sketch, zipped
 
 A, B, C, OLDER = (PackageRef("screw", version) for version in ("1.0.0", "1.1.0", "1.2.0", "0.9.0"))
 PIDS = ("A01", "A02", "A03", "A04")
@@ -76,7 +76,7 @@ class Line:
     def calls(self, pid: str, number: int, errors: int = 0) -> None:
         mapping = self.observed.active[pid]
         assert isinstance(mapping, ActiveMapping)
-        more = Tally(number, errors=errors, verdicts_ok=number - errors, latency=LatencySketch.of([0.01] * number))
+        more = Tally(number, errors=errors, verdicts_ok=number - errors, latency=sketch([0.01] * number))
         at = (pid, mapping.ref)
         self.tallies[at] = self.tallies.get(at, Tally()) + more
         self.see(tallies=dict(self.tallies), recent=RecentCalls({300.0: dict(self.tallies)}))

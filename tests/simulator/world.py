@@ -327,7 +327,7 @@ class World:
         zips = SimZips(self.packages) if isinstance(self.packages, SimPackages) else None
         observer = Observer(self.store, self.packages, processes.observe, self.tally_store, zips)
         applier = Applier(self.store, self.packages, processes, actor="root", now=self.now, notify=self._note)
-        self.reconciler = Reconciler(self.store, observer, applier, self.clock, self.now, jitter=lambda: 1.0)
+        self.reconciler = Reconciler(self.store, observer, applier, self.clock, jitter=lambda: 1.0)
 
     def _note(self, line: str) -> None:
         self.log.append(f"{self.seconds:8.1f} {line}")

@@ -91,13 +91,6 @@ def test_a_damaged_record_is_an_error_since_ignoring_it_could_forgive_a_failure(
         files.read_all()
 
 
-def test_a_forgotten_deployment_is_gone(files: RolloutFiles) -> None:
-    files.write("line", RECORD)
-    files.forget("line")
-
-    assert files.read_all() == {}
-
-
 def test_what_the_first_release_wrote_is_read_and_written_back_byte_for_byte(files: RolloutFiles) -> None:
     for path in GOLDEN.iterdir():
         shutil.copy(path, files._folder)
