@@ -49,6 +49,7 @@ class BarePipes:
 
     def __init__(self, spec: ProcessSpec, images: Path) -> None:
         self._images = images
+        self._slots: dict[tuple[int, ...], np.memmap] = {}
         environment = {
             **os.environ, "PROC_ENV": "prod", "PROC_ALGO_ROOT": spec.working_directory, "PROC_SHM_DIR": str(images),
         }  # fmt: skip
@@ -87,9 +88,14 @@ class BarePipes:
         self._write({"type": "call", "request_id": "1", "data": data})
         assert self._read()["status"] == "OK"
 
-    def save_and_call(self, array: np.ndarray) -> None:
-        np.save(self._images / "bare.npy", array)
-        self.call("bare", array.shape)
+    def overwrite_and_call(self, array: np.ndarray) -> None:
+        """Copy an array over what is in a mapped file, and call with it."""
+        slot = self._slots.get(array.shape)
+        if slot is None:
+            path = self._images / f"bare-{array.shape[1]}.npy"
+            slot = self._slots[array.shape] = np.lib.format.open_memmap(path, "w+", array.dtype, array.shape)
+        slot[:] = array
+        self.call(f"bare-{array.shape[1]}", array.shape)
 
     def end(self) -> None:
         self._process.kill()
@@ -97,6 +103,8 @@ class BarePipes:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe
             pipe.close()
+        for path in self._images.glob("bare-*.npy"):
+            path.unlink()
 
 
 async def _measure_calls(spec: ProcessSpec, layout: StoreLayout, rounds: int) -> list[Row]:
@@ -116,7 +124,12 @@ async def _measure_calls(spec: ProcessSpec, layout: StoreLayout, rounds: int) ->
 
     cases = [
         ("call in process, image in shared storage / bare pipes", by_reference, lambda: bare.call("cam", _SMALL), 1.15),
-        ("call with a 1920×1200 array / numpy.save + bare pipes", with_array, lambda: bare.save_and_call(large), 1.15),
+        (
+            "call with a 1920×1200 array / a mapped slot overwritten + bare pipes",
+            with_array,
+            lambda: bare.overwrite_and_call(large),
+            1.15,
+        ),
     ]
     rows = []
     for what, ours, plain, aim in cases:
@@ -127,8 +140,7 @@ async def _measure_calls(spec: ProcessSpec, layout: StoreLayout, rounds: int) ->
             bare_s.append(_p50_blocking(plain, count))
         rows.append(Row(what, milliseconds(ours_s), milliseconds(bare_s), median_ratio(ours_s, bare_s), aim))
     bare.end()
-    for name in ("cam", "bare"):
-        (layout.images / f"{name}.npy").unlink()
+    (layout.images / "cam.npy").unlink()
     await runner.stop(spec.key, drain=1)
     return rows
 

@@ -94,6 +94,11 @@ class Slots:
     folder: Path
     token: str
     _open: dict[str, int] = field(default_factory=dict)
+    _text: str = field(init=False)
+    """The folder as text: it is asked for with every call."""
+
+    def __post_init__(self) -> None:
+        self._text = str(self.folder)
 
     def put(self, picture: Picture, role: str) -> SharedImage:
         """Write a picture into the file of its role, over what was there.
@@ -133,12 +138,12 @@ class Slots:
                 f"image_ref {str(ref.id)[:80]!r} is no image id",
                 next_step="use letters, digits, '.', '_' and '-', not beginning with '.'",
             )
-        path = f"{self.folder}/{ref.id}.npy"
+        path = f"{self._text}/{ref.id}.npy"
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 header = npy.read_header(os.read(descriptor, npy.MAX_HEADER))
-                size = os.fstat(descriptor).st_size
+                size = os.lseek(descriptor, 0, os.SEEK_END)
             finally:
                 os.close(descriptor)
             if size < header.end:

@@ -56,14 +56,26 @@ def write_all_atomic(replacements: Sequence[Replacement]) -> dict[Path, Exceptio
     A file without an error is replaced, and that is on the disk. The error is what `write_atomic` would raise.
     """
     failures = _attempt(replacements)
-    for _ in range(_ATTEMPTS - 1):
+    if any(map(_may_pass, failures.values())):
+        failures = _write_again(replacements, failures)
+    return {path: _cannot_write(path, error) for path, error in failures.items()}
+
+
+def _write_again(replacements: Sequence[Replacement], failures: dict[Path, Exception]) -> dict[Path, Exception]:
+    """Write again what met an EIO, until none is left or the attempts are over; return what is wrong then."""
+    from tenacity import Retrying, retry_if_result, stop_after_attempt  # noqa: PLC0415 - only where a disk fails
+
+    def once() -> bool:
         again = [each for each in replacements if _may_pass(failures.get(each.path))]
-        if not again:
-            break
         for each in again:
             del failures[each.path]
-        failures |= _attempt(again)
-    return {path: _cannot_write(path, error) for path, error in failures.items()}
+        failures.update(_attempt(again))
+        return any(map(_may_pass, failures.values()))
+
+    Retrying(retry=retry_if_result(bool), stop=stop_after_attempt(_ATTEMPTS - 1), retry_error_callback=lambda _: None)(
+        once
+    )
+    return failures
 
 
 def _may_pass(error: Exception | None) -> bool:
