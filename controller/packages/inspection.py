@@ -32,7 +32,6 @@ class Inspection:
 
     manifest: Manifest
     digest: str
-    root: str
     layout: Shape
     wheels: dict[str, str]
     allowed: frozenset[str]
@@ -69,9 +68,7 @@ def examine(archive: Archive, digest: str, interpreters: Interpreters) -> tuple[
     digests = {wheel.file: wheel.sha256 for wheel in wheels}
     warnings = tuple(_warnings(contents, interpreters.unusable(), manifest))
     usable = allowed(requirements, wheels, interpreter)
-    found = Inspection(
-        manifest, digest, contents.root, contents.shape, digests, usable, interpreter, requirements, warnings
-    )
+    found = Inspection(manifest, digest, contents.shape, digests, usable, interpreter, requirements, warnings)
     return found, contents
 
 

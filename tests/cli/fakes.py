@@ -28,7 +28,7 @@ class FakeChecks:
             raise PackageError(Code.manifest_missing, f"{zip_path} has no manifest.json")
         manifest = Manifest("screw-check", "1.0.0", "main:A", supported_pids=("A01", "A02"))
         python = Interpreter("/usr/bin/python3", "3.11.7", (3, 11))
-        return Inspection(manifest, "sha256:ab", "", "flat", {"numpy.whl": "cd"}, frozenset(), python, ())
+        return Inspection(manifest, "sha256:ab", "enclosed", {"numpy.whl": "cd"}, frozenset(), python, ())
 
     def trial(self, zip_path: Path, report: Report) -> Inspection:
         report("checking …")
