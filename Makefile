@@ -33,8 +33,11 @@ lint: $(STAMP) ## style, types and the import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Compiled modules are kept, as in an installation: an editable one is compiled by nobody, and where the environment or
+# the folder's owner forbids it, every start of every command would compile everything again.
 bench: $(STAMP) ## measure against the bare mechanisms, as ratios
 	@unmet=0; for file in $$(grep -l __main__ benchmarks/*.py); do \
+		env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(abspath $(VENV))/bytecode \
 		$(BIN)/python -m benchmarks.$$(basename $$file .py) || unmet=1; echo; done; exit $$unmet
 
 schema: $(STAMP) ## write docs/schema/desired.schema.json anew

@@ -26,7 +26,7 @@ from controller.store.lock import MutationLock
 from examples.packing import ECHO, build_package
 
 _NAME, _ENTRY = "bench-install", "bench_install.main"
-_AIM = 1.3
+_AIM = 1.2
 
 
 def run(rounds: int = 7) -> list[Row]:

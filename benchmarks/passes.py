@@ -34,11 +34,12 @@ from controller.rollouts.machine import begin
 from controller.store.layout import StoreLayout
 from controller.store.rollout_codec import write_record
 from controller.store.store import Store
+from tests.builders import AT, deployment, digest_of, process, running
+from tests.builders import revision as revision_of
 from tests.reconciler.fakes import FakePackages
 
 _PIDS_EACH, _DEPLOYMENTS_EACH = 20, 10
 _AIM = 2.0
-_AT = "2026-01-01T00:00:00.000000Z"
 
 
 def run(rounds: int = 7) -> list[Row]:
@@ -56,7 +57,7 @@ def run(rounds: int = 7) -> list[Row]:
 
 
 def _measure(folder: Path, size: int, rounds: int) -> tuple[list[float], list[float]]:
-    store = Store.at(StoreLayout.at(folder / "store"), lambda: _AT)
+    store = Store.at(StoreLayout.at(folder / "store"), lambda: AT)
     revision = _station(store, size)
     processes = _processes(revision)
     packages = FakePackages(store.layout)
@@ -65,15 +66,16 @@ def _measure(folder: Path, size: int, rounds: int) -> tuple[list[float], list[fl
         return processes
 
     observer = Observer(store, packages, observe)
-    applier = Applier(store, packages, _Nobody(), actor="bench", now=lambda: _AT, notify=lambda _: None)
-    reconciler = Reconciler(store, observer, applier, lambda: Instant("boot", 1e6, 1.7e9), lambda: _AT)
+    applier = Applier(store, packages, _Nobody(), actor="bench", now=lambda: AT, notify=lambda _: None)
+    reconciler = Reconciler(store, observer, applier, lambda: Instant("boot", 1e6, 1.7e9), lambda: AT)
     desired = Desired(revision)
     with asyncio.Runner() as runner:
         runner.run(_pass(reconciler, desired))
         time.sleep(2.5)  # a file changed a moment ago is read each time; those of a station at rest are older
         runner.run(_pass(reconciler, desired))
         files = [path for path in store.layout.root.rglob("*.json") if "history" not in path.parts]
-        ours, bare = [], []
+        ours: list[float] = []
+        bare: list[float] = []
         for turn in range(rounds):
             steps: list[tuple[list[float], Callable[[], object]]] = [
                 (ours, lambda: runner.run(_pass(reconciler, desired))),
@@ -120,18 +122,18 @@ def _station(store: Store, size: int) -> Revision:
             packages.install(packages.add_zip(f"p{number}", version, tuple(pids[start : start + per_package])))
     groups = [pids[start : start + _PIDS_EACH] for start in range(0, size, _PIDS_EACH)]
     deployments = tuple(_deployment(number, group) for number, group in enumerate(groups))
-    revision = Revision(id="r1", source="bench", loaded_at=_AT, deployments=deployments)
+    revision = revision_of(*deployments)
     store.revision.write(revision)
     store.registry.write(())
-    for deployment in deployments:
-        ref = deployment.spec.ref
-        mapping = orjson.dumps({"name": ref.name, "version": ref.version, "activated_at": _AT})
-        for pid in deployment.spec.pids:
+    for each in deployments:
+        ref = each.spec.ref
+        mapping = orjson.dumps({"name": ref.name, "version": ref.version, "activated_at": AT})
+        for pid in each.spec.pids:
             store.layout.mapping(pid).write_bytes(mapping)
-        stable = dict.fromkeys(deployment.spec.pids, PackageRef(ref.name, "1.0.0"))
-        rollout = begin(deployment, f"sha256:{ref}", stable, Instant("boot", 0.0), _AT)
+        stable = dict.fromkeys(each.spec.pids, PackageRef(ref.name, "1.0.0"))
+        rollout = begin(each, digest_of(ref), stable, Instant("boot", 0.0), AT)
         done = RolloutRecord(_completed(rollout))
-        path = store.layout.rollouts / f"{deployment.name}.json"
+        path = store.layout.rollouts / f"{each.name}.json"
         path.write_bytes(write_record(done))
     return revision
 
@@ -142,20 +144,12 @@ def _completed(rollout: Rollout) -> Rollout:
 
 
 def _deployment(number: int, pids: list[str]) -> Deployment:
-    package = {"name": f"p{number // _DEPLOYMENTS_EACH}", "version": "1.1.0"}
-    return Deployment.model_validate(
-        {
-            "apiVersion": "procvision.dev/v1",
-            "kind": "AlgorithmDeployment",
-            "metadata": {"name": f"line-{number}"},
-            "spec": {"package": package, "pids": pids},
-        }
-    )
+    package = f"p{number // _DEPLOYMENTS_EACH}"
+    return Deployment.model_validate(deployment(f"line-{number}", "1.1.0", *pids, package=package))
 
 
 def _processes(revision: Revision) -> dict[ProcessKey, ObservedProcess]:
-    keys = (ProcessKey(each.name, each.spec.ref.name, each.spec.ref.version) for each in revision.deployments)
-    return {key: ObservedProcess(key, f"sha256:{key.ref}", 1, "ready", "0.3.2", _AT) for key in keys}
+    return running(*(process(each.spec.ref, name=each.name) for each in revision.deployments))
 
 
 class _Nobody:

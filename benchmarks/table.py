@@ -9,17 +9,23 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One comparison. `ours` and `bare` are texts with units; `ratio` is ours by bare, `aim` its upper bound."""
+    """One comparison. `ours` and `bare` are texts with units; `ratio` is ours by bare.
+
+    `aim` is the ratio's upper bound, its lower one with `at_least`.
+    """
 
     what: str
     ours: str
     bare: str
     ratio: float | None = None
     aim: float | None = None
+    at_least: bool = False
 
     @property
     def met(self) -> bool:
-        return self.ratio is None or self.aim is None or self.ratio <= self.aim
+        if self.ratio is None or self.aim is None:
+            return True
+        return self.ratio >= self.aim if self.at_least else self.ratio <= self.aim
 
 
 def median_ratio(ours: Sequence[float], bare: Sequence[float]) -> float:
@@ -44,7 +50,7 @@ def print_table(rows: Iterable[Row]) -> bool:
     met = True
     for row in rows:
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
-        aim = "" if row.aim is None else f"≤ {row.aim:g}"
+        aim = "" if row.aim is None else f"{'≥' if row.at_least else '≤'} {row.aim:g}"
         verdict = "" if row.aim is None else "met" if row.met else "MISSED"
         lines.append((row.what, row.ours, row.bare, ratio, aim, verdict))
         met = met and row.met

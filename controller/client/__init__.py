@@ -1,5 +1,8 @@
 """For host applications: detections through a running daemon. Imports nothing of the daemon, and quickly.
 
+Here lives everything that a host application imports, and what the command line needs to speak to a daemon.
+Not here: rules of the station, heavy libraries (pydantic, numpy, Pillow), and the command line's own commands.
+
     from controller.client import Client
     with Client(store="runtime_store") as client:
         detection = client.execute("A01", image)     # a path, bytes, or an H×W or H×W×3 array of uint8

@@ -51,7 +51,7 @@ class InstallResource:
         """Receive the zip, then answer with what the station reports."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != ZIP:
-            raise Refused(415, f"Content-Type {kind[:80]!r} is not taken here", next_step=f"send {ZIP}", headers=CLOSE)
+            raise Refused(415, f"Content-Type {kind[:80]!r} is not taken here", next_step=f"send {ZIP}")
         name = request.query_params.get("name", "")
         if not _is_file_name(name):
             raise CallError(

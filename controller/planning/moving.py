@@ -31,19 +31,19 @@ def save_rollout(situation: Situation, deployment: Deployment) -> Part:
 def move(situation: Situation, deployment: Deployment) -> Part:
     """Bring a deployment's PIDs to their versions."""
     going_on = situation.progress[deployment.name]
-    wanted = {pid: ref for pid, ref in going_on.targets.items() if ref is not None}
     groups: dict[PackageRef, list[str]] = defaultdict(list)
-    for pid in going_on.targets:
-        goal = _restored(situation, deployment, pid) or wanted.get(pid)
+    for pid, wanted in going_on.targets.items():
+        goal = _restored(situation, deployment, pid) or wanted
         if goal is not None:
             groups[goal].append(pid)
     if going_on.quarantined is None:
         groups.setdefault(deployment.spec.ref, [])
     return joined(
-        Part(targets=wanted),
-        Part(blocked=(in_quarantine(deployment, going_on.quarantined),) if going_on.quarantined else ()),
+        Part(
+            blocked=(in_quarantine(deployment, going_on.quarantined),) if going_on.quarantined else (),
+            steps=tuple(_steps(situation, deployment)),
+        ),
         *(_bring_to(situation, deployment, ref, pids) for ref, pids in groups.items()),
-        Part(steps=tuple(_steps(situation, deployment))),
     )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
 from controller.model.actions import Action, Blocked, StepPreview, Waiting
 from controller.model.objects import ObjectRef, ProcessKey
-from controller.model.package import PackageRef
 
 OnObject = TypeVar("OnObject", Action, Waiting)
 
@@ -22,7 +21,6 @@ class Part:
     blocked: tuple[Blocked, ...] = ()
     waiting: tuple[Waiting, ...] = ()
     steps: tuple[StepPreview, ...] = ()
-    targets: Mapping[str, PackageRef] = field(default_factory=dict)
     needed: frozenset[ProcessKey] = frozenset()
 
     @property
@@ -36,13 +34,14 @@ def joined(*parts: Part) -> Part:
 
     Of several actions on one object the first stands, as the others want the same; so does what one waits for.
     """
+    if len(parts) == 1:
+        return parts[0]
     return Part(
         actions=_first_of_each(chain.from_iterable(part.actions for part in parts)),
         blocked=tuple(dict.fromkeys(chain.from_iterable(part.blocked for part in parts))),
         waiting=_first_of_each(chain.from_iterable(part.waiting for part in parts)),
         steps=tuple(chain.from_iterable(part.steps for part in parts)),
-        targets={pid: ref for part in parts for pid, ref in part.targets.items()},
-        needed=frozenset[ProcessKey]().union(*(part.needed for part in parts)),
+        needed=frozenset(chain.from_iterable(part.needed for part in parts)),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from controller.model.actions import Plan, RebuildRegistry
 from controller.model.desired import Deployment, Revision
 from controller.model.observed import Observed
+from controller.model.package import PackageRef
 from controller.model.rollout import Instant
 from controller.planning.moving import move, save_rollout
 from controller.planning.part import Part, joined
@@ -32,9 +33,16 @@ def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = 
         whole.blocked,
         whole.waiting,
         whole.steps,
-        dict(whole.targets),
+        _targets(situation),
         {name: going_on.record for name, going_on in situation.progress.items()},
     )
+
+
+def _targets(situation: Situation) -> dict[str, PackageRef]:
+    """The version that each PID is to have, where a deployment that is not suspended wants one."""
+    following = (each for each in situation.revision.deployments if not each.spec.suspend)
+    targets = (target for each in following for target in situation.progress[each.name].targets.items())
+    return {pid: ref for pid, ref in targets if ref is not None}
 
 
 def _rebuild_registry(situation: Situation) -> Part:

@@ -1,14 +1,14 @@
 """Apply: perform a plan's actions, each audited with intent and outcome, independent ones side by side.
 
-One table maps an action's type to the method that performs it. A failure is noted and delays only what depends on it.
+One table maps an action's type to the method that performs it, but for acts on the store's small files: those go
+together (`batch`). A failure is noted and delays only what depends on it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,37 +28,20 @@ from controller.model.actions import (
 )
 from controller.model.desired import Deployment, Revision, Timeouts
 from controller.model.objects import ObjectRef, ProcessKey
-from controller.model.observed import ActiveMapping, HistoryEntry
 from controller.model.package import Installation
 from controller.planning.registry_rows import registry_rows
 from controller.processes.spec import ProcessSpec
+from controller.reconciler.acts import Act, ActionResult, audit_record, package_of
+from controller.reconciler.batch import MOST_ACTS, Batch, is_batched
+from controller.reconciler.in_flight import InFlight
 from controller.reconciler.ports import Packages, Processes
 from controller.store.atomic import remove_durably
-from controller.store.audit import AuditRecord
 from controller.store.store import Store
 
 log = logging.getLogger(__name__)
 
 _INSTALLS_AT_ONCE = 2
 _STARTS_AT_ONCE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class ActionResult:
-    """What became of an action. `error` None: it succeeded."""
-
-    action: Action
-    error: ControllerError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Act:
-    """An action, the revision that it is for, and who wants it: what the audit has of it."""
-
-    action: Action
-    revision: Revision
-    actor: str
-
 
 Notify = Callable[[str], None]
 
@@ -76,14 +59,10 @@ class Applier:
         self._notify = notify
         self._installing = asyncio.Semaphore(_INSTALLS_AT_ONCE)
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
-        self._in_flight: dict[ObjectRef, asyncio.Task[ActionResult]] = {}
-        self._early: list[ActionResult] = []
-        self.on_result: Callable[[], None] = lambda: None
+        self._in_turn = asyncio.Lock()
+        self._in_flight = InFlight()
         self._store_acts: Mapping[type[Action], Callable[[Any, Revision], None]] = {
-            Switch: self._switch,
-            Deactivate: self._deactivate,
             RebuildRegistry: self._rebuild_registry,
-            SaveRollout: self._save_rollout,
             RemovePackage: self._remove_package,
             RemoveZip: self._remove_zip,
         }
@@ -96,103 +75,126 @@ class Applier:
     @property
     def in_flight(self) -> frozenset[ObjectRef]:
         """The objects that are being worked on."""
-        return frozenset(self._in_flight)
+        return self._in_flight.objects
+
+    def tell_results(self, hear: Callable[[], None]) -> None:
+        """Have `hear` called whenever acts have ended."""
+        self._in_flight.on_result = hear
 
     def launch(self, plan: Plan, revision: Revision, resting: Collection[ObjectRef] = ()) -> None:
         """Begin every action of a plan whose object is free and which depends on nothing that is still to be done.
 
-        An object that is `resting` is let alone, and what depends on it waits with it: no tight loop of attempts.
+        An action of a batch may also depend on earlier ones of its batch, so that a decision and the switches that
+        follow from it go together. An object that is `resting` is let alone, and what depends on it waits with it: no
+        tight loop of attempts.
 
         The others' time comes with a later plan: a finished action is a reason to plan again, never to go on blindly.
         """
-        pending = {action.object for action in plan.actions} | self._in_flight.keys()
+        busy = self._in_flight.objects
+        pending = {action.object for action in plan.actions} | busy
+        batches: dict[str, dict[ObjectRef, Act]] = {}
         for action in plan.actions:
-            free = action.object not in self._in_flight and action.object not in resting
-            if free and not pending.intersection(action.depends_on):
+            if action.object in busy or action.object in resting:
+                continue
+            waits_for = pending.intersection(action.depends_on)
+            if is_batched(action):
+                batch = batches.setdefault(getattr(action, "deployment", ""), {})
+                if len(batch) < MOST_ACTS and batch.keys() >= waits_for:
+                    batch[action.object] = Act(action, revision, self._actor)
+            elif not waits_for:
                 self.begin(action, revision, self._actor)
+        for batch in batches.values():
+            if batch:
+                self._in_flight.begin(batch, self._perform_together(tuple(batch.values())))
 
     async def perform(self, action: Action, revision: Revision, actor: str) -> ActionResult:
         """Carry out one action that somebody asked for by hand, beside those of the plans; return its result.
 
         What is in flight on the same object ends first. The result is also among those of `next_results`.
         """
-        while self.works_on(action):
-            await asyncio.wait((self._in_flight[action.object],))
+        while (former := self._in_flight.ending(action.object)) is not None:
+            await asyncio.wait((former,))
         return await asyncio.shield(self.begin(action, revision, actor))
 
     def works_on(self, action: Action) -> bool:
         """Whether an act on the same object has not ended yet."""
-        former = self._in_flight.get(action.object)
-        return former is not None and not former.done()
+        return self._in_flight.ending(action.object) is not None
 
-    def begin(self, action: Action, revision: Revision, actor: str) -> asyncio.Task[ActionResult]:
-        """Begin an action whose object is free, on behalf of `actor`; return the task that ends with its result."""
-        if (ended := self._in_flight.pop(action.object, None)) is not None:
-            self._early.append(ended.result())
-        task = asyncio.create_task(self._perform(_Act(action, revision, actor)))
-        task.add_done_callback(lambda _: self.on_result())
-        self._in_flight[action.object] = task
-        return task
+    def begin(self, action: Action, revision: Revision, actor: str) -> asyncio.Future[ActionResult]:
+        """Begin an action whose object is free, on behalf of `actor`; return what gets its result."""
+        act = Act(action, revision, actor)
+        perform = self._perform_together if is_batched(action) else self._perform_alone
+        (result,) = self._in_flight.begin((act.object,), perform((act,)))
+        return result
 
     async def next_results(self, timeout: float | None = None) -> tuple[ActionResult, ...]:
-        """Wait for an action in flight to end, for `timeout` seconds at most; return the results of all that did."""
-        if self._in_flight:
-            await asyncio.wait(self._in_flight.values(), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        done = [object_ for object_, task in self._in_flight.items() if task.done()]
-        early, self._early = self._early, []
-        return (*early, *(self._in_flight.pop(object_).result() for object_ in done))
+        """Wait for an action in flight to end, for `timeout` seconds at most; return the results of all that did.
+
+        What was not begun, because something that it depends on failed, has none: that failure is the one to tell.
+        """
+        return tuple(result for result in await self._in_flight.next_results(timeout) if result.begun)
+
+    async def let_switches_go_first(self, seconds: float) -> None:
+        """Wait for decisions and switches in flight, so long at most: what is done beside them holds them up."""
+        await self._in_flight.wait(("rollout", "pid"), seconds)
 
     async def finish(self, patience: float) -> None:
         """Wait for what is in flight, `patience` seconds at most; what takes longer is given up, to be done anew."""
-        if self._in_flight:
-            _, late = await asyncio.wait(self._in_flight.values(), timeout=patience)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
-        self._in_flight.clear()
+        await self._in_flight.finish(patience)
 
-    async def _perform(self, act: _Act) -> ActionResult:
-        action, revision = act.action, act.revision
+    async def _perform_together(self, acts: Sequence[Act]) -> tuple[ActionResult, ...]:
+        async with self._in_turn:  # a start finds one batch unfinished at most
+            try:
+                results = await asyncio.to_thread(Batch(self._store, acts, self._now, self._notify).perform)
+            except Exception as defect:  # noqa: BLE001 - a defect in one batch's way must not stop the others
+                results = tuple(_defective(act, defect) for act in acts)
+        for act, result in zip(acts, results, strict=True):
+            self._announce(act, result)
+        return results
+
+    async def _perform_alone(self, acts: Sequence[Act]) -> tuple[ActionResult, ...]:
+        (act,) = acts
         try:
-            if type(action) in self._store_acts:
+            if type(act.action) in self._store_acts:
                 await asyncio.to_thread(self._change_store, act)
             else:
                 await self._do(act)
+            result = ActionResult(act.action)
         except ControllerError as error:  # tolerated here, once: one bad object never stops the others
-            self._announce(action, revision, f"failed: {error}", logging.WARNING)
             await asyncio.to_thread(self._audit_failure, act, error)
-            return ActionResult(action, error)
-        except Exception as defect:  # a defect in one object's way must not stop the others
-            log.exception("%s: a defect of the controller", action.object)
-            return ActionResult(action, ControllerError(f"a defect of the controller: {defect!r}; see its log"))
-        self._announce(action, revision, f"{_DONE[type(action)]} ({action.reason})")
-        return ActionResult(action)
+            result = ActionResult(act.action, error)
+        except Exception as defect:  # noqa: BLE001 - a defect in one object's way must not stop the others
+            result = _defective(act, defect)
+        self._announce(act, result)
+        return (result,)
 
-    def _announce(self, action: Action, revision: Revision, what: str, level: int = logging.INFO) -> None:
+    def _announce(self, act: Act, result: ActionResult) -> None:
+        action, error = act.action, result.error
+        what = f"{_DONE[type(action)]} ({action.reason})" if error is None else f"failed: {error}"
         line = f"{action.object}: {what}"
         self._notify(line)
-        about = {"pid": getattr(action, "pid", None), "package": _package(action), "revision": revision.id}
-        log.log(level, "%s", line, extra=about)
+        about = {"pid": getattr(action, "pid", None), "package": package_of(action), "revision": act.revision.id}
+        log.log(logging.INFO if error is None else logging.WARNING, "%s", line, extra=about)
 
-    def _change_store(self, act: _Act) -> None:
+    def _change_store(self, act: Act) -> None:
         """Perform an act on the store's files with its audit, in one go: the disk must not hold up anybody's call."""
         self._audit(act, "started")
         self._store_acts[type(act.action)](act.action, act.revision)
         self._audit(act, "succeeded")
 
-    async def _do(self, act: _Act) -> None:
+    async def _do(self, act: Act) -> None:
         await asyncio.to_thread(self._note, act, "started")
         await self._acts[type(act.action)](act.action, act.revision)
         await asyncio.to_thread(self._note, act, "succeeded")
 
-    def _note(self, act: _Act, outcome: str) -> None:
+    def _note(self, act: Act, outcome: str) -> None:
         """Audit an act. A start or an end of a process goes ahead also where the disk is full: calls must go on."""
         try:
             self._audit(act, outcome)
         except StoreError as error:
             if isinstance(act.action, Install):
                 raise
-            self._notify(f"{act.action.object}: not on record: {error}")
+            self._notify(f"{act.object}: not on record: {error}")
 
     async def _install(self, action: Install, revision: Revision) -> None:
         zip_path = self._store.layout.zips / action.zip_name
@@ -212,29 +214,6 @@ class Applier:
         async with self._starting:
             await self._processes.start(process_spec(action.process, deployment, installation, self._store))
 
-    def _switch(self, action: Switch, revision: Revision) -> None:
-        mapping = ActiveMapping(action.target.name, action.target.version, self._now())
-        with self._store.lock.held():
-            self._store.active.write(action.pid, mapping, self._names_an_installed_package)
-        self._store.history.append(
-            action.pid,
-            HistoryEntry(
-                mapping.activated_at, mapping.name, mapping.version, action.deployment, revision.id, self._actor,
-                action.reason, action.digest or None,
-            ),
-        )  # fmt: skip
-
-    def _names_an_installed_package(self, mapping: ActiveMapping) -> None:
-        if not self._store.layout.receipt(mapping.ref).is_file():
-            raise StoreError(f"{mapping.ref} is not installed any more; the mapping stays as it was")
-
-    def _deactivate(self, action: Deactivate, revision: Revision) -> None:
-        with self._store.lock.held():
-            self._store.active.remove(action.pid)
-        self._store.history.append(
-            action.pid, HistoryEntry(self._now(), None, None, None, revision.id, self._actor, action.reason)
-        )
-
     async def _retire(self, action: Retire, revision: Revision) -> None:
         deployment = revision.by_name.get(action.process.deployment)
         drain = deployment.spec.timeouts.drain if deployment else Timeouts().drain
@@ -250,32 +229,19 @@ class Applier:
         with self._store.lock.held():
             remove_durably(self._store.layout.zips / action.zip_name)
 
-    def _save_rollout(self, action: SaveRollout, revision: Revision) -> None:
-        self._store.rollouts.write(action.deployment, action.record)
+    def _audit(self, act: Act, outcome: str) -> None:
+        self._store.audit.append(audit_record(act, outcome))
 
-    def _audit(self, act: _Act, outcome: str) -> None:
-        action = act.action
-        before, after = _before_and_after(action)
-        record = AuditRecord(
-            act.actor, act.revision.id, action.kind, str(action.object), before, after, action.reason, outcome
-        )
-        self._store.audit.append(record)
-
-    def _audit_failure(self, act: _Act, error: ControllerError) -> None:
+    def _audit_failure(self, act: Act, error: ControllerError) -> None:
         try:
             self._audit(act, f"failed: {error}")
         except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is reported too
-            self._notify(f"{act.action.object}: {unrecorded}")
+            self._notify(f"{act.object}: {unrecorded}")
 
 
-def _package(action: Action) -> str | None:
-    match action:
-        case Install(package=package) | RemovePackage(package=package) | Switch(target=package):
-            return str(package)
-        case Preheat(process=process) | Retire(process=process):
-            return str(process.ref)
-        case _:
-            return None
+def _defective(act: Act, defect: Exception) -> ActionResult:
+    log.error("%s: a defect of the controller", act.object, exc_info=defect)
+    return ActionResult(act.action, ControllerError(f"a defect of the controller: {defect!r}; see its log"))
 
 
 _DONE: Mapping[type[Action], str] = {
@@ -289,18 +255,6 @@ _DONE: Mapping[type[Action], str] = {
     RemovePackage: "removed",
     RemoveZip: "removed",
 }
-
-
-def _before_and_after(action: Action) -> tuple[Any, Any]:
-    match action:
-        case Switch(before=before, target=target, deployment=deployment):
-            return before and asdict(before), {**asdict(target), "deployment": deployment}
-        case Deactivate(before=before):
-            return before and asdict(before), None
-        case Install(digest=digest):
-            return None, digest
-        case _:
-            return None, None
 
 
 def process_spec(key: ProcessKey, deployment: Deployment, installation: Installation, store: Store) -> ProcessSpec:

@@ -28,6 +28,8 @@ QUIESCE_LOOK = 0.1
 """Seconds between two looks at a tree that is changing."""
 DEBOUNCE = 0.02
 """Seconds in which several events make one pass."""
+_HEAD_START = 0.1
+"""Seconds for which a pass leaves processor and disk to the switches that it has begun, before it reports."""
 PATIENCE = 3.0
 """Seconds that actions in flight are waited for at the end; a start that is not proven by then is given up."""
 
@@ -82,7 +84,7 @@ class Loop:
 
     async def run(self) -> None:
         """Make passes until `stop`. Errors of the store are told and tried again at the next pass."""
-        self.reconciler.applier.on_result = self._on_result
+        self.reconciler.applier.tell_results(self._on_result)
         while not self._stopping:
             self._woken.clear()
             try:
@@ -151,6 +153,7 @@ class Loop:
             planned = self.reconciler.plan(desired, observed)
             self.reconciler.note(observed, planned)
             self.reconciler.launch(desired, planned)
+            await self.reconciler.applier.let_switches_go_first(_HEAD_START)
             self.outcome = self.reconciler.conclude(desired, observed, planned)
             self.trouble, self.refusal = "", None
             self.on_pass(self.outcome)

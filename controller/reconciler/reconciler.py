@@ -22,7 +22,8 @@ from controller.model.status_document import StatusDocument
 from controller.model.tally import Counted
 from controller.planning.plan import plan
 from controller.planning.registry_rows import registry_rows
-from controller.reconciler.apply import ActionResult, Applier
+from controller.reconciler.acts import ActionResult
+from controller.reconciler.apply import Applier
 from controller.reconciler.backoff import Backoff, some_jitter
 from controller.reconciler.exits import Exit, worst
 from controller.reconciler.observe import Observer

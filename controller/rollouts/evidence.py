@@ -206,4 +206,6 @@ def _windows(health: Health) -> Iterator[tuple[Metric, float]]:
 
 
 def _of_versions(tallies: Tallies, versions: Mapping[str, PackageRef]) -> dict[str, Tally]:
+    if not tallies:
+        return {}
     return {pid: tallies[pid, ref] for pid, ref in versions.items() if (pid, ref) in tallies}

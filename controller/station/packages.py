@@ -17,7 +17,8 @@ from controller.model.desired import Revision
 from controller.model.package import PackageRef
 from controller.planning.needs import why_needed
 from controller.planning.registry_rows import registry_rows
-from controller.reconciler.apply import ActionResult, Applier
+from controller.reconciler.acts import ActionResult
+from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages
 from controller.station.commands.packages import PackageState
@@ -80,7 +81,7 @@ class PackageOperations:
             raise result.error
         return PackageState(package.name, package.version, digest)
 
-    async def _begin_removal(self, package: PackageRef, caller: Caller) -> tuple[str, asyncio.Task[ActionResult]]:
+    async def _begin_removal(self, package: PackageRef, caller: Caller) -> tuple[str, asyncio.Future[ActionResult]]:
         """Check that nothing needs a package and begin to remove it, before anything else may come to need it."""
         revision, action = self._revision(), RemovePackage(package, _REASON, by_hand=True)
         observed = await self.observer.observe(revision, {}, ways_back=True)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import orjson
 
 from controller.errors import StoreError
 from controller.model.observed import ActiveMapping, BrokenMapping
-from controller.store.atomic import remove_durably, write_atomic
+from controller.store.atomic import Replacement, remove_durably, write_all_atomic
 from controller.store.layout import StoreLayout
 from controller.store.unchanged import Unchanged
 
@@ -28,6 +28,13 @@ def parse_mapping(content: bytes) -> ActiveMapping:
     if not all(isinstance(value, str) and value for value in document.values()):
         raise ValueError("name, version and activated_at must be text")
     return ActiveMapping(**document)
+
+
+def _dump(mapping: ActiveMapping) -> bytes:
+    return orjson.dumps(
+        {"name": mapping.name, "version": mapping.version, "activated_at": mapping.activated_at},
+        option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+    )
 
 
 class ActiveMappings:
@@ -74,11 +81,21 @@ class ActiveMappings:
         `validate` gets the mapping as read back from the temporary file and raises where it must not go live.
         Raises StoreError; the old mapping is then still in place.
         """
-        content = orjson.dumps(
-            {"name": mapping.name, "version": mapping.version, "activated_at": mapping.activated_at},
-            option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE,
+        for error in self.write_all({pid: mapping}, validate).values():
+            raise error
+
+    def write_all(
+        self, mappings: Mapping[str, ActiveMapping], validate: Callable[[ActiveMapping], None]
+    ) -> dict[str, Exception]:
+        """Replace the mappings of several PIDs durably, in their order; return by PID what `write` would raise."""
+        pids = {self._layout.mapping(pid): pid for pid in mappings}
+        failures = write_all_atomic(
+            [
+                Replacement(path, _dump(mappings[pid]), lambda read_back: validate(parse_mapping(read_back)))
+                for path, pid in pids.items()
+            ]
         )
-        write_atomic(self._layout.mapping(pid), content, lambda read_back: validate(parse_mapping(read_back)))
+        return {pids[path]: error for path, error in failures.items()}
 
     def remove(self, pid: str) -> None:
         """Remove a PID's mapping durably, if it has one. Raises StoreError."""

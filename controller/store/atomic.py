@@ -1,26 +1,31 @@
 """The one place where a file of the store is replaced or appended to durably.
 
 Replace: write `<name>.tmp`, fsync, read back and validate, rename, fsync the folder, read the target back. A reader
-sees the old content or the new, also after a power cut; what was acknowledged is on the disk.
+sees the old content or the new, also after a power cut; what was acknowledged is on the disk. Several files of one
+folder are replaced one after the other, and their folder is synced once.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-
-from tenacity import retry, retry_if_exception, stop_after_attempt
 
 from controller.errors import StoreError
 
 _ATTEMPTS = 3
 
 
-def _is_input_output_error(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno == errno.EIO
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """A file's new content. `validate` gets what was read back and raises where it must not go live."""
+
+    path: Path
+    content: bytes
+    validate: Callable[[bytes], object] | None = None
 
 
 def fsync_folder(folder: Path) -> None:
@@ -41,41 +46,93 @@ def write_atomic(path: Path, content: bytes, validate: Callable[[bytes], object]
     Raises:
         StoreError: the write failed; the old content is still in place and the temporary file is gone.
     """
+    for error in write_all_atomic((Replacement(path, content, validate),)).values():
+        raise error
+
+
+def write_all_atomic(replacements: Sequence[Replacement]) -> dict[Path, Exception]:
+    """Replace several files durably, in their order, each on its own account; return by path what went wrong.
+
+    A file without an error is replaced, and that is on the disk. The error is what `write_atomic` would raise.
+    """
+    failures = _attempt(replacements)
+    for _ in range(_ATTEMPTS - 1):
+        again = [each for each in replacements if _may_pass(failures.get(each.path))]
+        if not again:
+            break
+        for each in again:
+            del failures[each.path]
+        failures |= _attempt(again)
+    return {path: _cannot_write(path, error) for path, error in failures.items()}
+
+
+def _may_pass(error: Exception | None) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.EIO
+
+
+def _cannot_write(path: Path, error: Exception) -> Exception:
+    if not isinstance(error, OSError):
+        return error
+    return StoreError(f"cannot write {path}: {error.strerror or error}", next_step="check the disk and its free space")
+
+
+def _attempt(replacements: Sequence[Replacement]) -> dict[Path, Exception]:
+    failures: dict[Path, Exception] = {}
+    renamed = [each for each in replacements if _succeeds(each, _put, failures)]
     try:
-        _replace(path, content, validate)
+        for folder in dict.fromkeys(each.path.parent for each in renamed):
+            fsync_folder(folder)
     except OSError as error:
-        raise StoreError(
-            f"cannot write {path}: {error.strerror or error}", next_step="check the disk and its free space"
-        ) from error
+        return failures | dict.fromkeys((each.path for each in renamed), error)
+    for each in renamed:
+        _succeeds(each, _check, failures)
+    return failures
 
 
-@retry(retry=retry_if_exception(_is_input_output_error), stop=stop_after_attempt(_ATTEMPTS), reraise=True)
-def _replace(path: Path, content: bytes, validate: Callable[[bytes], object] | None) -> None:
-    temporary = path.with_name(path.name + ".tmp")
+def _succeeds(each: Replacement, step: Callable[[Replacement], None], failures: dict[Path, Exception]) -> bool:
     try:
-        _write_and_sync(temporary, content)
-        read_back = temporary.read_bytes()
-        if read_back != content:
-            raise StoreError(f"cannot write {path}: the disk returned other bytes than were written")
-        if validate is not None:
-            validate(read_back)
-        temporary.replace(path)
+        step(each)
+    except Exception as error:  # noqa: BLE001 - also what a validation raises is that file's own
+        failures[each.path] = error
+        return False
+    return True
+
+
+def _put(each: Replacement) -> None:
+    """Put a file in place, all but for the folder's sync."""
+    temporary = each.path.with_name(each.path.name + ".tmp")
+    try:
+        read_back = _write_and_sync(temporary, each.content)
+        if read_back != each.content:
+            raise StoreError(f"cannot write {each.path}: the disk returned other bytes than were written")
+        if each.validate is not None:
+            each.validate(read_back)
+        temporary.replace(each.path)
     except BaseException:
         with suppress(OSError):  # the first error is the one to report
             temporary.unlink()
         raise
-    fsync_folder(path.parent)
-    if path.read_bytes() != content:
-        raise StoreError(f"cannot write {path}: the rename was acknowledged but did not happen")
 
 
-def _write_and_sync(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+def _check(each: Replacement) -> None:
+    descriptor = os.open(each.path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        read_back = os.pread(descriptor, len(each.content) + 1, 0)
+    finally:
+        os.close(descriptor)
+    if read_back != each.content:
+        raise StoreError(f"cannot write {each.path}: the rename was acknowledged but did not happen")
+
+
+def _write_and_sync(path: Path, content: bytes) -> bytes:
+    """Write a file, sync it and return what is in it then."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         view = memoryview(content)
         while view:
             view = view[os.write(descriptor, view) :]
         os.fsync(descriptor)
+        return os.pread(descriptor, len(content) + 1, 0)
     finally:
         os.close(descriptor)
 
@@ -92,29 +149,38 @@ def write_if_changed(path: Path, content: bytes, validate: Callable[[bytes], obj
 
 
 def append_durably(path: Path, line: bytes) -> None:
-    """Append one line and fsync it. Raises StoreError; a partial line is cut off again."""
+    """Append one line and fsync it; a last line that an interrupted write tore is ended first.
+
+    Raises StoreError; a partial line is cut off again.
+    """
     try:
-        created = not path.exists()
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             size = os.fstat(descriptor).st_size
-            try:
-                if os.write(descriptor, line) != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fdatasync(descriptor)
-            except OSError:
-                with suppress(OSError):  # the first error is the one to report
-                    os.ftruncate(descriptor, size)
-                raise
+            if size and os.pread(descriptor, 1, size - 1) != b"\n":
+                line = b"\n" + line
+            append_or_cut(descriptor, line, size)
         finally:
             os.close(descriptor)
-        if created:
+        if not size:
             fsync_folder(path.parent)
     except OSError as error:
         raise StoreError(
             f"cannot append to {path}: {error.strerror or error}",
             next_step="check the disk and its free space",
         ) from error
+
+
+def append_or_cut(descriptor: int, text: bytes, size: int) -> None:
+    """Append text to a file of that size and sync it: all of it, or none. Raises OSError."""
+    try:
+        if os.write(descriptor, text) != len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # a short write on a regular file: the disk is full
+        os.fdatasync(descriptor)
+    except OSError:
+        with suppress(OSError):  # the first error is the one to report
+            os.ftruncate(descriptor, size)
+        raise
 
 
 def remove_durably(path: Path) -> None:

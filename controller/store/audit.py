@@ -10,21 +10,23 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, cast
 
 import orjson
 
 from controller.errors import StoreError
 from controller.model.status_document import AuditRow
+from controller.store.atomic import append_or_cut
 from controller.store.layout import StoreLayout
 
 GENESIS = "0" * 64
 _SUFFIX = b',"hash":"%s"}'
 _SUFFIX_LENGTH = len(_SUFFIX) - 2 + 64
 _TAIL_BYTES = 1 << 16
+_RECENT_BYTES = 1 << 18
 _KEYS = {"actor", "revision", "action", "object", "before", "after", "reason", "outcome", "time", "seq", "prev", "hash"}
 
 
@@ -75,36 +77,54 @@ class AuditLog:
     def __init__(self, layout: StoreLayout, now: Callable[[], str]) -> None:
         self._path = layout.audit
         self._now = now
+        self._left: tuple[tuple[int, int, int], AuditHead] | None = None
+        """Which file our last append left, of what size, and its head: while that holds, nothing need be read."""
 
-    def append(self, record: AuditRecord) -> AuditHead:
-        """Add a record durably and return the new head. A torn last line is cut off first, and that is noted.
+    def append(self, *records: AuditRecord) -> AuditHead:
+        """Add records durably, all or none, and return the new head.
+
+        A torn last line is cut off first, and that is noted.
 
         Raises:
-            StoreError: the log could not be written. The act that wanted to be recorded must not go ahead.
+            StoreError: the log could not be written. The acts that wanted to be recorded must not go ahead.
         """
         try:
             with self._locked() as descriptor:
-                head, torn = _recover_tail(descriptor)
+                head, torn = self._head_of(descriptor)
                 if torn:
                     note = AuditRecord("controller", "", "audit.repair", "audit", f"{torn} bytes", None,
                                        "the last line was torn by an interrupted write", "succeeded")  # fmt: skip
-                    head = _append(descriptor, head, note, self._now())
-                return _append(descriptor, head, record, self._now())
+                    records = (note, *records)
+                head = _append(descriptor, head, records, self._now())
+                self._left = (_which(descriptor), head)
+                return head
         except OSError as error:
             raise StoreError(
                 f"cannot append to {self._path}: {error.strerror}",
                 next_step="check the disk and its free space",
             ) from error
 
+    def _head_of(self, descriptor: int) -> tuple[AuditHead, int]:
+        if self._left is not None and self._left[0] == _which(descriptor):
+            return self._left[1], 0
+        return _recover_tail(descriptor)
+
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield descriptor
         finally:
             os.close(descriptor)
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        try:
+            return os.open(self._path, flags, 0o644)
+        except FileNotFoundError:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(self._path, flags, 0o644)
 
     def read(self) -> Iterator[AuditRow]:
         """Yield the records that can be read, oldest first; the others are `verify`'s to name. Raises StoreError."""
@@ -114,11 +134,11 @@ class AuditLog:
                 yield record
 
     def read_tail(self) -> tuple[AuditRow, ...]:
-        """Return the last records, oldest first: those within the last 64 KiB of the log. Raises StoreError."""
+        """Return the last records, oldest first: those within the last 256 KiB of the log. Raises StoreError."""
         try:
             with self._path.open("rb") as file:
                 size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - _TAIL_BYTES))
+                file.seek(max(0, size - _RECENT_BYTES))
                 lines = file.read().splitlines()
         except FileNotFoundError:
             return ()
@@ -180,23 +200,26 @@ def _parse_or_none(line: bytes) -> AuditRow | None:
     return cast(AuditRow, record) if isinstance(record, dict) and record.keys() >= _KEYS else None
 
 
-def _append(descriptor: int, head: AuditHead, record: AuditRecord, time: str) -> AuditHead:
-    body = orjson.dumps(
-        {**asdict(record), "time": time, "seq": head.seq + 1, "prev": head.hash}, option=orjson.OPT_SORT_KEYS
-    )
-    digest = _digest(head.hash, body)
-    line = body[:-1] + _SUFFIX % digest.encode() + b"\n"
-    size = os.fstat(descriptor).st_size
-    try:
-        written = os.write(descriptor, line)
-        if written != len(line):
-            raise OSError(28, os.strerror(28))  # a short write on a regular file: the disk is full
-        os.fdatasync(descriptor)
-    except OSError:
-        with suppress(OSError):  # the first error is the one to report; a torn line is cut by the next append
-            os.ftruncate(descriptor, size)
-        raise
-    return AuditHead(head.seq + 1, digest)
+def _append(descriptor: int, head: AuditHead, records: Iterable[AuditRecord], time: str) -> AuditHead:
+    lines = []
+    for record in records:
+        body = orjson.dumps(
+            {**_fields(record), "time": time, "seq": head.seq + 1, "prev": head.hash}, option=orjson.OPT_SORT_KEYS
+        )
+        head = AuditHead(head.seq + 1, _digest(head.hash, body))
+        lines.append(body[:-1] + _SUFFIX % head.hash.encode() + b"\n")
+    append_or_cut(descriptor, b"".join(lines), os.fstat(descriptor).st_size)
+    return head
+
+
+def _fields(record: AuditRecord) -> dict[str, Any]:
+    """Return the fields without copying what they hold, as `asdict` would."""
+    return {name: getattr(record, name) for name in AuditRecord.__slots__}
+
+
+def _which(descriptor: int) -> tuple[int, int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino, status.st_size
 
 
 def _digest(previous: str, body: bytes) -> str:

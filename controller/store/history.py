@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict
-from pathlib import Path
-
 import orjson
 
 from controller.errors import StoreError
@@ -33,9 +29,7 @@ class PidHistory:
 
     def append(self, pid: str, entry: HistoryEntry) -> None:
         """Add an entry durably. Raises StoreError."""
-        path = self._layout.pid_history(pid)
-        separator = b"" if _ends_whole(path) else b"\n"
-        append_durably(path, separator + orjson.dumps(asdict(entry)) + b"\n")
+        append_durably(self._layout.pid_history(pid), orjson.dumps(entry) + b"\n")
 
     def pids(self) -> tuple[str, ...]:
         """Return every PID that has a history."""
@@ -53,17 +47,3 @@ def _parse(line: bytes) -> HistoryEntry | None:
         name is None or isinstance(name, str) for name in names
     )
     return entry if whole else None
-
-
-def _ends_whole(path: Path) -> bool:
-    """Whether the file is empty or absent, or its last line was written to the end."""
-    try:
-        with path.open("rb") as file:
-            if file.seek(0, os.SEEK_END) == 0:
-                return True
-            file.seek(-1, os.SEEK_END)
-            return file.read(1) == b"\n"
-    except FileNotFoundError:
-        return True
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror}") from error

@@ -16,15 +16,19 @@ from controller.errors import StoreBusy, StoreError
 from controller.store.layout import StoreLayout
 
 _WAIT_FOR_DAEMON = (
-    "the daemon installs and removes what the desired state says; else stop its service for the while: the algorithm "
-    "processes go on (`pvctl down` would end them)"
+    "what a daemon can do goes through it as soon as it listens: ask again; else stop its service for the while: the "
+    "algorithm processes go on (`pvctl down` would end them)"
 )
 
 
 def _open(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            return os.open(path, flags, 0o644)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return os.open(path, flags, 0o644)
     except OSError as error:
         raise StoreError(
             f"cannot open the lock {path}: {error.strerror}", next_step="check --store and its permissions"

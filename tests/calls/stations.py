@@ -118,14 +118,6 @@ async def station(layout: StoreLayout, *specs: ProcessSpec) -> AsyncIterator[Sta
         await opened.close()
 
 
-async def until(holds: Any, seconds: float = 10.0) -> Any:
-    """Return what `holds` returns once it is true; fail after a deadline. The loop goes on meanwhile."""
-    async with asyncio.timeout(seconds):
-        while not (value := holds()):
-            await asyncio.sleep(0.005)
-    return value
-
-
 @contextlib.asynccontextmanager
 async def neighbour_undisturbed(opened: Station, calls: int = 20) -> AsyncIterator[None]:
     """Prove that the neighbour answered every one of its calls, and at least so many, while the block ran."""

@@ -23,9 +23,10 @@ from controller.model.observed import ActiveMapping
 from controller.model.package import PackageRef
 from controller.model.tally import Tally
 from controller.store.active import ActiveMappings
-from tests.calls.stations import NEXT, TWIN, station, until
+from tests.calls.stations import NEXT, TWIN, station
 from tests.processes.conftest import KEY
 from tests.processes.test_process import PART
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,15 +15,6 @@ from controller.client import AsyncClient, Client, Detection
 from controller.store.layout import StoreLayout
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def eventually(holds: Callable[[], Any], seconds: float = 15.0) -> Any:
-    """Return what `holds` returns once it is true; fail after a deadline."""
-    until = time.monotonic() + seconds
-    while not (value := holds()):
-        assert time.monotonic() < until, f"did not happen within {seconds} s"
-        time.sleep(0.005)
-    return value
 
 
 class StationProcess:

@@ -2,7 +2,8 @@
 
 usage: python -m tests.client.station_process STORE
 
-A call with step_desc "hang" never ends; every call is noted in STORE/calls, one line each, before it is answered.
+A call with step_desc "hang" never ends, nor does the first one with "hang once"; every call is noted in STORE/calls,
+one line each, before it is answered.
 """
 
 from __future__ import annotations
@@ -27,9 +28,11 @@ class _Plane:
 
     async def execute(self, request: DetectionRequest) -> Detection:
         what = request.arguments.step_desc
-        with (self._layout.root / "calls").open("a") as notes:
+        with (self._layout.root / "calls").open("a+") as notes:
             notes.write(f"{what}\n")
-        if what == "hang":
+            notes.seek(0)
+            times = notes.read().split("\n").count(what)
+        if what == "hang" or (what == "hang once" and times == 1):
             await asyncio.Event().wait()
         by_reference = isinstance(request.image, ImageRef)
         source = self._layout.images / f"{request.image.id}.npy" if by_reference else request.image

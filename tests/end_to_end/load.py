@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from controller.client import Client
 from controller.errors import CallError
-from tests.end_to_end.running import eventually
+from tests.waiting import eventually
 
 END = 60.0
 """Seconds after which a call that has not ended counts as lost."""

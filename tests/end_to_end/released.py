@@ -20,8 +20,9 @@ import pytest
 import uv
 
 import controller
+from examples.packing import ABI, CACHE
+from examples.packing.tools import exclusively, run
 from tests.end_to_end.station import Station
-from tests.packaging import ABI, CACHE, _exclusively, _run
 
 COMMIT = "e9c9e46ceb86f9770962552a549483bd0860fb57"
 """The last commit before the rebuild from inside."""
@@ -60,7 +61,7 @@ def released() -> Controller:
 
 def _installed() -> Path:
     home = (CACHE / "releases" / COMMIT / ABI).resolve()
-    with _exclusively(home.with_suffix(".lock")):
+    with exclusively(home.with_suffix(".lock")):
         if not home.exists():
             with tempfile.TemporaryDirectory(dir=home.parent) as work:
                 source = Path(work, "source")
@@ -88,10 +89,10 @@ def _archive() -> bytes:
 def _install(source: Path, wheels: Path, environment: Path) -> None:
     """Build the wheel, collect its dependencies with pip (which knows the registry), and install them with uv."""
     constraints = source / "constraints.txt"
-    _run([sys.executable, "-m", "pip", "wheel", "-q", "-c", str(constraints), "-w", str(wheels), str(source)])
-    _run([uv.find_uv_bin(), "venv", "-q", "--no-config", "--relocatable", "--python", sys.executable,
+    run([sys.executable, "-m", "pip", "wheel", "-q", "-c", str(constraints), "-w", str(wheels), str(source)])
+    run([uv.find_uv_bin(), "venv", "-q", "--no-config", "--relocatable", "--python", sys.executable,
           str(environment)])  # fmt: skip
-    _run([uv.find_uv_bin(), "pip", "install", "-q", "--no-config", "--offline", "--no-index", "--compile-bytecode",
+    run([uv.find_uv_bin(), "pip", "install", "-q", "--no-config", "--offline", "--no-index", "--compile-bytecode",
           "--find-links", str(wheels), "--python", str(environment / "bin" / "python"),
           "procvision-controller"])  # fmt: skip
 

@@ -8,28 +8,13 @@ import os
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tests.end_to_end.station import Station
-
-Result = TypeVar("Result")
-PATIENCE = 30.0
-"""Seconds after which something that is waited for counts as never happening."""
-
-
-def eventually(look: Callable[[], Result], what: str, seconds: float = PATIENCE) -> Result:
-    """Return the first true result of `look`; fail where there is none within `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        result = look()
-        if result:
-            return result
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s; last seen: {result!r}"
-        time.sleep(0.02)
+from tests.waiting import PATIENCE, eventually
 
 
 class Daemon:

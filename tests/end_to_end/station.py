@@ -12,6 +12,8 @@ from typing import Any
 import psutil
 import yaml
 
+from tests.builders import deployment
+
 PVCTL = Path(sys.executable).with_name("pvctl")
 
 
@@ -51,12 +53,7 @@ class Station:
 
     def desire(self, file: str, package: str, version: str, pids: Iterable[str], **spec: Any) -> Path:
         """Write one deployment, named like its file."""
-        document = {
-            "apiVersion": "procvision.dev/v1",
-            "kind": "AlgorithmDeployment",
-            "metadata": {"name": file},
-            "spec": {"package": {"name": package, "version": version}, "pids": list(pids), **spec},
-        }
+        document = deployment(file, version, *pids, package=package, **spec)
         path = self.desired / f"{file}.yaml"
         path.write_text(yaml.safe_dump(document))
         return path

@@ -28,9 +28,10 @@ from controller.errors import CallError, Code
 from examples import packing
 from examples.packing import Algorithm, build_package
 from tests.end_to_end.load import Load
-from tests.end_to_end.running import PATIENCE, Daemon, eventually
+from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
 from tests.packages.zips import rewrite
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.real
 

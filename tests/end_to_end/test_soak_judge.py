@@ -10,9 +10,9 @@ import pytest
 from controller.client import NotReached, UnknownOutcome
 from controller.errors import CallError, Code
 from tests.end_to_end.load import Call
-from tests.end_to_end.running import eventually
 from tests.soak.judge import Judgement, Outage, judge
 from tests.soak.witness import Reign, Witness
+from tests.waiting import eventually
 
 DEATH, ABSENCE = Outage(10.0, 12.0), Outage(20.0, 22.0)
 

@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 
 from controller.client import Client
-from tests import packaging
+from examples import packing
+from examples.packing import Algorithm, build_package
 from tests.end_to_end.load import Load
 from tests.end_to_end.names import kept_names, names_in
 from tests.end_to_end.released import Controller, SharedStation, released, this_checkout
-from tests.end_to_end.running import Daemon, eventually
-from tests.packaging import Algorithm, build_package
+from tests.end_to_end.running import Daemon
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]  # the first of them also builds the release
 
@@ -72,7 +73,7 @@ def daemon(station: SharedStation) -> Iterator[Daemon]:
     daemon.leave_nothing()
 
 
-def deliver(station: SharedStation, *versions: str, source: Algorithm = packaging.ECHO) -> None:
+def deliver(station: SharedStation, *versions: str, source: Algorithm = packing.ECHO) -> None:
     for version in versions:
         build_package(station.zips, name="line", version=version, source=source, supported_pids=LINE)
 
@@ -162,7 +163,7 @@ def check_records(station: SharedStation, *controllers: Controller) -> None:
 def test_a_station_at_rest_is_taken_over_without_an_act(station: SharedStation, turns: Turns, bright: Path) -> None:
     first, second = turns
     deliver(station, "1.0.0")
-    build_package(station.zips, name="elder", generation="0.0", source=packaging.ECHO, supported_pids=["B01"])
+    build_package(station.zips, name="elder", generation="0.0", source=packing.ECHO, supported_pids=["B01"])
     desire(station, "1.0.0", replicas=2)
     station.desire("elder", "elder", "1.0.0", ["B01"])
     begun = station.reconcile()
@@ -327,7 +328,7 @@ def test_a_hold_and_a_quarantine_are_kept_until_either_ends_them(
 ) -> None:
     first, second = turns
     deliver(station, "1.0.0", "1.1.0")
-    deliver(station, "1.2.0", source=packaging.ERROR)
+    deliver(station, "1.2.0", source=packing.ERROR)
     for version in ("1.0.0", "1.1.0"):
         desire(station, version)
         station.reconcile()

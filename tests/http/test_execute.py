@@ -6,7 +6,6 @@ import asyncio
 import io
 import json
 import socket
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ from PIL import Image
 from controller.errors import CallError, Code, RetryableError
 from controller.images.formats import ImageRef
 from tests.http.conftest import Station, form
+from tests.waiting import until
 
 _ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 
@@ -29,12 +29,6 @@ def png() -> bytes:
     file = io.BytesIO()
     Image.fromarray(_ARRAY).save(file, "png")
     return file.getvalue()
-
-
-async def until(holds: Any) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0.005)
 
 
 async def test_multipart_detection_is_answered_as_the_contract_says(station: Station) -> None:

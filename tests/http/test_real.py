@@ -31,8 +31,8 @@ from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from examples.packing import Algorithm, build_package
 from tests.http.conftest import ask, form
-from tests.http.test_execute import until
 from tests.station.fake import FakeStation
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 

@@ -18,8 +18,9 @@ from controller.http.server import SocketServer
 from controller.images.leftovers import sweep_images
 from controller.store.layout import StoreLayout
 from tests.http.conftest import Reply, Station, ask, form
-from tests.http.test_execute import npy, until
+from tests.http.test_execute import npy
 from tests.station.fake import FakePlane, FakeStation
+from tests.waiting import until
 
 
 def mode_of(path: Path) -> int:

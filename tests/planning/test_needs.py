@@ -8,24 +8,20 @@ import pytest
 
 from controller.model.actions import RemovePackage
 from controller.model.observed import Observed
-from controller.model.rollout import AnalysisState, Hold, Instant, Quarantine, Rollout, RolloutRecord
+from controller.model.package import PackageRef
+from controller.model.rollout import Hold, Quarantine, RolloutRecord
 from controller.planning.needs import why_needed
 from controller.planning.retention import surplus
-from controller.rollouts.steps import pin_strategy
-from tests.planning.test_plan import active, deployment, past, process, revision, running
+from tests.builders import active, deployment, past, process, revision, rollout, running
 from tests.planning.test_retention import VERSIONS, observed
 
 OLDEST, OLDER, NEWEST = VERSIONS[0], VERSIONS[1], VERSIONS[5]
-WANTED = revision(deployment(version="1.5.0", pids=("A01",)))
+WANTED = revision(deployment("screw", "1.5.0", "A01"))
 
 
-def rollout(**changed: Any) -> RolloutRecord:
-    fields: dict[str, Any] = {"target": NEWEST, "stable": {"A01": OLDEST}, "back": {}, "state": "promoted", **changed}
-    strategy = pin_strategy(WANTED.deployments[0])
-    return RolloutRecord(
-        Rollout("screw", fields["target"], "d", strategy, fields["stable"], fields["state"], "", Instant("boot", 0.0),
-                back=fields["back"], analysis=AnalysisState())
-    )  # fmt: skip
+def record(target: PackageRef = NEWEST, **more: Any) -> RolloutRecord:
+    [of] = revision(deployment("screw", target.version, "A01")).deployments
+    return RolloutRecord(rollout(of, **{"stable": {"A01": OLDEST}, **more}))
 
 
 @pytest.mark.parametrize(
@@ -34,9 +30,9 @@ def rollout(**changed: Any) -> RolloutRecord:
         ({"active": {**active(NEWEST, "A01"), **active(OLDEST, "Z1")}}, "it answers PID Z1"),
         ({"processes": running(process(OLDEST))}, "process screw/screw@1.0.0-0 runs it"),
         ({"holds": {"A01": Hold("A01", OLDEST, "root", "", "")}}, "PID A01 is held on it"),
-        ({"records": {"screw": rollout()}}, "the rollout of screw may go back to it"),
-        ({"records": {"screw": rollout(stable={}, back={"A01": OLDEST})}}, "the rollout of screw may go back to it"),
-        ({"records": {"screw": rollout(target=OLDEST, stable={})}}, "the rollout of screw is of it"),
+        ({"records": {"screw": record()}}, "the rollout of screw may go back to it"),
+        ({"records": {"screw": record(stable={}, back={"A01": OLDEST})}}, "the rollout of screw may go back to it"),
+        ({"records": {"screw": record(target=OLDEST, stable={})}}, "the rollout of screw is of it"),
         ({"history": {"A01": (*past(OLDEST), *past(NEWEST))}}, "it is the way back of PID A01"),
     ],
 )

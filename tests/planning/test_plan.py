@@ -3,85 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from controller.errors import Code
 from controller.model.actions import Deactivate, Install, Preheat, RebuildRegistry, Retire, Switch
-from controller.model.desired import Deployment, Revision
-from controller.model.objects import ObjectRef, ProcessKey
-from controller.model.observed import (
-    ActiveMapping,
-    BrokenMapping,
-    Failure,
-    HistoryEntry,
-    Observed,
-    ObservedProcess,
-)
-from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
+from controller.model.objects import ObjectRef
+from controller.model.observed import BrokenMapping, Failure, Observed
+from controller.model.package import PackageRef
 from controller.model.rollout import Instant
 from controller.planning.plan import plan
+from tests.builders import active, deployment, installed, past, process, revision, running, zipped
 
 NOW = Instant("boot", 0.0)
 OLD, NEW = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
-
-
-def deployment(name: str = "screw", version: str = "1.0.0", pids: tuple[str, ...] = ("A01", "A02"), **spec: Any) -> Any:
-    return {
-        "apiVersion": "procvision.dev/v1",
-        "kind": "AlgorithmDeployment",
-        "metadata": {"name": name},
-        "spec": {"package": {"name": "screw", "version": version}, "pids": list(pids), **spec},
-    }
-
-
-def revision(*deployments: Any, **policy: Any) -> Revision:
-    return Revision(
-        id="r1",
-        source="test",
-        loadedAt="2026-01-01T00:00:00Z",
-        deployments=tuple(Deployment.model_validate(document) for document in deployments),
-        policy=policy,
-    )
-
-
-def installed(*refs: PackageRef) -> dict[PackageRef, Installation]:
-    at = "2026-01-01T00:00:00Z"
-    return {
-        ref: Installation(
-            Receipt(
-                ref.name, ref.version, f"sha256:{ref.version}", "m:C", ("A01", "A02", "A03"), "src", (), "python",
-                "3.11", "0.3.2", (), at,
-            ),
-            f"deployed/{ref.name}/{ref.version}",
-        )
-        for ref in refs
-    }  # fmt: skip
-
-
-def zipped(*refs: PackageRef, pids: tuple[str, ...] | None = ("A01", "A02", "A03")) -> tuple[PackageRecord, ...]:
-    return tuple(
-        PackageRecord(ref.name, ref.version, f"sha256:{ref.version}", "discovered", supported_pids=pids,
-                      zip_name=f"{ref.name}-{ref.version}.zip")
-        for ref in refs
-    )  # fmt: skip
-
-
-def process(ref: PackageRef, *, name: str = "screw", replica: int = 0, state: Any = "ready") -> ObservedProcess:
-    return ObservedProcess(ProcessKey(name, ref.name, ref.version, replica), f"sha256:{ref.version}", 10, state)
-
-
-def running(*processes: ObservedProcess) -> dict[ProcessKey, ObservedProcess]:
-    return {each.key: each for each in processes}
-
-
-def active(ref: PackageRef, *pids: str) -> dict[str, ActiveMapping | BrokenMapping]:
-    return {pid: ActiveMapping(ref.name, ref.version, "2026-01-01T00:00:00Z") for pid in pids}
-
-
-def past(ref: PackageRef, deployment_name: str | None = "screw") -> tuple[HistoryEntry, ...]:
-    return (HistoryEntry("2026-01-01T00:00:00Z", ref.name, ref.version, deployment_name, "r0", "root", "test"),)
 
 
 CONVERGED = Observed(
@@ -108,7 +43,7 @@ def test_with_everything_in_place_nothing_is_done() -> None:
 
 
 def test_a_new_version_moves_exactly_that_deployments_pids() -> None:
-    other = deployment("other", pids=("A03",))
+    other = deployment("other", "1.0.0", "A03")
     observed = replace(
         CONVERGED,
         zips=zipped(OLD, NEW),
@@ -232,7 +167,7 @@ def test_a_package_without_supported_pids_serves_only_where_the_policy_allows_it
 
 
 def test_a_missing_package_blocks_only_its_own_deployment() -> None:
-    missing = deployment("missing", version="9.9.9", pids=("A03",))
+    missing = deployment("missing", "9.9.9", "A03")
 
     result = plan(revision(missing, deployment()), Observed(zips=zipped(OLD)), NOW)
 
@@ -247,7 +182,7 @@ def test_a_digest_that_does_not_match_what_is_installed_is_refused() -> None:
     [blocked] = plan(revision(wanted), CONVERGED, NOW).blocked
 
     assert blocked.code == Code.invalid_zip
-    assert "sha256:1.0.0" in blocked.reason
+    assert "sha256:screw@1.0.0" in blocked.reason
 
 
 def test_a_failure_is_waited_for_and_then_tried_again() -> None:
@@ -295,7 +230,7 @@ def test_a_pid_that_changes_hands_is_answered_by_the_old_owners_process_until_it
         active=active(OLD, "A01"),
         processes=running(process(OLD, name="first")),
     )
-    wanted = revision(deployment("second", version="1.1.0", pids=("A01",)))
+    wanted = revision(deployment("second", "1.1.0", "A01"))
 
     result = plan(wanted, before, NOW)
 

@@ -10,7 +10,7 @@ from controller.model.observed import Observed
 from controller.model.package import Installation, PackageRef
 from controller.model.rollout import Hold, Quarantine, RolloutRecord
 from controller.planning.retention import exceeds, surplus
-from tests.planning.test_plan import active, deployment, installed, past, process, revision, running, zipped
+from tests.builders import active, deployment, installed, past, process, revision, running, zipped
 
 VERSIONS = [PackageRef("screw", f"1.{number}.0") for number in range(6)]
 
@@ -25,7 +25,7 @@ def observed(**fields: Any) -> Observed:
 
 
 def removed(seen: Observed, **policy: Any) -> list[str]:
-    wanted = revision(deployment(version="1.5.0", pids=("A01",)), **policy)
+    wanted = revision(deployment("screw", "1.5.0", "A01"), **policy)
     return [action.package.version for action in surplus(wanted, seen) if isinstance(action, RemovePackage)]
 
 
@@ -69,8 +69,8 @@ def test_zips_are_kept_unless_the_policy_limits_them_and_never_those_desired() -
     zips = tuple(
         replace(record, fingerprint=(1, number, 1)) for number, record in enumerate(zipped(*reversed(VERSIONS)))
     )  # the desired 1.5.0 has the oldest zip
-    wanted = revision(deployment(version="1.5.0", pids=("A01",)))
-    limited = revision(deployment(version="1.5.0", pids=("A01",)), retention={"zips": 2})
+    wanted = revision(deployment("screw", "1.5.0", "A01"))
+    limited = revision(deployment("screw", "1.5.0", "A01"), retention={"zips": 2})
 
     assert not any(isinstance(action, RemoveZip) for action in surplus(wanted, observed(zips=zips)))
     names = [action.zip_name for action in surplus(limited, observed(zips=zips)) if isinstance(action, RemoveZip)]
@@ -78,7 +78,7 @@ def test_zips_are_kept_unless_the_policy_limits_them_and_never_those_desired() -
 
 
 def test_ways_back_are_read_only_where_there_is_too_much() -> None:
-    wanted = revision(deployment(version="1.5.0", pids=("A01",)))
+    wanted = revision(deployment("screw", "1.5.0", "A01"))
 
     assert exceeds(wanted, observed())
     assert not exceeds(wanted, Observed(installed=installed(*VERSIONS[:3])))

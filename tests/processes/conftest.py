@@ -7,7 +7,6 @@ import dataclasses
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -35,15 +34,6 @@ pytestmark = pytest.mark.real
 
 def now() -> str:
     return "2026-01-02T03:04:05Z"
-
-
-def eventually(holds: Callable[[], Any], seconds: float = 10.0) -> Any:
-    """Return what `holds` returns once it is true; fail after a deadline."""
-    until = time.monotonic() + seconds
-    while not (value := holds()):
-        assert time.monotonic() < until, f"did not happen within {seconds} s"
-        time.sleep(0.01)
-    return value
 
 
 def running(layout: StoreLayout) -> list[int]:

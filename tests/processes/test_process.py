@@ -23,7 +23,8 @@ from controller.model.health import Timeouts
 from controller.processes import records
 from controller.processes.shim import serve
 from controller.processes.supervision import UsageMeter
-from tests.processes.conftest import KEY, call, eventually, process_of, runner_of, running
+from tests.processes.conftest import KEY, call, process_of, runner_of, running
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.real
 

@@ -16,8 +16,9 @@ from controller.errors import CallError, Code, StartFailed
 from controller.host.identity import identify
 from controller.processes import supervision
 from controller.processes.usage import consumption_of, descendants
-from tests.calls.stations import NEIGHBOUR, NEXT, neighbour_undisturbed, station, until
-from tests.processes.conftest import KEY, eventually, running
+from tests.calls.stations import NEIGHBOUR, NEXT, neighbour_undisturbed, station
+from tests.processes.conftest import KEY, running
+from tests.waiting import eventually, until
 
 pytestmark = pytest.mark.real
 

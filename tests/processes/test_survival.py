@@ -25,8 +25,9 @@ from controller.processes import record_files, records
 from controller.processes.attach import ShimBusy, Shims
 from controller.processes.census import end_all, list_processes
 from controller.store.layout import StoreLayout
-from tests.processes.conftest import KEY, Listener, call, eventually, process_of, runner_of, running
+from tests.processes.conftest import KEY, Listener, call, process_of, runner_of, running
 from tests.processes.test_process import PART, ask, failure, opened
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.real
 

@@ -6,10 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from controller.errors import ControllerError, PackageError
-from controller.model.desired import Deployment, Revision
+from controller.model.desired import Revision
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.model.package import Installation, Manifest, PackageRef, Receipt
 from controller.model.rollout import Instant
@@ -21,8 +20,7 @@ from controller.reconciler.recover import recover
 from controller.reconciler.revisions import take_revision
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
-
-START = "2026-01-01T00:00:00Z"
+from tests.builders import AT, receipt
 
 
 @dataclass
@@ -71,15 +69,12 @@ class FakePackages:
         if error := self.failing.get(manifest.ref):
             raise error
         progress("placing")
-        receipt = Receipt(
-            manifest.name, manifest.version, digest, "m:C", manifest.supported_pids, "src", (), "python", "3.11",
-            "0.3.2", (), START,
-        )  # fmt: skip
-        folder = self.layout.package(receipt.ref)
+        done = receipt(manifest.ref, manifest.supported_pids, digest)
+        folder = self.layout.package(done.ref)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "receipt.tmp").write_text(json.dumps(asdict(receipt)))
+        (folder / "receipt.tmp").write_text(json.dumps(asdict(done)))
         (folder / "receipt.tmp").rename(folder / "receipt.json")
-        return receipt
+        return done
 
     def installations(self) -> dict[PackageRef, Installation]:
         found = {}
@@ -87,8 +82,8 @@ class FakePackages:
             document = json.loads(path.read_text())
             pids = document["supported_pids"]
             document |= {"supported_pids": pids and tuple(pids), "python_path": (), "wheels": ()}
-            receipt = Receipt(**document)
-            found[receipt.ref] = Installation(receipt, str(path.parent))
+            there = Receipt(**document)
+            found[there.ref] = Installation(there, str(path.parent))
         return found
 
     def uninstall(self, ref: PackageRef) -> None:
@@ -114,7 +109,7 @@ class FakeProcesses:
         self.started.append(spec.key)
         if error := self.failing.get(spec.key.ref):
             raise error
-        process = ObservedProcess(spec.key, spec.digest, 1000 + len(self.started), "ready", "0.3.2", START)
+        process = ObservedProcess(spec.key, spec.digest, 1000 + len(self.started), "ready", "0.3.2", AT)
         self.running[spec.key] = process
         return process
 
@@ -123,8 +118,8 @@ class FakeProcesses:
         self.running.pop(key, None)
 
 
-class FakeStation:
-    """A whole station on fakes over a real store: reconcile it, break it, look at it."""
+class Rig:
+    """The parts of a controller on fakes over a real store: reconcile it, break it, look at it."""
 
     def __init__(self, root: Path) -> None:
         self.seconds = 0.0
@@ -156,21 +151,3 @@ class FakeStation:
 
     def active(self) -> dict[str, str]:
         return {pid: str(getattr(mapping, "ref", mapping)) for pid, mapping in self.store.active.read_all().items()}
-
-
-def deployment(name: str, version: str, *pids: str, package: str = "screw", **spec: Any) -> dict[str, Any]:
-    """Return an AlgorithmDeployment document."""
-    return {
-        "apiVersion": "procvision.dev/v1",
-        "kind": "AlgorithmDeployment",
-        "metadata": {"name": name},
-        "spec": {"package": {"name": package, "version": version}, "pids": list(pids), **spec},
-    }
-
-
-def revision(*deployments: dict[str, Any], id_: str = "r1") -> Revision:
-    """Return a revision of those documents."""
-    return Revision.model_validate(
-        {"id": id_, "source": "test", "loadedAt": START, "deployments": [Deployment.model_validate(d).model_dump(
-            mode="json", by_alias=True) for d in deployments]}
-    )  # fmt: skip

@@ -8,22 +8,7 @@ from typing import Any
 
 from controller.model.desired import Revision
 from controller.reconciler.changes import Change, describe_changes
-
-
-def deployment(name: str = "a", pids: str = "A01 A02", version: str = "1.0.0", **more: Any) -> dict[str, Any]:
-    body = {"package": {"name": "screw", "version": version}, "pids": pids.split()}
-    return {
-        "apiVersion": "procvision.dev/v1",
-        "kind": "AlgorithmDeployment",
-        "metadata": {"name": name},
-        "spec": body | more,
-    }
-
-
-def revision(*deployments: dict[str, Any], **policy: Any) -> Revision:
-    return Revision.model_validate(
-        {"id": "x", "source": "s", "loadedAt": "t", "deployments": deployments, "policy": policy}
-    )
+from tests.builders import deployment, revision
 
 
 def lines(before: Revision | None, after: Revision) -> list[str]:
@@ -42,7 +27,7 @@ def test_equal_revisions_differ_in_nothing_and_deepdiff_is_not_loaded() -> None:
 
 
 def test_new_and_removed_deployments_are_one_line_each() -> None:
-    old, new = revision(deployment("a")), revision(deployment("b", "B01"))
+    old, new = revision(deployment("a")), revision(deployment("b", "1.0.0", "B01"))
     assert lines(old, new) == ["a: removed screw@1.0.0 on A01, A02", "b: added screw@1.0.0 on B01"]
     assert describe_changes(None, new) == (Change("b", "", None, "screw@1.0.0 on B01", "added"),)
 
@@ -56,25 +41,26 @@ def test_fields_are_told_in_the_operators_units() -> None:
         )
     )  # fmt: skip
     assert lines(old, new) == [
-        "a spec.health.errorRate.max: 5% → 10%",
-        "a spec.health.latencyP95: added {max: 800ms, window: 5m, minSamples: 50}",
-        "a spec.health.memory: removed {max: 2GiB}",
-        "a spec.package.version: 1.0.0 → 1.1.0",
-        "a spec.pinned.A01: removed 0.9",
-        "a spec.pinned.A02: added 0.8",
-        "a spec.suspend: false → true",
-        "a spec.timeouts.call: 1m30s → 10m",
+        "screw spec.health.errorRate.max: 5% → 10%",
+        "screw spec.health.latencyP95: added {max: 800ms, window: 5m, minSamples: 50}",
+        "screw spec.health.memory: removed {max: 2GiB}",
+        "screw spec.package.version: 1.0.0 → 1.1.0",
+        "screw spec.pinned.A01: removed 0.9",
+        "screw spec.pinned.A02: added 0.8",
+        "screw spec.suspend: false → true",
+        "screw spec.timeouts.call: 1m30s → 10m",
     ]
-    assert describe_changes(old, new)[3] == Change("a", "spec.package.version", "1.0.0", "1.1.0", "changed")
+    assert describe_changes(old, new)[3] == Change("screw", "spec.package.version", "1.0.0", "1.1.0", "changed")
 
 
 def test_pids_are_told_one_by_one_and_their_order_too() -> None:
-    old = revision(deployment(pids="A01 A02 A03"))
-    assert lines(old, revision(deployment(pids="A02 A03 A04"))) == [
-        "a spec.pids: removed A01",
-        "a spec.pids: added A04",
+    old = revision(deployment("screw", "1.0.0", "A01", "A02", "A03"))
+    assert lines(old, revision(deployment("screw", "1.0.0", "A02", "A03", "A04"))) == [
+        "screw spec.pids: removed A01",
+        "screw spec.pids: added A04",
     ]
-    assert lines(old, revision(deployment(pids="A03 A02 A01"))) == ["a spec.pids: [A01, A02, A03] → [A03, A02, A01]"]
+    turned = revision(deployment("screw", "1.0.0", "A03", "A02", "A01"))
+    assert lines(old, turned) == ["screw spec.pids: [A01, A02, A03] → [A03, A02, A01]"]
 
 
 def test_steps_are_told_by_their_place() -> None:
@@ -84,8 +70,8 @@ def test_steps_are_told_by_their_place() -> None:
     old = stepped({"setWeight": 25}, {"pause": {"duration": "10m"}})
     new = stepped({"setWeight": 25}, {"pause": {"duration": "20m"}}, {"setWeight": 50})
     assert lines(old, new) == [
-        "a spec.strategy.canary.steps[1].pause.duration: 10m → 20m",
-        "a spec.strategy.canary.steps[2]: added {setWeight: 50}",
+        "screw spec.strategy.canary.steps[1].pause.duration: 10m → 20m",
+        "screw spec.strategy.canary.steps[2]: added {setWeight: 50}",
     ]
 
 
@@ -97,4 +83,4 @@ def test_the_policy_belongs_to_no_deployment() -> None:
         "StationPolicy spec.pythons[0]: added /usr/bin/python3.10",
         "StationPolicy spec.retention.zips: added 5",
     ]
-    assert lines(None, new) == ["a: added screw@1.0.0 on A01, A02"]
+    assert lines(None, new) == ["screw: added screw@1.0.0 on A01, A02"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.reconciler.loop import Loop
 from controller.reconciler.revisions import Desired, take_revision
-from tests.reconciler.fakes import FakeSource, FakeStation, deployment, revision
+from tests.builders import deployment, revision
+from tests.reconciler.fakes import FakeSource, Rig
+from tests.waiting import until
 
 V1 = PackageRef("screw", "1.0.0")
 V2 = PackageRef("screw", "1.1.0")
@@ -25,15 +27,15 @@ KEY = ProcessKey("line", "screw", "1.0.0", 0)
 
 
 class Daemon:
-    """A loop over a fake station whose desired state is set by hand."""
+    """A loop over a rig whose desired state is set by hand."""
 
-    def __init__(self, station: FakeStation) -> None:
-        self.station = station
+    def __init__(self, rig: Rig) -> None:
+        self.rig = rig
         self.source = FakeSource(revision(deployment("line", "1.0.0", "A01", "A02")))
-        self.loop = Loop(station.restart(), self._take)
+        self.loop = Loop(rig.restart(), self._take)
 
     def _take(self) -> tuple[Desired | None, bool]:
-        return take_revision(self.source, self.station.store), False
+        return take_revision(self.source, self.rig.store), False
 
     def desire(self, version: str, **spec: Any) -> None:
         self.source.revision = revision(deployment("line", version, "A01", "A02", **spec), id_=version)
@@ -41,21 +43,21 @@ class Daemon:
 
     def die(self, why: str = "killed by signal 9") -> None:
         """End the process, as the data plane would tell it."""
-        self.station.processes.running.pop(KEY, None)
+        self.rig.processes.running.pop(KEY, None)
         self.loop.process_ended(KEY, why)
 
 
 @pytest.fixture
-def station(tmp_path: Path) -> FakeStation:
-    station = FakeStation(tmp_path / "store")
+def rig(tmp_path: Path) -> Rig:
+    rig = Rig(tmp_path / "store")
     for version in ("1.0.0", "1.1.0"):
-        station.packages.add_zip("screw", version)
-    return station
+        rig.packages.add_zip("screw", version)
+    return rig
 
 
 @asynccontextmanager
-async def running(station: FakeStation) -> AsyncIterator[Daemon]:
-    daemon = Daemon(station)
+async def running(rig: Rig) -> AsyncIterator[Daemon]:
+    daemon = Daemon(rig)
     task = asyncio.create_task(daemon.loop.run())
     try:
         await daemon.loop.wait_idle(30)
@@ -65,48 +67,42 @@ async def running(station: FakeStation) -> AsyncIterator[Daemon]:
         await asyncio.wait_for(task, 30)
 
 
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not holds():
-            await asyncio.sleep(0.01)
-
-
-async def test_it_converges_follows_edits_and_stops(station: FakeStation) -> None:
-    async with running(station) as daemon:
-        assert set(station.active().values()) == {"screw@1.0.0"}
+async def test_it_converges_follows_edits_and_stops(rig: Rig) -> None:
+    async with running(rig) as daemon:
+        assert set(rig.active().values()) == {"screw@1.0.0"}
         daemon.desire("1.1.0")
-        await until(lambda: set(station.active().values()) == {"screw@1.1.0"})
+        await until(lambda: set(rig.active().values()) == {"screw@1.1.0"})
 
     assert daemon.loop.finished.is_set()
-    assert station.processes.running, "stopping the daemon leaves the processes running"
+    assert rig.processes.running, "stopping the daemon leaves the processes running"
 
 
 async def test_a_process_that_ends_is_restarted_at_once_the_first_time_and_then_ever_later(
-    station: FakeStation,
+    rig: Rig,
 ) -> None:
-    async with running(station) as daemon:
+    async with running(rig) as daemon:
         daemon.die()
-        await until(lambda: len(station.processes.started) == 2)
+        await until(lambda: len(rig.processes.started) == 2)
         await daemon.loop.wait_idle(10)
 
         daemon.die()
         await daemon.loop.wait_idle(10)
-        assert len(station.processes.started) == 2
+        assert len(rig.processes.started) == 2
         assert daemon.loop.outcome is not None
         assert [str(wait.object) for wait in daemon.loop.outcome.plan.waiting] == [f"process/{KEY}"]
 
-        station.seconds += 10
+        rig.seconds += 10
         daemon.loop.wake()
-        await until(lambda: len(station.processes.started) == 3)
+        await until(lambda: len(rig.processes.started) == 3)
 
 
-async def test_too_many_crashes_open_the_breaker_and_starts_are_bounded(station: FakeStation) -> None:
-    async with running(station) as daemon:
+async def test_too_many_crashes_open_the_breaker_and_starts_are_bounded(rig: Rig) -> None:
+    async with running(rig) as daemon:
         daemon.desire("1.0.0", health={"restarts": {"max": 2, "window": "1h"}})
         await daemon.loop.wait_idle(10)
         for _ in range(20):
-            station.seconds += 100
-            if KEY in station.processes.running:
+            rig.seconds += 100
+            if KEY in rig.processes.running:
                 daemon.die("exit status 3")
             await daemon.loop.wait_idle(10)
 
@@ -115,44 +111,44 @@ async def test_too_many_crashes_open_the_breaker_and_starts_are_bounded(station:
         assert line.phase == "Degraded"
         assert "breaker" in line.message
         assert "exit status 3" in line.message
-        assert len(station.processes.started) < 12
+        assert len(rig.processes.started) < 12
 
 
-async def test_a_failing_start_does_not_stop_the_other_deployment(station: FakeStation) -> None:
-    station.packages.add_zip("other", "1.0.0")
-    station.processes.failing[V1] = StartFailed("no camera")
-    daemon = Daemon(station)
+async def test_a_failing_start_does_not_stop_the_other_deployment(rig: Rig) -> None:
+    rig.packages.add_zip("other", "1.0.0")
+    rig.processes.failing[V1] = StartFailed("no camera")
+    daemon = Daemon(rig)
     daemon.source.revision = revision(
         deployment("line", "1.0.0", "A01"), deployment("b", "1.0.0", "A02", package="other")
     )
     task = asyncio.create_task(daemon.loop.run())
 
-    await until(lambda: station.active() == {"A02": "other@1.0.0"})
+    await until(lambda: rig.active() == {"A02": "other@1.0.0"})
 
     daemon.loop.stop()
     await asyncio.wait_for(task, 30)
 
 
 async def test_a_policy_with_other_interpreters_is_a_reason_to_try_at_once_what_found_none(
-    station: FakeStation,
+    rig: Rig,
 ) -> None:
     """However long the back-off has become: no time passes here."""
-    station.packages.failing = {
+    rig.packages.failing = {
         V2: PackageError(Code.incompatible_python, "no interpreter here fits"),
         OTHER: PackageError(Code.install_failed, "the algorithm raised"),
     }
-    station.packages.add_zip(OTHER.name, OTHER.version)
-    async with running(station) as daemon:
+    rig.packages.add_zip(OTHER.name, OTHER.version)
+    async with running(rig) as daemon:
         wanted = revision(deployment("line", "1.1.0", "A01"), deployment("other", "1.0.0", "A03", package="other"))
         daemon.source.revision = wanted
         await daemon.loop.wait_idle(10)
         for policy in ({"allowUndeclaredPids": True}, {"pythons": ["/opt/python3.10"]}):
-            assert station.active()["A01"] == "screw@1.0.0"
-            station.packages.failing.pop(V2, None)
+            assert rig.active()["A01"] == "screw@1.0.0"
+            rig.packages.failing.pop(V2, None)
             edited = {"policy": PolicySpec.model_validate(policy), "id": str(policy)}
             daemon.source.revision = wanted.model_copy(update=edited)
             await daemon.loop.wait_idle(10)
-        assert station.active()["A01"] == "screw@1.1.0"
+        assert rig.active()["A01"] == "screw@1.1.0"
         assert daemon.loop.outcome is not None
         assert [str(wait.object) for wait in daemon.loop.outcome.plan.waiting] == [f"package/{OTHER}"]
 
@@ -167,20 +163,20 @@ async def answering(value: int) -> int:
 
 @pytest.mark.parametrize("error", [CodedError(Code.invalid_params, "no"), KeyError("x"), OSError(28, "disk full")])
 async def test_work_between_passes_has_its_error_whatever_it_is_and_holds_up_nobody_elses(
-    station: FakeStation, error: Exception
+    rig: Rig, error: Exception
 ) -> None:
-    async with running(station) as daemon:
+    async with running(rig) as daemon:
         first = asyncio.create_task(daemon.loop.between_passes(lambda: raising(error)))
         second = asyncio.create_task(daemon.loop.between_passes(lambda: answering(42)))
         with pytest.raises(type(error)):
             await asyncio.wait_for(first, 20)
         assert await asyncio.wait_for(second, 20) == 42
         daemon.desire("1.1.0")
-        await until(lambda: set(station.active().values()) == {"screw@1.1.0"})
+        await until(lambda: set(rig.active().values()) == {"screw@1.1.0"})
 
 
-async def test_who_asks_a_loop_that_ends_is_told_and_does_not_wait(station: FakeStation) -> None:
-    async with running(station) as daemon:
+async def test_who_asks_a_loop_that_ends_is_told_and_does_not_wait(rig: Rig) -> None:
+    async with running(rig) as daemon:
         daemon.loop.stop()
         asked = asyncio.create_task(daemon.loop.between_passes(lambda: answering(42)))
         await asyncio.wait_for(daemon.loop.finished.wait(), 20)
@@ -190,23 +186,23 @@ async def test_who_asks_a_loop_that_ends_is_told_and_does_not_wait(station: Fake
                 await asyncio.wait_for(each, 20)
 
 
-async def test_an_invalid_revision_leaves_everything_serving_and_is_told_with_its_place(station: FakeStation) -> None:
-    async with running(station) as daemon:
+async def test_an_invalid_revision_leaves_everything_serving_and_is_told_with_its_place(rig: Rig) -> None:
+    async with running(rig) as daemon:
         daemon.source.revision = DesiredStateError(("desired/a.yaml:3:1: bad",))
         outcome = await daemon.loop.wait_idle(10)
 
         assert outcome.status.revision.errors == ("desired/a.yaml:3:1: bad",)
-        assert set(station.active().values()) == {"screw@1.0.0"}
-        assert len(station.processes.running) == 1
+        assert set(rig.active().values()) == {"screw@1.0.0"}
+        assert len(rig.processes.running) == 1
 
 
-async def test_without_any_valid_revision_the_status_says_why_and_nothing_is_touched(station: FakeStation) -> None:
-    daemon = Daemon(station)
+async def test_without_any_valid_revision_the_status_says_why_and_nothing_is_touched(rig: Rig) -> None:
+    daemon = Daemon(rig)
     daemon.source.revision = DesiredStateError(("desired/a.yaml:3:1: bad",))
     task = asyncio.create_task(daemon.loop.run())
 
-    await until(lambda: station.store.status.read() is not None)
-    document = station.store.status.read()
+    await until(lambda: rig.store.status.read() is not None)
+    document = rig.store.status.read()
     assert document is not None
     assert document["revision"]["errors"] == ["desired/a.yaml:3:1: bad"]
     with pytest.raises(DesiredStateError, match=r"a\.yaml:3:1"):
@@ -217,9 +213,9 @@ async def test_without_any_valid_revision_the_status_says_why_and_nothing_is_tou
 
 
 async def test_a_store_that_fails_for_a_while_and_a_defect_do_not_end_it(
-    station: FakeStation, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with running(station) as daemon:
+    async with running(rig) as daemon:
         observe, failures = daemon.loop.reconciler.observe, [StoreError("disk full"), ZeroDivisionError("a defect")]
 
         async def failing(*arguments: Any, **options: Any) -> Any:
@@ -232,13 +228,13 @@ async def test_a_store_that_fails_for_a_while_and_a_defect_do_not_end_it(
         for _ in range(3):
             daemon.loop.wake()
             await asyncio.sleep(0.05)
-        await until(lambda: set(station.active().values()) == {"screw@1.1.0"})
+        await until(lambda: set(rig.active().values()) == {"screw@1.1.0"})
 
     assert failures == []
 
 
 async def test_an_action_that_does_not_end_holds_up_the_end_of_the_daemon_only_for_a_while(
-    station: FakeStation, monkeypatch: pytest.MonkeyPatch
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("controller.reconciler.loop.PATIENCE", 0.05)
     hanging, cancelled = asyncio.Event(), asyncio.Event()
@@ -250,8 +246,8 @@ async def test_an_action_that_does_not_end_holds_up_the_end_of_the_daemon_only_f
         finally:
             cancelled.set()
 
-    monkeypatch.setattr(station.processes, "start", hang)
-    daemon = Daemon(station)
+    monkeypatch.setattr(rig.processes, "start", hang)
+    daemon = Daemon(rig)
     task = asyncio.create_task(daemon.loop.run())
     await asyncio.wait_for(hanging.wait(), 20)
 

@@ -11,7 +11,8 @@ from controller.errors import Code, DesiredStateError, PackageError, StartFailed
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.reconciler.exits import Exit, worst
-from tests.reconciler.fakes import FakeStation, deployment, revision
+from tests.builders import deployment, revision
+from tests.reconciler.fakes import Rig
 
 V1, V2 = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
 AT_V1 = revision(deployment("line", "1.0.0", "A01", "A02"))
@@ -19,70 +20,70 @@ AT_V2 = revision(deployment("line", "1.1.0", "A01", "A02"), id_="r2")
 
 
 @pytest.fixture
-def station(tmp_path: Path) -> FakeStation:
-    station = FakeStation(tmp_path / "store")
-    station.packages.add_zip("screw", "1.0.0")
-    station.packages.add_zip("screw", "1.1.0")
-    return station
+def rig(tmp_path: Path) -> Rig:
+    rig = Rig(tmp_path / "store")
+    rig.packages.add_zip("screw", "1.0.0")
+    rig.packages.add_zip("screw", "1.1.0")
+    return rig
 
 
-def snapshot(station: FakeStation) -> dict[str, int]:
-    root = station.store.layout.root
+def snapshot(rig: Rig) -> dict[str, int]:
+    root = rig.store.layout.root
     return {str(path.relative_to(root)): path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
 
 
-async def test_it_installs_switches_and_reports_convergence(station: FakeStation) -> None:
-    outcome = await station.reconcile(AT_V1)
+async def test_it_installs_switches_and_reports_convergence(rig: Rig) -> None:
+    outcome = await rig.reconcile(AT_V1)
 
     assert outcome.exit == Exit.done
-    assert station.active() == {"A01": "screw@1.0.0", "A02": "screw@1.0.0"}
+    assert rig.active() == {"A01": "screw@1.0.0", "A02": "screw@1.0.0"}
     assert outcome.status.converged
     [status] = outcome.status.deployments
     assert (status.phase, status.actual_weight) == ("Healthy", 100)
     assert all(pid.ready for pid in outcome.status.pids)
 
 
-async def test_a_second_reconcile_does_nothing_and_rewrites_nothing(station: FakeStation) -> None:
-    await station.reconcile(AT_V1)
-    before = snapshot(station)
-    surveyed = len(station.packages.surveyed)
+async def test_a_second_reconcile_does_nothing_and_rewrites_nothing(rig: Rig) -> None:
+    await rig.reconcile(AT_V1)
+    before = snapshot(rig)
+    surveyed = len(rig.packages.surveyed)
 
-    outcome = await station.reconcile(AT_V1)
+    outcome = await rig.reconcile(AT_V1)
 
     assert outcome.results == ()
     assert outcome.exit == Exit.done
-    assert snapshot(station) == before
-    assert len(station.packages.surveyed) == surveyed, "an unchanged zip was read again"
+    assert snapshot(rig) == before
+    assert len(rig.packages.surveyed) == surveyed, "an unchanged zip was read again"
 
 
 async def test_a_new_version_moves_the_pids_and_the_old_process_stays_warm_for_the_way_back(
-    station: FakeStation,
+    rig: Rig,
 ) -> None:
-    await station.reconcile(AT_V1)
+    await rig.reconcile(AT_V1)
 
-    await station.reconcile(AT_V2)
+    await rig.reconcile(AT_V2)
 
-    assert set(station.active().values()) == {"screw@1.1.0"}
-    assert [key.version for key in station.processes.running] == ["1.0.0", "1.1.0"]
-    assert [entry.version for entry in station.store.history.read("A01")] == ["1.0.0", "1.1.0"]
-    assert station.store.audit.verify().broken_at is None
-
-
-async def test_the_old_process_is_ended_when_the_rollback_window_is_over(station: FakeStation) -> None:
-    await station.reconcile(AT_V1)
-
-    await station.reconcile(revision(deployment("line", "1.1.0", "A01", "A02", rollbackWindow="10m"), id_="r2"))
-    assert len(station.processes.running) == 2
-    station.seconds += 600
-    await station.reconcile(revision(deployment("line", "1.1.0", "A01", "A02", rollbackWindow="10m"), id_="r2"))
-
-    assert [key.version for key in station.processes.running] == ["1.1.0"]
+    assert set(rig.active().values()) == {"screw@1.1.0"}
+    assert [key.version for key in rig.processes.running] == ["1.0.0", "1.1.0"]
+    assert [entry.version for entry in rig.store.history.read("A01")] == ["1.0.0", "1.1.0"]
+    assert rig.store.audit.verify().broken_at is None
 
 
-async def test_every_change_of_a_mapping_is_audited_with_who_which_revision_and_why(station: FakeStation) -> None:
-    await station.reconcile(AT_V1)
+async def test_the_old_process_is_ended_when_the_rollback_window_is_over(rig: Rig) -> None:
+    await rig.reconcile(AT_V1)
 
-    records = [each for each in station.store.audit.read() if each["object"] == "pid/A01"]
+    await rig.reconcile(revision(deployment("line", "1.1.0", "A01", "A02", rollbackWindow="10m"), id_="r2"))
+    assert len(rig.processes.running) == 2
+    rig.seconds += 600
+    await rig.reconcile(revision(deployment("line", "1.1.0", "A01", "A02", rollbackWindow="10m"), id_="r2"))
+
+    assert [key.version for key in rig.processes.running] == ["1.1.0"]
+
+
+async def test_every_change_of_a_mapping_is_audited_with_who_which_revision_and_why(rig: Rig) -> None:
+    await rig.reconcile(AT_V1)
+
+    records = [each for each in rig.store.audit.read() if each["object"] == "pid/A01"]
 
     assert [each["outcome"] for each in records] == ["started", "succeeded"]
     assert {(each["actor"], each["revision"]) for each in records} == {("root", "r1")}
@@ -90,180 +91,180 @@ async def test_every_change_of_a_mapping_is_audited_with_who_which_revision_and_
 
 
 @pytest.mark.parametrize("where", ["install", "start"])
-async def test_a_bad_version_stops_only_itself_and_the_old_one_goes_on(station: FakeStation, where: str) -> None:
-    await station.reconcile(AT_V1)
-    station.packages.add_zip("other", "1.0.0")
+async def test_a_bad_version_stops_only_itself_and_the_old_one_goes_on(rig: Rig, where: str) -> None:
+    await rig.reconcile(AT_V1)
+    rig.packages.add_zip("other", "1.0.0")
     if where == "install":
-        station.packages.failing[V2] = PackageError(Code.install_failed, "ImportError: no model here")
+        rig.packages.failing[V2] = PackageError(Code.install_failed, "ImportError: no model here")
     else:
-        station.processes.failing[V2] = StartFailed("ImportError: no model here")
+        rig.processes.failing[V2] = StartFailed("ImportError: no model here")
     wanted = revision(deployment("line", "1.1.0", "A01", "A02"), deployment("b", "1.0.0", "A03", package="other"))
 
-    outcome = await station.reconcile(wanted)
+    outcome = await rig.reconcile(wanted)
 
     assert outcome.exit == Exit.degraded
-    assert station.active() == {"A01": "screw@1.0.0", "A02": "screw@1.0.0", "A03": "other@1.0.0"}
+    assert rig.active() == {"A01": "screw@1.0.0", "A02": "screw@1.0.0", "A03": "other@1.0.0"}
     line = next(each for each in outcome.status.deployments if each.name == "line")
     assert line.phase == "Degraded"
     assert "no model here" in line.message
-    assert ProcessKey("line", "screw", "1.0.0", 0) in station.processes.running
+    assert ProcessKey("line", "screw", "1.0.0", 0) in rig.processes.running
 
 
-async def test_a_failed_package_is_told_invalid_with_its_code(station: FakeStation) -> None:
-    station.packages.failing[V1] = PackageError(Code.install_failed, "setup failed")
+async def test_a_failed_package_is_told_invalid_with_its_code(rig: Rig) -> None:
+    rig.packages.failing[V1] = PackageError(Code.install_failed, "setup failed")
 
-    await station.reconcile(AT_V1)
+    await rig.reconcile(AT_V1)
 
-    record = next(each for each in station.store.registry.read() or () if each.ref == V1)
+    record = next(each for each in rig.store.registry.read() or () if each.ref == V1)
     assert (record.state, record.error_code, record.reason) == ("invalid", 2005, "setup failed")
 
 
-async def test_an_invalid_revision_keeps_the_last_valid_one_in_force_and_repairs_it(station: FakeStation) -> None:
-    await station.reconcile(AT_V1)
-    station.processes.running.clear()
+async def test_an_invalid_revision_keeps_the_last_valid_one_in_force_and_repairs_it(rig: Rig) -> None:
+    await rig.reconcile(AT_V1)
+    rig.processes.running.clear()
 
-    outcome = await station.reconcile(DesiredStateError(("desired/a.yaml:3:1: bad",)))
+    outcome = await rig.reconcile(DesiredStateError(("desired/a.yaml:3:1: bad",)))
 
     assert outcome.exit == Exit.invalid
     assert outcome.status.revision.errors == ("desired/a.yaml:3:1: bad",)
     assert outcome.status.revision.id == "r1"
-    assert len(station.processes.running) == 1
+    assert len(rig.processes.running) == 1
 
 
-async def test_an_emptied_tree_removes_nothing_unless_told_to(station: FakeStation) -> None:
-    await station.reconcile(AT_V1)
+async def test_an_emptied_tree_removes_nothing_unless_told_to(rig: Rig) -> None:
+    await rig.reconcile(AT_V1)
 
-    refused = await station.reconcile(revision(id_="empty"))
+    refused = await rig.reconcile(revision(id_="empty"))
     assert refused.exit == Exit.invalid
-    assert len(station.active()) == 2
+    assert len(rig.active()) == 2
 
-    allowed = await station.reconcile(revision(id_="empty"), allow_empty=True)
+    allowed = await rig.reconcile(revision(id_="empty"), allow_empty=True)
     assert allowed.exit == Exit.done
-    assert station.active() == {}
-    assert station.processes.running == {}
+    assert rig.active() == {}
+    assert rig.processes.running == {}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"name": "screw", "version": "9.9", "activated_at": "x"}', None])
-async def test_a_damaged_dangling_or_deleted_mapping_is_restored(station: FakeStation, content: bytes | None) -> None:
-    await station.reconcile(AT_V1)
-    path = station.store.layout.mapping("A01")
+async def test_a_damaged_dangling_or_deleted_mapping_is_restored(rig: Rig, content: bytes | None) -> None:
+    await rig.reconcile(AT_V1)
+    path = rig.store.layout.mapping("A01")
     if content is None:
         path.unlink()
     else:
         path.write_bytes(content)
 
-    outcome = await station.reconcile(AT_V1)
+    outcome = await rig.reconcile(AT_V1)
 
     assert outcome.exit == Exit.done
-    assert station.active()["A01"] == "screw@1.0.0"
-    assert len(station.processes.started) == 1, "the running process was still good"
+    assert rig.active()["A01"] == "screw@1.0.0"
+    assert len(rig.processes.started) == 1, "the running process was still good"
 
 
-async def test_a_killed_process_and_a_deleted_installation_are_put_back(station: FakeStation) -> None:
-    await station.reconcile(AT_V1)
-    station.processes.running.clear()
-    station.packages.uninstall(V1)
+async def test_a_killed_process_and_a_deleted_installation_are_put_back(rig: Rig) -> None:
+    await rig.reconcile(AT_V1)
+    rig.processes.running.clear()
+    rig.packages.uninstall(V1)
 
-    outcome = await station.reconcile(AT_V1)
+    outcome = await rig.reconcile(AT_V1)
 
     assert outcome.exit == Exit.done
-    assert V1 in station.packages.installations()
-    assert len(station.processes.running) == 1
+    assert V1 in rig.packages.installations()
+    assert len(rig.processes.running) == 1
 
 
-async def test_a_lost_registry_is_rebuilt(station: FakeStation) -> None:
-    await station.reconcile(AT_V1)
-    before = station.store.registry.read()
-    station.store.layout.registry.unlink()
+async def test_a_lost_registry_is_rebuilt(rig: Rig) -> None:
+    await rig.reconcile(AT_V1)
+    before = rig.store.registry.read()
+    rig.store.layout.registry.unlink()
 
-    await station.reconcile(AT_V1)
+    await rig.reconcile(AT_V1)
 
-    assert station.store.registry.read() == before
+    assert rig.store.registry.read() == before
 
 
-async def test_a_removed_pid_is_deactivated_and_a_mapping_of_strangers_is_left_alone(station: FakeStation) -> None:
-    await station.reconcile(AT_V1)
+async def test_a_removed_pid_is_deactivated_and_a_mapping_of_strangers_is_left_alone(rig: Rig) -> None:
+    await rig.reconcile(AT_V1)
     stranger = b'{"name": "screw", "version": "1.0.0", "activated_at": "2020-01-01T00:00:00Z"}'
-    station.store.layout.mapping("Z99").write_bytes(stranger)
+    rig.store.layout.mapping("Z99").write_bytes(stranger)
 
-    outcome = await station.reconcile(revision(deployment("line", "1.0.0", "A01"), id_="r3"))
+    outcome = await rig.reconcile(revision(deployment("line", "1.0.0", "A01"), id_="r3"))
 
-    assert station.active() == {"A01": "screw@1.0.0", "Z99": "screw@1.0.0"}
+    assert rig.active() == {"A01": "screw@1.0.0", "Z99": "screw@1.0.0"}
     assert outcome.status.unmanaged == ("active/Z99.json",)
-    assert station.store.history.read("A02")[-1].name is None
+    assert rig.store.history.read("A02")[-1].name is None
 
 
-async def test_a_folder_without_a_receipt_is_reported_and_left_alone(station: FakeStation) -> None:
-    older = station.store.layout.deployed / "ancient" / "0.1"
+async def test_a_folder_without_a_receipt_is_reported_and_left_alone(rig: Rig) -> None:
+    older = rig.store.layout.deployed / "ancient" / "0.1"
     older.mkdir(parents=True)
 
-    outcome = await station.reconcile(AT_V1)
+    outcome = await rig.reconcile(AT_V1)
 
     assert outcome.exit == Exit.done
     assert outcome.status.unmanaged == ("algorithms/deployed/ancient/0.1",)
     assert older.is_dir()
 
 
-async def test_a_bad_zip_that_nobody_wants_is_only_reported(station: FakeStation) -> None:
-    (station.store.layout.zips / "junk.zip").write_bytes(orjson.dumps({"refuse": 2001}))
+async def test_a_bad_zip_that_nobody_wants_is_only_reported(rig: Rig) -> None:
+    (rig.store.layout.zips / "junk.zip").write_bytes(orjson.dumps({"refuse": 2001}))
 
-    outcome = await station.reconcile(AT_V1)
+    outcome = await rig.reconcile(AT_V1)
 
     assert outcome.exit == Exit.done
     assert any(each.state == "invalid" and each.error_code == 2001 for each in outcome.status.packages)
 
 
-async def test_without_serving_the_versions_are_proven_and_the_processes_ended(station: FakeStation) -> None:
-    outcome = await station.reconcile(AT_V1, serve=False)
+async def test_without_serving_the_versions_are_proven_and_the_processes_ended(rig: Rig) -> None:
+    outcome = await rig.reconcile(AT_V1, serve=False)
 
     assert outcome.exit == Exit.done
-    assert len(station.processes.started) == 1
-    assert station.processes.running == {}
-    assert (await station.reconcile(AT_V1, serve=False)).results == ()
+    assert len(rig.processes.started) == 1
+    assert rig.processes.running == {}
+    assert (await rig.reconcile(AT_V1, serve=False)).results == ()
 
 
-async def test_an_interrupted_switch_is_put_on_record_at_the_next_start(station: FakeStation) -> None:
-    await station.reconcile(AT_V1)
-    fail = station.store.history.append
+async def test_an_interrupted_switch_is_put_on_record_at_the_next_start(rig: Rig) -> None:
+    await rig.reconcile(AT_V1)
+    fail = rig.store.history.append
 
     def die(*_: object) -> None:
         raise StoreError("killed here")
 
-    object.__setattr__(station.store.history, "append", die)
-    await station.reconcile(AT_V2)
-    object.__setattr__(station.store.history, "append", fail)
+    object.__setattr__(rig.store.history, "append", die)
+    await rig.reconcile(AT_V2)
+    object.__setattr__(rig.store.history, "append", fail)
     # the crashed controller's last words are lost too: only the intent is on record
-    lines = station.store.layout.audit.read_bytes().splitlines(keepends=True)
+    lines = rig.store.layout.audit.read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if b'"outcome":"failed' not in line]
-    station.store.layout.audit.write_bytes(b"".join(kept[: len(kept)]))
+    rig.store.layout.audit.write_bytes(b"".join(kept[: len(kept)]))
 
-    outcome = await station.reconcile(AT_V2)
+    outcome = await rig.reconcile(AT_V2)
 
     assert outcome.exit == Exit.done
-    assert station.store.history.read("A01")[-1].version == "1.1.0"
-    assert station.store.history.read("A01")[-1].deployment == "line"
+    assert rig.store.history.read("A01")[-1].version == "1.1.0"
+    assert rig.store.history.read("A01")[-1].deployment == "line"
 
 
 @pytest.mark.parametrize("kept", [0, 2])
-async def test_a_removed_tail_of_the_audit_log_is_put_on_record(station: FakeStation, kept: int) -> None:
-    await station.reconcile(AT_V1)
-    noted = station.store.audit.head()
-    lines = station.store.layout.audit.read_bytes().splitlines(keepends=True)
-    station.store.layout.audit.write_bytes(b"".join(lines[:kept]))
+async def test_a_removed_tail_of_the_audit_log_is_put_on_record(rig: Rig, kept: int) -> None:
+    await rig.reconcile(AT_V1)
+    noted = rig.store.audit.head()
+    lines = rig.store.layout.audit.read_bytes().splitlines(keepends=True)
+    rig.store.layout.audit.write_bytes(b"".join(lines[:kept]))
 
-    await station.reconcile(AT_V1)
-    await station.reconcile(AT_V1)
+    await rig.reconcile(AT_V1)
+    await rig.reconcile(AT_V1)
 
-    [gap] = [each for each in station.store.audit.read() if each["action"] == "audit.gap"]
+    [gap] = [each for each in rig.store.audit.read() if each["action"] == "audit.gap"]
     assert gap["before"] == f"{noted.seq}:{noted.hash}"
     assert f"the log ended at {kept}" in gap["reason"]
-    assert station.store.audit.verify().broken_at is None
+    assert rig.store.audit.verify().broken_at is None
 
 
-async def test_a_store_failure_is_the_controllers_own_failure(station: FakeStation) -> None:
-    station.processes.failing[V1] = StoreError("disk full")
+async def test_a_store_failure_is_the_controllers_own_failure(rig: Rig) -> None:
+    rig.processes.failing[V1] = StoreError("disk full")
 
-    assert (await station.reconcile(AT_V1)).exit == Exit.failed
+    assert (await rig.reconcile(AT_V1)).exit == Exit.failed
 
 
 def test_the_worst_exit_wins() -> None:

@@ -15,10 +15,11 @@ from controller.model.status import DeploymentStatus, PidHealth
 from controller.model.tally import LatencySketch, Tally
 from controller.planning.plan import plan
 from controller.reconciler.report import report
+from tests.builders import deployment, revision
 from tests.planning.test_plan import CONVERGED, NOW, OLD
 from tests.planning.test_plan import deployment as document
 from tests.planning.test_plan import revision as tree
-from tests.reconciler.fakes import FakeStation, deployment, revision
+from tests.reconciler.fakes import Rig
 
 V1 = revision(deployment("line", "1.0.0", "A01", "A02"))
 V2 = revision(deployment("line", "1.1.0", "A01", "A02", rollbackWindow="10m"), id_="r2")
@@ -26,11 +27,11 @@ CANARY = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}
 
 
 @pytest.fixture
-def station(tmp_path: Path) -> FakeStation:
-    station = FakeStation(tmp_path / "store")
+def rig(tmp_path: Path) -> Rig:
+    rig = Rig(tmp_path / "store")
     for version in ("1.0.0", "1.1.0"):
-        station.packages.add_zip("screw", version)
-    return station
+        rig.packages.add_zip("screw", version)
+    return rig
 
 
 def versions(status: DeploymentStatus) -> tuple[str | None, str | None, str | None]:
@@ -38,42 +39,42 @@ def versions(status: DeploymentStatus) -> tuple[str | None, str | None, str | No
 
 
 async def test_the_promoted_version_is_stable_at_once_and_what_a_failure_goes_back_to_is_said(
-    station: FakeStation,
+    rig: Rig,
 ) -> None:
-    [first] = (await station.reconcile(V1)).status.deployments
-    [promoted] = (await station.reconcile(V2)).status.deployments
-    station.seconds += 600
-    [completed] = (await station.reconcile(V2)).status.deployments
+    [first] = (await rig.reconcile(V1)).status.deployments
+    [promoted] = (await rig.reconcile(V2)).status.deployments
+    rig.seconds += 600
+    [completed] = (await rig.reconcile(V2)).status.deployments
 
     assert versions(first) == ("1.0.0", None, None)
     assert versions(promoted) == ("1.1.0", "1.0.0", "1970-01-01T00:10:02.000000Z")
     assert versions(completed) == ("1.1.0", None, None)
 
 
-async def test_until_it_is_promoted_the_old_version_is_stable(station: FakeStation) -> None:
-    await station.reconcile(V1)
+async def test_until_it_is_promoted_the_old_version_is_stable(rig: Rig) -> None:
+    await rig.reconcile(V1)
     canary = revision(deployment("line", "1.1.0", "A01", "A02", strategy=CANARY), id_="r2")
 
-    [status] = (await station.reconcile(canary)).status.deployments
+    [status] = (await rig.reconcile(canary)).status.deployments
 
     assert versions(status) == ("1.0.0", None, None)
 
 
-async def test_where_a_failure_reverts_nothing_no_way_back_is_promised(station: FakeStation) -> None:
-    await station.reconcile(V1)
+async def test_where_a_failure_reverts_nothing_no_way_back_is_promised(rig: Rig) -> None:
+    await rig.reconcile(V1)
     kept = revision(deployment("line", "1.1.0", "A01", "A02", strategy={"autoRevert": False}), id_="r2")
 
-    [status] = (await station.reconcile(kept)).status.deployments
+    [status] = (await rig.reconcile(kept)).status.deployments
 
     assert versions(status) == ("1.1.0", None, None)
 
 
-async def test_an_idle_pass_does_not_move_the_end_of_the_window(station: FakeStation) -> None:
-    await station.reconcile(V1)
-    [promoted] = (await station.reconcile(V2)).status.deployments
-    station.seconds += 100
+async def test_an_idle_pass_does_not_move_the_end_of_the_window(rig: Rig) -> None:
+    await rig.reconcile(V1)
+    [promoted] = (await rig.reconcile(V2)).status.deployments
+    rig.seconds += 100
 
-    [later] = (await station.reconcile(V2)).status.deployments
+    [later] = (await rig.reconcile(V2)).status.deployments
 
     assert later.rollback_until == promoted.rollback_until
 
@@ -118,9 +119,9 @@ async def test_the_windows_in_force_are_those_that_are_observed(tmp_path: Path) 
     from controller.reconciler.observe import Observer
     from controller.store.tally_store import TallyStore
 
-    station = FakeStation(tmp_path / "store")
-    tallies, screw = TallyStore(station.store.layout), PackageRef("screw", "1.0.0")
-    observer = Observer(station.store, station.packages, station.processes.observe, tallies)
+    rig = Rig(tmp_path / "store")
+    tallies, screw = TallyStore(rig.store.layout), PackageRef("screw", "1.0.0")
+    observer = Observer(rig.store, rig.packages, rig.processes.observe, tallies)
     wanted = revision(deployment("line", "1.0.0", "A01", health={"errorRate": {"window": "30s"}}))
     await observer.observe(wanted, {})
     for second in range(0, 400, 5):

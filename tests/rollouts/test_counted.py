@@ -6,19 +6,15 @@ from dataclasses import replace
 
 from controller.model.observed import ActiveMapping, BrokenMapping, Observed
 from controller.model.package import PackageRef
-from controller.model.rollout import Hold, Instant, PinnedStrategy, Rollout, RolloutRecord
+from controller.model.rollout import Hold, RolloutRecord
 from controller.model.tally import Tally
 from controller.rollouts.counted import no_longer_counted
-from tests.rollouts.test_progression import deployment, revision
+from tests.builders import deployment, revision, rollout
 
 ANCIENT, OLD, STABLE, TARGET, PINNED, HELD = (PackageRef("screw", f"1.{minor}.0") for minor in range(6))
 EVERY = (ANCIENT, OLD, STABLE, TARGET, PINNED, HELD)
-DESIRED = revision(deployment(TARGET, pids=("A01", "A02", "A03"), pinned={"A03": PINNED.version}))
-STRATEGY = PinnedStrategy((), ("A01", "A02"), 0.0, 600.0, auto_revert=True, on_inconclusive="wait", rollback_window=60)
-ROLLOUT = Rollout(
-    "line", TARGET, "sha256:x", STRATEGY, {"A01": STABLE, "A02": STABLE}, "promoted", "", Instant("boot", 0.0),
-    back={"A02": OLD},
-)  # fmt: skip
+DESIRED = revision(deployment("line", TARGET.version, "A01", "A02", "A03", pinned={"A03": PINNED.version}))
+ROLLOUT = rollout(DESIRED.deployments[0], {"A01": STABLE, "A02": STABLE}, back={"A02": OLD})
 
 
 def counted(*pids: str) -> Observed:
@@ -52,6 +48,6 @@ def test_what_a_hold_names_is_kept():
 
 def test_what_a_remembered_rollout_may_ask_for_is_kept_also_when_something_else_is_desired():
     observed = replace(counted("A01", "A02"), records={"line": RolloutRecord(ROLLOUT), "gone": RolloutRecord()})
-    desired = revision(deployment(HELD, pids=("A01", "A02")))
+    desired = revision(deployment("line", HELD.version))
     assert kept(observed, "A01", desired) == {STABLE, TARGET, HELD}
     assert kept(observed, "A02", desired) == {OLD, STABLE, TARGET, HELD}

@@ -13,6 +13,7 @@ from controller.model.rollout import Countdown, Instant, Rollout, State
 from controller.rollouts.machine import Facts, advance, begin, halt, promote, wanted_versions
 from controller.rollouts.steps import pin_strategy
 from controller.rollouts.transitions import TRANSITIONS, Event, IllegalTransition, following
+from tests.builders import deployment
 
 OLDER, OLD, NEW = (PackageRef("screw", version) for version in ("0.9.0", "1.0.0", "1.1.0"))
 PIDS = ("A01", "A02", "A03", "A04")
@@ -24,16 +25,10 @@ def at(seconds: float, boot: str = "boot") -> Instant:
     return Instant(boot, seconds)
 
 
-def deployment(*steps: Any, pids: tuple[str, ...] = PIDS, analysis: Any = None, **strategy: Any) -> Deployment:
+def line_of(*steps: Any, pids: tuple[str, ...] = PIDS, analysis: Any = None, **strategy: Any) -> Deployment:
     canary = {"canary": {"order": [pids[-1]], "steps": list(steps), "analysis": analysis or {}}} if steps else {}
-    spec = {
-        "package": {"name": "screw", "version": "1.1.0"},
-        "pids": list(pids),
-        "strategy": {**canary, "minHealthyTime": "30s", **strategy},
-    }
-    return Deployment.model_validate(
-        {"apiVersion": "procvision.dev/v1", "kind": "AlgorithmDeployment", "metadata": {"name": "line"}, "spec": spec}
-    )
+    strategy = {**canary, "minHealthyTime": "30s", **strategy}
+    return Deployment.model_validate(deployment("line", "1.1.0", *pids, strategy=strategy))
 
 
 def counted(rollout: Rollout) -> Rollout:
@@ -95,7 +90,7 @@ def test_an_event_leads_where_the_table_says_or_is_a_defect(state: State, event:
 
 
 def test_a_canary_walks_its_steps_and_pauses_to_promotion() -> None:
-    walk = Walk(deployment(*STEPS))
+    walk = Walk(line_of(*STEPS))
 
     assert (walk.go(), walk.canary) == ("baking", ["A04"])
     assert walk.go(29) == "baking"
@@ -112,7 +107,7 @@ def test_a_canary_walks_its_steps_and_pauses_to_promotion() -> None:
 
 
 def test_full_promotion_skips_every_pause_to_come_but_no_bake() -> None:
-    walk = Walk(deployment(*STEPS))
+    walk = Walk(line_of(*STEPS))
     walk.go()
     walk.rollout = promote(walk.rollout, at(0), full=True)
 
@@ -123,10 +118,10 @@ def test_full_promotion_skips_every_pause_to_come_but_no_bake() -> None:
 
 
 def test_without_auto_promote_it_waits_once_before_all_pids() -> None:
-    plain = pin_strategy(deployment(autoPromote=False))
-    stepped = pin_strategy(deployment({"setWeight": 25}, {"pause": {"duration": "1m"}}, autoPromote=False))
-    waiting = pin_strategy(deployment(*STEPS, autoPromote=False))
-    beyond = pin_strategy(deployment({"setWeight": 100}, {"pause": {"duration": "1m"}}, autoPromote=False))
+    plain = pin_strategy(line_of(autoPromote=False))
+    stepped = pin_strategy(line_of({"setWeight": 25}, {"pause": {"duration": "1m"}}, autoPromote=False))
+    waiting = pin_strategy(line_of(*STEPS, autoPromote=False))
+    beyond = pin_strategy(line_of({"setWeight": 100}, {"pause": {"duration": "1m"}}, autoPromote=False))
 
     assert [str(each) for each in plain.steps] == ["pause until promoted", "setWeight 100"]
     assert [str(each) for each in stepped.steps][-2:] == ["pause until promoted", "setWeight 100"]
@@ -144,20 +139,20 @@ def test_without_auto_promote_it_waits_once_before_all_pids() -> None:
     ],
 )
 def test_the_first_stage_may_be_anything(steps: Any, state: str, canary: list[str]) -> None:
-    walk = Walk(deployment(*steps))
+    walk = Walk(line_of(*steps))
 
     assert (walk.go(), walk.canary) == (state, canary)
 
 
 def test_a_single_pid_moves_at_the_first_step_and_bakes_through_the_others() -> None:
-    walk = Walk(deployment({"setWeight": 25}, {"setWeight": 50}, pids=("A01",), analysis={"minSamples": 1}))
+    walk = Walk(line_of({"setWeight": 25}, {"setWeight": 50}, pids=("A01",), analysis={"minSamples": 1}))
 
     assert (walk.go(), walk.canary) == ("baking", ["A01"])
     assert [walk.go(30) for _ in range(3)] == ["baking", "baking", "promoted"]
 
 
 def test_a_pid_without_a_version_gets_the_target_at_once_and_one_that_comes_later_gets_stable_first() -> None:
-    walk = Walk(deployment(*STEPS), {"A01": OLD, "A02": OLD, "A04": OLD})
+    walk = Walk(line_of(*STEPS), {"A01": OLD, "A02": OLD, "A04": OLD})
     walk.go()
     assert walk.canary == ["A03", "A04"]
 
@@ -168,17 +163,17 @@ def test_a_pid_without_a_version_gets_the_target_at_once_and_one_that_comes_late
 
 
 def test_nobody_waits_for_a_pid_that_had_nothing() -> None:
-    walk = Walk(deployment(minHealthyTime="0s"), {"A01": OLD, "A02": OLD, "A04": OLD})
+    walk = Walk(line_of(minHealthyTime="0s"), {"A01": OLD, "A02": OLD, "A04": OLD})
     on_target = {"A01": NEW, "A02": NEW, "A04": NEW}
 
     assert advance(walk.rollout, walk.facts(active=on_target), at(0)).state == "promoted"
 
 
 def test_a_held_pid_does_not_count_and_one_held_later_leaves_without_being_replaced() -> None:
-    at_start = Walk(deployment(*STEPS), held=("A04",))
+    at_start = Walk(line_of(*STEPS), held=("A04",))
     assert at_start.rollout.strategy.sequence == ("A01", "A02", "A03")
 
-    later = Walk(deployment(*STEPS))
+    later = Walk(line_of(*STEPS))
     later.go()
     later.held, later.active["A04"] = ("A04",), OLD
     assert (later.go(30), later.canary) == ("paused", [])
@@ -186,7 +181,7 @@ def test_a_held_pid_does_not_count_and_one_held_later_leaves_without_being_repla
 
 
 def test_with_every_pid_held_it_stands_still() -> None:
-    walk = Walk(deployment(minHealthyTime="0s"))
+    walk = Walk(line_of(minHealthyTime="0s"))
     walk.held = PIDS
 
     assert walk.go(10_000) == "stepping"
@@ -199,7 +194,7 @@ def test_with_every_pid_held_it_stands_still() -> None:
     ("then", "state"), [("wait", "sampling"), ("promote", "baking"), ("revert", "reverted")]
 )  # fmt: skip
 def test_too_few_samples_at_the_end_of_a_step(then: str, state: str) -> None:
-    walk = Walk(deployment({"setWeight": 25}, {"pause": {"duration": "10s"}}, analysis={"onInconclusive": then}))
+    walk = Walk(line_of({"setWeight": 25}, {"pause": {"duration": "10s"}}, analysis={"onInconclusive": then}))
     few: Any = {"judgement": "inconclusive", "judged_because": "3 calls, 50 are needed"}
 
     assert walk.go(**few) == "baking"
@@ -209,7 +204,7 @@ def test_too_few_samples_at_the_end_of_a_step(then: str, state: str) -> None:
 
 def test_waiting_for_samples_is_a_pause_that_calls_or_an_operator_end() -> None:
     few: Any = {"judgement": "inconclusive", "judged_because": "3 calls, 50 are needed"}
-    walk = Walk(deployment({"setWeight": 25}))
+    walk = Walk(line_of({"setWeight": 25}))
     walk.go(**few)
     assert walk.go(30, **few) == "sampling"
     assert walk.go(100_000, **few) == "sampling"
@@ -221,7 +216,7 @@ def test_waiting_for_samples_is_a_pause_that_calls_or_an_operator_end() -> None:
 
 
 def test_where_no_pid_of_the_step_can_be_judged_no_samples_are_waited_for() -> None:
-    walk = Walk(deployment({"setWeight": 25}))
+    walk = Walk(line_of({"setWeight": 25}))
     walk.go()
     walk.held = ("A04",)
 
@@ -234,7 +229,7 @@ def test_where_no_pid_of_the_step_can_be_judged_no_samples_are_waited_for() -> N
 
 @pytest.mark.parametrize("state", [*UNDER_WAY, "promoted"])
 def test_a_failing_verdict_takes_every_pid_back_in_every_state(state: State) -> None:
-    walk = Walk(deployment(*STEPS))
+    walk = Walk(line_of(*STEPS))
     walk.go()
     walk.rollout = replace(walk.rollout, state=state, timer=Countdown(100.0, at(0)))
 
@@ -251,7 +246,7 @@ def test_a_failing_verdict_takes_every_pid_back_in_every_state(state: State) -> 
 @pytest.mark.parametrize("state", ["reverted", "stopped", "completed"])
 @pytest.mark.parametrize("judgement", ["pass", "fail", "suspended", "inconclusive"])
 def test_nothing_moves_a_rollout_that_has_ended(state: State, judgement: Any) -> None:
-    walk = Walk(deployment(*STEPS))
+    walk = Walk(line_of(*STEPS))
     walk.go()
     ended = replace(walk.rollout, state=state, timer=None, progress=Countdown(5.0))
 
@@ -260,7 +255,7 @@ def test_nothing_moves_a_rollout_that_has_ended(state: State, judgement: Any) ->
 
 
 def test_without_auto_revert_it_stops_and_leaves_all_as_it_is() -> None:
-    walk = Walk(deployment(*STEPS, autoRevert=False))
+    walk = Walk(line_of(*STEPS, autoRevert=False))
     walk.go()
 
     assert walk.go(judgement="fail", judged_because="it is slow") == "stopped"
@@ -270,7 +265,7 @@ def test_without_auto_revert_it_stops_and_leaves_all_as_it_is() -> None:
 
 
 def test_an_abort_takes_it_back_even_without_auto_revert_and_although_it_is_paused() -> None:
-    walk = Walk(deployment(*STEPS, autoRevert=False))
+    walk = Walk(line_of(*STEPS, autoRevert=False))
     walk.go()
     walk.rollout = replace(walk.rollout, aborted="aborted by alice: smoke", paused_by="bob")
 
@@ -279,7 +274,7 @@ def test_an_abort_takes_it_back_even_without_auto_revert_and_although_it_is_paus
 
 
 def test_with_no_way_back_what_runs_is_kept_and_that_is_said() -> None:
-    nowhere, partly = Walk(deployment()), Walk(deployment())
+    nowhere, partly = Walk(line_of()), Walk(line_of())
     nowhere.go()
     partly.go()
 
@@ -291,7 +286,7 @@ def test_with_no_way_back_what_runs_is_kept_and_that_is_said() -> None:
 
 
 def test_a_broken_way_back_is_replaced_by_an_older_one_and_that_choice_stays() -> None:
-    walk = Walk(deployment())
+    walk = Walk(line_of())
     walk.go()
     failed = advance(walk.rollout, walk.facts(judgement="fail", judged_because="bad"), at(1))
     there = {**walk.active, "A01": OLD}
@@ -309,7 +304,7 @@ def test_a_broken_way_back_is_replaced_by_an_older_one_and_that_choice_stays() -
 
 
 def test_only_a_version_that_some_pid_is_on_makes_an_emergency() -> None:
-    walk = Walk(deployment(*STEPS))
+    walk = Walk(line_of(*STEPS))
     before = advance(walk.rollout, walk.facts(judgement="fail", emergency=True), at(0))
     walk.go()
     after = advance(walk.rollout, walk.facts(judgement="fail", emergency=True), at(0))
@@ -321,7 +316,7 @@ def test_only_a_version_that_some_pid_is_on_makes_an_emergency() -> None:
 
 
 def test_no_progress_within_the_deadline_fails_and_each_pid_that_moves_is_progress() -> None:
-    walk = Walk(deployment(progressDeadline="60s"))
+    walk = Walk(line_of(progressDeadline="60s"))
     stuck = advance(walk.rollout, walk.facts(), at(59))
     assert stuck.state == "stepping"
     assert advance(stuck, walk.facts(), at(60)).state == "reverted"
@@ -341,7 +336,7 @@ def test_no_progress_within_the_deadline_fails_and_each_pid_that_moves_is_progre
     ],
 )
 def test_what_stands_in_its_way_stops_the_deadline_and_moves_nobody(changed: Any, facts: Any) -> None:
-    walk = Walk(deployment(progressDeadline="60s"))
+    walk = Walk(line_of(progressDeadline="60s"))
     walk.rollout = replace(walk.rollout, **changed)
     rollout = advance(walk.rollout, walk.facts(**facts), at(50))
 
@@ -356,7 +351,7 @@ def test_what_stands_in_its_way_stops_the_deadline_and_moves_nobody(changed: Any
 
 
 def test_an_operators_pause_stops_it_until_resumed_and_a_failing_version_is_still_rolled_back() -> None:
-    walk = Walk(deployment({"setWeight": 25}, {"setWeight": 50}))
+    walk = Walk(line_of({"setWeight": 25}, {"setWeight": 50}))
     walk.go()
     walk.rollout = replace(walk.rollout, paused_by="alice")
 
@@ -366,7 +361,7 @@ def test_an_operators_pause_stops_it_until_resumed_and_a_failing_version_is_stil
 
 
 def test_a_hold_for_the_host_keeps_its_first_words_and_is_over_when_the_trouble_is() -> None:
-    walk = Walk(deployment(*STEPS))
+    walk = Walk(line_of(*STEPS))
     walk.go()
 
     assert walk.go(100, judgement="suspended", judged_because="cell: 60 % errors") == "baking"
@@ -377,7 +372,7 @@ def test_a_hold_for_the_host_keeps_its_first_words_and_is_over_when_the_trouble_
 
 
 def test_a_suspended_deployment_loses_no_time() -> None:
-    walk = Walk(deployment(progressDeadline="60s"))
+    walk = Walk(line_of(progressDeadline="60s"))
     halted = halt(walk.rollout, at(50))
 
     assert halted.progress == Countdown(10.0)
@@ -388,7 +383,7 @@ def test_a_suspended_deployment_loses_no_time() -> None:
 
 
 def test_waiting_changes_nothing_on_disk_but_now_and_then_what_is_left() -> None:
-    walk = Walk(deployment(*STEPS))
+    walk = Walk(line_of(*STEPS))
     walk.go()
     baking = walk.rollout
     assert advance(baking, walk.facts(), at(9)) == baking
@@ -403,7 +398,7 @@ def test_waiting_changes_nothing_on_disk_but_now_and_then_what_is_left() -> None
 
 
 def test_after_a_reboot_it_goes_on_with_what_was_left() -> None:
-    walk = Walk(deployment({"setWeight": 25}, {"pause": {"duration": "10m"}}))
+    walk = Walk(line_of({"setWeight": 25}, {"pause": {"duration": "10m"}}))
     walk.go()
     walk.go(30)
     for seconds in range(30, 331):

@@ -8,20 +8,14 @@ from typing import Any
 import pytest
 
 from controller.model.actions import Deactivate, Install, Plan, Preheat, Retire, SaveRollout, Switch
-from controller.model.desired import Deployment, Revision
+from controller.model.desired import Revision
 from controller.model.objects import ObjectRef, ProcessKey
-from controller.model.observed import (
-    ActiveMapping,
-    Failure,
-    HistoryEntry,
-    Observed,
-    ObservedProcess,
-    RecentCalls,
-)
-from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
+from controller.model.observed import ActiveMapping, Failure, Observed, RecentCalls
+from controller.model.package import PackageRef
 from controller.model.rollout import Hold, Instant, Quarantine, Rollout, RolloutRecord
 from controller.model.tally import LatencySketch, Tally
 from controller.planning.plan import plan
+from tests.builders import active, deployment, installation, past, process, revision, running, zipped
 
 A, B, C, OLDER = (PackageRef("screw", version) for version in ("1.0.0", "1.1.0", "1.2.0", "0.9.0"))
 PIDS = ("A01", "A02", "A03", "A04")
@@ -30,18 +24,8 @@ CANARY = {"canary": {"order": ["A04"], "steps": [{"setWeight": 25}, {"pause": {}
 LIMITS = {"errorRate": {"minSamples": 10}, "timeoutRate": {"minSamples": 10}}
 
 
-def deployment(ref: PackageRef = B, *, name: str = "line", pids: tuple[str, ...] = PIDS, **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "procvision.dev/v1",
-        "kind": "AlgorithmDeployment",
-        "metadata": {"name": name},
-        "spec": {"package": {"name": ref.name, "version": ref.version}, "pids": list(pids), "health": LIMITS, **spec},
-    }
-
-
-def revision(*documents: dict[str, Any]) -> Revision:
-    deployments = tuple(Deployment.model_validate(document) for document in documents)
-    return Revision(id="r1", source="test", loaded_at="", deployments=deployments)
+def line_of(ref: PackageRef = B, *, name: str = "line", pids: tuple[str, ...] = PIDS, **spec: Any) -> dict[str, Any]:
+    return deployment(name, ref.version, *pids, package=ref.name, **{"health": LIMITS, **spec})
 
 
 class Line:
@@ -51,10 +35,7 @@ class Line:
         self.seconds = 0.0
         self.boot = "boot"
         self.all_pids = (*pids, "A09", "B01", "B02")
-        self.observed = Observed(
-            zips=tuple(PackageRecord(z.name, z.version, f"sha256:{z}", "discovered", supported_pids=self.all_pids,
-                                     zip_name=f"{z}.zip") for z in zips),
-        )  # fmt: skip
+        self.observed = Observed(zips=zipped(*zips, pids=self.all_pids))
         for ref in installed:
             self.install(ref)
         self.notes: list[str] = []
@@ -62,28 +43,24 @@ class Line:
         self.plan = Plan()
 
     def install(self, ref: PackageRef, digest: str = "") -> None:
-        receipt = Receipt(ref.name, ref.version, digest or f"sha256:{ref}", "m:C", self.all_pids, "src", (), "python",
-                          "3.11", "0.3.2", (), "")  # fmt: skip
-        self.see(installed={**self.observed.installed, ref: Installation(receipt, f"deployed/{ref}")})
+        self.see(installed={**self.observed.installed, ref: installation(ref, self.all_pids, digest)})
 
     def see(self, **changed: Any) -> None:
         self.observed = replace(self.observed, **changed)
 
     def serving(self, ref: PackageRef, *pids: str, name: str = "line") -> None:
         """Let PIDs be on a version since long."""
-        mapping = ActiveMapping(ref.name, ref.version, "")
-        entry = HistoryEntry("", ref.name, ref.version, name, "r0", "root", "test")
         known = self.observed.history
         self.see(
-            active={**self.observed.active, **dict.fromkeys(pids, mapping)},
-            history={**known, **{pid: (*known.get(pid, ()), entry) for pid in pids}},
+            active={**self.observed.active, **active(ref, *pids)},
+            history={**known, **{pid: (*known.get(pid, ()), *past(ref, name)) for pid in pids}},
         )
         self.ready(ref, name)
 
     def ready(self, ref: PackageRef, name: str = "line", replica: int = 0) -> None:
-        key = ProcessKey(name, ref.name, ref.version, replica)
-        process = ObservedProcess(key, self.observed.installed[ref].receipt.digest, 1, "ready")
-        self.see(processes={**self.observed.processes, key: process})
+        digest = self.observed.installed[ref].receipt.digest
+        ready = process(ref, name=name, replica=replica, digest=digest)
+        self.see(processes={**self.observed.processes, **running(ready)})
 
     def fail(self, ref: PackageRef, name: str = "line", **kind: Any) -> None:
         """Let a version's process fail, and be gone."""
@@ -176,7 +153,7 @@ def line() -> Line:
 
 
 def canary(ref: PackageRef = B, **spec: Any) -> Revision:
-    return revision(deployment(ref, **{"strategy": CANARY, **spec}))
+    return revision(line_of(ref, **{"strategy": CANARY, **spec}))
 
 
 def start(line: Line) -> None:
@@ -318,7 +295,7 @@ def test_yaml_to_another_version_and_back_lifts_no_quarantine(line: Line) -> Non
 
 def test_a_mapping_edited_to_a_quarantined_version_is_put_back(line: Line) -> None:
     line.see(records={"line": RolloutRecord(None, (Quarantine(B, f"sha256:{B}", "", "bad"),))})
-    line.see(active={**line.observed.active, "A02": ActiveMapping(B.name, B.version, "")})
+    line.see(active={**line.observed.active, **active(B, "A02")})
 
     line.go(canary())
 
@@ -374,7 +351,7 @@ def test_one_crash_and_a_full_disk_take_nothing_back(line: Line, kind: dict[str,
 
 
 def test_in_an_emergency_the_mapping_does_not_wait_for_a_process(line: Line) -> None:
-    wanted = revision(deployment(B))
+    wanted = revision(line_of(B))
     line.go(wanted)
     assert line.rollout.state == "promoted"
     line.see(processes={})
@@ -388,7 +365,7 @@ def test_in_an_emergency_the_mapping_does_not_wait_for_a_process(line: Line) -> 
 
 
 def test_within_the_rollback_window_a_promoted_version_goes_back_and_later_it_is_only_told(line: Line) -> None:
-    wanted = revision(deployment(B, rollbackWindow="1h"))
+    wanted = revision(line_of(B, rollbackWindow="1h"))
     line.go(wanted)
     early = Line(A, B)
     early.observed = line.observed
@@ -412,26 +389,26 @@ def test_a_broken_way_back_gives_way_to_the_next_older_version() -> None:
     line = Line(OLDER, A, B)
     line.serving(OLDER, *PIDS)
     line.serving(A, *PIDS)
-    line.go(revision(deployment(B)))
+    line.go(revision(line_of(B)))
     line.see(processes={key: each for key, each in line.observed.processes.items() if key.ref == B})
     line.fail(A)
     line.calls("A01", 100, errors=100)
 
-    line.go(revision(deployment(B)))
+    line.go(revision(line_of(B)))
 
     assert (line.on, line.rollout.state) == ("o o o o", "reverted")
 
 
 def test_with_no_way_back_at_all_what_runs_is_kept_and_that_is_said(line: Line) -> None:
-    line.go(revision(deployment(B)))
+    line.go(revision(line_of(B)))
     line.fail(A)
     line.calls("A01", 100, errors=100)
 
-    line.go(revision(deployment(B)))
+    line.go(revision(line_of(B)))
 
     assert (line.on, line.rollout.state) == ("B B B B", "stopped")
     assert "no older version to go back to" in line.plan.blocked[0].reason
-    assert line.go(revision(deployment(B)), 1000).empty
+    assert line.go(revision(line_of(B)), 1000).empty
 
 
 def test_without_auto_revert_what_runs_is_kept_also_against_edits(line: Line) -> None:
@@ -455,18 +432,18 @@ def test_a_first_deployment_that_fails_is_tried_again_and_not_quarantined() -> N
     line.install(A)
     line.fail(A)
 
-    planned = line.go(revision(deployment(A)))
+    planned = line.go(revision(line_of(A)))
 
     assert line.record == RolloutRecord()
     assert [str(wait.object) for wait in planned.waiting] == ["process/line/screw@1.0.0-0"]
     line.see(failures={})
-    line.go(revision(deployment(A)))
+    line.go(revision(line_of(A)))
     assert line.on == "A A A A"
 
 
 def test_that_there_is_no_way_back_is_said() -> None:
     line = Line(A)
-    first = plan(revision(deployment(A)), line.observed, line.now())
+    first = plan(revision(line_of(A)), line.observed, line.now())
     assert all("no way back" in action.reason for action in first.actions if isinstance(action, Switch))
 
     partly = Line(A, B)
@@ -569,7 +546,7 @@ def test_a_pid_from_another_deployment_joins_a_steady_one_in_place() -> None:
     line.serving(B, "A01", "A02")
     line.serving(A, "A03", name="cell")
 
-    line.go(revision(deployment(B, pids=("A01", "A02", "A03"), strategy=CANARY | {"canary": {}})))
+    line.go(revision(line_of(B, pids=("A01", "A02", "A03"), strategy=CANARY | {"canary": {}})))
 
     assert line.active == {"A01": "1.1.0", "A02": "1.1.0", "A03": "1.1.0"}
     assert line.record.rollout is None
@@ -580,9 +557,9 @@ def test_two_deployments_that_swap_pids_lose_nobody() -> None:
     line = Line(A, weld)
     line.serving(A, "A01", "A02")
     line.serving(weld, "B01", "B02", name="cell")
-    line.go(revision(deployment(A, pids=("A01", "A02")), deployment(weld, name="cell", pids=("B01", "B02"))))
+    line.go(revision(line_of(A, pids=("A01", "A02")), line_of(weld, name="cell", pids=("B01", "B02"))))
 
-    line.go(revision(deployment(A, pids=("A01", "B02")), deployment(weld, name="cell", pids=("B01", "A02"))))
+    line.go(revision(line_of(A, pids=("A01", "B02")), line_of(weld, name="cell", pids=("B01", "A02"))))
 
     assert line.active == {"A01": "1.0.0", "A02": "1.0.0", "B01": "1.0.0", "B02": "1.0.0"}
     names = {pid: mapping.name for pid, mapping in line.observed.active.items()}  # type: ignore[union-attr]
@@ -591,7 +568,7 @@ def test_two_deployments_that_swap_pids_lose_nobody() -> None:
 
 def test_pinned_and_held_pids_stay_where_they_are(line: Line) -> None:
     line.see(holds={"A02": Hold("A02", A, "alice", "", "a test")})
-    wanted = revision(deployment(B, pinned={"A01": "1.0.0"}))
+    wanted = revision(line_of(B, pinned={"A01": "1.0.0"}))
 
     line.go(wanted)
 
@@ -605,11 +582,11 @@ def test_pinned_and_held_pids_stay_where_they_are(line: Line) -> None:
 
 def test_a_held_pid_follows_again_when_it_is_resumed(line: Line) -> None:
     line.see(holds={"A02": Hold("A02", A, "alice", "", "a test")})
-    line.go(revision(deployment(B)))
+    line.go(revision(line_of(B)))
     assert line.on == "B A B B"
 
     line.see(holds={})
-    line.go(revision(deployment(B)))
+    line.go(revision(line_of(B)))
 
     assert line.on == "B B B B"
 
@@ -618,7 +595,7 @@ def test_a_rollout_of_pinned_and_held_pids_only_does_not_begin(line: Line) -> No
     line.see(holds={"A02": Hold("A02", A, "alice", "", "a test")})
     pinned = dict.fromkeys(("A01", "A03", "A04"), "1.0.0")
 
-    assert line.go(revision(deployment(B, pinned=pinned))).empty
+    assert line.go(revision(line_of(B, pinned=pinned))).empty
     assert line.record.rollout is None
 
 
@@ -650,7 +627,7 @@ def test_a_deployment_that_is_gone_keeps_its_quarantine_only(line: Line) -> None
     quarantine = (Quarantine(C, "sha256:c", "", "bad"),)
     line.see(records={"line": replace(line.record, quarantine=quarantine)})
 
-    line.go(revision(deployment(A, name="other")))
+    line.go(revision(line_of(A, name="other")))
 
     assert line.record == RolloutRecord(None, quarantine)
 
@@ -659,14 +636,14 @@ def test_a_deployment_that_is_gone_keeps_its_quarantine_only(line: Line) -> None
 
 
 def unaffected_version() -> dict[str, Any]:
-    return deployment(PackageRef("weld", "1.0.0"), name="cell", pids=("B01", "B02"))
+    return line_of(PackageRef("weld", "1.0.0"), name="cell", pids=("B01", "B02"))
 
 
 def with_cell(line: Line) -> Revision:
     weld = PackageRef("weld", "1.0.0")
     line.install(weld)
     line.serving(weld, "B01", "B02", name="cell")
-    return revision(deployment(strategy=CANARY), unaffected_version())
+    return revision(line_of(strategy=CANARY), unaffected_version())
 
 
 def test_when_others_fail_too_the_canary_is_suspended_and_not_rolled_back(line: Line) -> None:
@@ -717,7 +694,7 @@ def test_two_bad_versions_that_are_rolled_out_together_do_not_protect_each_other
     line = Line(A, B, weld, worse)
     line.serving(A, *PIDS)
     line.serving(weld, "B01", "B02", name="cell")
-    wanted = revision(deployment(B), deployment(worse, name="cell", pids=("B01", "B02")))
+    wanted = revision(line_of(B), line_of(worse, name="cell", pids=("B01", "B02")))
     line.go(wanted)
     for pid in (*PIDS, "B01", "B02"):
         line.calls(pid, 50, errors=30)

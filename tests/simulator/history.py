@@ -7,15 +7,18 @@ import logging
 import math
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any
-from unittest.mock import patch
+from concurrent.futures import Executor
+from typing import Any, TypeVar, TypeVarTuple
 
 from controller.model.desired import Revision
-from controller.model.observed import ActiveMapping, BrokenMapping, ProcessKey
+from controller.model.observed import BrokenMapping, ProcessKey
 from controller.model.package import PackageRef
+from tests.builders import active, deployment, revision
 from tests.simulator.invariants import Watch
 from tests.simulator.world import PIDS, Nature, World
 
+Given = TypeVarTuple("Given")
+Result = TypeVar("Result")
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "1.3.0")
 STEPS = 20
 
@@ -60,9 +63,8 @@ def _deployment(chance: random.Random, name: str, package: str, pids: list[str])
     canary = _strategy(chance)
     if "canary" in canary and len(pids) > 1:
         canary["canary"] |= {"order": [pids[-1]], "critical": [pids[0]]}
-    spec = {
-        "package": {"name": package, "version": chance.choice(VERSIONS)},
-        "pids": pids,
+    version = chance.choice(VERSIONS)
+    spec: dict[str, Any] = {
         "pinned": {chance.choice(pids): chance.choice(VERSIONS)} if chance.random() < 0.15 else {},
         "replicas": 2 if chance.random() < 0.1 else 1,
         "suspend": chance.random() < 0.05,
@@ -78,12 +80,7 @@ def _deployment(chance: random.Random, name: str, package: str, pids: list[str])
     if "canary" in canary:
         order = canary["canary"].get("order", ())
         canary["canary"]["order"] = [pid for pid in order if pid not in spec["pinned"]]
-    return {
-        "apiVersion": "procvision.dev/v1",
-        "kind": "AlgorithmDeployment",
-        "metadata": {"name": name},
-        "spec": spec,
-    }
+    return deployment(name, version, *pids, package=package, **spec)
 
 
 def random_revision(chance: random.Random, number: int, before: Revision | None) -> Revision:
@@ -101,8 +98,7 @@ def random_revision(chance: random.Random, number: int, before: Revision | None)
             _deployment(chance, "line", "screw", pids[:cut]),
             _deployment(chance, "cell", chance.choice(("weld", "screw")), pids[cut:]),
         ][: 1 if chance.random() < 0.1 else 2]
-    at = {"id": f"r{number}", "source": "simulated", "loadedAt": "2026-01-01T00:00:00Z"}
-    return Revision.model_validate({**at, "deployments": documents})
+    return revision(*documents, id_=f"r{number}")
 
 
 class History:
@@ -133,7 +129,7 @@ class History:
         world = self.world
         for package in ("screw", "weld"):
             for version in VERSIONS:
-                world.packages.add_zip(*self._zip(package, version))
+                world.packages.deliver(PackageRef(package, version))
         world.bare.revision.write(random_revision(self.chance, 0, None))
         await self._live()
         weights, acts = zip(*self.befall, strict=True)
@@ -143,10 +139,6 @@ class History:
             for _ in range(self.chance.randint(1, 2)):
                 await self._pass(self.chance.choice((0.1, 0.1, 1.0, 5.0)))
         await self._peace()
-
-    @staticmethod
-    def _zip(package: str, version: str) -> tuple[Any, ...]:
-        return (PackageRef(package, version),)
 
     async def _live(self) -> None:
         """Have a controller. One that cannot recover because the disk is full is started again when there is room."""
@@ -189,6 +181,7 @@ class History:
         reconciler = self.world.reconciler
         if reconciler is None or any(each.kind != "process" for each in reconciler.applier.in_flight):
             return
+        assert self.world.desired is not None
         names = list(self.world.desired.revision.by_name)
         verb = self.chance.choice(("promote", "promote", "pause", "resume", "resume", "abort", "retry", "rollback"))
         anything = verb in {"resume", "rollback"} and self.chance.random() < 0.6
@@ -234,8 +227,7 @@ class History:
         if pid not in self.world.bare.active.read_all() or not installed:
             return
         ref = self.chance.choice(installed)
-        written = ActiveMapping(ref.name, ref.version, "2026-01-01T00:00:00Z")
-        self.world.edit(pid, self.chance.choice((written, BrokenMapping("not JSON"), None)))
+        self.world.edit(pid, self.chance.choice((active(ref, pid)[pid], BrokenMapping("not JSON"), None)))
 
     async def _peace(self) -> None:
         """With the desired state constant and no faults, passes reach a fixed point and then do nothing."""
@@ -275,10 +267,24 @@ class History:
         assert (self.watch.moves, self.world.bare.audit.head().seq) == (moves, records), "10: it does not rest"
 
 
-async def at_once(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """Stands in for `asyncio.to_thread`: no thread, but other tasks have their turn."""
-    await asyncio.sleep(0)
-    return function(*arguments, **options)
+class Loop(asyncio.SelectorEventLoop):
+    """An event loop without threads: what is given to one is done here, in the loop's next turn."""
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Given], Result], *args: *Given
+    ) -> asyncio.Future[Result]:
+        future: asyncio.Future[Result] = self.create_future()
+
+        def carry_out() -> None:
+            if future.cancelled():
+                return
+            try:
+                future.set_result(func(*args))
+            except BaseException as error:  # noqa: BLE001 - who waits for it is told, as by a thread
+                future.set_exception(error)
+
+        self.call_soon(carry_out)
+        return future
 
 
 def run(history: History) -> None:
@@ -287,7 +293,7 @@ def run(history: History) -> None:
     level = logger.level
     logger.setLevel(logging.CRITICAL + 1)
     try:
-        with patch("asyncio.to_thread", at_once), asyncio.Runner() as runner:
+        with asyncio.Runner(loop_factory=Loop) as runner:
             runner.get_loop().set_exception_handler(lambda *_: None)
             runner.run(history.run())
     finally:

@@ -1,23 +1,37 @@
-"""A store in memory with the interface of `store.Store`, for thousands of histories; and a tap on a store's writes."""
+"""A store in memory, for thousands of histories; and a tap on a store's writes.
+
+Each part takes the place of the public methods of the real one, whose signatures mypy holds it to. A method that a part
+does not have is the real one, and fails: there is no file behind it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from controller.errors import StoreError
 from controller.model.desired import Revision
 from controller.model.observed import ActiveMapping, BrokenMapping, HistoryEntry
 from controller.model.package import PackageRecord, PackageRef
 from controller.model.rollout import Hold, RolloutRecord
-from controller.store.audit import AuditHead, AuditRecord
+from controller.model.status_document import AuditRow, StatusDocument
+from controller.store.active import ActiveMappings
+from controller.store.audit import AuditHead, AuditLog, AuditRecord, Verification
+from controller.store.history import PidHistory
 from controller.store.layout import StoreLayout
+from controller.store.lock import MutationLock
+from controller.store.patch import PatchFile
+from controller.store.registry import Registry
+from controller.store.revisions import AppliedRevision
 from controller.store.rollout_codec import read_holds, read_record, write_holds, write_record
+from controller.store.rollouts import RolloutFiles
+from controller.store.status_file import StatusFile
 from controller.store.store import Store
 
-MUTATORS = frozenset({"write", "remove", "append", "write_holds", "forget"})
+MUTATORS = frozenset({"write", "remove", "append", "write_holds"})
 
 
 @dataclass(frozen=True)
@@ -41,13 +55,19 @@ class MemoryLayout(StoreLayout):
         return Receipt(self.installed(ref))
 
 
-class MemoryLock:
+class MemoryLock(MutationLock):
+    """Nobody else is there."""
+
+    def __init__(self) -> None: ...
+
     @contextmanager
     def held(self) -> Iterator[None]:
         yield
 
 
-class MemoryActive:
+class MemoryActive(ActiveMappings):
+    """Mappings; `mappings` may be changed by hand."""
+
     def __init__(self) -> None:
         self.mappings: dict[str, ActiveMapping | BrokenMapping] = {}
 
@@ -68,7 +88,7 @@ class MemoryActive:
         return ()
 
 
-class MemoryHistory:
+class MemoryHistory(PidHistory):
     def __init__(self) -> None:
         self.entries: dict[str, tuple[HistoryEntry, ...]] = {}
 
@@ -79,65 +99,90 @@ class MemoryHistory:
         self.entries[pid] = (*self.read(pid), entry)
 
 
-class MemoryAudit:
-    def __init__(self, now: Callable[[], str]) -> None:
-        self.records: list[dict[str, Any]] = []
-        self._now = now
+class MemoryAudit(AuditLog):
+    """Records without the hash chain."""
 
-    def append(self, record: AuditRecord) -> AuditHead:
-        document = {name: getattr(record, name) for name in AuditRecord.__slots__}
-        self.records.append({**document, "time": self._now()})
+    def __init__(self, now: Callable[[], str]) -> None:
+        self.records: list[AuditRow] = []
+        self.now = now
+
+    def append(self, *records: AuditRecord) -> AuditHead:
+        for record in records:
+            row: Any = {name: getattr(record, name) for name in AuditRecord.__slots__} | {"time": self.now()}
+            self.records.append(row)
         return self.head()
 
     def head(self) -> AuditHead:
         return AuditHead(len(self.records), f"hash {len(self.records)}")
 
-    def read(self) -> list[dict[str, Any]]:
-        return self.records
+    def read(self) -> Iterator[AuditRow]:
+        return iter(self.records)
 
-    def read_tail(self) -> tuple[dict[str, Any], ...]:
+    def read_tail(self) -> tuple[AuditRow, ...]:
         return tuple(self.records[-100:])
 
-
-class MemoryFile:
-    """The registry, the status document, the revision in force: one value."""
-
-    def __init__(self, empty: Any = None) -> None:
-        self.value: Any = empty
-
-    untouched = True
-
-    def read(self) -> Any:
-        return self.value
-
-    def write(self, value: Any) -> bool:
-        if isinstance(value, list | tuple):
-            value = tuple(value)
-        changed, self.value = value != self.value, value
-        return changed
+    def verify(self, noted: AuditHead | None = None) -> Verification:
+        return Verification(len(self.records), self.head())
 
 
-class MemoryPatch(MemoryFile):
+class MemoryRegistry(Registry):
+    """Begins empty, which is not lost."""
+
+    def __init__(self) -> None:
+        self.records: tuple[PackageRecord, ...] = ()
+
+    def read(self) -> tuple[PackageRecord, ...]:
+        return self.records
+
+    def write(self, records: Iterable[PackageRecord]) -> bool:
+        before, self.records = (
+            self.records, tuple(sorted(records, key=lambda each: (each.name, each.version, each.zip_name or "")))
+        )  # fmt: skip
+        return before != self.records
+
+
+class MemoryRevision(AppliedRevision):
+    def __init__(self) -> None:
+        self.revision: Revision | None = None
+
+    def read(self) -> Revision | None:
+        return self.revision
+
+    def write(self, revision: Revision) -> bool:
+        before, self.revision = self.revision, revision
+        return before != revision
+
+
+class MemoryStatus(StatusFile):
+    def __init__(self) -> None:
+        self.document: StatusDocument | None = None
+
+    @property
+    def untouched(self) -> bool:
+        return True
+
+    def read(self) -> StatusDocument | None:
+        return self.document
+
+    def write(self, document: StatusDocument) -> bool:
+        before, self.document = self.document, document
+        return before != document
+
+
+class MemoryPatch(PatchFile):
     """The patch that is offered."""
 
+    def __init__(self) -> None:
+        self.offered = ""
+
     def offer(self, patch: str) -> None:
-        self.write(patch)
+        self.offered = patch
 
 
-class MemoryRegistry(MemoryFile):
-    def write(self, records: Iterable[PackageRecord]) -> bool:
-        return super().write(sorted(records, key=lambda each: (each.name, each.version, each.zip_name or "")))
-
-
-class MemoryRevision(MemoryFile):
-    def write(self, revision: Revision) -> bool:
-        return super().write(revision)
-
-
-@dataclass
-class MemoryRollouts:
-    records: dict[str, RolloutRecord] = field(default_factory=dict)
-    holds: dict[str, Hold] = field(default_factory=dict)
+class MemoryRollouts(RolloutFiles):
+    def __init__(self) -> None:
+        self.records: dict[str, RolloutRecord] = {}
+        self.holds: dict[str, Hold] = {}
 
     def read_all(self) -> dict[str, RolloutRecord]:
         return dict(self.records)
@@ -146,9 +191,6 @@ class MemoryRollouts:
         changed = self.records.get(deployment) != record
         self.records[deployment] = record
         return changed
-
-    def forget(self, deployment: str) -> None:
-        self.records.pop(deployment, None)
 
     def read_holds(self) -> dict[str, Hold]:
         return dict(self.holds)
@@ -172,6 +214,10 @@ class Tapped:
         self.__dict__.update(_name=name, part=part, _tap=tap)
 
     def __getattr__(self, attribute: str) -> Any:
+        if attribute == "write_all":
+            return self._write_all
+        if (self._name, attribute) == ("audit", "append"):
+            return self._append
         value = getattr(self.part, attribute)
         if attribute not in MUTATORS:
             return value
@@ -184,19 +230,36 @@ class Tapped:
 
         return announced
 
+    # A batch is announced write by write: a controller may be killed between any two of them.
+
+    def _append(self, *records: AuditRecord) -> None:
+        for record in records:
+            self._tap(self._name, "append", (record,), False)
+            self.part.append(record)
+            self._tap(self._name, "append", (record,), True)
+
+    def _write_all(self, mappings: Mapping[str, ActiveMapping], validate: Any) -> dict[str, Exception]:
+        failures: dict[str, Exception] = {}
+        for pid, mapping in mappings.items():
+            try:
+                self.write(pid, mapping, validate)
+            except StoreError as error:
+                failures[pid] = error
+        return failures
+
 
 TAPPED = ("active", "history", "audit", "revision", "rollouts")
 
 
 def tapped(store: Store, tap: Callable[[str, str, tuple[Any, ...], bool], None]) -> Store:
     """Return the same store with its writes announced."""
-    return replace(store, **{name: Tapped(name, getattr(store, name), tap) for name in TAPPED})
+    parts: dict[str, Any] = {name: Tapped(name, getattr(store, name), tap) for name in TAPPED}
+    return replace(store, **parts)
 
 
 def memory_store(now: Callable[[], str], installed: Callable[[PackageRef], bool]) -> Store:
     """Return an empty store in memory."""
-    parts: Any = (
+    return Store(
         MemoryLayout(Path("/nowhere"), installed), MemoryLock(), MemoryActive(), MemoryHistory(), MemoryAudit(now),
-        MemoryRegistry(()), MemoryRevision(), MemoryFile(), MemoryRollouts(), MemoryPatch(""),
+        MemoryRegistry(), MemoryRevision(), MemoryStatus(), MemoryRollouts(), MemoryPatch(),
     )  # fmt: skip
-    return Store(*parts)

@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from controller.model.desired import Revision
 from controller.model.package import PackageRef
+from tests.builders import deployment, revision
 from tests.simulator.history import History, run
 
 PIDS = ["A01", "A02"]
 VERSIONS = [f"2.{minor}.0" for minor in range(12)]
-
-
-def desired(number: int, version: str) -> Revision:
-    spec = {"package": {"name": "screw", "version": version}, "pids": PIDS}
-    document = {
-        "apiVersion": "procvision.dev/v1", "kind": "AlgorithmDeployment", "metadata": {"name": "line"}, "spec": spec,
-    }  # fmt: skip
-    at = {"id": f"r{number}", "source": "simulated", "loadedAt": "2026-01-01T00:00:00Z"}
-    return Revision.model_validate({**at, "deployments": [document]})
 
 
 class Parade(History):
@@ -26,17 +17,18 @@ class Parade(History):
 
     async def run(self) -> None:
         world, self.kept = self.world, []
-        world.random.random = lambda: 0.0  # every pass is concluded, as a daemon's is
+        world.concluded = 1.0
         for version in VERSIONS:
-            world.packages.add_zip(PackageRef("screw", version))
+            world.packages.deliver(PackageRef("screw", version))
             self.revisions += 1
-            world.bare.revision.write(desired(self.revisions, version))
+            world.bare.revision.write(revision(deployment("line", version, *PIDS), id_=f"r{self.revisions}"))
             await self._live()
             world.take_again()
             for _ in range(8):
                 world.call(10)
                 await self._pass(5.0)
-            assert {world.bare.active.read(pid).version for pid in PIDS} == {version}
+            answering = {pid: getattr(world.bare.active.read(pid), "version", None) for pid in PIDS}
+            assert answering == dict.fromkeys(PIDS, version)
             self.kept.append(len(world.tally_store.tallies))
 
 

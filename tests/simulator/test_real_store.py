@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,22 @@ class DiskPackages(FakePackages):
 
     world: Any = None
 
-    def add_zip(self, ref: PackageRef) -> Path:  # type: ignore[override]
-        return super().add_zip(ref.name, ref.version, PIDS)
+    def deliver(self, ref: PackageRef) -> None:
+        self.add_zip(ref.name, ref.version, PIDS)
 
-    def install(self, zip_path: Path, *, expect: PackageRef | None = None, **more: Any) -> Receipt:
+    def install(
+        self,
+        zip_path: Path,
+        *,
+        expect: PackageRef | None = None,
+        expect_digest: str | None = None,
+        progress: Callable[[str], None] = lambda step: None,
+    ) -> Receipt:
         assert expect is not None
         self.world.tick(f"install {expect}")
         if self.world.nature(expect).install_fails:
             raise PackageError(Code.install_failed, f"{expect} does not import")
-        return super().install(zip_path, expect=expect, **more)
+        return super().install(zip_path, expect=expect, expect_digest=expect_digest, progress=progress)
 
 
 @pytest.mark.parametrize("seed", range(3))

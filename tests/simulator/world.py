@@ -11,17 +11,18 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from controller.errors import Code, CodedError, ControllerError, PackageError, StartFailed, StoreError
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.observed import ActiveMapping, BrokenMapping, ObservedProcess
-from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
+from controller.model.package import Installation, Manifest, PackageRecord, PackageRef, Receipt
 from controller.model.rollout import Instant
 from controller.model.tally import Counted, LatencySketch, Tally, bin_of
 from controller.processes.spec import ProcessSpec
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
+from controller.reconciler.ports import Packages
 from controller.reconciler.reconciler import Outcome, Reconciler
 from controller.reconciler.recover import recover
 from controller.reconciler.revisions import Desired
@@ -30,7 +31,8 @@ from controller.station.operator import Operator
 from controller.station.port import Caller
 from controller.store.store import Store
 from controller.store.tally_store import TallyStore
-from tests.simulator.memory import MemoryRollouts, memory_store, tapped
+from tests.builders import receipt, zip_record
+from tests.simulator.memory import MemoryActive, MemoryRollouts, memory_store, tapped
 
 PIDS = ("A01", "A02", "A03", "A04", "A05", "B01", "B02")
 QUICK = bin_of(0.02)
@@ -69,24 +71,29 @@ class SimPackages:
     zips: dict[PackageRef, PackageRecord] = field(default_factory=dict)
     installed: dict[PackageRef, Installation] = field(default_factory=dict)
 
-    def add_zip(self, ref: PackageRef, digest: str = "") -> None:
-        digest = digest or f"sha256:{ref}"
-        self.zips[ref] = PackageRecord(
-            ref.name, ref.version, digest, "discovered", None, "", PIDS, f"{ref.name}-{ref.version}.zip", (1, 1, 1)
-        )  # fmt: skip
+    def deliver(self, ref: PackageRef) -> None:
+        self.zips[ref] = zip_record(ref, PIDS)
 
-    def install(self, zip_path: Path, *, expect: PackageRef | None = None, **_: Any) -> Receipt:
+    def survey(self, zip_path: Path) -> tuple[Manifest, str]:
+        [record] = (each for each in self.zips.values() if each.zip_name == zip_path.name)
+        return Manifest(record.name, record.version, "m:C", "", PIDS), record.digest
+
+    def install(
+        self,
+        zip_path: Path,
+        *,
+        expect: PackageRef | None = None,
+        expect_digest: str | None = None,
+        progress: Callable[[str], None] = lambda step: None,
+    ) -> Receipt:
         assert expect is not None
         self.tap(f"install {expect}")
         if self.nature(expect).install_fails:
             raise PackageError(Code.install_failed, f"{expect} does not import")
-        receipt = Receipt(
-            expect.name, expect.version, self.zips[expect].digest, "m:C", PIDS, "src", (), "python", "3.11", "0.3.2",
-            (), self.clock(),
-        )  # fmt: skip
-        self.installed[expect] = Installation(receipt, f"/nowhere/{expect}")
+        done = receipt(expect, PIDS, self.zips[expect].digest, self.clock())
+        self.installed[expect] = Installation(done, f"/nowhere/{expect}")
         self.tap(f"installed {expect}")
-        return receipt
+        return done
 
     def installations(self) -> dict[PackageRef, Installation]:
         return dict(self.installed)
@@ -124,15 +131,26 @@ class SimProcesses:
         self.world.running.pop(key, None)
 
 
+class SimulatedPackages(Packages, Protocol):
+    """Packages to which a zip may be added as a history goes on."""
+
+    def deliver(self, ref: PackageRef) -> None:
+        """Put a zip of that version into the store."""
+
+
 class World:
     """The station, and the controller that works on it, if one lives. `watch` is told of every write."""
 
-    def __init__(self, seed: int, watch: Any, store: Store | None = None, packages: Any = None) -> None:
+    def __init__(
+        self, seed: int, watch: Any, store: Store | None = None, packages: SimulatedPackages | None = None
+    ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - no secret
         self.watch = watch
         self.boot, self.seconds, self.skew, self.booted_at = 0, 100.0, 0.0, EPOCH
         self.natures: dict[PackageRef, Nature] = {}
         self.host_trouble = self.disk_full = False
+        self.concluded = 0.1
+        """The share of passes whose status is written; a daemon writes every one."""
         self.running: dict[ProcessKey, ObservedProcess] = {}
         self.starts: list[tuple[float, ProcessKey]] = []
         self.tallies: dict[tuple[str, PackageRef], Tally] = {}
@@ -141,13 +159,13 @@ class World:
         self.dead = False
         self.breach: AssertionError | None = None
         self.log: list[str] = []
-        self.packages = packages or SimPackages(self.nature, self.tick, self.now)
-        bare = store or memory_store(self.now, lambda ref: ref in self.packages.installed)
+        self.packages: SimulatedPackages = packages or SimPackages(self.nature, self.tick, self.now)
+        bare = store or memory_store(self.now, lambda ref: ref in self.packages.installations())
         self.bare = bare
         self.store = tapped(bare, self._tap)
         self.reconciler: Reconciler | None = None
         self.desired: Desired | None = None
-        self.tally_store: TallyStore = None  # type: ignore[assignment] - set as a controller starts
+        self.tally_store = TallyStore(bare.layout)
 
     # --- time
 
@@ -174,7 +192,7 @@ class World:
 
     async def breathe(self) -> None:
         """Let every task run as far as it can."""
-        for _ in range(12):
+        for _ in range(24):
             await asyncio.sleep(0)
 
     # --- faults
@@ -248,7 +266,7 @@ class World:
     def _call(self, pid: str, key: ProcessKey, calls: int) -> None:
         nature, chance = self.nature(key.ref), self.random.random
         errors = nature.errors if not self.host_trouble else max(nature.errors, 0.6)
-        count = Counter()
+        count: Counter[str] = Counter()
         for _ in range(calls):
             if nature.crashes and chance() < nature.crashes:
                 count["errors"] += 1
@@ -315,7 +333,7 @@ class World:
         self.log.append(f"{self.seconds:8.1f} {line}")
 
     async def make_pass(self) -> Outcome | None:
-        """Make one pass as the loop does: nothing is waited for. A status is the dearest part: only some write one."""
+        """Make one pass as the loop does: nothing is waited for. Only a share writes a status, the dear part."""
         assert self.reconciler is not None
         assert self.desired is not None
         await self.reconciler.wait_for_results(timeout=0)
@@ -330,7 +348,7 @@ class World:
             raise self.breach
         if self.dead:
             raise Killed("while an action was under way")
-        if self.random.random() >= 0.1:
+        if self.random.random() >= self.concluded:
             return None
         outcome = self.reconciler.conclude(self.desired, observed, planned)
         self._forget(outcome.uncounted)
@@ -352,16 +370,19 @@ class World:
 
     def take_again(self) -> None:
         """Take what the desired tree says now."""
-        self.desired = Desired(self.bare.revision.read())
+        revision = self.bare.revision.read()
+        assert revision is not None
+        self.desired = Desired(revision)
 
     def edit(self, pid: str, mapping: ActiveMapping | BrokenMapping | None) -> None:
         """Change a mapping by hand."""
         self.log.append(f"{self.seconds:8.1f} by hand: {pid} → {mapping}")
-        mappings = self.bare.active.mappings
+        active = self.bare.active
+        assert isinstance(active, MemoryActive), "files are not edited here"
         if mapping is None:
-            mappings.pop(pid, None)
+            active.mappings.pop(pid, None)
         else:
-            mappings[pid] = mapping
+            active.mappings[pid] = mapping
 
     async def reboot(self) -> None:
         """Cut the power: no process is left, and another boot begins."""

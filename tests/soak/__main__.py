@@ -27,12 +27,14 @@ import numpy as np
 import yaml
 
 from examples.packing import Algorithm, build_package
+from tests.builders import deployment
 from tests.end_to_end.load import Call, Load
-from tests.end_to_end.running import Daemon, eventually
+from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
 from tests.soak.judge import Judgement, Outage, judge
 from tests.soak.leftovers import descriptors, image_files, resident_bytes
 from tests.soak.witness import Witness
+from tests.waiting import eventually
 
 PIDS = ("A01", "A02", "A03", "A04")
 VERSIONS = ("1.0.0", "1.1.0")
@@ -95,12 +97,7 @@ class Soak:
 
     def desire(self, version: str) -> None:
         """Save the deployment as an editor does: beside, then renamed."""
-        document = {
-            "apiVersion": "procvision.dev/v1",
-            "kind": "AlgorithmDeployment",
-            "metadata": {"name": "soak"},
-            "spec": {"package": {"name": "soak", "version": version}, "pids": list(PIDS), "health": HEALTH},
-        }
+        document = deployment("soak", version, *PIDS, package="soak", health=HEALTH)
         temporary = self.station.desired / ".soak.yaml.new"
         temporary.write_text(yaml.safe_dump(document), encoding="utf-8")
         temporary.replace(self.station.desired / "soak.yaml")

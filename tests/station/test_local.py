@@ -27,34 +27,33 @@ from controller.station.progress import Progress
 from controller.store.audit import AuditLog
 from controller.store.history import PidHistory
 from controller.store.revisions import AppliedRevision
-from tests.reconciler.fakes import FakeStation
-from tests.reconciler.test_loop import Daemon, running, until
+from tests.reconciler.fakes import Rig
+from tests.reconciler.test_loop import Daemon, running
+from tests.waiting import until
 
 MIA = Caller("mia")
 REF = PackageRef("screw", "1.1.0")
 
 
 @pytest.fixture
-def station(tmp_path: Path) -> FakeStation:
-    station = FakeStation(tmp_path / "store")
+def rig(tmp_path: Path) -> Rig:
+    rig = Rig(tmp_path / "store")
     for version in ("1.0.0", "1.1.0"):
-        station.packages.add_zip("screw", version)
-    return station
+        rig.packages.add_zip("screw", version)
+    return rig
 
 
 def local_station(daemon: Daemon, folder: Path) -> LocalStation:
-    """The daemon's station, without a data plane."""
-    station, loop = daemon.station, daemon.loop
-    observer = Observer(station.store, station.packages, station.processes.observe)
-    taker = RevisionTaker(daemon.source, station.store, QuiescingTree(folder, time.monotonic), lambda: False)
-    packages = PackageOperations(
-        station.store, station.packages, observer, loop.reconciler.applier, loop.between_passes
-    )
+    """The daemon's rig, without a data plane."""
+    rig, loop = daemon.rig, daemon.loop
+    observer = Observer(rig.store, rig.packages, rig.processes.observe)
+    taker = RevisionTaker(daemon.source, rig.store, QuiescingTree(folder, time.monotonic), lambda: False)
+    packages = PackageOperations(rig.store, rig.packages, observer, loop.reconciler.applier, loop.between_passes)
     return LocalStation(
         Parts(
-            station.store, daemon.source, observer, loop, taker, cast("Any", None),
-            Operator(station.store, station.packages, loop.reconciler.clock), packages,
-            Progress(station.notes.append), loop.reconciler.clock, nothing,
+            rig.store, daemon.source, observer, loop, taker, cast("Any", None),
+            Operator(rig.store, rig.packages, loop.reconciler.clock), packages,
+            Progress(rig.notes.append), loop.reconciler.clock, nothing,
         )
     )  # fmt: skip
 
@@ -64,7 +63,7 @@ async def nothing() -> tuple[str, ...]:
 
 
 async def test_a_pass_that_cannot_be_finished_is_told_and_not_tried_in_a_tight_loop(
-    station: FakeStation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Refused:
         attempts = 0
@@ -73,13 +72,13 @@ async def test_a_pass_that_cannot_be_finished_is_told_and_not_tried_in_a_tight_l
             self.attempts += 1
             raise StoreError("the disk is full")
 
-    async with running(station) as daemon:
+    async with running(rig) as daemon:
         asked = local_station(daemon, tmp_path)
         refused = Refused()
         for log in (AuditLog, PidHistory):
             monkeypatch.setattr(log, "append", refused.append)
         monkeypatch.setattr(AuditLog, "head", refused.append)
-        station.store.layout.registry.unlink()
+        rig.store.layout.registry.unlink()
 
         with pytest.raises(ControllerError, match="the disk is full"):
             await asked.execute(Reconcile(timeout=30), MIA)
@@ -91,23 +90,23 @@ async def test_a_pass_that_cannot_be_finished_is_told_and_not_tried_in_a_tight_l
 
         assert told["converged"] is False
         assert [each["reason"] for each in told["waiting"]] == ["the disk is full"]
-        assert sum("registry: failed" in note for note in station.notes) <= 2
+        assert sum("registry: failed" in note for note in rig.notes) <= 2
         assert passes, "the daemon goes on trying"
         monkeypatch.undo()
-        station.seconds += 60
+        rig.seconds += 60
         assert (await daemon.loop.wait_idle(30)).status.converged
 
-    assert station.store.layout.registry.exists()
+    assert rig.store.layout.registry.exists()
 
 
 async def test_a_daemon_that_cannot_finish_its_first_pass_says_why(
-    station: FakeStation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def refuse(*_: object) -> None:
         raise StoreError("the disk is full")
 
     monkeypatch.setattr(AppliedRevision, "write", refuse)
-    daemon = Daemon(station)
+    daemon = Daemon(rig)
     asked = local_station(daemon, tmp_path)
     assert await asked.execute(GetReadiness(), MIA) == Readiness(False, "the daemon is still starting")
 
@@ -122,57 +121,55 @@ async def test_a_daemon_that_cannot_finish_its_first_pass_says_why(
     await asyncio.wait_for(task, 30)
 
 
-async def test_a_package_is_installed_and_removed_beside_the_passes(station: FakeStation, tmp_path: Path) -> None:
-    delivered = station.packages.add_zip("other", "1.0.0").rename(tmp_path / "other-1.0.0.zip")
-    async with running(station) as daemon:
+async def test_a_package_is_installed_and_removed_beside_the_passes(rig: Rig, tmp_path: Path) -> None:
+    delivered = rig.packages.add_zip("other", "1.0.0").rename(tmp_path / "other-1.0.0.zip")
+    async with running(rig) as daemon:
         asked = local_station(daemon, tmp_path)
         installed = await asked.execute(Install(delivered), MIA)
         await daemon.loop.wait_idle(20)
         assert (installed.name, installed.version) == ("other", "1.0.0")
-        assert [each.state for each in station.store.registry.read() if each.name == "other"] == ["installed"]
+        assert [each.state for each in rig.store.registry.read() if each.name == "other"] == ["installed"]
         with pytest.raises(PackageError, match="it answers PID A01"):
             await asked.execute(Uninstall("screw", "1.0.0"), MIA)
         await asked.execute(Uninstall("other", "1.0.0"), MIA)
-        assert PackageRef("other", "1.0.0") not in station.packages.installations()
-    acts = [(each["actor"], each["action"], each["outcome"]) for each in station.store.audit.read()]
+        assert PackageRef("other", "1.0.0") not in rig.packages.installations()
+    acts = [(each["actor"], each["action"], each["outcome"]) for each in rig.store.audit.read()]
     assert acts.count(("mia", "install", "succeeded")) == 1
     assert acts.count(("mia", "uninstall", "succeeded")) == 1
 
 
-async def test_a_long_installation_holds_up_no_pass(
-    station: FakeStation, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    delivered = station.packages.add_zip("other", "1.0.0").rename(tmp_path / "other-1.0.0.zip")
-    gate, install = threading.Event(), station.packages.install
+async def test_a_long_installation_holds_up_no_pass(rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    delivered = rig.packages.add_zip("other", "1.0.0").rename(tmp_path / "other-1.0.0.zip")
+    gate, install = threading.Event(), rig.packages.install
 
     def slowly(*arguments: Any, **options: Any) -> Any:
         if Path(arguments[0]).name == delivered.name:
             gate.wait(30)
         return install(*arguments, **options)
 
-    monkeypatch.setattr(station.packages, "install", slowly)
-    async with running(station) as daemon:
+    monkeypatch.setattr(rig.packages, "install", slowly)
+    async with running(rig) as daemon:
         asked = local_station(daemon, tmp_path)
         installing = asyncio.create_task(asked.execute(Install(delivered), MIA))
         daemon.desire("1.1.0")
-        await until(lambda: set(station.active().values()) == {"screw@1.1.0"})
+        await until(lambda: set(rig.active().values()) == {"screw@1.1.0"})
         assert not installing.done()
         gate.set()
         assert (await installing).name == "other"
 
 
-async def test_a_zip_that_is_refused_is_not_kept(station: FakeStation, tmp_path: Path) -> None:
-    delivered = station.packages.add_zip("other", "1.0.0").rename(tmp_path / "other-1.0.0.zip")
-    station.packages.failing[PackageRef("other", "1.0.0")] = PackageError(Code.install_failed, "setup failed")
-    async with running(station) as daemon:
+async def test_a_zip_that_is_refused_is_not_kept(rig: Rig, tmp_path: Path) -> None:
+    delivered = rig.packages.add_zip("other", "1.0.0").rename(tmp_path / "other-1.0.0.zip")
+    rig.packages.failing[PackageRef("other", "1.0.0")] = PackageError(Code.install_failed, "setup failed")
+    async with running(rig) as daemon:
         with pytest.raises(PackageError, match="setup failed"):
             await local_station(daemon, tmp_path).execute(Install(delivered), MIA)
-    assert not (station.store.layout.zips / delivered.name).exists()
+    assert not (rig.store.layout.zips / delivered.name).exists()
     assert delivered.exists()
 
 
-async def test_who_may_only_look_changes_nothing(station: FakeStation, tmp_path: Path) -> None:
-    async with running(station) as daemon:
+async def test_who_may_only_look_changes_nothing(rig: Rig, tmp_path: Path) -> None:
+    async with running(rig) as daemon:
         asked = local_station(daemon, tmp_path)
         watcher = Caller("wall", Access.viewer)
         assert (await asked.execute(GetStatus(), watcher))["converged"]

@@ -9,25 +9,26 @@ import pytest
 
 from controller.errors import StoreError
 from controller.station.offline_status import read_offline_status
-from tests.reconciler.fakes import FakeStation, deployment, revision
+from tests.builders import deployment, revision
+from tests.reconciler.fakes import Rig
 
 LINE = ("line", "screw", "1.0.0", 0)
 
 
 @pytest.fixture
-async def station(tmp_path: Path) -> FakeStation:
-    station = FakeStation(tmp_path / "store")
-    station.packages.add_zip("screw", "1.0.0")
-    await station.reconcile(revision(deployment("line", "1.0.0", "A01", "A02")))
-    return station
+async def rig(tmp_path: Path) -> Rig:
+    rig = Rig(tmp_path / "store")
+    rig.packages.add_zip("screw", "1.0.0")
+    await rig.reconcile(revision(deployment("line", "1.0.0", "A01", "A02")))
+    return rig
 
 
-async def test_with_its_processes_alive_the_document_stands_as_it_was_written(station: FakeStation) -> None:
-    assert read_offline_status(station.store.layout, [LINE]) == orjson.loads(station.store.layout.status.read_bytes())
+async def test_with_its_processes_alive_the_document_stands_as_it_was_written(rig: Rig) -> None:
+    assert read_offline_status(rig.store.layout, [LINE]) == orjson.loads(rig.store.layout.status.read_bytes())
 
 
-async def test_a_deployment_whose_process_is_gone_is_not_called_healthy(station: FakeStation) -> None:
-    document = read_offline_status(station.store.layout, [])
+async def test_a_deployment_whose_process_is_gone_is_not_called_healthy(rig: Rig) -> None:
+    document = read_offline_status(rig.store.layout, [])
 
     [line] = document["deployments"]
     assert line["phase"] == "Progressing"
@@ -38,12 +39,12 @@ async def test_a_deployment_whose_process_is_gone_is_not_called_healthy(station:
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"[]", b"null", b"{}", b'{"deployments":[1]}'])
-async def test_damage_is_named_and_a_reconcile_repairs_it(station: FakeStation, content: bytes) -> None:
-    station.store.layout.status.write_bytes(content)
+async def test_damage_is_named_and_a_reconcile_repairs_it(rig: Rig, content: bytes) -> None:
+    rig.store.layout.status.write_bytes(content)
 
     with pytest.raises(StoreError, match=r"status\.json.*pvctl reconcile --once"):
-        read_offline_status(station.store.layout, [LINE])
-    outcome = await station.reconcile(revision(deployment("line", "1.0.0", "A01", "A02")))
+        read_offline_status(rig.store.layout, [LINE])
+    outcome = await rig.reconcile(revision(deployment("line", "1.0.0", "A01", "A02")))
 
     assert outcome.status.converged
-    assert read_offline_status(station.store.layout, [LINE])["converged"] is True
+    assert read_offline_status(rig.store.layout, [LINE])["converged"] is True

@@ -90,8 +90,9 @@ def test_a_failing_system_call_leaves_the_old_content_and_says_so(target: Path, 
     assert leftovers(target) == []
 
 
-def test_an_input_output_error_that_passes_is_overcome_by_writing_again(target: Path) -> None:
-    result = inject(target, "fsync:error=EIO:when=1")
+@pytest.mark.parametrize("when", [1, 2])  # the file's, the folder's
+def test_an_input_output_error_that_passes_is_overcome_by_writing_again(target: Path, when: int) -> None:
+    result = inject(target, f"fsync:error=EIO:when={when}")
 
     assert result.returncode == 0, result.stderr
     assert target.read_bytes() == b"new"

@@ -43,6 +43,32 @@ def test_an_untouched_log_holds(log: AuditLog) -> None:
     assert result.head == log.head()
 
 
+def test_records_that_are_added_together_are_chained_as_if_added_one_by_one(log: AuditLog) -> None:
+    head = log.append(*map(record, range(5)))
+
+    assert (log.verify().broken_at, log.verify().head) == (None, head)
+    assert [each["object"] for each in log.read()] == [f"pid/A{number:02d}" for number in range(5)]
+
+
+def test_what_another_controller_added_meanwhile_is_chained_upon(log: AuditLog, tmp_path: Path) -> None:
+    another = AuditLog(StoreLayout.at(tmp_path), lambda: "later")
+
+    for number in range(3):
+        log.append(record(number))
+        another.append(record(number))
+
+    assert (log.verify().broken_at, log.verify().records) == (None, 6)
+
+
+def test_a_log_that_was_moved_aside_begins_anew(log: AuditLog) -> None:
+    path = filled(log)
+    path.rename(path.with_suffix(".old"))
+
+    log.append(record(0))
+
+    assert log.verify().records == 1
+
+
 def test_records_carry_who_what_when_and_why(log: AuditLog) -> None:
     filled(log, 1)
 
@@ -108,12 +134,12 @@ def test_a_torn_last_line_is_cut_and_noted(log: AuditLog) -> None:
 
 
 def test_the_tail_is_read_without_its_cut_off_first_line(log: AuditLog) -> None:
-    filled(log, 400)
+    filled(log, 1600)
 
     tail = log.read_tail()
 
-    assert 0 < len(tail) < 400
-    assert tail[-1]["seq"] == 400
+    assert 0 < len(tail) < 1600
+    assert tail[-1]["seq"] == 1600
 
 
 DAMAGED = (b"garbage\n", b"\n", b"{}\n", b"[]\n", b'{"seq":1,"hash":"x"}\n')

@@ -1,0 +1,71 @@
+"""An act: an action on somebody's behalf, what became of it, and what the audit has of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from controller.errors import ControllerError
+from controller.model.actions import Action, Deactivate, Install, Preheat, RemovePackage, Retire, Switch
+from controller.model.desired import Revision
+from controller.model.objects import ObjectRef
+from controller.model.package import PackageRef
+from controller.store.audit import AuditRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An action, the revision that it is for, and who wants it."""
+
+    action: Action
+    revision: Revision
+    actor: str
+
+    @property
+    def object(self) -> ObjectRef:
+        return self.action.object
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """What became of an action. `error` None: it succeeded. Not `begun`: something that it depends on failed."""
+
+    action: Action
+    error: ControllerError | None = None
+    begun: bool = True
+
+
+def audit_record(act: Act, outcome: str) -> AuditRecord:
+    """Return what the audit has of an act, as of its intent or its outcome."""
+    action = act.action
+    before, after = _before_and_after(action)
+    return AuditRecord(
+        act.actor, act.revision.id, action.kind, str(action.object), before, after, action.reason, outcome
+    )
+
+
+def package_of(action: Action) -> str | None:
+    """Return the package that an action is about, for the log."""
+    match action:
+        case Install(package=package) | RemovePackage(package=package) | Switch(target=package):
+            return str(package)
+        case Preheat(process=process) | Retire(process=process):
+            return str(process.ref)
+        case _:
+            return None
+
+
+def _before_and_after(action: Action) -> tuple[Any, Any]:
+    match action:
+        case Switch(before=before, target=target, deployment=deployment):
+            return _plain(before), {"name": target.name, "version": target.version, "deployment": deployment}
+        case Deactivate(before=before):
+            return _plain(before), None
+        case Install(digest=digest):
+            return None, digest
+        case _:
+            return None, None
+
+
+def _plain(ref: PackageRef | None) -> Any:
+    return ref and {"name": ref.name, "version": ref.version}

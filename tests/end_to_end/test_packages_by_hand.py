@@ -1,0 +1,98 @@
+"""`pvctl install` and `uninstall` beside a running daemon, on real packages: through it, and in nobody's way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from controller.client import Client
+from examples.packing import BRIGHTNESS, OK, SETUP_RAISES, Algorithm, build_package
+from tests.end_to_end.running import Daemon
+from tests.end_to_end.station import Station
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.real
+
+IMAGE = np.full((4, 4, 3), 200, np.uint8)
+
+
+@pytest.fixture
+def daemon(station: Station) -> Iterator[Daemon]:
+    """A daemon that serves `cell` 1.0.0 on A01; the station ends the processes."""
+    build_package(station.zips, name="cell", source=OK)
+    station.desire("cell", "cell", "1.0.0", ["A01"])
+    daemon = Daemon(station)
+    daemon.start()
+    daemon.until(lambda status: status["converged"], "convergence")
+    yield daemon
+    daemon.leave_nothing()
+
+
+def test_a_package_is_installed_and_uninstalled_through_the_daemon(daemon: Daemon) -> None:
+    station = daemon.station
+    delivered = build_package(station.root / "deliveries", name="other", source=BRIGHTNESS)
+
+    done = station.pvctl("install", delivered)
+    assert done.stdout == "other@1.0.0 is installed\n"
+    assert "other" in done.stderr, "the progress is told"
+    assert (station.zips / delivered.name).read_bytes() == delivered.read_bytes()
+    status = daemon.until(
+        lambda now: any(each["name"] == "other" and each["state"] == "installed" for each in now["packages"]),
+        "the package in the status",
+    )
+    assert status["converged"]
+
+    refused = station.json("uninstall", "cell", "1.0.0", expect=1)
+    assert refused["error"]["code"] == 2007
+    assert "it answers PID A01" in refused["error"]["message"]
+    station.pvctl("uninstall", "other", "1.0.0")
+    assert not (station.store / "algorithms" / "deployed" / "other").exists()
+    assert station.json("uninstall", "other", "1.0.0", expect=1)["error"]["code"] == 2007
+
+    acts = [
+        (each["action"], each["outcome"]) for each in station.json("audit", "-n", "100") if "other" in each["object"]
+    ]
+    assert acts == [(act, outcome) for act in ("install", "uninstall") for outcome in ("started", "succeeded")]
+    assert station.json("audit", "--verify")["valid"]
+
+
+def test_a_zip_that_is_refused_leaves_nothing_of_itself(daemon: Daemon) -> None:
+    station = daemon.station
+    bad = build_package(station.root / "deliveries", name="bad", source=SETUP_RAISES)
+    torn = station.root / "deliveries" / "torn.zip"
+    torn.write_bytes(bad.read_bytes()[:5000])
+
+    assert station.json("install", bad, expect=4)["error"]["code"] == 2005
+    assert station.json("install", torn, expect=4)["error"]["code"] == 2001
+
+    assert [path.name for path in station.zips.iterdir()] == ["cell-1.0.0.zip"]
+    assert eventually(lambda: not any((station.store / "algorithms" / ".staging").iterdir()), "an empty staging folder")
+    assert daemon.status()["converged"]
+
+
+def test_a_long_installation_holds_up_no_pass_and_no_call(daemon: Daemon) -> None:
+    station = daemon.station
+    build_package(station.zips, name="cell", version="1.1.0", source=OK)
+    gate = station.root / "gate"
+    waits = Algorithm(setup=f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)")
+    slow = build_package(station.root / "deliveries", name="slow", source=waits)
+
+    async def beside() -> None:
+        installing = asyncio.create_task(asyncio.to_thread(station.pvctl, "install", slow))
+        await asyncio.to_thread(
+            eventually, lambda: any((station.store / "algorithms" / ".staging").iterdir()), "the installation's begin"
+        )
+        station.desire("cell", "cell", "1.1.0", ["A01"])
+        with Client(store=station.store) as client:
+            switched = await asyncio.to_thread(
+                eventually, lambda: client.execute("A01", IMAGE).version == "1.1.0", "the switch"
+            )
+        assert switched
+        assert not installing.done(), "the switch did not wait for the installation"
+        gate.touch()
+        await installing
+
+    asyncio.run(beside())
