@@ -18,9 +18,9 @@ from controller.reconciler.apply import process_spec
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
 from examples.packing import Algorithm, Generation, build_package
+from tests.builders import deployment
 from tests.packages.zips import rewrite
 from tests.processes.conftest import call, runner_of
-from tests.reconciler.fakes import deployment
 
 NOW = "2026-01-31T08:15:00Z"
 NAME = "reports"
