@@ -1,6 +1,6 @@
 """A zip as a checked list of members, and reading from it. Nothing is written here.
 
-Opening refuses what could do harm (names, kinds of file, bombs, overlaps); `verify` reads every byte once.
+Opening refuses what could do harm (names, kinds of file, bombs, overlaps); a damaged member is found when it is read.
 """
 
 from __future__ import annotations

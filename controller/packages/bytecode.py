@@ -29,9 +29,8 @@ def nearest(installations: Iterable[Installation], name: str, interpreter: Inter
     return max(others, key=lambda installation: installation.receipt.installed_at, default=None)
 
 
-def inherit(other: Path, venv: Path) -> int:
-    """Link the bytecode of shared sources from the environment `other` into `venv`; return how many files."""
-    count = 0
+def inherit(other: Path, venv: Path) -> None:
+    """Link the bytecode of shared sources from the environment `other` into `venv`."""
     for folder, _, files in os.walk(other / "lib"):
         if not folder.endswith("__pycache__"):
             continue
@@ -43,8 +42,6 @@ def inherit(other: Path, venv: Path) -> int:
             with suppress(OSError):  # only a saving: the other version may be being removed at this moment
                 target.mkdir(exist_ok=True)
                 os.link(Path(folder, file), target / file)
-                count += 1
-    return count
 
 
 def _source_of(bytecode: Path) -> Path | None:

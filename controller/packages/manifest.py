@@ -23,7 +23,7 @@ def decode_text(content: bytes, where: str) -> str:
     raise invalid_zip(f"{where} is neither UTF-8 nor GBK text", next_step="save it as UTF-8")
 
 
-def parse_manifest(content: bytes, where: str = "manifest.json") -> Manifest:
+def parse_manifest(content: bytes, where: str) -> Manifest:
     """Return the checked manifest. Keys that are not ours are let be. Raises PackageError 2001."""
     try:
         document = json.loads(decode_text(content, where))

@@ -37,7 +37,7 @@ class PinnedRequirement:
         return not self.hashes or not digests.isdisjoint(self.hashes)
 
 
-def parse_requirements(text: str, where: str = "requirements.txt") -> tuple[PinnedRequirement, ...]:
+def parse_requirements(text: str, where: str) -> tuple[PinnedRequirement, ...]:
     """Return the requirements of a file. Raises PackageError 2004, naming the line."""
     found = []
     for number, line in _logical_lines(text):

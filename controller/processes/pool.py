@@ -27,8 +27,8 @@ from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
 
 _BUSY_RETRY = 0.05
-_REPLACED_DRAIN = 30.0
-"""Seconds that a process which is replaced under its own key may take to finish its call."""
+_RECORDING = 1.0
+"""Seconds that shims may take to write down what was configured, before the pool is closed."""
 
 
 class PoolObserver(Protocol):
@@ -178,7 +178,7 @@ class ProcessPool:
             self._take_in(process)
             if former is not None:
                 self._restarts[spec.key] += former.state in {"exited", "broken"}
-                await self._end(former, _REPLACED_DRAIN)
+                await self._end(former, self._timeouts.get(spec.key.deployment, Timeouts()).drain)
             return self._observe(process)
 
     async def stop(self, key: ProcessKey, *, drain: float) -> None:
@@ -206,6 +206,8 @@ class ProcessPool:
 
     async def close(self) -> None:
         """Give all pipes back. The processes go on, each with the call that it may be working on."""
+        if self._marking:  # what was configured is to be on record for whoever comes next
+            await asyncio.wait(list(self._marking.values()), timeout=_RECORDING)
         for task in self._marking.values():
             task.cancel()
         for process in self._processes.values():

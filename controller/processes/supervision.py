@@ -85,7 +85,7 @@ class Supervisor(PoolObserver):
         """Take what holds for the deployments from now on, by their names. Nothing is restarted for it."""
         self._limits = dict(limits)
         for process, watch in self._watches.items():
-            watch.limits = self._limits.get(process.key.deployment, watch.limits)
+            watch.adjust(self._limits.get(process.key.deployment, watch.limits))
 
     def process_ready(self, process: AlgorithmProcess) -> None:
         limits = self._limits.get(process.key.deployment) or SupervisionLimits.of_process(process.spec)
@@ -106,7 +106,7 @@ class Supervisor(PoolObserver):
 
 
 class Watch:
-    """Supervises one process from `start` until `stop`, by its limits, which may be replaced any time."""
+    """Supervises one process from `start` until `stop`, by its limits."""
 
     def __init__(self, process: AlgorithmProcess, limits: SupervisionLimits) -> None:
         self.limits = limits
@@ -121,6 +121,15 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._sampling = self._loop.call_later(random.uniform(0, SAMPLE_EVERY), self._sample)  # noqa: S311 - no secret
         self._beating = self._loop.call_later(self.limits.heartbeat_interval, self._beat)
+
+    def adjust(self, limits: SupervisionLimits) -> None:
+        """Go by other limits from now on; a shorter interval does not wait for the end of a longer one."""
+        sooner = limits.heartbeat_interval < self.limits.heartbeat_interval
+        self.limits = limits
+        pinging = self._ping is not None and not self._ping.done()  # its end sets the timer for the next
+        if sooner and self._beating is not None and not pinging:
+            self._beating.cancel()
+            self._beat()
 
     def stop(self) -> None:
         """End; a ping under way is not waited for."""

@@ -71,9 +71,6 @@ class Station:
     def limit(self, deployment: str = KEY.deployment, **limits: Any) -> None:
         """Give the supervisor limits for a deployment, which hold from now on, also for its next ping."""
         self.supervisor.configure({deployment: SupervisionLimits(**limits)})
-        for watch in self.supervisor._watches.values():
-            watch.stop()
-            watch.start()
 
     def request(self, pid: str = "A01", do: str = "", **given: Any) -> DetectionRequest:
         return dataclasses.replace(ask(do, **given), pid=pid)

@@ -152,6 +152,19 @@ def test_a_killed_process_is_replaced_and_a_missing_controller_is_no_obstacle(st
     assert station.active("A01")["version"] == "1.0.0"
 
 
+def test_edited_timeouts_hold_for_a_process_that_runs_already(station: Station, bright: Path) -> None:
+    deliver(station, "slow", source=packing.SLEEPS)
+    station.desire("slow", "slow", "1.0.0", ["A01"])
+    station.reconcile()
+    before = station.execute("A01", bright)["data"]["debug"]["os_pid"]
+    station.desire("slow", "slow", "1.0.0", ["A01"], timeouts={"call": "200ms"})
+    station.reconcile()
+
+    assert station.execute("A01", bright)["data"]["debug"]["os_pid"] == before
+    too_slow = station.pvctl("exec", "A01", "--image", bright, "--guide-info", '{"seconds": 600}', expect=1)
+    assert "did not answer within 0.2 s" in too_slow.stderr
+
+
 def test_drift_is_repaired(station: Station, bright: Path) -> None:
     deliver(station, "new")
     station.desire("new", "new", "1.0.0", ["A01", "A02"])

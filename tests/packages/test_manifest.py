@@ -59,7 +59,7 @@ def as_bytes(**changes: Any) -> bytes:
 )
 def test_a_wrong_key_is_named(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(PackageError) as caught:
-        parse_manifest(as_bytes(**changes))
+        parse_manifest(as_bytes(**changes), "manifest.json")
     assert caught.value.code == Code.invalid_zip
     assert words in caught.value.message
 
@@ -67,27 +67,27 @@ def test_a_wrong_key_is_named(changes: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'"text"', b"\xff\xff", b"[" * 100_000, b'{"name": NaN'])
 def test_what_is_no_object_is_refused(content: bytes) -> None:
     with pytest.raises(PackageError) as caught:
-        parse_manifest(content)
+        parse_manifest(content, "manifest.json")
     assert caught.value.code == Code.invalid_zip
 
 
 def test_a_byte_order_mark_and_gbk_are_read() -> None:
-    assert parse_manifest(b"\xef\xbb\xbf" + as_bytes()).name == "screw-check"
+    assert parse_manifest(b"\xef\xbb\xbf" + as_bytes(), "manifest.json").name == "screw-check"
     text = json.dumps({**GOOD, "description": "螺丝检测"}, ensure_ascii=False)
-    assert parse_manifest(text.encode("gbk")).description == "螺丝检测"
+    assert parse_manifest(text.encode("gbk"), "manifest.json").description == "螺丝检测"
 
 
 def test_absent_pids_are_none_and_an_empty_list_is_none_supported() -> None:
-    assert parse_manifest(as_bytes()).supported_pids is None
-    assert parse_manifest(as_bytes(supported_pids=[])).supported_pids == ()
-    assert parse_manifest(as_bytes(supported_pids=["B", "A", "B"])).supported_pids == ("B", "A")
+    assert parse_manifest(as_bytes(), "manifest.json").supported_pids is None
+    assert parse_manifest(as_bytes(supported_pids=[]), "manifest.json").supported_pids == ()
+    assert parse_manifest(as_bytes(supported_pids=["B", "A", "B"]), "manifest.json").supported_pids == ("B", "A")
 
 
 @pytest.mark.parametrize(
     "assets", [{"required_assets": ["a.png"]}, {"assets": ["a.png"]}, {"assets": {"required": ["a.png"]}}]
 )
 def test_required_assets_have_three_spellings(assets: dict[str, Any]) -> None:
-    assert parse_manifest(as_bytes(**assets)).required_assets == ("a.png",)
+    assert parse_manifest(as_bytes(**assets), "manifest.json").required_assets == ("a.png",)
 
 
 def test_no_manifest_is_2002(small_zip: Path, tmp_path: Path, refused: Refused) -> None:
@@ -102,7 +102,7 @@ def test_two_manifests_at_one_depth_are_ambiguous(small_zip: Path, tmp_path: Pat
 
 def test_a_deeper_manifest_is_no_ambiguity(small_zip: Path, tmp_path: Path, installer: Installer) -> None:
     package = rewrite(small_zip, tmp_path / "p.zip", add={"screw-check/models/manifest.json": b"{}"})
-    assert installer.inspect(package).root == "screw-check/"
+    assert installer.inspect(package).manifest.name == "screw-check"
 
 
 def test_a_broken_manifest_in_a_zip_says_where(small_zip: Path, tmp_path: Path, refused: Refused) -> None:

@@ -259,7 +259,7 @@ def test_the_digest_of_each_wheel_is_that_of_its_bytes(small_zip: Path, installe
 )
 def test_lines_that_need_more_than_wheels_are_refused(line: str, words: str) -> None:
     with pytest.raises(PackageError) as caught:
-        parse_requirements(f"# first\n{line}\n")
+        parse_requirements(f"# first\n{line}\n", "requirements.txt")
     assert caught.value.code == Code.wheels_missing
     assert words in caught.value.message
     assert "requirements.txt:2" in caught.value.message
@@ -270,7 +270,7 @@ def test_comments_continuations_extras_and_markers_are_read() -> None:
         "# a comment\n\nnumpy==1.26.4  # why\nlenses[zoom,\\\nwide] >= 2 ; python_version > '3' \\\n"
         f"  --hash=sha256:{'A' * 64}\n# a comment that ends with a backslash \\\nlast\\\n"
     )
-    lines = parse_requirements(text)
+    lines = parse_requirements(text, "requirements.txt")
     assert [str(pinned.requirement) for pinned in lines] == [
         "numpy==1.26.4", 'lenses[wide,zoom]>=2; python_version > "3"', "last",
     ]  # fmt: skip

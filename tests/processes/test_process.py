@@ -387,6 +387,26 @@ def test_it_all_works_on_uvloop(layout, make_spec):
     uvloop.run(scenario())
 
 
+async def test_who_is_replaced_has_the_drain_time_of_its_deployment(layout, make_spec):
+    async with opened(layout, make_spec(stop_grace=0.1)) as runner:
+        runner.configure({KEY.deployment: Timeouts(drain="100ms", call="60s")})
+        hanging = asyncio.create_task(failure(runner, ask("hang")))
+        await asyncio.to_thread(eventually, lambda: process_of(runner).state == "busy")
+        async with asyncio.timeout(20):
+            await runner.start(make_spec())
+        assert (await hanging).code is Code.heartbeat_lost
+
+
+async def test_new_timeouts_are_on_record_when_the_pool_is_closed(layout, make_spec):
+    """As for `reconcile --once`, which has nothing else to do: the next command goes by the record."""
+    async with opened(layout, make_spec()) as runner:
+        runner.configure({KEY.deployment: Timeouts(call="300ms", start="7s")})
+        await runner.close()
+        (record,) = records.scan(layout.run)
+        assert (record.spec.call_timeout, record.spec.start_timeout) == (0.3, 7)
+        await runner.open()
+
+
 async def test_new_timeouts_apply_in_place(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
         before = (await runner.observe())[KEY].os_pid

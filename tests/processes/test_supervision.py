@@ -141,14 +141,26 @@ async def test_a_silent_idle_process_is_ended_and_its_callers_wait_for_the_next(
         assert (tally.crashes, tally.memory_excesses, tally.heartbeat_losses) == (0, 0, 1)
 
 
+async def test_a_shorter_interval_does_not_wait_for_the_end_of_a_longer_one(layout, make_spec):
+    async with station(layout, make_spec(heartbeat_interval_ms=3_600_000)) as opened:
+        process = opened.process()
+        heard = {process.heard}
+        for interval in (0.1, 3600.0, 0.05, 0.05):
+            opened.limit(heartbeat_interval=interval)
+        await until(lambda: heard.add(process.heard) or len(heard) > 3)
+        assert opened.ended == []
+
+
 async def test_no_heartbeat_is_lost_to_a_running_call_and_none_is_asked_of_who_speaks(layout, make_spec):
     async with station(layout, make_spec()) as opened:
         process = opened.process()
         pings = []
         ping = process.ping
         process.ping = lambda timeout: (pings.append(timeout), ping(timeout))[1]
+        calling = opened.calling(do="sleep", seconds=0.5)
+        await until(lambda: process.state == "busy")
         opened.limit(heartbeat_interval=0.1, heartbeat_grace=5.0, heartbeat_max_missed=1)
-        assert (await opened.call(do="sleep", seconds=0.5)).status == "OK"
+        assert (await calling).status == "OK"
         assert pings == [], "a call was under way all the time"
         await until(lambda: len(pings) >= 3)
         assert process.state in {"ready", "busy"}
