@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +81,11 @@ class Applier:
         """Have `hear` called whenever acts have ended."""
         self._in_flight.on_result = hear
 
-    def launch(self, plan: Plan, revision: Revision, resting: Collection[ObjectRef] = ()) -> None:
+    def launch(self, plan: Plan, revision: Revision, rests: Callable[[Action], bool] = lambda action: False) -> None:
         """Begin every action of a plan whose object is free and which depends on nothing that is still to be done.
 
         An action of a batch may also depend on earlier ones of its batch, so that a decision and the switches that
-        follow from it go together. An object that is `resting` is let alone, and what depends on it waits with it: no
+        follow from it go together. An action that `rests` is let alone, and what depends on it waits with it: no
         tight loop of attempts.
 
         The others' time comes with a later plan: a finished action is a reason to plan again, never to go on blindly.
@@ -94,7 +94,7 @@ class Applier:
         pending = {action.object for action in plan.actions} | busy
         batches: dict[str, dict[ObjectRef, Act]] = {}
         for action in plan.actions:
-            if action.object in busy or action.object in resting:
+            if action.object in busy or rests(action):
                 continue
             waits_for = pending.intersection(action.depends_on)
             if is_batched(action):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from controller.errors import Code, CodedError, ControllerError, PackageError, StartFailed
+from controller.model.actions import Action, Install
 from controller.model.health import RestartLimit
 from controller.model.objects import ObjectRef
 from controller.model.observed import Failure
@@ -34,12 +35,15 @@ class Backoff:
     def failures(self) -> Mapping[ObjectRef, Failure]:
         return MappingProxyType(dict(self._failures))
 
-    def resting(self) -> frozenset[ObjectRef]:
-        """The objects on which an act failed and is not to be tried again yet. A crash forbids no act."""
-        now = self._clock().seconds
-        return frozenset(
-            object_ for object_, each in self._failures.items() if not each.crashed and each.retry_at > now
-        )
+    def rests(self, action: Action) -> bool:
+        """Whether an action failed on its object and is not to be tried again yet. A crash forbids no action.
+
+        What failed with one artefact says nothing about another: a corrected zip of the same version does not wait.
+        """
+        known = self._failures.get(action.object)
+        if known is None or known.crashed or known.retry_at <= self._clock().seconds:
+            return False
+        return not isinstance(action, Install) or known.digest in {"", action.digest}
 
     def failed(self, object_: ObjectRef, error: ControllerError, digest: str = "") -> Failure:
         """Note a failed attempt; the delay before the next one doubles each time, up to a bound."""

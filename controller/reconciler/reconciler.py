@@ -130,7 +130,7 @@ class Reconciler:
 
     def launch(self, desired: Desired, planned: Plan) -> None:
         """Begin what the plan holds, except what failed a moment ago."""
-        self.applier.launch(planned, desired.revision, self.backoff.resting())
+        self.applier.launch(planned, desired.revision, self.backoff.rests)
 
     def conclude(
         self, desired: Desired, observed: Observed, planned: Plan, results: Sequence[ActionResult] = ()

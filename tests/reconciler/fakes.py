@@ -43,10 +43,13 @@ class FakePackages:
     failing: dict[PackageRef, ControllerError] = field(default_factory=dict)
     surveyed: list[str] = field(default_factory=list)
 
-    def add_zip(self, name: str, version: str, pids: tuple[str, ...] = ("A01", "A02", "A03")) -> Path:
+    def add_zip(
+        self, name: str, version: str, pids: tuple[str, ...] = ("A01", "A02", "A03"), *, content: str = ""
+    ) -> Path:
+        """Add a zip; `content` tells it from another zip of the same version."""
         self.layout.zips.mkdir(parents=True, exist_ok=True)
         path = self.layout.zips / f"{name}-{version}.zip"
-        path.write_text(json.dumps({"name": name, "version": version, "supported_pids": pids}))
+        path.write_text(json.dumps({"name": name, "version": version, "supported_pids": pids, "content": content}))
         return path
 
     def survey(self, zip_path: Path) -> tuple[Manifest, str]:
@@ -55,7 +58,7 @@ class FakePackages:
         if "refuse" in document:
             raise PackageError(document["refuse"], f"{zip_path.name} is refused")
         manifest = Manifest(document["name"], document["version"], "m:C", "", tuple(document["supported_pids"]))
-        return manifest, f"sha256:{manifest.ref}"
+        return manifest, f"sha256:{manifest.ref}{document.get('content', '')}"
 
     def install(
         self,

@@ -287,7 +287,7 @@ async def test_a_decision_and_its_switches_are_begun_in_one_pass(rig: Rig) -> No
 async def test_a_switch_whose_decision_rests_waits_with_it(rig: Rig) -> None:
     acting = applier(rig)
 
-    acting.launch(Plan(BACK[:-1]), REVISION, resting={ROLLOUT})
+    acting.launch(Plan(BACK[:-1]), REVISION, rests=lambda action: action.object == ROLLOUT)
 
     assert not acting.in_flight
 

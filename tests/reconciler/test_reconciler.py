@@ -11,8 +11,9 @@ from controller.errors import Code, DesiredStateError, PackageError, StartFailed
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.reconciler.exits import Exit, worst
+from controller.reconciler.revisions import take_revision
 from tests.builders import deployment, revision
-from tests.reconciler.fakes import Rig
+from tests.reconciler.fakes import FakeSource, Rig
 
 V1, V2 = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
 AT_V1 = revision(deployment("line", "1.0.0", "A01", "A02"))
@@ -108,6 +109,21 @@ async def test_a_bad_version_stops_only_itself_and_the_old_one_goes_on(rig: Rig,
     assert line.phase == "Degraded"
     assert "no model here" in line.message
     assert ProcessKey("line", "screw", "1.0.0", 0) in rig.processes.running
+
+
+async def test_a_failed_zip_waits_but_a_corrected_one_of_the_same_version_is_tried_at_once(rig: Rig) -> None:
+    reconciler = rig.restart()
+    desired = take_revision(FakeSource(AT_V1), rig.store, allow_empty=False)
+    rig.packages.failing[V1] = PackageError(Code.install_failed, "setup failed")
+    await reconciler.converge(desired)
+    rig.packages.failing.clear()
+
+    await reconciler.converge(desired)
+    assert rig.active() == {}
+
+    rig.packages.add_zip("screw", "1.0.0", content="corrected")
+    await reconciler.converge(desired)
+    assert rig.active() == {"A01": "screw@1.0.0", "A02": "screw@1.0.0"}
 
 
 async def test_a_failed_package_is_told_invalid_with_its_code(rig: Rig) -> None:
