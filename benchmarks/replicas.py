@@ -24,8 +24,8 @@ import uvloop
 
 from benchmarks.calls import BarePipes
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
+from controller.calls.data_plane import DataPlane
 from controller.calls.detection import smoke
-from controller.calls.plane import DataPlane
 from controller.calls.request import DetectionRequest
 from controller.calls.service import Service
 from controller.client.arguments import CallArguments

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from controller.calls.data_plane import DataPlane
 from controller.calls.detection import smoke
-from controller.calls.plane import DataPlane
 from controller.calls.service import Service
 from controller.errors import StoreError
 from controller.host import service_manager
@@ -44,7 +44,7 @@ _GRACE = 5.0
 """Seconds that calls in flight may take to end when the daemon stops."""
 _COUNT_EVERY = 1.0
 """Seconds between two looks at what calls came to."""
-_HURRY = 0.02
+_SOON = 0.02
 """Seconds in which several failures of calls make one verdict."""
 
 
@@ -111,8 +111,8 @@ class Daemon:
         )  # fmt: skip
         self._server = SocketServer(application(station, layout.staging), layout, group=parts.socket_group)
         self._asyncio = asyncio.get_running_loop()
-        self._hurry: asyncio.TimerHandle | None = None
-        self._plane.tell_trouble(self._in_trouble)
+        self._judging_soon: asyncio.TimerHandle | None = None
+        self._plane.report_failing(self._failing)
 
     async def run(self) -> None:
         """Serve until the loop is stopped."""
@@ -168,13 +168,13 @@ class Daemon:
                 self._loop.wake()
             service_manager.notify("WATCHDOG=1")
 
-    def _in_trouble(self) -> None:
+    def _failing(self) -> None:
         """A call failed that counts: where a rollout is judged, do not wait for the next count."""
-        if self._loop.judging and self._hurry is None:
-            self._hurry = self._asyncio.call_later(_HURRY, self._judge_now)
+        if self._loop.judging and self._judging_soon is None:
+            self._judging_soon = self._asyncio.call_later(_SOON, self._judge_now)
 
     def _judge_now(self) -> None:
-        self._hurry = None
+        self._judging_soon = None
         self._keep_counts()
         self._loop.wake()
 

@@ -58,7 +58,7 @@ def test_the_architecture_page_names_every_package(package: Path) -> None:
 
 
 def places_named(text: str) -> set[str]:
-    """Return the places in the product that a text names: `calls/plane.py`, `calls/plane`, `reconciler.ports`."""
+    """Return the places in the product that a text names: `calls/data_plane.py`, `calls/plane`, `reconciler.ports`."""
     rooms = "|".join(package.name for package in PACKAGES if package.parent == PRODUCT)
     return {
         *re.findall(rf"(?<![\w/.])(?:{rooms})/[\w/]*\w(?:\.py)?", text),

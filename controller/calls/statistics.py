@@ -17,13 +17,13 @@ _WORDS = 500
 class CallStatistics:
     """Cumulative counts per PID and version.
 
-    `on_trouble` is called at each failure that counts; `last_errors` keeps the words of the latest.
+    `on_failing` is called at each failure that counts; `last_errors` keeps the words of the latest.
     """
 
     def __init__(self) -> None:
         self._recorders: dict[Counted, Recorder] = {}
         self.last_errors: dict[Counted, str] = {}
-        self.on_trouble: Callable[[], None] = lambda: None
+        self.on_failing: Callable[[], None] = lambda: None
 
     def answered(self, detection: Detection, ref: PackageRef) -> None:
         """Count a call that ended with a result."""
@@ -42,7 +42,7 @@ class CallStatistics:
 
     def _trouble(self, pid: str, ref: PackageRef, words: str) -> None:
         self.last_errors[pid, ref] = words[:_WORDS]
-        self.on_trouble()
+        self.on_failing()
 
     def ended(self, process: AlgorithmProcess, pid: str) -> None:
         """Count an unexpected exit: once, for one PID (empty: none is known), because judging pools over PIDs."""
@@ -55,7 +55,7 @@ class CallStatistics:
                     recorder.heartbeat_lost()
                 case "itself":
                     recorder.crashed()
-        self.on_trouble()
+        self.on_failing()
 
     def _recorder(self, pid: str, ref: PackageRef) -> Recorder:
         recorder = self._recorders.get((pid, ref))

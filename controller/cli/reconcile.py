@@ -16,7 +16,7 @@ from controller.station.commands.reconciling import Reconcile
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
     add = parser.add_argument
-    add("--once", action="store_true", help="Run rounds until converged, waiting or failed, then return.")
+    add("--once", action="store_true", help="Run passes until converged, waiting or failed, then return.")
     add("--wait", action="store_true", help="Also wait for the bakes and pauses of a rollout.")
     add("--timeout", type=duration, default=300.0, metavar="DURATION", help="How long at most [default: 5m].")
     add("--no-serve", action="store_true", help="Prove the versions, switch, and stop the processes again.")
@@ -34,7 +34,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl reconcile --once --wait --timeout 15m
     """
     if not arguments.once:
-        raise WrongUsage("say --once for one round now, or use `pvctl run` for the daemon", "pvctl reconcile")
+        raise WrongUsage("say --once to reconcile once now, or use `pvctl run` for the daemon", "pvctl reconcile")
     command = Reconcile(arguments.allow_empty, arguments.wait, arguments.timeout, serve=not arguments.no_serve)
     with progress() as notify:
         report = settings.execute(command, notify)

@@ -7,7 +7,7 @@ from argparse import Namespace
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.cli.verbs import operate
-from controller.station.commands.operating import Rollback
+from controller.station.commands.operator import Rollback
 
 
 def add_arguments(parser: Parser) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.cli.output import emit
 from controller.cli.settings import Settings
-from controller.station.commands.operating import OperatorCommand, Resume, Rollback
+from controller.station.commands.operator import OperatorCommand, Resume, Rollback
 
 
 def operate(settings: Settings, command: OperatorCommand) -> int:

@@ -1,5 +1,7 @@
-"""The HTTP surface: one resource per file. It turns requests into typed commands of the station, and its answers back.
+"""The HTTP surface: it turns requests into typed commands of the station, and its answers back.
 
-Here lives routing, bodies, status codes, the OpenAPI document and the sockets that are listened at.
-Not here: rules. What a command does stands in `station`, what it needs (access) in its row there.
+Here live bodies, status codes, the OpenAPI document, the sockets that are listened at and who a caller is (`peers.py`).
+`commands.py` serves each command with a plain JSON body from its row alone; one with another body, or a stream, has a
+file of its own.
+Not here: rules. What a command does stands in `station`, which access it needs in its row there.
 """

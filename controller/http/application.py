@@ -16,10 +16,10 @@ from controller.http.request_body import BodyLimits
 from controller.http.resource import Endpoint, Handler, Missing, Resource
 from controller.http.status import StatusResource
 from controller.station.commands.detecting import Detect
+from controller.station.commands.every import COMMANDS
 from controller.station.commands.packages import Install
 from controller.station.commands.reconciling import GetReadiness, Reconcile
 from controller.station.commands.status import GetStatus
-from controller.station.operations import COMMANDS
 from controller.station.port import Station
 
 _OWN_RESOURCE = {Detect, GetStatus, GetReadiness, Reconcile, Install}

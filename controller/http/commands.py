@@ -38,7 +38,8 @@ class CommandResource:
         """Answer a request with the command's result."""
         async with self._limits.body(request) as body:
             arguments = self._read(body)
-        given = {field.name: getattr(arguments, field.name) for field in dataclasses.fields(self._arguments)}
+        said = ((field.name, getattr(arguments, field.name)) for field in dataclasses.fields(self._arguments))
+        given = {name: value for name, value in said if value is not None}  # null: left out
         in_path = {field: request.path_params[name] for name, field in self._route.fields.items()}
         make: Callable[..., Command[object]] = self._command
         command = make(**{**given, **in_path, **self._route.fixed})
@@ -50,7 +51,7 @@ def _arguments_of(command: type[Command[object]], route: Route) -> type:
     """Return a type of the command's fields that the path does not say: what the body may hold."""
     said = {*route.fields.values(), *route.fixed}
     fields = [
-        (each.name, each.type, dataclasses.field(default=each.default))
+        (each.name, f"{each.type} | None", dataclasses.field(default=each.default))
         for each in dataclasses.fields(cast("type", command))
         if each.name not in said
     ]

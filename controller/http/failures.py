@@ -17,6 +17,7 @@ from controller.errors import (
     RetryableError,
     StoreBusy,
 )
+from controller.station.port import AccessDenied
 
 _STATUS = {
     Code.unknown: 500,
@@ -105,6 +106,8 @@ def _status_of(error: ControllerError) -> int:
             status = _STATUS[error.code]
         case DesiredStateError():
             status = 422
+        case AccessDenied():
+            status = 403
         case StoreBusy():
             status = 409
         case RetryableError():

@@ -1,7 +1,7 @@
 """What a resource is made of: endpoints with their documentation, answered with JSON, errors included.
 
-The routes and the OpenAPI document are both made of the endpoints, and these of the rows of `station/operations.py`,
-so that none of them can say what another does not.
+The routes and the OpenAPI document are both made of the endpoints, and these of the rows of `station/commands/`, so
+that none of them can say what another does not.
 """
 
 from __future__ import annotations

@@ -112,6 +112,8 @@ class RemovePackage:
     reason: str
     depends_on: tuple[ObjectRef, ...] = ()
     by_hand: bool = False
+    digest: str = ""
+    """Of the artefact that is removed, for the audit."""
 
     @property
     def kind(self) -> str:

@@ -16,7 +16,7 @@ from packaging.utils import parse_wheel_filename
 
 from controller.errors import Code, PackageError, StoreError
 from controller.model.package import Installation, Manifest, PackageRef, Receipt
-from controller.packages import bytecode, durability, environment
+from controller.packages import bytecode, durability, venv
 from controller.packages.archive import Archive, open_archive
 from controller.packages.contents import Contents
 from controller.packages.inspection import Inspection, examine, read_manifest
@@ -200,8 +200,8 @@ class Installer:
         wheel_folders = unpack(archive, contents, inspection.wheels, self._layout.cache / "wheels", folder)
         progress("building the environment")
         requirements = folder.with_name("requirements.txt")
-        environment.write_requirements(requirements, inspection.requirements)
-        uv = environment.Uv(folder.parent, self._layout.cache / "uv", limits.build_timeout_s)
+        venv.write_requirements(requirements, inspection.requirements)
+        uv = venv.Uv(folder.parent, self._layout.cache / "uv", limits.build_timeout_s)
         uv.make_venv(folder / "venv", inspection.interpreter)
         uv.install(folder / "venv", requirements, [wheel_folders[file] for file in sorted(inspection.allowed)])
         name, interpreter = inspection.manifest.name, inspection.interpreter
@@ -230,7 +230,7 @@ class Installer:
     def _prune_cache(self) -> None:
         if files := prune_wheels(self._layout.cache / "wheels"):
             names = sorted({parse_wheel_filename(file)[0] for file in files})
-            environment.forget_projects(self._layout.cache / "uv", names)
+            venv.forget_projects(self._layout.cache / "uv", names)
 
 
 def _receipt(inspection: Inspection, contents: Contents, sdk_version: str, now: str) -> Receipt:

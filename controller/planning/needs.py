@@ -56,6 +56,8 @@ def _in_rollouts(observed: Observed) -> Iterator[Need]:
     for name, record in observed.records.items():
         if (rollout := record.rollout) is not None:
             yield Need(rollout.target, "the rollout of {} is of it", name)
+            if rollout.state == "completed":
+                continue  # its rollback window is over
             for ref in dict.fromkeys((*rollout.stable.values(), *rollout.back.values())):
                 yield Need(ref, "the rollout of {} may go back to it", name)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from controller.model.actions import RemovePackage, RemoveZip
 from controller.model.desired import Revision
 from controller.model.observed import Observed
-from controller.model.package import PackageRef
+from controller.model.package import Installation, PackageRef
 from controller.planning.needs import needs
 
 
@@ -44,15 +44,16 @@ def _kept(revision: Revision, observed: Observed) -> frozenset[PackageRef]:
 
 
 def _surplus_packages(revision: Revision, observed: Observed, kept: frozenset[PackageRef]) -> Iterable[RemovePackage]:
-    by_name: dict[str, list[PackageRef]] = defaultdict(list)
+    by_name: dict[str, list[Installation]] = defaultdict(list)
     newest_first = sorted(observed.installed.values(), key=lambda each: each.receipt.installed_at, reverse=True)
     for installation in newest_first:
-        by_name[installation.ref.name].append(installation.ref)
-    for name, refs in sorted(by_name.items()):
+        by_name[installation.ref.name].append(installation)
+    for name, installations in sorted(by_name.items()):
         newest = _versions_kept(revision, name)
-        for ref in refs[newest:]:
-            if ref not in kept:
-                yield RemovePackage(ref, f"retention keeps the newest {newest} versions of {name}")
+        reason = f"retention keeps the newest {newest} versions of {name}"
+        for surplus in installations[newest:]:
+            if surplus.ref not in kept:
+                yield RemovePackage(surplus.ref, reason, digest=surplus.receipt.digest)
 
 
 def _surplus_zips(revision: Revision, observed: Observed, kept: frozenset[PackageRef]) -> Iterable[RemoveZip]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from controller.errors import ControllerError
+from controller.errors import Code, CodedError, ControllerError
 from controller.model.actions import Action, Deactivate, Install, Preheat, RemovePackage, Retire, Switch
 from controller.model.desired import Revision
 from controller.model.objects import ObjectRef
@@ -33,6 +33,11 @@ class ActionResult:
     action: Action
     error: ControllerError | None = None
     begun: bool = True
+
+
+def stopping() -> CodedError:
+    """Return what somebody is told whose command comes, or is still being worked on, when the controller ends."""
+    return CodedError(Code.not_initialized, "the controller is stopping; nothing was done", next_step="ask again")
 
 
 def audit_record(act: Act, outcome: str) -> AuditRecord:
@@ -63,6 +68,8 @@ def _before_and_after(action: Action) -> tuple[Any, Any]:
             return _plain(before), None
         case Install(digest=digest):
             return None, digest
+        case RemovePackage(digest=digest):
+            return digest or None, None
         case _:
             return None, None
 

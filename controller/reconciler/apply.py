@@ -31,7 +31,7 @@ from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.package import Installation
 from controller.planning.registry_rows import registry_rows
 from controller.processes.spec import ProcessSpec
-from controller.reconciler.acts import Act, ActionResult, audit_record, package_of
+from controller.reconciler.acts import Act, ActionResult, audit_record, package_of, stopping
 from controller.reconciler.batch import MOST_ACTS, Batch, is_batched
 from controller.reconciler.in_flight import InFlight
 from controller.reconciler.ports import Packages, Processes
@@ -61,6 +61,7 @@ class Applier:
         self._starting = asyncio.Semaphore(_STARTS_AT_ONCE)
         self._in_turn = asyncio.Lock()
         self._in_flight = InFlight()
+        self._finished = False
         self._store_acts: Mapping[type[Action], Callable[[Any, Revision], None]] = {
             RebuildRegistry: self._rebuild_registry,
             RemovePackage: self._remove_package,
@@ -110,18 +111,35 @@ class Applier:
     async def perform(self, action: Action, revision: Revision, actor: str) -> ActionResult:
         """Carry out one action that somebody asked for by hand, beside those of the plans; return its result.
 
-        What is in flight on the same object ends first. The result is also among those of `next_results`.
+        What is in flight on the same object ends first. The result is also among those of `next_results`. Whoever asked
+        may leave: the act goes on.
+
+        Raises:
+            CodedError: 1004, the controller is stopping.
         """
         while (former := self._in_flight.ending(action.object)) is not None:
             await asyncio.wait((former,))
-        return await asyncio.shield(self.begin(action, revision, actor))
+        return await self.result_of(self.begin(action, revision, actor))
+
+    async def result_of(self, begun: asyncio.Future[ActionResult]) -> ActionResult:
+        """Wait for what was begun; whoever waits may leave. Raises CodedError 1004 where the controller stops first."""
+        await asyncio.wait((begun,))  # it never cancels what it waits for
+        if begun.cancelled():
+            raise stopping()
+        return begun.result()
 
     def works_on(self, action: Action) -> bool:
         """Whether an act on the same object has not ended yet."""
         return self._in_flight.ending(action.object) is not None
 
     def begin(self, action: Action, revision: Revision, actor: str) -> asyncio.Future[ActionResult]:
-        """Begin an action whose object is free, on behalf of `actor`; return what gets its result."""
+        """Begin an action whose object is free, on behalf of `actor`; return what gets its result.
+
+        Raises:
+            CodedError: 1004, the controller is stopping.
+        """
+        if self._finished:
+            raise stopping()
         act = Act(action, revision, actor)
         perform = self._perform_together if is_batched(action) else self._perform_alone
         (result,) = self._in_flight.begin((act.object,), perform((act,)))
@@ -140,6 +158,7 @@ class Applier:
 
     async def finish(self, patience: float) -> None:
         """Wait for what is in flight, `patience` seconds at most; what takes longer is given up, to be done anew."""
+        self._finished = True
         await self._in_flight.finish(patience)
 
     async def _perform_together(self, acts: Sequence[Act]) -> tuple[ActionResult, ...]:

@@ -12,10 +12,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from controller.errors import Code, CodedError, ControllerError, DesiredStateError, StoreError
+from controller.errors import ControllerError, DesiredStateError, StoreError
 from controller.model.desired import Revision
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.status_document import StatusDocument
+from controller.reconciler.acts import stopping
 from controller.reconciler.reconciler import Outcome, Reconciler
 from controller.reconciler.revisions import Desired
 
@@ -48,7 +49,7 @@ class Loop:
     configure: Callable[[Revision], None] = lambda _: None
     on_pass: Callable[[Outcome], None] = lambda _: None
     outcome: Outcome | None = field(default=None, init=False)
-    trouble: str = field(default="", init=False)
+    failing: str = field(default="", init=False)
     """Why the last pass could not be finished; empty where it could. `outcome` is then an earlier one's."""
     refusal: StatusDocument | None = field(default=None, init=False)
     """The status document while no revision, new or old, is valid."""
@@ -85,22 +86,28 @@ class Loop:
     async def run(self) -> None:
         """Make passes until `stop`. Errors of the store are told and tried again at the next pass."""
         self.reconciler.applier.tell_results(self._on_result)
+        try:
+            await self._passes()
+            await self.reconciler.applier.finish(PATIENCE)
+        finally:  # whatever ended the loop: nobody may wait for what will not be done any more
+            self.finished.set()
+            self._refuse_work()
+        await self._tell()
+
+    async def _passes(self) -> None:
         while not self._stopping:
             self._woken.clear()
             try:
                 pause = await self._pass()
             except StoreError as error:  # a full disk, say: calls go on, and the next pass tries again
                 log.error("%s", error)  # noqa: TRY400 - an operator's error, not a defect
-                self.trouble, pause = str(error), RESYNC / 2
+                self.failing, pause = str(error), RESYNC / 2
             except Exception as defect:
                 log.exception("a pass failed by a defect of the controller; calls go on, the next pass tries again")
-                self.trouble, pause = f"a defect of the controller: {defect!r}; see its log", RESYNC
-            if self.trouble:
+                self.failing, pause = f"a defect of the controller: {defect!r}; see its log", RESYNC
+            if self.failing:
                 await self._tell()
             await self._sleep(pause)
-        await self.reconciler.applier.finish(PATIENCE)
-        self.finished.set()
-        self._refuse_work()
 
     async def between_passes(self, work: Callable[[], Awaitable[Result]]) -> Result:
         """Do `work` between two passes, when no rollout is being written down; return its result, or raise its error.
@@ -110,7 +117,7 @@ class Loop:
         """
         asked: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         if self.finished.is_set():
-            raise _stopping()
+            raise stopping()
         self._between.append((work, asked))
         self.wake()
         return await asked
@@ -125,16 +132,16 @@ class Loop:
             except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's to hear
                 _answer(asked, error)
             except BaseException:
-                _answer(asked, _stopping())
+                _answer(asked, stopping())
                 raise
             else:
                 if not asked.done():
                     asked.set_result(result)
 
     def _refuse_work(self) -> None:
-        """The loop has ended: nobody may wait for what will not be done any more."""
+        """Answer everybody who still waits for work between passes."""
         while self._between:
-            _answer(self._between.popleft()[1], _stopping())
+            _answer(self._between.popleft()[1], stopping())
 
     async def _pass(self) -> float:
         """Make one pass; return the seconds after which the next is due without any event."""
@@ -155,7 +162,7 @@ class Loop:
             self.reconciler.launch(desired, planned)
             await self.reconciler.applier.let_switches_go_first(_HEAD_START)
             self.outcome = self.reconciler.conclude(desired, observed, planned)
-            self.trouble, self.refusal = "", None
+            self.failing, self.refusal = "", None
             self.on_pass(self.outcome)
             await self._tell()
         due = min((wait.until for wait in self.outcome.plan.waiting), default=float("inf")) if self.outcome else 1.0
@@ -190,17 +197,22 @@ class Loop:
 
         Raises:
             DesiredStateError: no revision, new or old, is valid.
+            CodedError: 1004, the loop has ended.
             ControllerError: no pass has succeeded yet, or the one that was asked for could not be finished.
         """
         asked = self._begun
         self.wake()
         try:
             async with asyncio.timeout(timeout), self._passed:
-                await self._passed.wait_for(lambda: self._ended > asked and self._answered(wait=wait))
+                await self._passed.wait_for(
+                    lambda: self.finished.is_set() or (self._ended > asked and self._answered(wait=wait))
+                )
         except TimeoutError:
             pass  # the outcome so far tells how far it came
-        if self.trouble:
-            raise ControllerError(self.trouble, next_step="calls go on being answered; the daemon goes on trying")
+        if self.finished.is_set():
+            raise stopping()
+        if self.failing:
+            raise ControllerError(self.failing, next_step="calls go on being answered; the daemon goes on trying")
         if self.refusal is not None:
             raise DesiredStateError(tuple(self.refusal["revision"]["errors"]))
         if self.outcome is None:
@@ -208,7 +220,7 @@ class Loop:
         return self.outcome
 
     def _answered(self, *, wait: bool) -> bool:
-        return bool(self.trouble) or self.refusal is not None or self._at_rest(wait=wait)
+        return bool(self.failing) or self.refusal is not None or self._at_rest(wait=wait)
 
     def _at_rest(self, *, wait: bool) -> bool:
         if self.reconciler.applier.in_flight or self.outcome is None:
@@ -219,7 +231,3 @@ class Loop:
 def _answer(asked: asyncio.Future[Any], error: Exception) -> None:
     if not asked.done():
         asked.set_exception(error)
-
-
-def _stopping() -> CodedError:
-    return CodedError(Code.not_initialized, "the controller is stopping; nothing was done", next_step="ask again")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
-from controller.calls.plane import DataPlane
+from controller.calls.data_plane import DataPlane
 from controller.client.answers import Detection
 from controller.errors import Code, CodedError, DesiredStateError
 from controller.model.observed import HistoryEntry
@@ -23,7 +23,7 @@ from controller.reconciler.preview import Preview, preview
 from controller.reconciler.revisions import RevisionTaker
 from controller.station import queries
 from controller.station.commands.detecting import Detect
-from controller.station.commands.operating import (
+from controller.station.commands.operator import (
     Abort,
     Message,
     OperatorCommand,
@@ -105,16 +105,16 @@ class LocalStation:
         if loop.outcome is None:
             raise CodedError(Code.not_initialized, self._starting(), next_step="ask again in a moment")
         document = loop.outcome.status.to_document()
-        if loop.trouble:
+        if loop.failing:
             document["converged"] = False
-            document["waiting"].append({"what": "the daemon's next pass", "until": None, "reason": loop.trouble})
+            document["waiting"].append({"what": "the daemon's next pass", "until": None, "reason": loop.failing})
         return document
 
     def _starting(self) -> str:
-        trouble = self._parts.loop.trouble
+        failing = self._parts.loop.failing
         if self._parts.loop.refusal is not None:
             return "no revision is valid yet"
-        return f"the daemon cannot finish its first pass: {trouble}" if trouble else "the daemon is still starting"
+        return f"the daemon cannot finish its first pass: {failing}" if failing else "the daemon is still starting"
 
     async def _readiness(self, _command: GetReadiness, _caller: Caller, _report: Report) -> Readiness:
         outcome = self._parts.loop.outcome

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from controller.station import queries
 from controller.station.commands.detecting import Detect
-from controller.station.commands.operating import (
+from controller.station.commands.operator import (
     Abort,
     Message,
     OperatorCommand,
@@ -134,7 +134,7 @@ class OfflineCommands:
 
     def _detect(self, command: Detect, _caller: Caller, _report: Report) -> Detection:
         """Run one detection directly through the PID's process."""
-        from controller.calls.once import execute_once
+        from controller.calls.offline import execute_once
         from controller.calls.routing import active_version
         from controller.station.event_loop import run
 

@@ -13,7 +13,7 @@ from controller.model.rollout import Hold, Instant, Rollout, RolloutRecord
 from controller.model.timestamps import format_timestamp
 from controller.reconciler.ports import Packages
 from controller.rollouts.machine import promote
-from controller.station.commands.operating import (
+from controller.station.commands.operator import (
     Abort,
     Message,
     OperatorCommand,
@@ -52,7 +52,7 @@ class Operator:
         decision = _Decision(self._store, self._packages, self._clock, revision, caller)
         self._audit(verb, command, decision, "started")
         try:
-            message = decision.carry_out(command)
+            message = decision.execute(command)
         except ControllerError as error:
             self._audit(verb, command, decision, f"failed: {error.message}")
             raise
@@ -92,7 +92,7 @@ class _Decision:
         self._packages = packages
         self._clock = clock
 
-    def carry_out(self, command: OperatorCommand) -> str:
+    def execute(self, command: OperatorCommand) -> str:
         match command:
             case Promote():
                 return self.promote(command)
@@ -210,9 +210,9 @@ class _Decision:
         """The PIDs that a subject names: a deployment's, or the one itself."""
         if self._is_deployment(command):
             return self.revision.by_name[command.subject].spec.pids
-        if command.kind != "deployment" and command.subject in self.revision.by_pid:
+        if command.subject in self.revision.by_pid:
             return (command.subject,)
-        kinds = {"pid": "no PID", "deployment": "no deployment", "any": "neither a deployment nor a PID"}
+        kinds = {"pid": "no PID", "any": "neither a deployment nor a PID"}
         raise _refused(f"{command.subject} is {kinds[command.kind]}", "see `pvctl status`")
 
 

@@ -58,14 +58,21 @@ class PackageOperations:
             PackageError: 2001–2005; nothing of it is left.
             StoreError: the disk refused, or another zip has its file name there.
         """
+        return await asyncio.shield(asyncio.ensure_future(self._install(zip_path, caller)))
+
+    async def _install(self, zip_path: Path, caller: Caller) -> PackageState:
+        """Install; a task of its own, because whoever asked may leave and what fails then must not be kept either."""
         manifest, digest = await asyncio.to_thread(self.packages.survey, zip_path)
         placed = await asyncio.to_thread(self._place, zip_path)
         action = Install(manifest.ref, zip_path.name, digest, _REASON)
-        result = await self.applier.perform(action, self._revision(), caller.name)
-        if result.error is not None:
+        try:
+            result = await self.applier.perform(action, self._revision(), caller.name)
+            if result.error is not None:
+                raise result.error
+        except BaseException:  # also where the controller stops
             if placed:
-                await asyncio.to_thread(self._kept(zip_path).unlink, missing_ok=True)
-            raise result.error
+                self._kept(zip_path).unlink(missing_ok=True)
+            raise
         return PackageState(manifest.name, manifest.version, digest)
 
     async def uninstall(self, package: PackageRef, caller: Caller) -> PackageState:
@@ -76,19 +83,21 @@ class PackageOperations:
             StoreError: the disk refused.
         """
         digest, removal = await self.between_passes(lambda: self._begin_removal(package, caller))
-        result = await removal
+        result = await self.applier.result_of(removal)
         if result.error is not None:
             raise result.error
         return PackageState(package.name, package.version, digest)
 
     async def _begin_removal(self, package: PackageRef, caller: Caller) -> tuple[str, asyncio.Future[ActionResult]]:
         """Check that nothing needs a package and begin to remove it, before anything else may come to need it."""
-        revision, action = self._revision(), RemovePackage(package, _REASON, by_hand=True)
+        revision = self._revision()
         observed = await self.observer.observe(revision, {}, ways_back=True)
         if package not in observed.installed:
             raise PackageError(
                 Code.unsafe_uninstall, f"{package} is not installed", next_step="see `pvctl status -o json`, packages"
             )
+        digest = observed.installed[package].receipt.digest
+        action = RemovePackage(package, _REASON, by_hand=True, digest=digest)
         reasons = list(why_needed(package, revision, observed))
         if self.applier.works_on(action):
             reasons.append("it is being worked on")
@@ -96,10 +105,11 @@ class PackageOperations:
             raise PackageError(
                 Code.unsafe_uninstall,
                 f"{package} is still needed: {'; '.join(reasons)}",
-                next_step="move its PIDs to another version in the desired state and reconcile first",
+                next_step="move its PIDs to another version in the desired state and reconcile first; "
+                "a way back is kept until its PID has had one more version",
                 details={"needed_by": reasons},
             )
-        return observed.installed[package].receipt.digest, self.applier.begin(action, revision, caller.name)
+        return digest, self.applier.begin(action, revision, caller.name)
 
     async def note_registry(self) -> None:
         """Write the registry as it is now, where no pass will do it."""

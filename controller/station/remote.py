@@ -19,7 +19,6 @@ from controller.errors import Code, ControllerError, PackageError
 from controller.station.commands.detecting import Detect
 from controller.station.commands.packages import Install, PackageState
 from controller.station.commands.reconciling import Reconcile, ReconcileReport
-from controller.station.commands.status import GetStatus
 from controller.station.port import Caller, Command, Operation, Report, Result, Route, silent
 
 if TYPE_CHECKING:
@@ -76,19 +75,12 @@ class RemoteStation:
     def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
         """Return the route of a command, its path, and the arguments that are not in it and not left out."""
         given = {each.name: getattr(command, each.name) for each in _fields(type(command))}
-        if given.get("kind") == "any":
-            given["kind"] = self._kind_of(str(given["subject"]))
         route = next(
             each for each in operation.routes if all(given[name] == value for name, value in each.fixed.items())
         )
         path = route.path.format(**{name: quote(str(given[field]), safe="") for name, field in route.fields.items()})
         left_out = {*route.fields.values(), *route.fixed}
         return route, path, {name: value for name, value in given.items() if value and name not in left_out}
-
-    def _kind_of(self, subject: str) -> str:
-        """Return what a name means at the station: a deployment, else a PID."""
-        status = cast("StatusDocument", self._ask(GetStatus.operation, GetStatus()))
-        return "deployment" if any(each["name"] == subject for each in status["deployments"]) else "pid"
 
     def _reconcile(self, command: Reconcile, report: Report) -> ReconcileReport:
         arguments = {"allow_empty": command.allow_empty, "wait": command.wait, "timeout": command.timeout}

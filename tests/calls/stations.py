@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import AsyncIterator
 from typing import Any
 
-from controller.calls.plane import DataPlane
+from controller.calls.data_plane import DataPlane
 from controller.calls.request import DetectionRequest
 from controller.calls.service import Service
 from controller.client.answers import Detection

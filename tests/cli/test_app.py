@@ -12,7 +12,7 @@ import pytest
 
 from controller.cli.app import COMMANDS
 from controller.errors import StoreError
-from controller.station.commands.operating import Rollback
+from controller.station.commands.operator import Rollback
 from tests.cli.conftest import Pvctl
 from tests.cli.fakes import RefusingStation
 from tests.station.fake import FakeStation

@@ -12,7 +12,7 @@ import yaml
 from controller.calls.request import DetectionRequest
 from controller.client.arguments import CallArguments
 from controller.station.commands.detecting import Detect
-from controller.station.commands.operating import Abort, OperatorCommand, Pause, Promote, Resume, Retry, Rollback
+from controller.station.commands.operator import Abort, OperatorCommand, Pause, Promote, Resume, Retry, Rollback
 from controller.station.commands.packages import Uninstall
 from controller.station.commands.reconciling import PreviewPlan, Reconcile
 from controller.station.commands.records import FindLogs

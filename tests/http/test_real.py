@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from controller.calls.data_plane import DataPlane
 from controller.calls.detection import smoke
-from controller.calls.plane import DataPlane
 from controller.calls.request import DetectionRequest
 from controller.calls.service import Service
 from controller.client import AsyncClient, CallError, Client

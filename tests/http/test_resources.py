@@ -12,9 +12,10 @@ import pytest
 
 from controller.errors import Code, CodedError, DesiredStateError, PackageError, StoreBusy, StoreError
 from controller.model.status import RevisionStatus, Status
-from controller.station.commands.operating import Promote, Resume, Rollback
+from controller.station.commands.operator import Promote, Resume, Rollback
 from controller.station.commands.packages import Uninstall
 from controller.station.commands.reconciling import Readiness, Reconcile
+from controller.station.port import AccessDenied
 from tests.http.conftest import Reply, ServedStation
 from tests.http.test_execute import npy
 from tests.station.fake import STATUS, refusal
@@ -41,6 +42,12 @@ async def test_reconcile_tells_its_progress_and_then_its_outcome(station: Served
     assert station.fake.asked == [Reconcile(wait=True, timeout=5)]
 
 
+async def test_who_may_not_is_told_so_and_nobody_is_blamed(station: ServedStation) -> None:
+    station.fake.failure = AccessDenied("mia may not do that")
+    reply = await station.ask("POST", "/v1/deployments/screw-check/promote")
+    assert (reply.status, reply.error["message"]) == (403, "mia may not do that")
+
+
 @pytest.mark.parametrize(
     ("failure", "code"), [(StoreError("disk"), 1000), (CodedError(Code.timeout, "late"), 1005), (KeyError("x"), 1000)]
 )
@@ -55,14 +62,14 @@ async def test_reconcile_that_fails_says_so_in_its_last_line(
 async def test_operators_commands_arrive_as_values_with_the_user_of_the_socket(station: ServedStation) -> None:
     reply = await station.ask("POST", "/v1/deployments/screw-check/promote", b'{"full": true}')
     assert (reply.status, reply.json) == (200, {"message": "promote screw-check: will be done"})
-    await station.ask("POST", "/v1/pids/A01/rollback", b'{"reason": "scratches", "to": "1.0.0"}')
+    await station.ask("POST", "/v1/pids/A01/rollback", b'{"reason": "scratches", "to": "1.0.0", "emergency": null}')
     await station.ask("POST", "/v1/pids/A01/resume")
     await station.ask("POST", "/v1/deployments/screw-check/resume")
     assert station.fake.asked == [
         Promote("screw-check", full=True),
         Rollback("A01", "pid", to="1.0.0", reason="scratches"),
         Resume("A01", "pid"),
-        Resume("screw-check", "deployment"),
+        Resume("screw-check"),
     ]
     assert {caller.name for caller in station.fake.callers} == {getpass.getuser()}
     assert (await station.ask("POST", "/v1/down")).json == {"ended": ["screws/screw-check@1.0.0-0"]}

@@ -45,6 +45,12 @@ def test_what_retention_keeps_for_a_need_is_not_uninstalled_and_the_reason_is_sa
     assert why_needed(OLDEST, WANTED, station) == (reason,)
 
 
+def test_a_completed_rollout_needs_what_it_came_from_no_more() -> None:
+    station = observed(records={"screw": record(state="completed")})
+
+    assert why_needed(OLDEST, WANTED, station) == ()
+
+
 def test_what_retention_removes_may_be_uninstalled() -> None:
     station = observed(history={"A01": (*past(OLDER), *past(NEWEST))})
 

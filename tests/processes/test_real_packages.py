@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from controller.calls.once import execute_once
+from controller.calls.offline import execute_once
 from controller.calls.request import DetectionRequest
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code, StartFailed

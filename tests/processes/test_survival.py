@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from controller.calls.once import execute_once
+from controller.calls.offline import execute_once
 from controller.calls.request import DetectionRequest
 from controller.errors import CallError, Code
 from controller.host import clock

@@ -175,6 +175,21 @@ async def test_work_between_passes_has_its_error_whatever_it_is_and_holds_up_nob
         await until(lambda: set(rig.active().values()) == {"screw@1.1.0"})
 
 
+async def test_nobody_waits_for_a_loop_that_was_cancelled(rig: Rig) -> None:
+    daemon, hold = Daemon(rig), asyncio.Event()
+    run = asyncio.create_task(daemon.loop.run())
+    asked = [asyncio.create_task(daemon.loop.between_passes(hold.wait)) for _ in range(2)]
+    await until(lambda: daemon.loop.outcome is not None)
+
+    run.cancel()
+
+    ended = await asyncio.wait_for(asyncio.gather(run, *asked, return_exceptions=True), 30)
+    assert [type(each) for each in ended] == [asyncio.CancelledError, CodedError, CodedError]
+    assert daemon.loop.finished.is_set()
+    with pytest.raises(CodedError, match="is stopping"):
+        await daemon.loop.wait_idle(600)
+
+
 async def test_who_asks_a_loop_that_ends_is_told_and_does_not_wait(rig: Rig) -> None:
     async with running(rig) as daemon:
         daemon.loop.stop()

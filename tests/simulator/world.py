@@ -26,7 +26,7 @@ from controller.reconciler.ports import Packages
 from controller.reconciler.reconciler import Outcome, Reconciler
 from controller.reconciler.recover import recover
 from controller.reconciler.revisions import Desired
-from controller.station.commands.operating import Abort, Pause, Promote, Resume, Retry, Rollback
+from controller.station.commands.operator import Abort, Pause, Promote, Resume, Retry, Rollback
 from controller.station.operator import Operator
 from controller.station.port import Caller
 from controller.store.store import Store

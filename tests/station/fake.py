@@ -17,7 +17,7 @@ from controller.model.status_document import AuditRow, StatusDocument
 from controller.reconciler.changes import Change
 from controller.reconciler.preview import Preview
 from controller.station.commands.detecting import Detect
-from controller.station.commands.operating import Message, Promote
+from controller.station.commands.operator import Message, Promote
 from controller.station.commands.packages import Install, PackageState, Uninstall
 from controller.station.commands.reconciling import (
     Down,

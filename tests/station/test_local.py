@@ -15,7 +15,7 @@ from controller.model.package import PackageRef
 from controller.reconciler.observe import Observer
 from controller.reconciler.revisions import RevisionTaker
 from controller.sources.quiescing import QuiescingTree
-from controller.station.commands.operating import Promote
+from controller.station.commands.operator import Promote
 from controller.station.commands.packages import Install, Uninstall
 from controller.station.commands.reconciling import GetReadiness, Readiness, Reconcile
 from controller.station.commands.status import GetStatus
@@ -111,7 +111,7 @@ async def test_a_daemon_that_cannot_finish_its_first_pass_says_why(
     assert await asked.execute(GetReadiness(), MIA) == Readiness(False, "the daemon is still starting")
 
     task = asyncio.create_task(daemon.loop.run())
-    await until(lambda: daemon.loop.trouble != "")
+    await until(lambda: daemon.loop.failing != "")
 
     told = await asked.execute(GetReadiness(), MIA)
     assert told == Readiness(False, "the daemon cannot finish its first pass: the disk is full")

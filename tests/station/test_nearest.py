@@ -12,7 +12,7 @@ import pytest
 
 from controller.client.addresses import Address
 from controller.errors import CodedError
-from controller.station.commands.operating import Message, Promote
+from controller.station.commands.operator import Message, Promote
 from controller.station.commands.reconciling import Reconcile
 from controller.station.commands.records import ReadAudit
 from controller.station.commands.status import GetStatus

@@ -9,7 +9,7 @@ import pytest
 
 from controller.errors import CodedError
 from controller.reconciler.exits import Exit
-from controller.station.commands.operating import Abort, Pause, Promote, Resume, Retry, Rollback
+from controller.station.commands.operator import Abort, Pause, Promote, Resume, Retry, Rollback
 from controller.station.operator import Operator
 from controller.station.port import Caller
 from tests.builders import deployment, revision
@@ -148,7 +148,7 @@ async def test_what_does_not_apply_is_refused_and_put_on_record(
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        (Resume("A01", "deployment"), "A01 is no deployment"),
+        (Resume("nobody"), "nobody is neither a deployment nor a PID"),
         (Rollback("line", "pid", reason="x"), "line is no PID"),
     ],
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from controller.errors import PackageError, StoreError
+from controller.errors import Code, CodedError, PackageError, StoreError
 from controller.model.package import PackageRef
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
@@ -15,6 +19,7 @@ from controller.station.packages import PackageOperations, at_once
 from controller.station.port import Caller
 from tests.builders import deployment, revision
 from tests.reconciler.fakes import Rig
+from tests.waiting import until
 
 REF = PackageRef("screw", "1.0.0")
 MIA = Caller("mia")
@@ -63,6 +68,78 @@ async def test_another_zip_of_the_same_file_name_is_refused_before_anything_is_i
 
     assert rig.packages.installations() == {}
     assert list(rig.store.audit.read()) == []
+
+
+class Gate:
+    """Holds a call in its thread until it is opened."""
+
+    def __init__(self, call: Callable[..., Any]) -> None:
+        self.reached, self.opened = threading.Event(), threading.Event()
+        self._call = call
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        self.reached.set()
+        self.opened.wait(30)
+        return self._call(*given, **named)
+
+
+async def leave(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_of_an_install_that_fails_after_its_caller_left_nothing_is_kept(
+    rig: Rig, delivered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.packages.failing[REF] = PackageError(Code.install_failed, "setup failed")
+    gate = Gate(rig.packages.install)
+    monkeypatch.setattr(rig.packages, "install", gate)
+    asked = asyncio.create_task(operations(rig).install(delivered, MIA))
+    await until(gate.reached.is_set)
+
+    await leave(asked)
+    gate.opened.set()
+
+    await until(lambda: not (rig.store.layout.zips / delivered.name).exists())
+
+
+async def test_an_uninstall_goes_on_when_its_caller_leaves_and_harms_nobody(
+    rig: Rig, delivered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acts = operations(rig)
+    digest = (await acts.install(delivered, MIA)).digest
+    await acts.applier.next_results()
+    gate = Gate(rig.packages.uninstall)
+    monkeypatch.setattr(rig.packages, "uninstall", gate)
+    asked = asyncio.create_task(acts.uninstall(REF, MIA))
+    await until(gate.reached.is_set)
+
+    await leave(asked)
+    gate.opened.set()
+
+    (result,) = await acts.applier.next_results()
+    assert (result.action.kind, result.error) == ("uninstall", None)
+    assert [each["before"] for each in rig.store.audit.read()][2:] == [digest, digest]
+
+
+async def test_a_controller_that_stops_says_so_and_begins_nothing_more(
+    rig: Rig, delivered: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acts = operations(rig)
+    gate = Gate(rig.packages.install)
+    monkeypatch.setattr(rig.packages, "install", gate)
+    asked = asyncio.create_task(acts.install(delivered, MIA))
+    await until(gate.reached.is_set)
+
+    await acts.applier.finish(0)
+    gate.opened.set()
+
+    for refused in (asked, acts.install(delivered, MIA)):
+        with pytest.raises(CodedError, match="is stopping") as told:
+            await refused
+        assert told.value.code == Code.not_initialized
+    assert list(rig.store.layout.zips.iterdir()) == []
 
 
 async def test_what_is_needed_is_not_uninstalled(rig: Rig) -> None:

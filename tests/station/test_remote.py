@@ -13,7 +13,7 @@ from controller.client.answers import NotReached
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code, ControllerError, PackageError
 from controller.station.commands.detecting import Detect
-from controller.station.commands.operating import Message, Promote, Resume, Rollback
+from controller.station.commands.operator import Message, Promote, Resume, Rollback
 from controller.station.commands.packages import Install, PackageState, Uninstall
 from controller.station.commands.reconciling import Down, Ended, Reconcile
 from controller.station.commands.records import FindLogs

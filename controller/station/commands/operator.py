@@ -7,8 +7,8 @@ from typing import ClassVar, Literal
 
 from controller.station.port import Access, Command, Operation, Route
 
-SubjectKind = Literal["deployment", "pid", "any"]
-"""What an operator's subject is; `any`: a deployment of that name, else a PID."""
+SubjectKind = Literal["pid", "any"]
+"""What an operator's subject is; `any`: a deployment of that name, else a PID. The station decides which."""
 _ERRORS = (400, 404, 409, 413, 422, 500, 503)
 _ANSWER = "What will happen."
 
@@ -27,7 +27,7 @@ def _on_deployment(word: str, summary: str) -> Operation:
 
 def _on_either(word: str, summary: str) -> Operation:
     deployments = Route(
-        "POST", f"/v1/deployments/{{name}}/{word}", _ANSWER, _ERRORS, {"name": "subject"}, {"kind": "deployment"}
+        "POST", f"/v1/deployments/{{name}}/{word}", _ANSWER, _ERRORS, {"name": "subject"}, {"kind": "any"}
     )
     pids = Route("POST", f"/v1/pids/{{pid}}/{word}", _ANSWER, _ERRORS, {"pid": "subject"}, {"kind": "pid"})
     return Operation(Access.operator, summary, (deployments, pids), Message)

@@ -200,9 +200,9 @@ class DataPlane(PoolObserver):
         """Return the words of the latest failure that counted, by PID and version."""
         return dict(self._statistics.last_errors)
 
-    def tell_trouble(self, hear: Callable[[], None]) -> None:
+    def report_failing(self, hear: Callable[[], None]) -> None:
         """Have `hear` called at each failure that counts: a verdict may not wait for the next look."""
-        self._statistics.on_trouble = hear
+        self._statistics.on_failing = hear
 
     def restore(self, tallies: Mapping[Counted, Tally]) -> None:
         """Count on from an earlier life's tallies; calls that were counted already stay counted."""

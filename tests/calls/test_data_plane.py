@@ -14,7 +14,7 @@ import sys
 
 import pytest
 
-from controller.calls.plane import DataPlane
+from controller.calls.data_plane import DataPlane
 from controller.calls.request import DetectionRequest
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
@@ -276,7 +276,7 @@ LOADED = """
 import asyncio, json, sys
 from controller.calls.detection import smoke
 from controller.calls.request import DetectionRequest
-from controller.calls.plane import DataPlane
+from controller.calls.data_plane import DataPlane
 from controller.client.arguments import CallArguments
 from controller.processes.pool import ProcessPool
 from controller.processes.spec import ProcessSpec

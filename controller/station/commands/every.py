@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controller.station.commands.detecting import Detect
-from controller.station.commands.operating import Abort, Pause, Promote, Resume, Retry, Rollback
+from controller.station.commands.operator import Abort, Pause, Promote, Resume, Retry, Rollback
 from controller.station.commands.packages import Install, Uninstall
 from controller.station.commands.reconciling import Down, GetReadiness, PreviewPlan, Reconcile
 from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
