@@ -19,7 +19,7 @@ _Value = TypeVar("_Value")
 
 EVERY = 5.0
 """Seconds between two snapshots of the last minutes: how exact the edge of a short window is."""
-SHARE = 1 / 60
+SHARE = 1 / 20
 """How exact the edge of a longer window is, as a share of it: the older snapshots are, the fewer are kept."""
 
 
@@ -98,7 +98,7 @@ class TallyStore:
 class Snapshots:
     """What the tallies were at earlier moments, as far back as is asked for: dense lately, ever sparser before.
 
-    Their number grows with the logarithm of the longest window: about 60 for five minutes, 400 for a day.
+    Their number grows with the logarithm of the longest window: about 50 for five minutes, 210 for a day.
     """
 
     def __init__(self) -> None:
@@ -117,7 +117,10 @@ class Snapshots:
         """Take a snapshot, if the last one is old enough, and drop what no window needs any more."""
         self._now = now
         if not self._taken or now - self._taken[-1][0] >= EVERY:
-            self._taken.append((now, tallies))
+            last = self._taken[-1][1] if self._taken else {}
+            # what was not called since shares the earlier value: a PID at rest costs no memory
+            same = {key: last[key] if last.get(key) == tally else tally for key, tally in tallies.items()}
+            self._taken.append((now, same))
             self._thin()
 
     def forget(self, counted: Collection[Counted]) -> None:

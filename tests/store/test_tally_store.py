@@ -139,3 +139,11 @@ def test_what_comes_back_after_it_was_forgotten_counts_from_nothing(layout: Stor
     store.note({OLD: Tally(calls=50)}, {}, at(20))
 
     assert store.recent([300.0]).over(300.0) == {OLD: Tally(calls=50)}
+
+
+def test_a_pid_that_nobody_calls_costs_no_memory_with_each_snapshot(layout: StoreLayout) -> None:
+    store = TallyStore(layout)
+    for second in range(0, 120, 5):
+        store.note({KEY: called(3)}, {}, at(second))
+
+    assert store.snapshots.before(20.0)[KEY] is store.snapshots.before(100.0)[KEY]
