@@ -7,9 +7,10 @@ import filecmp
 import os
 import shutil
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TypeVar
+from weakref import WeakValueDictionary
 
 from controller.errors import Code, PackageError, StoreError
 from controller.model.actions import Install, RemovePackage
@@ -50,6 +51,8 @@ class PackageOperations:
     observer: Observer
     applier: Applier
     between_passes: BetweenPasses
+    _names: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary, init=False)
+    """One install at a time for each file name: two must not place, or remove, the same file."""
 
     async def install(self, zip_path: Path, caller: Caller) -> PackageState:
         """Install a zip from anywhere and keep it in the store.
@@ -62,6 +65,11 @@ class PackageOperations:
 
     async def _install(self, zip_path: Path, caller: Caller) -> PackageState:
         """Install; a task of its own, because whoever asked may leave and what fails then must not be kept either."""
+        lock = self._names.setdefault(zip_path.name, asyncio.Lock())
+        async with lock:
+            return await self._place_and_install(zip_path, caller)
+
+    async def _place_and_install(self, zip_path: Path, caller: Caller) -> PackageState:
         manifest, digest = await asyncio.to_thread(self.packages.survey, zip_path)
         placed = await asyncio.to_thread(self._place, zip_path)
         action = Install(manifest.ref, zip_path.name, digest, _REASON)
@@ -138,18 +146,13 @@ class PackageOperations:
             )
         partial = kept.with_name(f".{kept.name}.part")
         try:
-            _link_or_copy(zip_path, partial)
+            partial.unlink(missing_ok=True)
+            if zip_path.is_relative_to(self.store.layout.staging):  # an upload of ours: nobody else writes to it
+                os.link(zip_path, partial)
+            else:
+                shutil.copyfile(zip_path, partial)
             partial.replace(kept)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise StoreError(f"cannot keep {zip_path} in the store: {error.strerror}") from error
         return True
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """Make `target` hold what `source` holds: an upload on the same disk is linked, anything else is copied."""
-    target.unlink(missing_ok=True)
-    if source.is_relative_to(target.parent.parent):  # in the store's own staging folder: nobody else writes to it
-        os.link(source, target)
-    else:
-        shutil.copyfile(source, target)

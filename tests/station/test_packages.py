@@ -104,6 +104,29 @@ async def test_of_an_install_that_fails_after_its_caller_left_nothing_is_kept(
     await until(lambda: not (rig.store.layout.zips / delivered.name).exists())
 
 
+async def test_two_installs_of_one_file_name_come_one_after_the_other(
+    rig: Rig, delivered: Path, tmp_path: Path
+) -> None:
+    failing = rig.packages.failing[REF] = PackageError(Code.install_failed, "setup failed")
+    (tmp_path / "second").mkdir()
+    other = rig.packages.add_zip("other", "1.0.0").rename(tmp_path / "second" / delivered.name)
+    acts = operations(rig)
+
+    ended = await asyncio.gather(acts.install(delivered, MIA), acts.install(other, MIA), return_exceptions=True)
+
+    assert ended[0] is failing
+    assert not isinstance(ended[1], BaseException)
+    assert (rig.store.layout.zips / delivered.name).read_bytes() == other.read_bytes()
+
+
+async def test_a_zip_that_lies_beside_the_stores_own_is_copied_and_stays_its_owners(rig: Rig) -> None:
+    mine = rig.packages.add_zip("screw", "1.0.0").rename(rig.store.layout.zips.parent / "mine.zip")
+
+    await operations(rig).install(mine, MIA)
+
+    assert mine.stat().st_ino != (rig.store.layout.zips / "mine.zip").stat().st_ino
+
+
 async def test_an_uninstall_goes_on_when_its_caller_leaves_and_harms_nobody(
     rig: Rig, delivered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
