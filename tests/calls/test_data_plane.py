@@ -95,9 +95,9 @@ async def test_all_replicas_may_retire_at_once_and_no_call_is_lost(layout, make_
 
 async def test_what_a_drain_is_too_short_for_goes_to_the_new_version(layout, make_spec):
     async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
-        first = opened.calling(do="sleep", seconds=0.4)
+        first = opened.calling(do="sleep", seconds=60)
         second = opened.calling()
-        await asyncio.sleep(0.05)
+        await until(lambda: opened.process().state == "busy")
         opened.switch("A01", NEXT.ref)
         await opened.runner.stop(KEY, drain=0.1)
         error = (await asyncio.gather(first, return_exceptions=True))[0]
@@ -327,8 +327,8 @@ async def test_the_plane_of_the_next_controller_answers_from_the_processes_of_on
 
 async def test_a_busy_process_delays_the_adoption_of_no_other(layout, make_spec):
     async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
-        running = opened.calling(do="sleep", seconds=1.0)
-        await asyncio.sleep(0.05)
+        running = opened.calling(do="sleep", seconds=4.0)
+        await until(lambda: opened.process().state == "busy")
         await opened.plane.stop()
         await opened.runner.close()
         await asyncio.gather(running, return_exceptions=True)

@@ -26,6 +26,7 @@ from controller.processes.pool import PoolObserver, ProcessPool
 from controller.processes.process import AlgorithmProcess
 from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
+from tests.waiting import until
 
 ADAPTER = Path(__file__).with_name("scripted_adapter.py")
 KEY = ProcessKey("screw-check", "screw-check", "1.0.0")
@@ -67,6 +68,11 @@ class Listener(PoolObserver):
 
 def process_of(runner: ProcessPool, key: ProcessKey = KEY) -> AlgorithmProcess:
     return next(process for process in runner.processes() if process.key == key)
+
+
+async def until_busy(runner: ProcessPool, key: ProcessKey = KEY) -> None:
+    """Wait until a process has a call."""
+    await until(lambda: process_of(runner, key).state == "busy", "a call of the process")
 
 
 async def call(runner: ProcessPool, request: DetectionRequest, key: ProcessKey = KEY) -> Detection:

@@ -23,7 +23,7 @@ from controller.model.health import Timeouts
 from controller.processes import records
 from controller.processes.shim import serve
 from controller.processes.supervision import UsageMeter
-from tests.processes.conftest import KEY, call, process_of, runner_of, running
+from tests.processes.conftest import KEY, call, process_of, runner_of, running, until_busy
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.real
@@ -278,8 +278,8 @@ async def test_a_caller_that_waits_less_long_harms_nobody(layout, make_spec):
 
 async def test_a_cancelled_caller_frees_its_place_when_the_answer_is_there(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
-        leaver = asyncio.create_task(call(runner, ask("sleep", seconds=0.3)))
-        await asyncio.sleep(0.1)
+        leaver = asyncio.create_task(call(runner, ask("sleep", seconds=1.5)))
+        await until_busy(runner)
         leaver.cancel()
         following = asyncio.create_task(call(runner, ask(n=1)))
         await asyncio.sleep(0)
@@ -300,7 +300,7 @@ async def test_smoke_fails_for_a_crash_and_not_for_a_verdict(layout, make_spec, 
 async def test_stop_lets_the_call_finish(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
         running_call = asyncio.create_task(call(runner, ask("sleep", seconds=0.4)))
-        await asyncio.sleep(0.1)
+        await until_busy(runner)
         await runner.stop(KEY, drain=10)
         assert (await running_call).status == "OK"
         assert await runner.observe() == {}
@@ -309,7 +309,7 @@ async def test_stop_lets_the_call_finish(layout, make_spec):
 async def test_stop_does_not_wait_for_ever(layout, make_spec):
     async with opened(layout, make_spec(stop_grace=0.1)) as runner:
         hanging = asyncio.create_task(failure(runner, ask("hang")))
-        await asyncio.sleep(0.1)
+        await until_busy(runner)
         await runner.stop(KEY, drain=0.1)
         assert (await hanging).code is Code.heartbeat_lost
         assert running(layout) == []

@@ -25,7 +25,7 @@ from controller.processes import record_files, records
 from controller.processes.attach import ShimBusy, Shims
 from controller.processes.census import end_all, list_processes
 from controller.store.layout import StoreLayout
-from tests.processes.conftest import KEY, Listener, call, process_of, runner_of, running
+from tests.processes.conftest import KEY, Listener, call, process_of, runner_of, running, until_busy
 from tests.processes.test_process import PART, ask, failure, opened
 from tests.waiting import eventually
 
@@ -47,7 +47,8 @@ async def main(store, spec, call):
     part = memoryview(bytes(60)).cast("B", (4, 5, 3))
     request = DetectionRequest("A01", part, arguments=CallArguments(guide_info=[json.loads(call)]))
     calling = asyncio.create_task(detect(runner.processes()[0], request))
-    await asyncio.sleep(0.2)
+    while runner.processes()[0].state != "busy" and not calling.done():
+        await asyncio.sleep(0.01)
     print(process.os_pid, flush=True)
     await asyncio.sleep(600)
 
@@ -290,7 +291,7 @@ async def test_what_observers_take_of_the_drain_is_no_longer_there_for_the_call(
     async with opened(layout, make_spec(stop_grace=0.1)) as runner:
         listener = Listener(runner, drain=60)
         hanging = asyncio.create_task(failure(runner, ask("hang")))
-        await asyncio.sleep(0.1)
+        await until_busy(runner)
         await runner.stop(KEY, drain=0.2)
         assert (await hanging).code is Code.heartbeat_lost
         assert listener.heard == [("ready", KEY), ("stopping", KEY)]

@@ -1,4 +1,4 @@
-"""The query that has to answer at once, on a station in trouble too: no dataclasses here, their module costs 8 ms."""
+"""The query that has to answer at once, also on a station that fails: no dataclasses here, their module costs 8 ms."""
 
 from __future__ import annotations
 
