@@ -62,7 +62,7 @@ class Product:
         """Be the daemon, until told to stop."""
         from controller import daemon
         from controller.host.users import own_name
-        from controller.json_log import log_to
+        from controller.json_log import logging_to
         from controller.packages.install import Installer
         from controller.reconciler.clock import boot_time
         from controller.sources.folder import FolderSource
@@ -73,8 +73,10 @@ class Product:
 
         desired, store = self._settings.desired, Store.at(self._layout(), utc_now)
         store.create_folders()
-        with ControllerLock(store.layout, "run", now=utc_now()):
-            log_to(store.layout.controller_log, self._settings.log_level("info"))
+        with (
+            ControllerLock(store.layout, "run", now=utc_now()),
+            logging_to(store.layout.controller_log, self._settings.log_level("info")),
+        ):
             tree = QuiescingTree(desired.absolute(), time.monotonic)
             source = FolderSource(desired, now=utc_now)
             packages = Installer(store.layout, store.lock, pythons=store.revision.pythons, now=utc_now)

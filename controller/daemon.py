@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from controller import __version__
 from controller.calls.data_plane import DataPlane
 from controller.calls.detection import smoke
 from controller.calls.service import Service
@@ -70,10 +72,25 @@ async def run(parts: Parts) -> None:
     Raises:
         StoreError: the store or its socket cannot be used.
     """
+    log.info(
+        "pvctl %s started as process %s: store %s, desired tree %s",
+        __version__, os.getpid(), parts.store.layout.root, parts.tree.folder,
+    )  # fmt: skip
     try:
         recover(parts.store, parts.packages, parts.actor, log.info)
     except StoreError as error:  # a full disk, say: what answers must go on answering; the next start tries again
         log.error("cannot put an earlier life in order: %s", error)  # noqa: TRY400 - an operator's error, not a defect
+    try:
+        await _serve(parts)
+    except StoreError as error:
+        log.error("ended: %s; %s", error, error.next_step)  # noqa: TRY400 - an operator's error, not a defect
+        raise
+    except Exception:
+        log.exception("ended by a defect of the controller")
+        raise
+
+
+async def _serve(parts: Parts) -> None:
     runner = ProcessPool(parts.store.layout, smoke=smoke, now=parts.now)
     await runner.open()
     try:
@@ -124,6 +141,7 @@ class Daemon:
         counting = asyncio.create_task(self._count())
         try:
             await self._server.start()
+            log.info("listening at %s", self._parts.store.layout.socket)
             service_manager.notify("READY=1")
             await self._loop.run()
         finally:
@@ -134,13 +152,20 @@ class Daemon:
             await self._plane.stop()
             self._keep_counts()
             await asyncio.to_thread(self._watch.stop)
+            going_on = sum(process.state in {"ready", "busy"} for process in self._runner.processes())
+            log.info("stopped; %s algorithm processes go on", going_on)
 
     def _handle_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            self._asyncio.add_signal_handler(number, self._loop.stop)
+            self._asyncio.add_signal_handler(number, self._stop, number)
         self._asyncio.add_signal_handler(signal.SIGHUP, self._reload)
 
+    def _stop(self, number: signal.Signals) -> None:
+        log.info("stopping: %s", number.name)
+        self._loop.stop()
+
     def _reload(self) -> None:
+        log.info("the desired tree is read again: SIGHUP")
         self._taker.read_again()
         self._loop.wake()
 

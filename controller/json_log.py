@@ -1,16 +1,29 @@
-"""Structured logs: one JSON object a line, with PID, package and revision on every line."""
+"""Structured logs: one JSON object a line, with PID, package and revision on every line.
+
+Lines are written by a thread of their own: whoever logs never waits for the disk or for who reads stderr.
+"""
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
-from logging.handlers import RotatingFileHandler
+import os
+import queue
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 
 from controller.model.timestamps import format_timestamp
 
 _FIELDS = ("pid", "package", "revision")
 _BYTES, _GENERATIONS = 10 * 2**20, 5
+_WAITING = 10_000
+"""Lines that may wait for a disk that does not answer; what comes then is let go."""
+_PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6), (0, 7))
+"""From each level on, the journal's priority: sd-daemon(3)."""
 
 
 class JsonFormatter(logging.Formatter):
@@ -30,19 +43,72 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class JournalFormatter(logging.Formatter):
+    """Puts the priority before a line, so that `journalctl -p warning` finds it: sd-daemon(3)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        priority = next(number for level, number in _PRIORITIES if record.levelno >= level)
+        return f"<{priority}>{super().format(record)}"
+
+
 class LogFile(RotatingFileHandler):
     """A log file, rotated by size. What a full disk does not take is on stderr all the same, and is no news there."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Let a line go that the disk does not take."""
 
+    def close(self) -> None:
+        """Close the file; what the disk does not take at the end is let go, too."""
+        with suppress(OSError):
+            super().close()
 
-def log_to(path: Path | None, level: str) -> None:
-    """Send the controller's log to stderr and, where there is a path, to a file that is rotated by size."""
-    handlers: list[logging.Handler] = [logging.StreamHandler()]
+
+class _Lines(QueueHandler):
+    """Makes the line where it is logged, while what it is about is as it was, and hands it to the writing thread."""
+
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """Return a record whose message is the whole line."""
+        line = copy.copy(record)
+        line.msg, line.args, line.exc_info, line.exc_text = self.format(record), None, None, None
+        return line
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Let a line go that finds too many waiting."""
+
+
+@contextmanager
+def logging_to(path: Path | None, level: str) -> Iterator[None]:
+    """Send the log to stderr and, where there is a path, to a file that is rotated by size, for the block's time.
+
+    What was logged is written when the block ends.
+    """
+    stderr = logging.StreamHandler()
+    stderr.setFormatter(JournalFormatter() if _is_journal() else None)
+    handlers: list[logging.Handler] = [stderr]
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(LogFile(path, maxBytes=_BYTES, backupCount=_GENERATIONS, encoding="utf-8"))
-    logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
-    for handler in handlers:
-        handler.setFormatter(JsonFormatter())
+    lines: queue.Queue[logging.LogRecord] = queue.Queue(_WAITING)
+    front = _Lines(lines)
+    logging.basicConfig(level=level.upper(), handlers=[front], force=True)
+    front.setFormatter(JsonFormatter())
+    listener = QueueListener(lines, *handlers)
+    listener.start()
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(front)
+        with suppress(queue.Full):  # the disk stands still: there is nothing more to be had
+            listener.stop()
+        for handler in handlers:
+            handler.close()
+
+
+def _is_journal() -> bool:
+    """Whether stderr goes to the journal: systemd names the device and inode that it gave."""
+    try:
+        stderr = os.fstat(sys.stderr.fileno())
+    except (AttributeError, OSError, ValueError):  # its owner closed it, or put something else there
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}"

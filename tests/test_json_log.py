@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from controller.json_log import log_to
+from controller.json_log import logging_to
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +28,8 @@ def others() -> Iterator[None]:
 
 
 def test_a_line_carries_what_it_is_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    log_to(tmp_path / "logs" / "controller.log", "info")
-
-    log.info("switched", extra={"pid": "A01"})
+    with logging_to(tmp_path / "logs" / "controller.log", "info"):
+        log.info("switched", extra={"pid": "A01"})
 
     [line] = (tmp_path / "logs" / "controller.log").read_text().splitlines()
     assert capsys.readouterr().err == f"{line}\n"
@@ -36,9 +37,22 @@ def test_a_line_carries_what_it_is_about(tmp_path: Path, capsys: pytest.CaptureF
 
 
 def test_what_a_full_disk_does_not_take_is_one_line_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    log_to(Path("/dev/full"), "info")
-
-    log.info("switched")
+    with logging_to(Path("/dev/full"), "info"):
+        log.info("switched")
 
     [line] = capsys.readouterr().err.splitlines()
     assert json.loads(line)["message"] == "switched"
+
+
+def test_in_the_journal_each_line_has_its_priority(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    stderr = os.fstat(sys.stderr.fileno())
+    monkeypatch.setenv("JOURNAL_STREAM", f"{stderr.st_dev}:{stderr.st_ino}")
+
+    with logging_to(None, "info"):
+        log.info("switched")
+        log.warning("it exited unexpectedly")
+        log.error("rolled back")
+
+    assert [line[:3] for line in capfd.readouterr().err.splitlines()] == ["<6>", "<4>", "<3>"]

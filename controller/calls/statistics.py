@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from controller.calls.failure_log import FailureLog
 from controller.client.answers import Detection
 from controller.errors import CallError
 from controller.model.package import PackageRef
@@ -24,13 +25,14 @@ class CallStatistics:
         self._recorders: dict[Counted, Recorder] = {}
         self.last_errors: dict[Counted, str] = {}
         self.on_failing: Callable[[], None] = lambda: None
+        self._log = FailureLog()
 
     def answered(self, detection: Detection, ref: PackageRef) -> None:
         """Count a call that ended with a result."""
         kind = classify_result(detection.status, detection.data.get("result_status"))
         self._recorder(detection.pid, ref).record(kind, detection.latency_ms / 1000)
         if kind is Kind.error:
-            self._trouble(detection.pid, ref, detection.message)
+            self._trouble(detection.pid, ref, "result ERROR", detection.message)
 
     def failed(self, pid: str, process: AlgorithmProcess, error: CallError) -> None:
         """Count a call that was put to a process and failed, unless the caller left or we took the process away."""
@@ -38,10 +40,11 @@ class CallStatistics:
             kind = classify(error.code)
             self._recorder(pid, process.key.ref).record(kind, process.spec.call_timeout)
             if kind is not Kind.ignored:
-                self._trouble(pid, process.key.ref, error.message)
+                self._trouble(pid, process.key.ref, f"{int(error.code)} {error.code.name}", error.message)
 
-    def _trouble(self, pid: str, ref: PackageRef, words: str) -> None:
+    def _trouble(self, pid: str, ref: PackageRef, what: str, words: str) -> None:
         self.last_errors[pid, ref] = words[:_WORDS]
+        self._log.tell(pid, ref, what, words[:_WORDS])
         self.on_failing()
 
     def ended(self, process: AlgorithmProcess, pid: str) -> None:

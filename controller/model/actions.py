@@ -56,6 +56,8 @@ class Switch:
     reason: str
     depends_on: tuple[ObjectRef, ...] = ()
     digest: str = ""
+    diverges: bool = False
+    """Whether it goes another way than the desired state: back from a failed version, to a hold, or as a repair."""
 
     @property
     def object(self) -> ObjectRef:

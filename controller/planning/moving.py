@@ -11,7 +11,7 @@ from controller.model.desired import Deployment
 from controller.model.objects import ObjectRef
 from controller.model.package import PackageRef
 from controller.planning.part import Part, joined
-from controller.planning.reasons import in_quarantine, too_late, why_switch
+from controller.planning.reasons import diverges, in_quarantine, too_late, why_switch
 from controller.planning.serving import preheated, ready_after
 from controller.planning.situation import Situation
 from controller.rollouts.cohorts import cohort
@@ -132,6 +132,7 @@ def _switch(
         why_switch(situation.station, deployment, going_on, pid, ref),
         (*installation, *decided, *ready),
         installed.receipt.digest if installed is not None else "",
+        diverges(situation.station, going_on, pid, ref),
     )
     failed = situation.failed(action.object, deployment.name)
     return failed if situation.backs_off(action.object, deployment.name) else joined(failed, Part(actions=(action,)))

@@ -61,6 +61,18 @@ def why_switch(station: StationView, deployment: Deployment, going_on: Progress,
     return _why_moved(station, deployment, going_on, pid, ref)
 
 
+def diverges(station: StationView, going_on: Progress, pid: str, ref: PackageRef) -> bool:
+    """Whether a PID gets a version otherwise than forward to the desired state: a way back, a hold, a repair."""
+    mapping, history = station.observed.active.get(pid), station.observed.history.get(pid, ())
+    if mapping is None:
+        return False
+    damaged = not isinstance(mapping, ActiveMapping) or mapping.ref not in station.observed.installed
+    if damaged or pid in station.observed.holds:
+        return True
+    reverting = going_on.rollout is not None and going_on.rollout.state == "reverting"
+    return reverting or bool(history and history[-1].ref == ref)
+
+
 def _why_moved(station: StationView, deployment: Deployment, going_on: Progress, pid: str, ref: PackageRef) -> str:
     """Return why a PID with a good mapping leaves its version."""
     rollout = going_on.rollout

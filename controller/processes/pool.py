@@ -6,6 +6,7 @@ Processes outlive it: `close` gives them back, and the next pool's `open` adopts
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import time
 from collections import defaultdict
@@ -25,6 +26,8 @@ from controller.processes.process import AlgorithmProcess
 from controller.processes.records import ProcessRecord
 from controller.processes.spec import ProcessSpec
 from controller.store.layout import StoreLayout
+
+log = logging.getLogger(__name__)
 
 _BUSY_RETRY = 0.05
 _RECORDING = 1.0
@@ -99,11 +102,14 @@ class ProcessPool:
                 process = await adopt(self._layout, record)
             except ShimBusy:
                 if time.monotonic() > until:
+                    _tell_not_adopted(record, "another controller did not give it back in time")
                     return
                 await asyncio.sleep(_BUSY_RETRY)
-            except (ShimGone, CallError):
+            except (ShimGone, CallError) as error:
+                _tell_not_adopted(record, str(error))
                 return
             else:
+                log.info("%s: adopted as process %s", process.key, process.os_pid, extra=_about(process.key))
                 self._take_in(process)
                 return
 
@@ -213,6 +219,16 @@ class ProcessPool:
         for process in self._processes.values():
             process.detach()
         self._processes.clear()
+
+
+def _tell_not_adopted(record: ProcessRecord, why: str) -> None:
+    key = record.spec.key
+    words = ("%s: process %s is not adopted, and ended: %s", key, record.adapter.os_pid, why)
+    log.warning(*words, extra=_about(key))
+
+
+def _about(key: ProcessKey) -> dict[str, str]:
+    return {"package": str(key.ref)}
 
 
 def _newest(found: Iterable[ProcessRecord]) -> list[ProcessRecord]:

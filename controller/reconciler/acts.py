@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from controller.errors import Code, CodedError, ControllerError
-from controller.model.actions import Action, Deactivate, Install, Preheat, RemovePackage, Retire, Switch
+from controller.model.actions import (
+    Action,
+    Deactivate,
+    Install,
+    Preheat,
+    RemovePackage,
+    Retire,
+    SaveRollout,
+    Switch,
+)
 from controller.model.desired import Revision
 from controller.model.objects import ObjectRef
 from controller.model.package import PackageRef
@@ -33,6 +42,24 @@ class ActionResult:
     action: Action
     error: ControllerError | None = None
     begun: bool = True
+
+
+Weight = Literal["normal", "warning", "error"]
+"""How much the result of an act matters to who watches the log."""
+
+
+def weight_of(result: ActionResult) -> Weight:
+    """Return how much a result matters.
+
+    `error`: something that is desired could not be done, or a version has failed; somebody has to look. `warning`: the
+    station went another way than the desired state, and goes on.
+    """
+    action = result.action
+    if result.error is not None:
+        return "error" if result.begun else "warning"
+    if isinstance(action, SaveRollout) and (rollout := action.record.rollout) is not None and rollout.failed:
+        return "warning" if rollout.state == "reverted" or rollout.aborted else "error"
+    return "warning" if isinstance(action, Switch) and action.diverges else "normal"
 
 
 def stopping() -> CodedError:

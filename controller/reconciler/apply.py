@@ -31,7 +31,7 @@ from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.package import Installation
 from controller.planning.registry_rows import registry_rows
 from controller.processes.spec import ProcessSpec
-from controller.reconciler.acts import Act, ActionResult, audit_record, package_of, stopping
+from controller.reconciler.acts import Act, ActionResult, Weight, audit_record, package_of, stopping, weight_of
 from controller.reconciler.batch import MOST_ACTS, Batch, is_batched
 from controller.reconciler.in_flight import InFlight
 from controller.reconciler.ports import Packages, Processes
@@ -193,7 +193,7 @@ class Applier:
         line = f"{action.object}: {what}"
         self._notify(line)
         about = {"pid": getattr(action, "pid", None), "package": package_of(action), "revision": act.revision.id}
-        log.log(logging.INFO if error is None else logging.WARNING, "%s", line, extra=about)
+        log.log(_LEVELS[weight_of(result)], "%s", line, extra=about)
 
     def _change_store(self, act: Act) -> None:
         """Perform an act on the store's files with its audit, in one go: the disk must not hold up anybody's call."""
@@ -213,7 +213,7 @@ class Applier:
         except StoreError as error:
             if isinstance(act.action, Install):
                 raise
-            self._notify(f"{act.object}: not on record: {error}")
+            self._warn(f"{act.object}: not on record: {error}")
 
     async def _install(self, action: Install, revision: Revision) -> None:
         zip_path = self._store.layout.zips / action.zip_name
@@ -255,7 +255,11 @@ class Applier:
         try:
             self._audit(act, f"failed: {error}")
         except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is reported too
-            self._notify(f"{act.object}: {unrecorded}")
+            self._warn(f"{act.object}: not on record: {unrecorded}")
+
+    def _warn(self, line: str) -> None:
+        self._notify(line)
+        log.warning("%s", line)
 
 
 def _defective(act: Act, defect: Exception) -> ActionResult:
@@ -263,6 +267,7 @@ def _defective(act: Act, defect: Exception) -> ActionResult:
     return ActionResult(act.action, ControllerError(f"a defect of the controller: {defect!r}; see its log"))
 
 
+_LEVELS: Mapping[Weight, int] = {"normal": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _DONE: Mapping[type[Action], str] = {
     Install: "installed",
     Preheat: "ready",

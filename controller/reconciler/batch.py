@@ -65,6 +65,7 @@ class Batch:
             self._append("succeeded")
         except StoreError as error:
             self.notify(f"not on record: {error}")
+            log.warning("not on record: %s", error)
             self._errors = {act.object: error for act in self.acts} | self._errors
         return tuple(
             ActionResult(act.action, self._errors.get(act.object), act.object not in self._not_begun)

@@ -78,9 +78,12 @@ class Loop:
 
     def process_ended(self, key: ProcessKey, why: str) -> None:
         """Note that a process exited unexpectedly: it is restarted, the first time at once, then ever later."""
-        desired = self.outcome and self.outcome.desired.revision.by_name.get(key.deployment)
+        revision = self.outcome.desired.revision if self.outcome else None
+        desired = revision.by_name.get(key.deployment) if revision else None
         limit = desired.spec.health.restarts if desired else None
-        self.reconciler.backoff.crashed(ObjectRef("process", key), why, limit)
+        failure = self.reconciler.backoff.crashed(ObjectRef("process", key), why, limit)
+        about = {"package": str(key.ref), "revision": revision.id if revision else None}
+        log.log(logging.ERROR if failure.breaker else logging.WARNING, "%s: %s", key, failure.message, extra=about)
         self.wake()
 
     async def run(self) -> None:

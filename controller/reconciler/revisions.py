@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from controller.model.desired import Revision
 from controller.reconciler.ports import Source
 from controller.sources.quiescing import QuiescingTree
 from controller.store.store import Store
+
+log = logging.getLogger(__name__)
 
 _EMPTY_TREE = (
     "the desired tree has no deployments, but some are in force: nothing was removed; "
@@ -49,13 +52,37 @@ class RevisionTaker:
         verdict = self._tree.look(being_written=self._being_written())
         if verdict == "quiet":
             try:
-                self._desired = take_revision(self._source, self._store, allow_empty=self._allow_empty)
+                desired = take_revision(self._source, self._store, allow_empty=self._allow_empty)
             except StoreError:
                 self._tree.read_again()
                 raise
+            except DesiredStateError as error:
+                _tell_refusal(error.problems, None)
+                raise
+            else:
+                self._tell(desired)
+                self._desired = desired
             finally:
                 self._allow_empty = False
         return self._desired, verdict == "changing"
+
+    def _tell(self, desired: Desired) -> None:
+        """Say what was read, where it is news."""
+        revision = desired.revision
+        if desired.problems:
+            _tell_refusal(desired.problems, revision)
+        elif self._desired is None or self._desired.problems or self._desired.revision.id != revision.id:
+            what = f"{len(revision.deployments)} deployments, {len(revision.by_pid)} PIDs"
+            words = ("revision %s is in force: %s from %s", revision.id, what, revision.source)
+            log.info(*words, extra={"revision": revision.id})
+
+
+def _tell_refusal(problems: tuple[str, ...], in_force: Revision | None) -> None:
+    """Say in one line that a tree was refused."""
+    more = f" (and {len(problems) - 1} more; `pvctl validate` lists them)" if len(problems) > 1 else ""
+    goes_on = f"revision {in_force.id} of {in_force.loaded_at} stays in force" if in_force else "none is in force"
+    about = {"revision": in_force.id if in_force else None}
+    log.error("the desired tree is refused: %s%s; %s", problems[0], more, goes_on, extra=about)
 
 
 def load_desired(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:

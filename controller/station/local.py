@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ from controller.station.port import Caller, Command, Report, Result, require_acc
 from controller.station.progress import Progress
 from controller.store.audit import Verification
 from controller.store.store import Store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,7 @@ class LocalStation:
         decided = await self._parts.loop.between_passes(
             lambda: asyncio.to_thread(self._parts.operator.execute, command, caller)
         )
+        log.info("%s says %s: %s", caller.name, type(command).__name__.lower(), decided.message)
         self._parts.loop.wake()
         return decided
 
@@ -149,8 +153,9 @@ class LocalStation:
     async def _uninstall(self, command: Uninstall, caller: Caller, _report: Report) -> PackageState:
         return await self._parts.packages.uninstall(PackageRef(command.name, command.version), caller)
 
-    async def _down(self, _command: Down, _caller: Caller, _report: Report) -> Ended:
+    async def _down(self, _command: Down, caller: Caller, _report: Report) -> Ended:
         """End the loop, then every algorithm process."""
+        log.info("stopping, and ending every algorithm process: %s says down", caller.name)
         self._parts.loop.stop()
         await self._parts.loop.finished.wait()
         return Ended(await self._parts.end_processes())
