@@ -7,7 +7,6 @@ found against a head that was noted elsewhere (the status document carries one).
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +20,7 @@ from controller.errors import StoreError
 from controller.model.status_document import AuditRow
 from controller.store.atomic import append_or_cut
 from controller.store.layout import StoreLayout
+from controller.store.lock import PATIENCE, FileLock
 
 GENESIS = "0" * 64
 _SUFFIX = b',"hash":"%s"}'
@@ -72,10 +72,14 @@ class Verification:
 
 
 class AuditLog:
-    """Appends to and verifies one store's audit log. Safe among threads and processes (flock on the log)."""
+    """Appends to and verifies one store's audit log. Safe among threads and processes.
 
-    def __init__(self, layout: StoreLayout, now: Callable[[], str]) -> None:
+    Who appends holds a lock on a file of its own: one on the log could be taken by everybody who may read it.
+    """
+
+    def __init__(self, layout: StoreLayout, now: Callable[[], str], patience: float = PATIENCE) -> None:
         self._path = layout.audit
+        self._lock = FileLock(layout.audit_lock, patience, folder_mode=0o700)
         self._now = now
         self._left: tuple[tuple[int, int, int], AuditHead] | None = None
         """Which file our last append left, of what size, and its head: while that holds, nothing need be read."""
@@ -111,12 +115,12 @@ class AuditLog:
 
     @contextmanager
     def _locked(self) -> Iterator[int]:
-        descriptor = self._open()
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield descriptor
-        finally:
-            os.close(descriptor)
+        with self._lock.held():
+            descriptor = self._open()
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC

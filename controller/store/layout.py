@@ -107,6 +107,11 @@ class StoreLayout:
         return self.logs / "audit.jsonl"
 
     @cached_property
+    def audit_lock(self) -> Path:
+        """Held while somebody appends to the audit log. In a folder that only the owner may enter."""
+        return self.root / ".locks" / "audit"
+
+    @cached_property
     def controller_log(self) -> Path:
         return self.logs / "controller.log"
 

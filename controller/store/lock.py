@@ -1,4 +1,8 @@
-"""The two locks of a store: who is its controller, and who is changing its trees right now."""
+"""The locks of a store: who is its controller, who is changing its trees right now, and who appends to its audit.
+
+Only the owner may open the files: whoever may merely read the store cannot hold up what changes it. And no lock is
+waited for without a deadline and a sentence about who holds it.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from controller.errors import StoreBusy, StoreError
+from controller.host.file_locks import holders, lock_within
 from controller.store.layout import StoreLayout
 
 _WAIT_FOR_DAEMON = (
@@ -20,41 +25,70 @@ _WAIT_FOR_DAEMON = (
     "algorithm processes go on (`pvctl down` would end them)"
 )
 
+PATIENCE = 10.0
+"""Seconds for which a lock is waited for: its holder needs it for a few writes."""
 
-def _open(path: Path) -> int:
+
+def _open(path: Path, folder_mode: int = 0o777) -> int:
+    """Open a lock file that only its owner may open. Raises StoreError."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
         try:
-            return os.open(path, flags, 0o644)
+            return os.open(path, flags, 0o600)
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            return os.open(path, flags, 0o644)
+            path.parent.mkdir(folder_mode, parents=True, exist_ok=True)
+            return os.open(path, flags, 0o600)
     except OSError as error:
         raise StoreError(
             f"cannot open the lock {path}: {error.strerror}", next_step="check --store and its permissions"
         ) from error
 
 
-class MutationLock:
-    """`algorithms/.lock`: held for every mutation of `deployed/` and `active/`, for the renames only.
+class FileLock:
+    """An exclusive `flock` of a file that is there for nothing else; also exclusive among the threads of this process.
 
-    An exclusive `flock`, waited for; also exclusive among the threads of this process.
+    It is waited for, `patience` seconds at most. Its folder is made with `folder_mode` where it is missing.
     """
 
-    def __init__(self, layout: StoreLayout) -> None:
-        self._path = layout.mutation_lock
+    def __init__(self, path: Path, patience: float = PATIENCE, folder_mode: int = 0o777) -> None:
+        self._path = path
+        self._folder_mode = folder_mode
+        self._patience = patience
         self._threads = threading.Lock()
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock for the duration of the block. Raises StoreError where the file cannot be opened."""
-        with self._threads:
-            descriptor = _open(self._path)
+        """Hold the lock for the duration of the block.
+
+        Raises StoreError where the file cannot be opened, or somebody else holds it for too long.
+        """
+        if not self._threads.acquire(timeout=self._patience):
+            raise self._too_long("another act of this process")
+        try:
+            descriptor = _open(self._path, self._folder_mode)
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
+                with suppress(OSError):  # one of an earlier release, which everybody could open; or not ours to change
+                    os.fchmod(descriptor, 0o600)
+                if not lock_within(descriptor, self._patience):
+                    raise self._too_long(holders(descriptor))
                 yield
             finally:
                 os.close(descriptor)
+        finally:
+            self._threads.release()
+
+    def _too_long(self, holder: str) -> StoreError:
+        return StoreError(
+            f"the lock {self._path} is held by {holder} for more than {self._patience:g} s: nothing was changed",
+            next_step="end that process; what was to be done is tried again",
+        )
+
+
+class MutationLock(FileLock):
+    """`algorithms/.lock`: held for every mutation of `deployed/` and `active/`, for the renames only."""
+
+    def __init__(self, layout: StoreLayout, patience: float = PATIENCE) -> None:
+        super().__init__(layout.mutation_lock, patience)
 
 
 class ControllerLock:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from controller.errors import StoreBusy
+from controller.errors import StoreBusy, StoreError
+from controller.store.audit import AuditLog, AuditRecord
 from controller.store.layout import StoreLayout
 from controller.store.lock import ControllerLock, MutationLock
+
+RECORD = AuditRecord("root", "r1", "switch", "pid/A01", None, None, "a reason", "succeeded")
 
 HOLD = """
 import sys
@@ -92,3 +98,75 @@ def test_mutations_exclude_each_other_among_threads(tmp_path: Path) -> None:
     thread.join(10)
 
     assert order == ["first", "second"]
+
+
+@contextmanager
+def held_by_a_reader(path: Path) -> Iterator[int]:
+    """Have another process hold a shared lock on a file, as everybody can who may read it; yield its number."""
+    with subprocess.Popen(
+        [sys.executable, "-c", READER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "held\n"
+        yield reader.pid
+        reader.kill()
+
+
+READER = """
+import fcntl, os, sys
+fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_SH)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_reader_of_the_audit_log_holds_up_nobody_who_appends(tmp_path: Path) -> None:
+    log = AuditLog(StoreLayout.at(tmp_path), lambda: "now", patience=0.0)
+    log.append(RECORD)
+
+    with held_by_a_reader(log._path):
+        log.append(RECORD)
+
+    assert log.verify().records == 2
+
+
+def test_a_lock_that_is_held_for_too_long_names_its_holder_and_nothing_is_changed(tmp_path: Path) -> None:
+    layout = StoreLayout.at(tmp_path)
+    log = AuditLog(layout, lambda: "now", patience=0.05)
+    log.append(RECORD)
+    mutation = MutationLock(layout, patience=0.05)
+    with mutation.held():
+        pass
+
+    with held_by_a_reader(layout.audit_lock) as pid, pytest.raises(StoreError, match=rf"process {pid}\)"):
+        log.append(RECORD)
+    with (
+        held_by_a_reader(layout.mutation_lock) as pid,
+        pytest.raises(StoreError, match=rf"algorithms/\.lock is held by `.+` \(process {pid}\)"),
+        mutation.held(),
+    ):
+        pytest.fail("the lock was given twice")
+
+    assert log.append(RECORD).seq == 2, "with the lock free again it goes on"
+    with mutation.held():
+        pass
+
+
+def test_an_act_of_this_process_that_holds_a_lock_for_too_long_is_told_too(tmp_path: Path) -> None:
+    lock = MutationLock(StoreLayout.at(tmp_path), patience=0.05)
+
+    with lock.held(), pytest.raises(StoreError, match="another act of this process"), lock.held():
+        pytest.fail("the lock was given twice")
+
+
+def test_only_the_owner_may_open_the_locks_also_those_of_an_earlier_release(tmp_path: Path) -> None:
+    layout = StoreLayout.at(tmp_path)
+    layout.mutation_lock.parent.mkdir()
+    layout.mutation_lock.touch(0o644)
+    with MutationLock(layout).held():
+        pass
+    AuditLog(layout, lambda: "now").append(RECORD)
+
+    modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (layout.mutation_lock, layout.audit_lock)}
+    assert set(modes.values()) == {0o600}, modes
+    assert stat.S_IMODE(layout.audit_lock.parent.stat().st_mode) == 0o700
