@@ -5,7 +5,6 @@ Lines are written by a thread of their own: whoever logs never waits for the dis
 
 from __future__ import annotations
 
-import copy
 import json
 import logging
 import os
@@ -69,9 +68,8 @@ class _Lines(QueueHandler):
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         """Return a record whose message is the whole line."""
-        line = copy.copy(record)
-        line.msg, line.args, line.exc_info, line.exc_text = self.format(record), None, None, None
-        return line
+        line = self.format(record)
+        return logging.LogRecord(record.name, record.levelno, record.pathname, record.lineno, line, None, None)
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Let a line go that finds too many waiting."""
