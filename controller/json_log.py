@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 
+from controller.host.terminal import printable_json, sayable
 from controller.model.timestamps import format_timestamp
 
 _FIELDS = ("pid", "package", "revision")
@@ -26,7 +27,14 @@ _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), 
 
 
 class JsonFormatter(logging.Formatter):
-    """Writes a record as JSON. What it is about comes in `extra`: pid, package and revision, null where unknown."""
+    """Writes a record as JSON. What it is about comes in `extra`: pid, package and revision, null where unknown.
+
+    What a terminal would obey is written as JSON's own escapes; so is, with `ascii_only`, all that is not ASCII.
+    """
+
+    def __init__(self, *, ascii_only: bool = False) -> None:
+        super().__init__()
+        self._ascii_only = ascii_only
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -39,7 +47,7 @@ class JsonFormatter(logging.Formatter):
         line |= {name: getattr(record, name, None) for name in _FIELDS}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return printable_json(json.dumps(line, ensure_ascii=self._ascii_only, default=str))
 
 
 class JournalFormatter(logging.Formatter):
@@ -90,7 +98,7 @@ def logging_to(path: Path | None, level: str) -> Iterator[None]:
     lines: queue.Queue[logging.LogRecord] = queue.Queue(_WAITING)
     front = _Lines(lines)
     logging.basicConfig(level=level.upper(), handlers=[front], force=True)
-    front.setFormatter(JsonFormatter())
+    front.setFormatter(JsonFormatter(ascii_only=not sayable("\N{REPLACEMENT CHARACTER}", sys.stderr)))
     listener = QueueListener(lines, *handlers)
     listener.start()
     try:

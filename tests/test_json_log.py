@@ -56,3 +56,22 @@ def test_in_the_journal_each_line_has_its_priority(
         log.error("rolled back")
 
     assert [line[:3] for line in capfd.readouterr().err.splitlines()] == ["<6>", "<4>", "<3>"]
+
+
+def test_what_a_terminal_obeys_is_an_escape_and_the_same_text(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with logging_to(tmp_path / "controller.log", "info"):
+        log.warning("it raised \x1b]0;owned\x07\x9b1A\u202e in 部署")
+
+    line = capsys.readouterr().err
+    assert line[:-1].isprintable()
+    assert "部署" in line
+    assert json.loads(line)["message"] == "it raised \x1b]0;owned\x07\x9b1A\u202e in 部署"
+    assert (tmp_path / "controller.log").read_text() == line
+
+    with (tmp_path / "stderr").open("w", encoding="gbk") as narrow:
+        monkeypatch.setattr("sys.stderr", narrow)
+        with logging_to(None, "info"):
+            log.warning("no room for ✗")
+    assert json.loads((tmp_path / "stderr").read_text("ascii"))["message"] == "no room for ✗"

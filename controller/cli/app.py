@@ -11,6 +11,7 @@ from controller.cli.output import flush, say, show_error
 from controller.cli.parser import Parser, WrongUsage, did_you_mean
 from controller.cli.settings import Settings, add_global_options, from_environment, global_part
 from controller.errors import ControllerError
+from controller.host.terminal import open_standard_streams
 
 TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ invalid, 5 degraded, 64 wrong usage. Every global option also stands as PVCTL_* 
 
 def run(arguments: Sequence[str], product_for: Callable[[Settings], Product]) -> int:
     """Run one command line and return its exit code. `product_for` builds the parts that a command asks for."""
+    open_standard_streams()
     try:
         code = _run(arguments, product_for)
         flush()
@@ -80,7 +82,8 @@ def _run(arguments: Sequence[str], product_for: Callable[[Settings], Product]) -
     try:
         return _carry_out(arguments, product_for)
     except WrongUsage as error:
-        say(f"error: {error.message}\n  next: see `{error.prog} --help`")
+        say(f"error: {error.message}")
+        say(f"  next: see `{error.prog} --help`")
         return USAGE
     except SystemExit as stop:  # help was asked for
         return int(stop.code or 0)
@@ -91,7 +94,8 @@ def _run(arguments: Sequence[str], product_for: Callable[[Settings], Product]) -
 
 def _carry_out(arguments: Sequence[str], product_for: Callable[[Settings], Product]) -> int:
     if not arguments:
-        say(overview().format_help())
+        for line in overview().format_help().splitlines():
+            say(line)
         return USAGE
     before = vars(overview().parse_args(arguments))
     name, *words = before["words"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from controller.cli.output import columns, emit
+from controller.cli.output import columns, emit, show
 from controller.cli.parameters import count
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
@@ -44,7 +44,7 @@ def _verify(head: str | None, settings: Settings) -> int:
     result = settings.execute(VerifyAudit(head))
     document = {"valid": result.broken_at is None, "records": result.records, "broken_at": result.broken_at,
                 "reason": result.reason, "head": f"{result.head.seq}:{result.head.hash}"}  # fmt: skip
-    emit(settings, document, lambda: print(
+    emit(settings, document, lambda: show(
         f"{result.records} records, chain holds, head {document['head']}" if result.broken_at is None
         else f"record {result.broken_at} is broken: {result.reason} (the {result.records} before it hold)"
     ))  # fmt: skip

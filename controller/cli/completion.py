@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Action, Namespace
 
 from controller.cli.app import COMMANDS, define
+from controller.cli.output import show_lines
 from controller.cli.parameters import path
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings, add_global_options
@@ -23,7 +24,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
     """
     import shtab
 
-    print(shtab.complete(_whole(), shell=arguments.shell))
+    show_lines(f"{shtab.complete(_whole(), shell=arguments.shell)}\n")
     return 0
 
 

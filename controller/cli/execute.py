@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from controller.cli.output import emit
+from controller.cli.output import emit, show
 from controller.cli.parameters import duration, json_or_file, key_value, path, whole_number
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
@@ -55,9 +55,9 @@ def run(arguments: Namespace, settings: Settings) -> int:
 def _print(detection: Detection) -> None:
     data = detection.data if isinstance(detection.data, dict) else {}
     verdict = data.get("result_status") or detection.status
-    print(f"{detection.pid}: {verdict}  ({detection.name}@{detection.version}, {detection.latency_ms:.1f} ms)")
+    show(f"{detection.pid}: {verdict}  ({detection.name}@{detection.version}, {detection.latency_ms:.1f} ms)")
     for text in (detection.message, data.get("ng_reason")):
         if text:
-            print(f"  {text}")
+            show(f"  {text}")
     for rectangle in data.get("defect_rects") or ():
-        print(f"  defect at {rectangle}")
+        show(f"  defect at {rectangle}")

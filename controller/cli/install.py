@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import asdict
 
-from controller.cli.output import emit, show_error
+from controller.cli.output import emit, show, show_error
 from controller.cli.parameters import path
 from controller.cli.parser import Parser
 from controller.cli.progress import progress
@@ -33,5 +33,5 @@ def run(arguments: Namespace, settings: Settings) -> int:
     except PackageError as error:
         show_error(error, settings.output)
         return 4
-    emit(settings, asdict(installed), lambda: print(f"{installed.name}@{installed.version} is installed"))
+    emit(settings, asdict(installed), lambda: show(f"{installed.name}@{installed.version} is installed"))
     return 0

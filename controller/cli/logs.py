@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
-from controller.cli.output import say
+from controller.cli.output import flush, say, show_lines
 from controller.cli.parameters import count
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
@@ -44,7 +44,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
             say(f"==> {path.stem} <==")
         with path.open(encoding="utf-8", errors="replace") as file:
             for line in deque(file, maxlen=arguments.lines):
-                print(line, end="")
+                show_lines(line)
     if arguments.follow:
         _follow(paths)
     return 0
@@ -61,7 +61,8 @@ def _follow(paths: Sequence[Path]) -> None:
                     start = seen[path].st_size if path.stat().st_ino == seen[path].st_ino else 0
                     with path.open("rb") as file:
                         file.seek(start)
-                        print(file.read().decode(errors="replace"), end="", flush=True)
+                        show_lines(file.read().decode(errors="replace"))
+                        flush()
                     seen[path] = path.stat()
     except KeyboardInterrupt:
         return

@@ -1,4 +1,8 @@
-"""Printing: documents as JSON or YAML for machines, aligned columns for people, errors to stderr."""
+"""Printing: documents as JSON or YAML for machines, lines and aligned columns for people, errors to stderr.
+
+Everything that a command prints goes through here, so that text of strangers is escaped for whoever reads it on a
+terminal, and is the same data as ever in a document.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +10,28 @@ import sys
 
 from controller.cli.settings import Settings
 from controller.errors import CodedError, ControllerError, DesiredStateError
+from controller.host.terminal import printable, printable_json, printable_lines, sayable
 
 TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 
+def show(text: str = "") -> None:
+    """Print one line of the result for a person: whatever is in it, it stays one line."""
+    print(printable(text))
+
+
+def show_lines(text: str) -> None:
+    """Print lines of the result for a person, with the ends that they have."""
+    print(printable_lines(text), end="")
+
+
 def say(text: str) -> None:
     """Print a line that is not the result to stderr, after what was printed before it."""
     flush()
     if sys.stderr is not None:  # None: its owner closed it
-        print(text, file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
 
 
 def flush() -> None:
@@ -38,7 +53,10 @@ def show_error(error: ControllerError, output: str = "table") -> int:
             say(problem)
         return 4
     code = f" [{int(error.code)} {error.code.name}]" if isinstance(error, CodedError) else ""
-    say(f"error{code}: {error.message}")
+    first, *others = error.message.split("\n")
+    say(f"error{code}: {first}")
+    for line in others:
+        say(f"  {line}")
     if error.next_step:
         say(f"  next: {error.next_step}")
     return 1
@@ -53,15 +71,22 @@ def emit(settings: Settings, document: object, table: Callable[[], None]) -> Non
 
 
 def write(document: object, form: str) -> None:
-    """Print a document as `json` or `yaml`."""
+    """Print a document as `json` or `yaml`: with escapes of that form where a terminal, or stdout, needs them."""
+    text = _in_form(document, form, ascii_only=False)
+    print(text if sayable(text, sys.stdout) else _in_form(document, form, ascii_only=True))
+
+
+def _in_form(document: object, form: str, *, ascii_only: bool) -> str:
     if form == "json":
         import json
 
-        print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
-        return
+        return printable_json(json.dumps(document, indent=2, ensure_ascii=ascii_only, default=str))
     import yaml
 
-    print(yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=True), end="")
+    text: str = yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=not ascii_only).removesuffix("\n")
+    if ascii_only or printable_lines(text) == text:
+        return text
+    return _in_form(document, form, ascii_only=True)
 
 
 def plain(document: object) -> object:
@@ -73,8 +98,9 @@ def plain(document: object) -> object:
 
 def columns(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print aligned columns, as `kubectl get` does; an empty cell is a dash."""
-    lines = [tuple(headers), *(tuple("-" if cell in {None, ""} else str(cell) for cell in row) for row in rows)]
+    shown = (tuple("-" if cell in {None, ""} else printable(str(cell)) for cell in row) for row in rows)
+    lines = [tuple(headers), *shown]
     widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print("   ".join(cells).rstrip())
+        show("   ".join(cells).rstrip())

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.cli.output import columns, emit, show_error
+from controller.cli.output import columns, emit, show, show_error
 from controller.cli.parameters import path
 from controller.cli.parser import Parser
 from controller.cli.progress import progress
@@ -26,9 +26,9 @@ def add_arguments(parser: Parser) -> None:
     check = acts.add_parser("validate", help="Check zips as an install would.", description=validate.__doc__)
     check.add_argument("zips", metavar="ZIP", nargs="+", type=path, help="The packages.")
     check.set_defaults(act=validate)
-    look = acts.add_parser("show", help="Show what is in a zip.", description=show.__doc__)
+    look = acts.add_parser("show", help="Show what is in a zip.", description=show_package.__doc__)
     look.add_argument("zip_path", metavar="ZIP", type=path, help="The package.")
-    look.set_defaults(act=show)
+    look.set_defaults(act=show_package)
     for each in (check, look):
         add_global_options(each)
 
@@ -82,12 +82,12 @@ def _check(checks: Checks, zip_path: Path, report: Report) -> _Row:
 def _print(rows: list[_Row]) -> None:
     for row in rows:
         if row.error is None:
-            print(f"{row.zip}: valid, {row.package}")
+            show(f"{row.zip}: valid, {row.package}")
         else:
-            print(f"{row.zip}: [{row.error['code']} {row.error['name']}] {row.error['message']}")
+            show(f"{row.zip}: [{row.error['code']} {row.error['name']}] {row.error['message']}")
 
 
-def show(arguments: Namespace, settings: Settings) -> int:
+def show_package(arguments: Namespace, settings: Settings) -> int:
     """Show a ZIP's manifest, digest, layout and wheels.
 
     Example:

@@ -6,7 +6,7 @@ from argparse import Namespace
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from controller.cli.output import columns, emit, say
+from controller.cli.output import columns, emit, say, show
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.station.commands.reconciling import PreviewPlan
@@ -73,24 +73,24 @@ def _fields(action: Action) -> dict[str, object]:
 
 
 def _print(preview: Preview) -> None:
-    print(f"revision {preview.revision_id}")
+    show(f"revision {preview.revision_id}")
     for change in preview.changes:
-        print(f"  {change}")
+        show(f"  {change}")
     plan = preview.plan
     if plan.empty:
-        print("nothing to do")
+        show("nothing to do")
     if plan.actions:
         rows = [(action.kind, _object(action), action.reason) for action in plan.actions]
         columns(["ACTION", "OBJECT", "REASON"], rows)
     for step in plan.steps:
-        print(f"{step.deployment}: {step.step}: {', '.join(step.pids)}")
+        show(f"{step.deployment}: {step.step}: {', '.join(step.pids)}")
     for wait in plan.waiting:
-        print(f"waiting: {wait.object}: {wait.reason}")
+        show(f"waiting: {wait.object}: {wait.reason}")
     for each in plan.blocked:
         code = f" ({int(each.code)})" if each.code else ""
-        print(f"blocked: {each.object}: {each.reason}{code}")
+        show(f"blocked: {each.object}: {each.reason}{code}")
         if each.next_step:
-            print(f"  next: {each.next_step}")
+            show(f"  next: {each.next_step}")
 
 
 def _object(action: Action) -> str:

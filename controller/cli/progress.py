@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from controller.cli.output import say
+from controller.host.terminal import printable
 
 
 @contextmanager
@@ -23,12 +24,13 @@ def progress() -> Iterator[Callable[[str], None]]:
 
     console = Console(stderr=True)
     bars = Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn(),
+        SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), TimeElapsedColumn(),
         console=console, transient=True,
     )  # fmt: skip
     running: dict[str, TaskID] = {}
 
     def show(line: str) -> None:
+        line = printable(line)
         subject, _, step = line.partition(": ")
         if step.endswith("…"):
             if subject not in running:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from argparse import Namespace
 
+from controller.cli.output import write
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 
@@ -21,5 +21,5 @@ def run(arguments: Namespace, settings: Settings) -> int:
     """
     from controller.sources.schema import json_schema
 
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    write(json_schema(), "json")
     return 0

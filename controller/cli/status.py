@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from controller.cli.output import columns, emit, flush
+from controller.cli.output import columns, emit, flush, show, show_lines
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.station.commands.status import GetStatus
@@ -76,9 +76,9 @@ def print_status(document: StatusDocument) -> None:
     """Print a status document for a person."""
     revision = document["revision"]
     state = "converged" if document["converged"] else "not converged"
-    print(f"revision {revision['id']} from {revision['source']} ({state})")
+    show(f"revision {revision['id']} from {revision['source']} ({state})")
     for problem in revision["errors"]:
-        print(f"  refused: {problem}")
+        show(f"  refused: {problem}")
     _section("DEPLOYMENT PHASE PACKAGE VERSION STABLE WEIGHT MESSAGE", [
         (each["name"], each["phase"], each["package"], each["target_version"], each["stable_version"],
          f"{each['actual_weight']}%", each["message"]) for each in document["deployments"]])  # fmt: skip
@@ -97,25 +97,27 @@ def print_status(document: StatusDocument) -> None:
     for each in document["deployments"]:
         _print_evidence(each)
     for wait in document["waiting"]:
-        print(f"waiting: {wait['what']} until {wait['until'] or 'further notice'}: {wait['reason']}")
+        show(f"waiting: {wait['what']} until {wait['until'] or 'further notice'}: {wait['reason']}")
     for path in document.get("unmanaged", ()):
-        print(f"warning: {path} was not made by this controller; it is left alone")
+        show(f"warning: {path} was not made by this controller; it is left alone")
 
 
 def _print_evidence(deployment: DeploymentRow) -> None:
     """Print what a failed version said last, and the patch that would make git agree."""
     if deployment.get("evidence"):
-        print(f"\nlast errors and log lines of {deployment['package']}@{deployment['target_version']}:")
+        show()
+        show(f"last errors and log lines of {deployment['package']}@{deployment['target_version']}:")
         for line in deployment["evidence"]:
-            print(f"  {line}")
+            show(f"  {line}")
     if deployment.get("patch"):
-        print("\nthis patch would make git agree (also in status.patch.yaml):")
-        print(deployment["patch"], end="")
+        show()
+        show("this patch would make git agree (also in status.patch.yaml):")
+        show_lines(deployment["patch"])
 
 
 def _section(headers: str, rows: list[tuple[object, ...]]) -> None:
     if rows:
-        print()
+        show()
         columns(headers.split(), rows)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from controller.cli.output import emit
+from controller.cli.output import emit, show
 from controller.cli.parameters import path
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
@@ -43,5 +43,5 @@ def run(arguments: Namespace, settings: Settings) -> int:
         "deployments": [each.name for each in revision.deployments],
     }
     pids = len(revision.by_pid)
-    emit(settings, document, lambda: print(f"{where}: valid, {len(revision.deployments)} deployments, {pids} PIDs"))
+    emit(settings, document, lambda: show(f"{where}: valid, {len(revision.deployments)} deployments, {pids} PIDs"))
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controller.cli.output import emit
+from controller.cli.output import emit, show
 from controller.cli.settings import Settings
 from controller.station.commands.operator import OperatorCommand, Resume, Rollback
 
@@ -12,5 +12,5 @@ def operate(settings: Settings, command: OperatorCommand) -> int:
     subject = command.subject if isinstance(command, Resume | Rollback) else command.deployment
     message = settings.execute(command).message
     document = {"verb": type(command).__name__.lower(), "subject": subject, "message": message}
-    emit(settings, document, lambda: print(message))
+    emit(settings, document, lambda: show(message))
     return 0

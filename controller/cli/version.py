@@ -6,7 +6,7 @@ import sys
 from argparse import Namespace
 
 from controller import __version__
-from controller.cli.output import emit
+from controller.cli.output import emit, show
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 
@@ -22,5 +22,5 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl version -o json
     """
     python = ".".join(map(str, sys.version_info[:3]))
-    emit(settings, {"version": __version__, "python": python}, lambda: print(f"pvctl {__version__} (Python {python})"))
+    emit(settings, {"version": __version__, "python": python}, lambda: show(f"pvctl {__version__} (Python {python})"))
     return 0

@@ -1,4 +1,5 @@
-"""What the operating system tells and takes: clocks, users, process identity, sockets, the service manager, children.
+"""What the operating system tells and takes: clocks, users, process identity, sockets, terminals, the service
+manager, children.
 
 Here lives each of these once; and how code of a package is executed, whoever starts it: `execution.package_execution`
 says with which environment, and is where a sandbox would go.
