@@ -104,10 +104,10 @@ def print_status(document: StatusDocument) -> None:
 
 def _print_evidence(deployment: DeploymentRow) -> None:
     """Print what a failed version said last, and the patch that would make git agree."""
-    if deployment.get("evidence"):
+    if deployment.get("last_words"):
         show()
-        show(f"last errors and log lines of {deployment['package']}@{deployment['target_version']}:")
-        for line in deployment["evidence"]:
+        show(f"last errors and log lines of {deployment['last_words_of']}:")
+        for line in deployment["last_words"]:
             show(f"  {line}")
     if deployment.get("patch"):
         show()

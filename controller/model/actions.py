@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from controller.model.analysis import Verdict
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.package import PackageRef
 from controller.model.rollout import RolloutRecord
@@ -192,7 +193,9 @@ class StepPreview:
 class Plan:
     """The answer to: what would a pass do now, and why is it not doing the rest?
 
-    `records` are the rollouts as of this plan, with the counters that change all the time and stand in no action.
+    `records` are the rollouts as of this plan, with the counters that change all the time and stand in no action;
+    `verdicts` what was thought of the versions that are judged, and `ways_back` where each deployment would go now if
+    its promoted version failed.
     """
 
     actions: tuple[Action, ...] = ()
@@ -201,6 +204,8 @@ class Plan:
     steps: tuple[StepPreview, ...] = ()
     targets: dict[str, PackageRef] = field(default_factory=dict)
     records: dict[str, RolloutRecord] = field(default_factory=dict)
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    ways_back: dict[str, PackageRef] = field(default_factory=dict)
 
     @property
     def empty(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Literal
 from controller.model.objects import ObjectRef
 from controller.model.objects import ProcessKey as ProcessKey  # noqa: PLC0414 - where other rooms look for it
 from controller.model.package import Installation, PackageRecord, PackageRef, package_ref
-from controller.model.rollout import Hold, Instant, RolloutRecord
+from controller.model.rollout import Hold, Instant, Proven, RolloutRecord
 from controller.model.tally import Tally
 
 Tallies = Mapping[tuple[str, PackageRef], Tally]
@@ -151,6 +151,21 @@ class Observed:
     def answers(self, package: PackageRef, deployment: str | None = None) -> bool:
         """Whether a version has a process that calls can be given to: of that deployment, else of any."""
         return (deployment, package) in self._answering
+
+    def proven(self, package: PackageRef) -> bool:
+        """Whether an installed version has ever answered a call. One that was only started and promoted has not."""
+        return package in self.proven_versions
+
+    @cached_property
+    def proven_versions(self) -> frozenset[PackageRef]:
+        """The installed versions that have answered a call: on record, or counted since."""
+        recorded = {each for record in self.records.values() for each in record.proven}
+        counted = {ref for (_, ref), tally in self.tallies.items() if tally.answered}
+        return frozenset(
+            ref
+            for ref, installation in self.installed.items()
+            if ref in counted or Proven(ref, installation.receipt.digest) in recorded
+        )
 
     def processes_of(self, deployment: str, package: PackageRef) -> tuple[ObservedProcess, ...]:
         """The processes that a deployment has of a version."""

@@ -105,6 +105,14 @@ class Quarantine:
 
 
 @dataclass(frozen=True, slots=True)
+class Proven:
+    """An artefact that has answered a call: it is known to work, however long ago that was."""
+
+    package: PackageRef
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class AnalysisState:
     """How far the judging of a rollout's target has come.
 
@@ -209,10 +217,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class RolloutRecord:
-    """All that is remembered of one deployment: its latest rollout and its quarantine."""
+    """All that is remembered of one deployment: its latest rollout, its quarantine, and what has been proven."""
 
     rollout: Rollout | None = None
     quarantine: tuple[Quarantine, ...] = ()
+    proven: tuple[Proven, ...] = ()
 
     def quarantined(self, package: PackageRef, digest: str | None) -> Quarantine | None:
         """Return the quarantine of an artefact; with no digest known, of any artefact of that version."""

@@ -31,11 +31,28 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class EvidenceStatus:
+    """What one metric says of the version that is judged, in the metric's own unit (share, seconds, bytes, count).
+
+    `progress` is how far it is on the way to a rollback, 0 to 1; `message` says the same in words.
+    """
+
+    metric: str
+    value: float | None
+    limit: float | None
+    samples: int
+    progress: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentStatus:
     """How a deployment stands.
 
     `stable_version` is the promoted one as soon as it is promoted. Until `rollback_until` (RFC 3339) a failure of it
     goes back to `rollback_to`; both are None where nothing is rolled back automatically any more, or not yet promoted.
+    `proven`: every version that answers its PIDs has answered a call. `evidence` is about the version that is judged;
+    `last_words`, its last errors and log lines, about the one that failed (`last_words_of`, such as `x@1.1.0`).
     """
 
     name: str
@@ -50,10 +67,13 @@ class DeploymentStatus:
     quarantined: tuple[str, ...] = ()
     message: str = ""
     conditions: tuple[Condition, ...] = ()
-    evidence: tuple[str, ...] = ()
+    evidence: tuple[EvidenceStatus, ...] = ()
     patch: str = ""
     rollback_to: str | None = None
     rollback_until: str | None = None
+    proven: bool = False
+    last_words: tuple[str, ...] = ()
+    last_words_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,15 @@ class ConditionRow(TypedDict):
     last_transition_time: str
 
 
+class EvidenceRow(TypedDict):
+    metric: str
+    value: float | None
+    limit: float | None
+    samples: int
+    progress: float
+    message: str
+
+
 class DeploymentRow(TypedDict):
     name: str
     phase: str
@@ -41,8 +50,13 @@ class DeploymentRow(TypedDict):
     quarantined: list[str]
     message: str
     conditions: list[ConditionRow]
-    evidence: NotRequired[list[str]]
+    evidence: NotRequired[list[EvidenceRow]]
     patch: NotRequired[str]
+    rollback_to: NotRequired[str | None]
+    rollback_until: NotRequired[str | None]
+    proven: NotRequired[bool]
+    last_words: NotRequired[list[str]]
+    last_words_of: NotRequired[str | None]
 
 
 class ActiveRow(TypedDict):

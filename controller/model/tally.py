@@ -139,6 +139,11 @@ class Tally:
     latency: LatencySketch = LatencySketch()
 
     @property
+    def answered(self) -> int:
+        """Calls that ended with a result of the version: it works, whatever it said about the part."""
+        return self.calls - self.errors - self.timeouts
+
+    @property
     def verdicts(self) -> int:
         return self.verdicts_ok + self.verdicts_ng
 

@@ -35,6 +35,8 @@ def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = 
         whole.steps,
         _targets(situation),
         {name: going_on.record for name, going_on in situation.progress.items()},
+        {name: going_on.verdict for name, going_on in situation.progress.items() if going_on.verdict is not None},
+        {name: going_on.back for name, going_on in situation.progress.items() if going_on.back is not None},
     )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from controller.model.actions import Blocked, Plan
+from controller.model.analysis import Verdict
 from controller.model.desired import Deployment, Revision
 from controller.model.health import Health
 from controller.model.objects import ObjectRef
@@ -18,6 +19,7 @@ from controller.model.rollout import Instant, Rollout, RolloutRecord
 from controller.model.status import (
     Condition,
     DeploymentStatus,
+    EvidenceStatus,
     PackageStatus,
     Phase,
     PidHealth,
@@ -81,9 +83,10 @@ def _deployment(
     record = plan.records.get(deployment.name, RolloutRecord())
     rollout = record.rollout
     moving = [pid for pid in spec.pids if pid not in spec.pinned and pid not in observed.holds]
+    words, serving = observed.last_words.get(deployment.name, ()), _serving(deployment, observed)
     moved = [pid for pid in moving if observed.mapped_ref(pid) == spec.ref]
     phase, message = _phase(deployment, observed, plan, blocked)
-    rollback_to, rollback_until = _rollback(rollout)
+    rollback_to, rollback_until = _rollback(rollout, plan.ways_back.get(deployment.name))
     return DeploymentStatus(
         name=deployment.name,
         phase=phase,
@@ -100,10 +103,13 @@ def _deployment(
             _condition("Available", _available(deployment, facts), phase, message, before, now),
             _condition("Degraded", phase == "Degraded", phase, message, before, now),
         ),
-        evidence=observed.last_words.get(deployment.name, ()),
+        evidence=_evidence(plan.verdicts.get(deployment.name)),
         patch=_patch(deployment, rollout, observed),
         rollback_to=rollback_to,
         rollback_until=rollback_until,
+        proven=bool(serving) and not _unproven(serving, observed),
+        last_words=words,
+        last_words_of=str(rollout.target) if rollout is not None and words else None,
     )  # fmt: skip
 
 
@@ -115,11 +121,30 @@ def _stable_version(rollout: Rollout | None, present: Sequence[PackageRef]) -> s
     return stable[0][0].version if stable else None
 
 
-def _rollback(rollout: Rollout | None) -> tuple[str | None, str | None]:
+def _serving(deployment: Deployment, observed: Observed) -> tuple[PackageRef, ...]:
+    """Return the versions that answer a deployment's PIDs."""
+    return tuple(sorted({ref for pid in deployment.spec.pids if (ref := observed.mapped_ref(pid)) is not None}))
+
+
+def _unproven(serving: Iterable[PackageRef], observed: Observed) -> str:
+    """Name those of the versions that have never answered a call."""
+    return ", ".join(str(ref) for ref in serving if not observed.proven(ref))
+
+
+def _evidence(verdict: Verdict | None) -> tuple[EvidenceStatus, ...]:
+    """Return what each metric says of the version that is judged, or was when it failed."""
+    return tuple(
+        EvidenceStatus(
+            each.metric, each.observed, each.limit, each.samples,
+            1.0 if each.outcome == "fail" else round(each.progress, 3), each.sentence,
+        )
+        for each in (verdict.findings if verdict is not None else ())
+    )  # fmt: skip
+
+
+def _rollback(rollout: Rollout | None, back: PackageRef | None) -> tuple[str | None, str | None]:
     """Return where a failure of the promoted version goes back to, and until when it does so automatically."""
-    if rollout is None or rollout.state != "promoted" or not rollout.strategy.auto_revert:
-        return None, None
-    back, window = rollout.usual_stable, rollout.timer
+    window = rollout.timer if rollout is not None else None
     if back is None or window is None or window.since is None:
         return None, None
     return back.version, format_timestamp(round(window.since.epoch + window.left))
@@ -157,7 +182,9 @@ def _phase(deployment: Deployment, observed: Observed, plan: Plan, blocked: list
     if held:
         where = ", ".join(f"{pid} on {hold.package.version} by {hold.actor}" for pid, hold in sorted(held.items()))
         return "Healthy", f"held: {where}; `pvctl resume {deployment.name}` follows git again"
-    return "Healthy", f"{deployment.spec.ref} serves its PIDs"
+    unproven = _unproven(_serving(deployment, observed), observed)
+    doubt = f"; unproven: {unproven} has not answered a call yet" if unproven else ""
+    return "Healthy", f"{deployment.spec.ref} serves its PIDs{doubt}"
 
 
 def _rollout_phase(rollout: Rollout, plan: Plan) -> tuple[Phase, str]:

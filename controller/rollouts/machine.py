@@ -169,11 +169,18 @@ def _fail(rollout: Rollout, reason: str, facts: Facts, now: Instant) -> Rollout:
         event, reason = "aborted", f"{reason}; there is no older version to go back to: what runs is kept"
     elif stuck:
         reason = f"{reason}; {_no_way_back(stuck)}"
-    back = {pid: ref for pid in sorted(facts.movable) if (ref := facts.back.get(pid) or facts.active.get(pid))}
+    back = {pid: ref for pid in sorted(facts.movable) if (ref := _destination(rollout, facts, pid)) is not None}
     return replace(
         _move(rollout, event), reason=reason, back=back, timer=None, progress=rollout.progress.stop(now),
         suspended_because="", emergency=facts.emergency and bool(victims),
     )  # fmt: skip
+
+
+def _destination(rollout: Rollout, facts: Facts, pid: str) -> PackageRef | None:
+    """Where a PID goes when its rollout fails: one that is not on the target stays where it is."""
+    here = facts.active.get(pid)
+    stays = here not in {None, rollout.target} and here == rollout.stable.get(pid, here)
+    return here if stays else facts.back.get(pid) or here
 
 
 def _no_way_back(pids: Iterable[str]) -> str:

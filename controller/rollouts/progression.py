@@ -6,16 +6,18 @@ Which rollout it is, is decided here: the one that is remembered, a new one, or 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.model.analysis import Verdict
 from controller.model.package import PackageRef
-from controller.model.rollout import Quarantine, Rollout, RolloutRecord
+from controller.model.rollout import Proven, Quarantine, Rollout, RolloutRecord
 from controller.model.timestamps import format_timestamp
 from controller.rollouts.evidence import already_failing, counting, judged, steady_findings
 from controller.rollouts.machine import Facts, advance, begin, halt, wanted_versions
 from controller.rollouts.view import DeploymentView
+from controller.rollouts.ways_back import choose, earlier_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,9 @@ class Progress:
     `rollout` is the one that says so: the remembered one, or one that begins as soon as its package is installed.
     `warm` are versions whose processes are kept for the way back, `note` says what was decided, `quarantined` why the
     target is not tried, `degraded` what is wrong with versions that nobody judges any more. While it waits, `waits_for`
-    says what for and `until` when that ends (seconds of the boot-time clock; infinite where no clock tells).
+    says what for and `until` when that ends (seconds of the boot-time clock; infinite where no clock tells). `verdict`
+    is what was thought of the version that is judged, or was when it failed, and `back` where most PIDs would go if it
+    failed now; None where nothing is rolled back by itself.
     """
 
     record: RolloutRecord
@@ -38,10 +42,27 @@ class Progress:
     degraded: str = ""
     waits_for: str = ""
     until: float = field(default=math.inf)
+    verdict: Verdict | None = None
+    back: PackageRef | None = None
 
 
 def progress(view: DeploymentView) -> Progress:
     """Return how the deployment's rollout goes on and what its PIDs are to have."""
+    going_on = _progress(view)
+    return replace(going_on, record=_with_proven(view, going_on.record))
+
+
+def _with_proven(view: DeploymentView, record: RolloutRecord) -> RolloutRecord:
+    """Return the record with the versions of the deployment's package that have answered a call, while they are here.
+
+    Counts are forgotten once nothing asks for them; that a version works is not.
+    """
+    installed, name = view.observed.installed, view.target.name
+    known = sorted(ref for ref in view.observed.proven_versions if ref.name == name)
+    return replace(record, proven=tuple(Proven(ref, installed[ref].receipt.digest) for ref in known))
+
+
+def _progress(view: DeploymentView) -> Progress:
     record, former = view.record, view.record.rollout
     quarantine = record.quarantined(view.target, view.digest)
     if view.deployment.spec.suspend:
@@ -97,7 +118,7 @@ def _superseded(view: DeploymentView, former: Rollout | None, coming: Rollout | 
 def _going_on(view: DeploymentView, before: Rollout, obstacle: str) -> Progress:
     """Let a rollout go on as far as the facts allow."""
     if before.state in {"completed", "reverted", "stopped"}:
-        return _progress_of(view, view.record, before)
+        return replace(_progress_of(view, view.record, before), verdict=before.analysis.verdict)
     counted, verdict = judged(view, counting(view, before))
     facts = _facts(view, counted, verdict, obstacle)
     rollout = counting(view, advance(counted, facts, view.now))
@@ -113,7 +134,7 @@ def _going_on(view: DeploymentView, before: Rollout, obstacle: str) -> Progress:
         rollout = known
     waits_for, until = _waiting(view, rollout, verdict)
     going = _progress_of(view, record.with_rollout(rollout), rollout)
-    return replace(going, waits_for=waits_for, until=until)
+    return replace(going, waits_for=waits_for, until=until, verdict=verdict, back=_usual_way_back(view, rollout))
 
 
 def _progress_of(view: DeploymentView, record: RolloutRecord, rollout: Rollout | None) -> Progress:
@@ -179,13 +200,25 @@ def _facts(view: DeploymentView, rollout: Rollout, verdict: Verdict | None, obst
 
 
 def _way_back(view: DeploymentView, rollout: Rollout, pid: str) -> PackageRef | None:
-    """The version that a PID can go back to: its stable one, else the next older one there, else the deployment's."""
-    older = (entry.ref for entry in reversed(view.observed.history.get(pid, ())))
-    for ref in dict.fromkeys((rollout.stable.get(pid), *older, rollout.usual_stable)):
-        usable = ref is not None and ref != rollout.target and view.fit(ref)
-        if ref is not None and usable and view.station.supports(view.resolution_of(ref), pid):
-            return ref
-    return None
+    """The version that a PID can go back to: its stable one, else the next older one there, else the deployment's.
+
+    Of these, one that has answered a call is preferred.
+    """
+    older = earlier_versions(view.observed.history.get(pid, ()))
+
+    def usable(ref: PackageRef) -> bool:
+        return ref != rollout.target and view.fit(ref) and view.station.supports(view.resolution_of(ref), pid)
+
+    return choose((rollout.stable.get(pid), *older, rollout.usual_stable), usable, view.observed.proven)
+
+
+def _usual_way_back(view: DeploymentView, rollout: Rollout) -> PackageRef | None:
+    """Where most PIDs of a promoted version would go if it failed now; None where nothing is rolled back by itself."""
+    if rollout.state != "promoted" or not rollout.strategy.auto_revert:
+        return None
+    on_target = (pid for pid in view.free if view.observed.active_ref(pid) == rollout.target)
+    back = Counter(ref for pid in on_target if (ref := _way_back(view, rollout, pid)) is not None).most_common(1)
+    return back[0][0] if back else None
 
 
 def _worth_writing(before: Rollout, after: Rollout) -> bool:

@@ -23,6 +23,7 @@ from controller.model.rollout import (
     Hold,
     Instant,
     PinnedStrategy,
+    Proven,
     Quarantine,
     Rollout,
     RolloutRecord,
@@ -79,6 +80,7 @@ class _Finding:
     failures: int = 0
     chance: float | None = None
     where: tuple[str, ...] = ()
+    progress: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ class _Rollout:
 class _Record:
     rollout: _Rollout | None = None
     quarantine: tuple[Quarantine, ...] = ()
+    proven: tuple[Proven, ...] = ()
 
 
 @cache
@@ -148,16 +151,18 @@ def write_record(record: RolloutRecord) -> bytes:
 def record_document(record: RolloutRecord) -> dict[str, Any]:
     """Return the same as a JSON value, for who shows it."""
     rollout = record.rollout
-    return {
+    document = {
         "rollout": _rollout_document(rollout) if rollout is not None else None,
         "quarantine": [asdict(each) for each in record.quarantine],
     }
+    return document | ({"proven": [asdict(each) for each in record.proven]} if record.proven else {})
 
 
 def read_record(content: bytes) -> RolloutRecord:
     """Return the record that a file holds. Raises ValueError where it is none."""
     found: _Record = _adapter(_Record).validate_python(orjson.loads(content))
-    return RolloutRecord(_rollout(found.rollout) if found.rollout is not None else None, found.quarantine)
+    rollout = _rollout(found.rollout) if found.rollout is not None else None
+    return RolloutRecord(rollout, found.quarantine, found.proven)
 
 
 def write_holds(holds: Iterable[Hold]) -> bytes:
@@ -227,9 +232,16 @@ def _verdict_document(verdict: Verdict) -> dict[str, Any]:
     return {
         "outcome": _OUTCOMES.get(verdict.outcome, verdict.outcome),
         "reason": verdict.reason,
-        "findings": [asdict(each) for each in verdict.findings],
-        "host": [asdict(each) for each in verdict.host],
+        "findings": [_finding_document(each) for each in verdict.findings],
+        "host": [_finding_document(each) for each in verdict.host],
     }
+
+
+def _finding_document(finding: Finding) -> dict[str, Any]:
+    document = asdict(finding)
+    if not finding.progress:  # the first release knew none
+        del document["progress"]
+    return document
 
 
 # --- from the files to the model
@@ -295,7 +307,7 @@ def _findings(found: Iterable[_Finding]) -> tuple[Finding, ...]:
     return tuple(
         Finding(
             each.metric, _outcome(each.outcome), each.sentence, each.observed, each.limit, each.samples, each.failures,
-            each.chance, each.where,
+            each.chance, each.where, each.progress,
         )
         for each in found
     )  # fmt: skip

@@ -453,7 +453,11 @@ def test_a_good_version_goes_in_steps_and_a_bad_one_leaves_by_itself(station: St
     assert deployment["quarantined"] == ["line@1.2.0"]
     assert "error rate" in deployment["message"]
     assert "on A04" in deployment["message"]
-    assert "lamp is off" in json.dumps(deployment["evidence"])
+    assert any("lamp is off" in line for line in deployment["last_words"])
+    assert deployment["last_words_of"] == "line@1.2.0"
+    rates = {each["metric"]: each for each in deployment["evidence"]}
+    assert rates["errorRate"]["progress"] == 1.0
+    assert rates["errorRate"]["value"] > rates["errorRate"]["limit"]
     assert 'version: "1.1.0"' in deployment["patch"]
 
 

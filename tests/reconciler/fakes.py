@@ -12,6 +12,7 @@ from controller.model.desired import Revision
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.model.package import Installation, Manifest, PackageRef, Receipt
 from controller.model.rollout import Instant
+from controller.model.tally import Tally
 from controller.processes.spec import ProcessSpec
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
@@ -20,6 +21,7 @@ from controller.reconciler.recover import recover
 from controller.reconciler.revisions import take_revision
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
+from controller.store.tally_store import TallyStore
 from tests.builders import AT, receipt
 
 
@@ -138,7 +140,9 @@ class Rig:
     def restart(self) -> Reconciler:
         """Return a reconciler as a new controller would build it: recovered, with no record."""
         recover(self.store, self.packages, "root", self.notes.append)
-        observer = Observer(self.store, self.packages, self.processes.observe)
+        counted = TallyStore(self.store.layout)
+        counted.load()
+        observer = Observer(self.store, self.packages, self.processes.observe, counted)
         applier = Applier(
             self.store, self.packages, self.processes, actor="root", now=self.now, notify=self.notes.append
         )
@@ -151,6 +155,12 @@ class Rig:
         self.seconds += 1
         desired = take_revision(FakeSource(revision), self.store, allow_empty=allow_empty)
         return await self.restart().converge(desired, serve=serve)
+
+    def calls(self, pid: str, version: str, tally: Tally) -> None:
+        """Let the calls of a PID have come to that, in all, as of the next reconcile."""
+        counted = TallyStore(self.store.layout)
+        counted.note({**counted.load(), (pid, PackageRef("screw", version)): tally}, {}, Instant("boot", self.seconds))
+        counted.save()
 
     def active(self) -> dict[str, str]:
         return {pid: str(getattr(mapping, "ref", mapping)) for pid, mapping in self.store.active.read_all().items()}

@@ -69,6 +69,44 @@ async def test_where_a_failure_reverts_nothing_no_way_back_is_promised(rig: Rig)
     assert versions(status) == ("1.1.0", None, None)
 
 
+async def test_a_version_is_proven_by_a_call_that_it_answered_and_not_by_its_promotion(rig: Rig) -> None:
+    [promoted] = (await rig.reconcile(V1)).status.deployments
+    rig.calls("A01", "1.0.0", Tally(3, errors=2, timeouts=1))
+    [failing] = (await rig.reconcile(V1)).status.deployments
+    rig.calls("A01", "1.0.0", Tally(4, errors=2, timeouts=1, verdicts_ng=1))
+    [answered] = (await rig.reconcile(V1)).status.deployments
+    rig.calls("A01", "1.0.0", Tally())
+    [forgotten] = (await rig.reconcile(V1)).status.deployments
+    [another] = (await rig.reconcile(V2)).status.deployments
+
+    assert [each.proven for each in (promoted, failing, answered, forgotten, another)] == [
+        False, False, True, True, False,
+    ]  # fmt: skip
+    assert promoted.message.endswith("unproven: screw@1.0.0 has not answered a call yet")
+    assert answered.message == "screw@1.0.0 serves its PIDs"
+    assert "unproven: screw@1.1.0" in another.message
+
+
+async def test_the_evidence_has_a_row_for_each_metric_and_how_far_it_is_on_the_way_to_a_rollback(rig: Rig) -> None:
+    await rig.reconcile(V1)
+    strategy = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}
+    canary = revision(deployment("line", "1.1.0", "A01", "A02", strategy=strategy), id_="r2")
+    await rig.reconcile(canary)
+    rig.calls("A01", "1.1.0", Tally(20, errors=3, verdicts_ok=17))
+
+    [status] = (await rig.reconcile(canary)).status.deployments
+    rig.calls("A01", "1.1.0", Tally(25, errors=8, verdicts_ok=17))
+    [failed] = (await rig.reconcile(canary)).status.deployments
+
+    rows = {each.metric: each for each in status.evidence}
+    assert set(rows) == {"errorRate", "timeoutRate", "samples"}
+    assert (rows["errorRate"].value, rows["errorRate"].limit, rows["errorRate"].samples) == (3 / 20, 0.05, 20)
+    assert 0 < rows["errorRate"].progress < 1
+    assert (rows["timeoutRate"].value, rows["timeoutRate"].progress) == (0.0, 0.0)
+    assert {each.metric: each.progress for each in failed.evidence}["errorRate"] == 1.0
+    assert failed.last_words_of in {None, "screw@1.1.0"}
+
+
 async def test_an_idle_pass_does_not_move_the_end_of_the_window(rig: Rig) -> None:
     await rig.reconcile(V1)
     [promoted] = (await rig.reconcile(V2)).status.deployments

@@ -629,7 +629,7 @@ def test_a_deployment_that_is_gone_keeps_its_quarantine_only(line: Line) -> None
 
     line.go(revision(line_of(A, name="other")))
 
-    assert line.record == RolloutRecord(None, quarantine)
+    assert (line.record.rollout, line.record.quarantine) == (None, quarantine)
 
 
 # --- the host
@@ -740,3 +740,47 @@ def test_lost_counters_make_nobody_fail_and_nobody_pass(line: Line) -> None:
     line.go(wanted)
 
     assert line.rollout.state == "sampling"
+
+
+# --- what is known to work
+
+
+def test_a_version_that_was_promoted_and_never_called_is_no_good_way_back(line: Line) -> None:
+    everywhere = revision(line_of(B))
+    line.calls("A01", 5)
+    line.go(everywhere)
+    assert (line.on, line.rollout.state) == ("B B B B", "promoted")
+    line.tallies.clear()  # counts are forgotten in time; that 1.0.0 has answered is not
+    line.see(tallies={})
+
+    line.go(revision(line_of(C)))
+    assert (line.on, line.plan.ways_back["line"]) == ("C C C C", A)
+    line.calls("A01", 20, errors=20)
+    line.go(revision(line_of(C)))
+
+    assert line.on == "A A A A"
+
+
+def test_among_versions_that_all_answered_or_never_did_the_latest_is_the_way_back(line: Line) -> None:
+    for calls in (0, 5):
+        line.calls("A01", calls)
+        line.go(revision(line_of(B)))
+        line.calls("A01", calls)
+        line.go(revision(line_of(C)))
+        assert line.plan.ways_back["line"] == B
+
+
+def test_a_pid_that_is_not_on_the_version_that_failed_does_not_move(line: Line) -> None:
+    """Also where the version that it has was never called, and an older one was."""
+    line.install(OLDER)
+    line.serving(OLDER, *PIDS)
+    line.calls("A02", 9)
+    line.serving(A, *PIDS)
+    line.go(canary())
+    assert line.on == "A A A B"
+    line.calls("A04", 20, errors=20)
+
+    line.go(canary())
+
+    assert line.on == "A A A o", "1.0.0 was never called anywhere, 0.9.0 was"
+    assert line.rollout.state == "reverted"

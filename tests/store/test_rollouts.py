@@ -19,6 +19,7 @@ from controller.model.rollout import (
     Hold,
     Instant,
     PinnedStrategy,
+    Proven,
     Quarantine,
     Rollout,
     RolloutRecord,
@@ -54,6 +55,7 @@ RECORD = RolloutRecord(
         suspended_because="host", full=True, reason="why", emergency=True, analysis=ANALYSIS,
     ),
     (Quarantine(V2, "sha256:a", "2026-01-01T00:00:00Z", "error rate"),),
+    (Proven(V1, "sha256:c"),),
 )  # fmt: skip
 GOLDEN = Path(__file__).parent / "golden" / "rollouts"
 """Written by the first release: one deployment in each state, one that was retried, an empty one, and holds."""

@@ -136,6 +136,7 @@ def _rate_finding(rate: _Rate, test: RateTest, tallies: Mapping[str, Tally], nee
         failures=test.failures,
         chance=chance,
         where=where,
+        progress=_progress(evidence, needed),
     )
 
 
@@ -179,6 +180,7 @@ def _change_findings(health: Health, seen: Observation, needed: float) -> Iterat
         failures=arms.canary_ng,
         chance=chance,
         where=tuple(pid for pid, tally in seen.canary.items() if tally.verdicts),
+        progress=_progress(evidence, needed),
     )
 
 
@@ -242,6 +244,11 @@ def _host_findings(unaffected: Iterable[UnaffectedVersion]) -> Iterator[Finding]
 def _chance(log_evidence: float) -> float:
     """Ville's inequality: how likely such evidence ever is for a version within its limit, at most."""
     return math.exp(-max(log_evidence, 0.0))
+
+
+def _progress(log_evidence: float, needed: float) -> float:
+    """How much of the evidence that a fail needs is there, 0 to 1."""
+    return min(max(log_evidence / needed, 0.0), 1.0)
 
 
 def _why(outcome: Outcome, chance: float, needed: str) -> str:
