@@ -24,7 +24,7 @@ from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
 from controller.processes.supervision import SupervisionLimits, Supervisor
 from controller.reconciler.apply import Applier
-from controller.reconciler.loop import Loop
+from controller.reconciler.loop import RESYNC, Loop
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages, Source
 from controller.reconciler.reconciler import Outcome, Reconciler
@@ -138,7 +138,7 @@ class Daemon:
         self._watch.start()
         self._supervisor.start()
         await self._plane.start()
-        counting = asyncio.create_task(self._count())
+        looking_after = (asyncio.create_task(self._count()), asyncio.create_task(self._watch_again()))
         try:
             await self._server.start()
             log.info("listening at %s", self._parts.store.layout.socket)
@@ -146,7 +146,8 @@ class Daemon:
             await self._loop.run()
         finally:
             service_manager.notify("STOPPING=1")
-            counting.cancel()
+            for task in looking_after:
+                task.cancel()
             await self._server.stop(_GRACE)
             self._supervisor.stop()
             await self._plane.stop()
@@ -192,6 +193,13 @@ class Daemon:
             if self._tally_store.tallies != before and self._loop.judging:
                 self._loop.wake()
             service_manager.notify("WATCHDOG=1")
+
+    async def _watch_again(self) -> None:
+        """Try to have file events again where the system had none to give."""
+        while True:
+            await asyncio.sleep(RESYNC)
+            if self._watch.trouble:
+                await asyncio.to_thread(self._watch.start)
 
     def _failing(self) -> None:
         """A call failed that counts: where a rollout is judged, do not wait for the next count."""

@@ -18,10 +18,14 @@ from tests.waiting import PATIENCE, eventually
 
 
 class Daemon:
-    """The daemon of one station; `start` and `kill` may be used again and again."""
+    """The daemon of one station; `start` and `kill` may be used again and again.
+
+    `confined` makes of its command one that runs where less is to be had.
+    """
 
     def __init__(self, station: Station) -> None:
         self.station = station
+        self.confined: Callable[[list[str]], list[str]] = lambda command: command
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -38,7 +42,7 @@ class Daemon:
         errors = (self.station.root / "daemon.err").open("a")
         with errors:
             self._process = subprocess.Popen(
-                self.station.command("run"), env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+                self.confined(self.station.command("run")), env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=errors, text=True,
             )  # fmt: skip
         if ready:

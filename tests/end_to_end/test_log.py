@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from examples import packing
 from examples.packing import Algorithm, build_package
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
+from tests.host_limits import with_inotify
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.real
@@ -87,10 +89,16 @@ def test_the_log_says_what_happened_at_a_level_that_matches(station: Station, da
     assert len(said(daemon, "error", "refused")) == 1
 
 
-def test_who_stops_and_who_is_adopted_is_said(station: Station, daemon: Daemon) -> None:
+def test_stop_adoption_and_a_host_without_file_events_are_said(station: Station, daemon: Daemon) -> None:
     daemon.stop()
     assert heard(daemon, "info", "stopping: SIGTERM")
     assert heard(daemon, "info", "stopped; 1 algorithm processes go on")
 
+    daemon.confined = partial(with_inotify, instances=0)
     daemon.start()
     assert "cell/cell@1.0.0-0" in heard(daemon, "info", "adopted as process")["message"]
+    warned = heard(daemon, "warning", "the system tells of no changes of files")
+    assert "fs.inotify.max_user_instances" in warned["message"]
+
+    station.desire("cell", "cell", "1.0.0", ["A01"], **ONE_SECOND)
+    eventually(lambda: station.mapped("A02") is None, "the edit")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from controller.sources.watch import FolderWatch
+from tests.host_limits import with_inotify
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Waker:
@@ -76,3 +81,45 @@ def test_a_file_that_is_open_for_writing_is_known(tmp_path: Path, watch: FolderW
             assert waker.heard()
     while watch.being_written:
         assert waker.heard()
+
+
+SHORT_OF_INOTIFY = """
+import logging, sys, threading
+from pathlib import Path
+from controller.sources.watch import FolderWatch
+
+logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stdout, level="INFO")
+folder, woken = Path(sys.argv[1]), threading.Event()
+watch = FolderWatch(woken.set, flat=[folder / "active"], recursive=[folder / "desired"])
+watch.start()
+watch.start()
+print("trouble:", watch.trouble)
+for name in ("instances", "watches"):
+    Path(f"/proc/sys/user/max_inotify_{name}").write_text("100")
+watch.start()
+woken.clear()
+(folder / "desired" / "line.yaml").write_text("")
+print("trouble:", watch.trouble or "none", "woken:", woken.wait(10))
+watch.stop()
+"""
+
+
+@pytest.mark.parametrize(
+    ("limits", "sysctl"),
+    [({"instances": 0}, "fs.inotify.max_user_instances"), ({"watches": 1}, "fs.inotify.max_user_watches")],
+)
+def test_without_inotify_it_says_once_which_setting_gives_more_and_goes_on_when_there_is_more(
+    tmp_path: Path, limits: dict[str, int], sysctl: str
+) -> None:
+    for name in ("desired", "active"):
+        (tmp_path / name).mkdir()
+    command = with_inotify([sys.executable, "-c", SHORT_OF_INOTIFY, str(tmp_path)], **limits)
+
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=60)
+
+    warning, trouble, *rest = done.stdout.splitlines()
+    assert warning.startswith("WARNING the system tells of no changes of files")
+    assert f"raise the sysctl {sysctl} (now " in warning
+    assert warning.endswith("looked for every 10 s")
+    assert trouble.removeprefix("trouble: ") in warning
+    assert rest == ["INFO changes of files are noticed at once again", "trouble: none woken: True"]
