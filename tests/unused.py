@@ -25,7 +25,7 @@ ALLOWED = {
     "controller.cli.parser.Parser.error": "argparse calls it on wrong usage",
     "controller.cli.parser._Help._fill_text": "argparse calls it for a description",
     "controller.client.exchange.Exchange.on_*": "httptools calls it as it parses",
-    "controller.http.peers.PeerProtocol.connection_made": "asyncio calls it for a new connection",
+    "controller.http.connections.StationProtocol.*": "asyncio, httptools and uvicorn call it",
     "controller.json_log.LogFile.handleError": "logging calls it where a record cannot be written",
     "controller.json_log.LogFile.close": "closed by its block as a handler",
     "controller.json_log._Lines.handleError": "logging calls it where a record finds no room",

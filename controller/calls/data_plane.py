@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from controller.calls.detection import Images, call, load_images, plan_call, share
+from controller.calls.detection import call, plan_call, share
 from controller.calls.dispatch import Dispatcher
+from controller.calls.pictures import HeldPictures, Images, PictureRoom
 from controller.calls.request import DetectionRequest
 from controller.calls.routing import Routes
 from controller.calls.service import Service
@@ -40,6 +41,7 @@ class DataPlane(PoolObserver):
         self._by_pid: dict[str, Service] = {}
         self._dispatchers: dict[tuple[str, PackageRef], Dispatcher] = {}
         self._statistics = CallStatistics()
+        self._pictures = PictureRoom()
         self._looking: asyncio.TimerHandle | None = None
         self._stopped = False
         pool.subscribe(self)
@@ -86,6 +88,10 @@ class DataPlane(PoolObserver):
             CallError: 1002–1012 (design 3.5); with `caller_timeout` in its details where the caller left early.
             StoreError: the mapping could not be read.
         """
+        with self._pictures.share() as pictures:
+            return await self._execute(request, pictures)
+
+    async def _execute(self, request: DetectionRequest, pictures: HeldPictures) -> Detection:
         since = time.monotonic()
         timeout = request.arguments.timeout
         leave = _NEVER if timeout is None else since + timeout
@@ -96,7 +102,7 @@ class DataPlane(PoolObserver):
             queue = dispatcher.admit(request.pid)
             try:
                 if images is None:
-                    images = await load_images(request)
+                    images = await pictures.load(request)
                     self._require_open()
                 process = dispatcher.take() or await dispatcher.wait(queue, since, leave)
             finally:

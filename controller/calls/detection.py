@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import dataclass
 
+from controller.calls.pictures import Images, PictureRoom
 from controller.calls.request import (
     DetectionRequest,
     SharedImages,
@@ -16,7 +16,7 @@ from controller.calls.request import (
 from controller.client.answers import Detection
 from controller.errors import CallError, Code
 from controller.images import npy
-from controller.images.formats import ImageRef, ImageSource, Picture, load, needs_decoding
+from controller.images.formats import ImageRef, ImageSource, Picture
 from controller.processes.conversation import new_request_id
 from controller.processes.process import AlgorithmProcess
 from controller.wire.messages import Generation, Phase, SharedImage
@@ -37,14 +37,6 @@ class CallPlan:
         return float("inf") if self.leave is None else max(self.leave - now, 0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Images:
-    """The images of a request, loaded; `guide` None: the image itself."""
-
-    image: Picture | ImageRef
-    guide: Picture | ImageRef | None
-
-
 async def detect(process: AlgorithmProcess, request: DetectionRequest) -> Detection:
     """Return the answer of one process that nobody else sends calls to: its smoke call, a call without a controller.
 
@@ -56,9 +48,10 @@ async def detect(process: AlgorithmProcess, request: DetectionRequest) -> Detect
     """
     timeout = request.arguments.timeout
     plan = plan_call(process, request, None if timeout is None else time.monotonic() + timeout)
-    images = await load_images(request)
-    async with process.exclusively(min(process.spec.call_timeout, plan.left(time.monotonic()))):
-        return await call(process, request, plan, share(process, images))
+    with PictureRoom().share() as pictures:
+        images = await pictures.load(request)
+        async with process.exclusively(min(process.spec.call_timeout, plan.left(time.monotonic()))):
+            return await call(process, request, plan, share(process, images))
 
 
 def plan_call(process: AlgorithmProcess, request: DetectionRequest, leave: float | None) -> CallPlan:
@@ -67,20 +60,6 @@ def plan_call(process: AlgorithmProcess, request: DetectionRequest, leave: float
         raise CallError(Code.not_initialized, f"{process.key} is not ready", next_step="wait until it is")
     generation = process.ready.generation
     return CallPlan(generation, phases_of(request, generation), leave)
-
-
-async def load_images(request: DetectionRequest) -> Images:
-    """Return the pixels of a request's images. Raises CallError 1002."""
-    image = await _load(request.image, "the image")
-    return Images(image, None if request.guide_image is None else await _load(request.guide_image, "the guide image"))
-
-
-async def _load(source: ImageSource, what: str) -> Picture | ImageRef:
-    if isinstance(source, ImageRef):
-        return source
-    if needs_decoding(source):  # milliseconds of a codec or a disk, for which nobody else's call shall wait
-        return await asyncio.get_running_loop().run_in_executor(None, load, source, what)
-    return load(source, what)
 
 
 def share(process: AlgorithmProcess, images: Images) -> SharedImages:

@@ -71,7 +71,7 @@ def as_coded(error: ControllerError) -> CodedError:
         return error
     code, details = Code.unknown, {}
     if isinstance(error, Refused):
-        code = Code.invalid_params if error.status in {408, 413, 415} else Code.unknown
+        code = Code.invalid_params if error.status in {400, 408, 413, 415, 431} else Code.unknown
         details = error.details
     return CodedError(code, error.message, next_step=error.next_step, details=details)
 

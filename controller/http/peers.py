@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from functools import lru_cache
 
 from starlette.requests import Request
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from controller.host.sockets import peer_user
 from controller.host.users import name_of
 from controller.station.port import Caller
-
-
-class PeerProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which also notes the peer's user for the requests of the connection."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        connection = transport.get_extra_info("socket")
-        if connection is not None and (user := peer_user(connection)) is not None:
-            self.app_state = {**self.app_state, "uid": user}
 
 
 def caller_of(request: Request) -> Caller:

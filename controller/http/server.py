@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import Server
 
+from controller.http.connections import ConnectionLimits, StationProtocol
 from controller.http.listener import listen
-from controller.http.peers import PeerProtocol
 from controller.images.leftovers import sweep_images
 from controller.store.layout import StoreLayout
 
-_KEEP_ALIVE = 75
-"""Seconds after which an idle connection is closed; the client opens another one without a word."""
 _LAST_WORDS = 1.0
 _SWEEP = 60.0
 """Seconds between looks for images that killed clients left behind."""
@@ -24,14 +23,21 @@ _SWEEP = 60.0
 class SocketServer:
     """Serves one ASGI application at a store's `run/runner.sock`. `group`: also for this group of users."""
 
-    def __init__(self, application: ASGIApp, layout: StoreLayout, *, group: str | None = None) -> None:
+    def __init__(
+        self,
+        application: ASGIApp,
+        layout: StoreLayout,
+        *,
+        group: str | None = None,
+        limits: ConnectionLimits | None = None,
+    ) -> None:
         self._layout = layout
         self._group = group
         self._server = Server(
             Config(
                 application,
                 loop="none",
-                http=PeerProtocol,
+                http=partial(StationProtocol, limits=limits or ConnectionLimits()),  # type: ignore[arg-type]  # what makes one
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -40,7 +46,6 @@ class SocketServer:
                 proxy_headers=False,
                 server_header=False,
                 date_header=False,
-                timeout_keep_alive=_KEEP_ALIVE,
             )
         )
         self._inode = 0

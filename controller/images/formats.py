@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _FORMATS = ("PNG", "JPEG", "BMP")
+_STRIP = 1024 * 1024
 _SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
 
 
@@ -58,19 +60,28 @@ def needs_decoding(source: ImageSource) -> bool:
     return isinstance(source, (bytes, bytearray)) and not source.startswith(npy.MAGIC)
 
 
-def load(source: ImageSource, what: str = "the image") -> Picture:
+class LargePicture(Exception):
+    """An encoded picture has more pixels than were to be decoded; `shape` is H×W."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape)
+        self.pixels = prod(shape)
+
+
+def load(source: ImageSource, what: str = "the image", *, most: int = npy.MAX_PIXELS) -> Picture:
     """Return the pixels of an image.
 
     Raises:
         CallError: 1002; `what` is how the message calls the image.
+        LargePicture: it is encoded and has more than `most` pixels; nothing was decoded.
     """
     try:
         if isinstance(source, (str, os.PathLike)):
             what = f"{what} {os.fspath(source)}"
-            return _from_bytes(memoryview(_read(Path(source))))
+            return _from_bytes(memoryview(_read(Path(source))), most)
         if isinstance(source, (bytes, bytearray)):
-            return _from_bytes(memoryview(source))
-        return _from_array(source)
+            return _from_bytes(memoryview(source), most)
+        return _from_array(source, most)
     except NotAnImage as error:
         raise refused(what, error) from None
 
@@ -82,14 +93,14 @@ def _read(path: Path) -> bytes:
         raise NotAnImage(f"cannot be read: {error.strerror}") from None
 
 
-def _from_bytes(data: memoryview) -> Picture:
+def _from_bytes(data: memoryview, most: int) -> Picture:
     start = bytes(data[:8])
     if not start:
         raise NotAnImage("is empty")
     if start.startswith(npy.MAGIC):
         return _from_npy(data)
     if start.startswith(_SIGNATURES):
-        return _from_encoded(data)
+        return _from_encoded(data, most)
     raise NotAnImage(f"is none of PNG, JPEG, BMP and .npy: it begins with {start!r}")
 
 
@@ -102,7 +113,7 @@ def _from_npy(data: memoryview) -> Picture:
     return Picture(header.shape, data[header.offset : header.end])
 
 
-def _from_encoded(data: memoryview) -> Picture:
+def _from_encoded(data: memoryview, most: int) -> Picture:
     from PIL import Image, UnidentifiedImageError  # noqa: PLC0415  (30 ms and 8 MB that arrays never need)
 
     if (
@@ -111,7 +122,10 @@ def _from_encoded(data: memoryview) -> Picture:
         raise NotAnImage("has 16 bits a channel, which 8 bits cannot hold; scale it to 0–255 first")
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            npy.check_shape((image.height, image.width))
+            shape: Shape = (image.height, image.width)
+            npy.check_shape(shape)
+            if prod(shape) > most:
+                raise LargePicture(shape)
             image.load()
             plain = _without_surprises(image)
     except UnidentifiedImageError:
@@ -122,8 +136,19 @@ def _from_encoded(data: memoryview) -> Picture:
         if isinstance(error, NotAnImage):
             raise
         raise NotAnImage(f"is damaged: {error}") from None
-    shape = (plain.height, plain.width) if plain.mode == "L" else (plain.height, plain.width, 3)
-    return Picture(shape, memoryview(plain.tobytes()))
+    return Picture(shape if plain.mode == "L" else (*shape, 3), _pixels_of(plain))
+
+
+def _pixels_of(image: Image) -> memoryview:
+    """Return the pixels, copied strip by strip: one copy of 300 MB would keep every other thread waiting."""
+    channels = len(image.getbands())
+    pixels = bytearray(image.width * image.height * channels)
+    rows = max(1, _STRIP // (image.width * channels))
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height))).tobytes()
+        start = top * image.width * channels
+        pixels[start : start + len(strip)] = strip
+    return memoryview(pixels)
 
 
 def _without_surprises(image: Image) -> Image:
@@ -140,13 +165,13 @@ def _without_surprises(image: Image) -> Image:
     raise NotAnImage(f"has pixels of mode {image.mode!r}, which 8 bits a channel cannot hold; convert it first")
 
 
-def _from_array(source: Any) -> Picture:
+def _from_array(source: Any, most: int) -> Picture:
     try:
         view = memoryview(source)
     except TypeError:
         return _from_array_interface(source)
     if view.ndim == 1 and view.format == "B":  # bytes in another wrapping, such as the output of an encoder
-        return _from_bytes(view if view.c_contiguous else memoryview(view.tobytes()))
+        return _from_bytes(view if view.c_contiguous else memoryview(view.tobytes()), most)
     npy.check_type("|u1" if view.format == "B" else view.format)
     shape = tuple(view.shape or ())
     npy.check_shape(shape)

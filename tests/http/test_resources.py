@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from controller.errors import Code, CodedError, DesiredStateError, PackageError, StoreBusy, StoreError
+from controller.http.application import endpoints
 from controller.model.status import RevisionStatus, Status
 from controller.station.commands.operator import Promote, Resume, Rollback
 from controller.station.commands.packages import Uninstall
@@ -209,3 +210,24 @@ async def test_every_status_that_execute_gives_is_documented(station: ServedStat
     for code in (code for code in Code if code < Code.invalid_zip):
         station.plane.failure = CodedError(code, "words")
         assert str((await station.detect(image=npy())).status) in promised
+
+
+def _nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+@pytest.mark.parametrize("depth", [300, 100_000])
+@pytest.mark.parametrize("field", [None, "reason", "params", "unheard_of"])
+async def test_what_is_nested_too_deep_is_refused_by_everything_that_reads_json(
+    station: ServedStation, field: str | None, depth: int
+) -> None:
+    body = _nested(depth) if field is None else b'{"%s": %s}' % (field.encode(), _nested(depth))
+    application = endpoints(station.fake, station.layout.staging, station.limits)
+    asked = [endpoint.path for endpoint in application if endpoint.method == "POST"]
+    assert len(asked) > 10
+    for path in asked:
+        target = path.format(name="screws", pid="A01", version="1.0.0", request_id="r")
+        reply = await station.ask("POST", target, body)
+        assert reply.status in {400, 415}, path
+    assert not station.fake.asked
+    assert (await station.ask("POST", "/v1/deployments/screws/promote")).status == 200

@@ -1,0 +1,196 @@
+"""One connection, and all of them together: what a caller may send before it is understood, and how long it may wait.
+
+uvicorn bounds neither the head of a request nor how long a connection stays open that says nothing; its limit of
+connections refuses the newest, so that whoever holds many idle ones keeps everybody else away. Here an idle one makes
+room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from dataclasses import dataclass, field
+from typing import Any
+
+from starlette.responses import Response
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from controller.host.sockets import peer_user
+from controller.http.failures import CLOSE, Refused, error_response
+
+_MOST_CONNECTIONS = 512
+_SHARE_OF_FILES = 4
+"""One file in so many may be a connection: the rest is for processes, packages and the store."""
+
+
+def most_connections() -> int:
+    """Return how many connections may be open at once, by the limit of open files that this process has."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(16, min(_MOST_CONNECTIONS, soft // _SHARE_OF_FILES))
+
+
+@dataclass
+class ConnectionLimits:
+    """The bounds of connections, and which of them are idle. Bytes, and seconds.
+
+    `head`: bytes of a request beside its body (request line, headers, trailers, the framing of chunks). `opening`:
+    until the first request's head is complete. `idle`: from an answer until the next request's head is complete.
+    `stalled`: for which an answer may wait for a caller that reads nothing of it. `most`: connections at once; one
+    more closes an idle one, first of those that never asked for anything.
+    """
+
+    head: int = 64 * 1024
+    opening: float = 20.0
+    idle: float = 75.0
+    stalled: float = 60.0
+    most: int = field(default_factory=most_connections)
+    open: int = field(default=0, init=False)
+    _silent: dict[StationProtocol, None] = field(default_factory=dict, init=False)
+    _kept: dict[StationProtocol, None] = field(default_factory=dict, init=False)
+
+    def admit(self, connection: StationProtocol) -> bool:
+        """Count a new connection; return False where there is no room for it, and no idle one to close."""
+        self.open += 1
+        if self.open <= self.most:
+            return True
+        for idle in (self._silent, self._kept):
+            for longest in idle:
+                longest.drop()
+                return True
+        return False
+
+    def leave(self, connection: StationProtocol) -> None:
+        """Count a connection out that is closed."""
+        self.open -= 1
+        self.works(connection)
+
+    def rests(self, connection: StationProtocol, *, asked_before: bool) -> None:
+        """Note that a connection has no request under way."""
+        (self._kept if asked_before else self._silent)[connection] = None
+
+    def works(self, connection: StationProtocol) -> None:
+        """Note that a connection has a request under way, or is none any more."""
+        self._silent.pop(connection, None)
+        self._kept.pop(connection, None)
+
+
+class StationProtocol(HttpToolsProtocol):
+    """uvicorn's protocol within `limits`, which also notes the peer's user for the requests of the connection."""
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: ConnectionLimits,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._limits = limits
+        self._beside_body = 0
+        """Bytes that came since the last byte of a body."""
+        self._under_way = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._stalled: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        connection = transport.get_extra_info("socket")
+        if connection is not None and (user := peer_user(connection)) is not None:
+            self.app_state = {**self.app_state, "uid": user}
+        if self._limits.admit(self):
+            self._rest(self._limits.opening)
+        else:
+            self._refuse(
+                Refused(503, f"{self._limits.most} connections are busy", next_step="call again later", headers=CLOSE)
+            )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._work()
+        self._read_on()
+        self._limits.leave(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._beside_body += len(data)
+        super().data_received(data)
+        if self._beside_body > self._limits.head and not self.transport.is_closing():
+            self._refuse(
+                Refused(
+                    431,
+                    f"the request has more than {self._limits.head // 1024} KiB beside its body",
+                    next_step="pass large values in the body",
+                    headers=CLOSE,
+                )
+            )
+
+    def on_headers_complete(self) -> None:
+        self._under_way += 1
+        self._work()
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._beside_body = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._beside_body = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        self._under_way -= 1
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # it would be put off by any byte
+        if not self._under_way and not self.transport.is_closing():
+            self._rest(self._limits.idle)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self._limits.stalled, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._read_on()
+
+    def send_400_response(self, _: str) -> None:
+        self._refuse(
+            Refused(400, "the request is no valid HTTP", next_step="send HTTP/1.1, as curl does", headers=CLOSE)
+        )
+
+    def drop(self) -> None:
+        """Close at once, unless a request is under way. Whoever is idle hears of it by the end of the connection."""
+        self._work()
+        self.transport.abort()
+
+    def _rest(self, seconds: float) -> None:
+        self._work()
+        self._limits.rests(self, asked_before=self.cycle is not None)
+        self._deadline = self.loop.call_later(seconds, self.drop)
+
+    def _work(self) -> None:
+        self._limits.works(self)
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _read_on(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _refuse(self, error: Refused) -> None:
+        """Answer and close; where another answer is under way, only close."""
+        if not self._under_way:
+            self.transport.write(_raw(error_response(error)))
+            self.transport.close()
+        else:
+            self.transport.abort()
+
+
+def _raw(response: Response) -> bytes:
+    """Return an answer as it stands on the wire, for a request that never became one."""
+    head = [f"HTTP/1.1 {response.status_code} ".encode(), *(b"%s: %s" % pair for pair in response.raw_headers)]
+    return b"\r\n".join((*head, b"", bytes(response.body)))
