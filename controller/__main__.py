@@ -11,8 +11,11 @@ from controller.host.clock import utc_now
 
 TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from controller.cli.product import Checks
     from controller.station.port import Caller, Station
+    from controller.station.trees import NamedTree
     from controller.store.layout import StoreLayout
 
 
@@ -33,7 +36,12 @@ class Product:
         """Return the station of the store: its daemon where one runs, else the store itself."""
         from controller.station.nearest import NearestStation
 
-        return NearestStation(self._layout(), self._remote, self._offline)
+        return NearestStation(self._layout(), self._named_tree, self._remote, self._offline)
+
+    def _named_tree(self) -> NamedTree:
+        from controller.station.trees import NamedTree
+
+        return NamedTree(self._settings.desired, self._settings.desired_given)
 
     def _remote(self) -> Station:
         from controller.client.addresses import Address
@@ -41,11 +49,11 @@ class Product:
 
         return RemoteStation(Address.of(self._settings.store, None, None))
 
-    def _offline(self) -> Station:
+    def _offline(self, desired: Path | None) -> Station:
         from controller.reconciler.clock import boot_time
         from controller.station.offline import OfflineStation
 
-        return OfflineStation(self._layout(), self._settings.desired, utc_now, boot_time)
+        return OfflineStation(self._layout(), desired or self._settings.desired, utc_now, boot_time)
 
     def _layout(self) -> StoreLayout:
         from controller.store.layout import StoreLayout

@@ -123,7 +123,7 @@ class Daemon:
                 store, parts.source, observer, self._loop, self._taker, self._plane,
                 Operator(store, parts.packages, parts.clock),
                 PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
-                progress, parts.clock, self._end_processes,
+                progress, parts.clock, self._end_processes, parts.tree.folder,
             )
         )  # fmt: skip
         self._server = SocketServer(application(station, layout.staging), layout, group=parts.socket_group)

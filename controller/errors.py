@@ -113,6 +113,10 @@ class StoreBusy(StoreError):
     """Another controller holds the store; the message names it."""
 
 
+class OtherTree(ControllerError):
+    """The command names another desired tree than the running daemon's: wrong usage, nothing was done."""
+
+
 class RetryableError(ControllerError):
     """Worth trying again after `delay` seconds without anybody changing anything."""
 

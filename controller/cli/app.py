@@ -7,7 +7,7 @@ import sys
 from argparse import PARSER, SUPPRESS, Namespace
 from importlib import import_module
 
-from controller.cli.output import flush, say, show_error
+from controller.cli.output import USAGE, flush, say, show_error
 from controller.cli.parser import Parser, WrongUsage, did_you_mean
 from controller.cli.settings import Settings, add_global_options, from_environment, global_part
 from controller.errors import ControllerError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from controller.cli.product import Product
     from controller.cli.settings import Options
 
-USAGE = 64
 INTERRUPTED = 130
 
 # Each command and its line in the overview, so that help imports no command. `controller.cli.<name>` holds it:

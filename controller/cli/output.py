@@ -9,12 +9,16 @@ from __future__ import annotations
 import sys
 
 from controller.cli.settings import Settings
-from controller.errors import CodedError, ControllerError, DesiredStateError
+from controller.errors import CodedError, ControllerError, DesiredStateError, OtherTree
 from controller.host.terminal import printable, printable_json, printable_lines, sayable
 
 TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+
+USAGE = 64
+"""Exit code of a wrong usage."""
 
 
 def show(text: str = "") -> None:
@@ -59,7 +63,7 @@ def show_error(error: ControllerError, output: str = "table") -> int:
         say(f"  {line}")
     if error.next_step:
         say(f"  next: {error.next_step}")
-    return 1
+    return USAGE if isinstance(error, OtherTree) else 1
 
 
 def emit(settings: Settings, document: object, table: Callable[[], None]) -> None:

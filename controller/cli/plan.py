@@ -20,6 +20,8 @@ def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
     parser.add_argument("--allow-empty", action="store_true",
                         help="Let a tree without deployments remove everything.")  # fmt: skip
+    parser.add_argument("--proposal", action="store_true",
+                        help="Plan a tree that is not the station's yet, whatever the daemon keeps.")  # fmt: skip
     parser.add_argument("--no-serve", action="store_true", help="Plan for `reconcile --once --no-serve`.")
 
 
@@ -29,11 +31,14 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Changes nothing. Exit code 0: nothing to do; 2: changes pending; 4: the desired state is invalid; 5: something
     desired cannot be done.
 
+    A tree that is not the running daemon's is refused (64), unless it is called a proposal.
+
     Examples:
       pvctl plan
+      pvctl plan --desired pull-request/desired --proposal
       pvctl plan -o json | jq .actions
     """
-    preview = settings.execute(PreviewPlan(arguments.allow_empty, not arguments.no_serve))
+    preview = settings.execute(PreviewPlan(arguments.allow_empty, not arguments.no_serve, arguments.proposal))
     emit(settings, _document(preview), lambda: _print(preview))
     for problem in preview.problems:
         say(problem)

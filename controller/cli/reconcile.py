@@ -27,7 +27,8 @@ def run(arguments: Namespace, settings: Settings) -> int:
     """Install what is desired, prove it, switch the PIDs, repair drift, retire what nothing needs.
 
     The processes stay up afterwards. Exit code 0: converged; 1: failed; 3: still progressing; 4: the desired state
-    is invalid (the last valid one stays in force); 5: something desired could not be done, the rest is served.
+    is invalid (the last valid one stays in force); 5: something desired could not be done, the rest is served;
+    64: a daemon keeps the station to another tree than --desired.
 
     Examples:
       pvctl reconcile --once

@@ -48,6 +48,11 @@ class Settings:
         return self._options.get("desired", Path("desired"))
 
     @property
+    def desired_given(self) -> bool:
+        """Whether somebody named that folder, by option or environment."""
+        return "desired" in self._options
+
+    @property
     def store(self) -> Path:
         """The folder of the store, absolute."""
         from pathlib import Path
@@ -77,7 +82,8 @@ def add_global_options(parser: Parser) -> None:
     """Add the global options; one that is not given leaves no trace in the result."""
     group = parser.add_argument_group("global options")
     for flags, options in (
-        (("--desired",), {"metavar": "DIR", "type": path, "help": "Folder of the desired state [default: desired]."}),
+        (("--desired",), {"metavar": "DIR", "type": path, "help": "Folder of the desired state [default: desired; "
+                          "where a daemon runs, its own]."}),
         (("--store",), {"metavar": "DIR", "type": folder,
                         "help": "Folder of the runtime store [default: runtime_store]."}),
         (("-o", "--output"), {"metavar": "FORM", "choices": ("table", "json", "yaml"),

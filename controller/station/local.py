@@ -36,8 +36,10 @@ from controller.station.commands.operator import (
 )
 from controller.station.commands.packages import Install, PackageState, Uninstall
 from controller.station.commands.reconciling import (
+    DesiredTree,
     Down,
     Ended,
+    GetDesiredTree,
     GetReadiness,
     PreviewPlan,
     Readiness,
@@ -50,6 +52,7 @@ from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
 from controller.station.port import Caller, Command, Report, Result, require_access, silent
 from controller.station.progress import Progress
+from controller.station.trees import tree_at
 from controller.store.audit import Verification
 from controller.store.store import Store
 
@@ -58,7 +61,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a daemon's station works on. `end_processes` ends every algorithm process of the store."""
+    """What a daemon's station works on. `end_processes` ends every algorithm process of the store.
+
+    `desired` is the folder that `source` reads.
+    """
 
     store: Store
     source: Source
@@ -71,6 +77,7 @@ class Parts:
     progress: Progress
     clock: Callable[[], Instant]
     end_processes: Callable[[], Awaitable[tuple[str, ...]]]
+    desired: Path
 
 
 _Execute = Callable[[Command[object], Caller, Report], Awaitable[object]]
@@ -88,7 +95,7 @@ class LocalStation:
                 Reconcile: self._reconcile, Install: self._install, Uninstall: self._uninstall, Down: self._down,
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Resume, Rollback), self._operate),
                 PreviewPlan: self._preview, GetHistory: self._history, ReadAudit: self._audit,
-                VerifyAudit: self._verify_audit, FindLogs: self._logs,
+                VerifyAudit: self._verify_audit, FindLogs: self._logs, GetDesiredTree: self._desired_tree,
             },
         )  # fmt: skip
 
@@ -166,6 +173,9 @@ class LocalStation:
             parts.source, parts.store, parts.observer, parts.clock,
             allow_empty=command.allow_empty, serve=command.serve,
         )  # fmt: skip
+
+    async def _desired_tree(self, _query: GetDesiredTree, _caller: Caller, _report: Report) -> DesiredTree:
+        return await asyncio.to_thread(tree_at, self._parts.desired)
 
     async def _history(self, query: GetHistory, _caller: Caller, _report: Report) -> tuple[HistoryEntry, ...]:
         return await asyncio.to_thread(queries.history, self._parts.store, query)

@@ -27,6 +27,14 @@ class Access(IntEnum):
     admin = 3
 
 
+class TreeUse(IntEnum):
+    """What a command has to do with the desired tree: nothing; it acts on what the tree says; it has the tree read."""
+
+    nothing = 0
+    acts = 1
+    read = 2
+
+
 class Caller(NamedTuple):
     """Who asks: the name that the audit has, and what they may do."""
 
@@ -52,13 +60,15 @@ class Route(NamedTuple):
 class Operation(NamedTuple):
     """The row of a command: the access that it needs, where it is over HTTP, and its entry in the OpenAPI document.
 
-    `result` is the type of the answer as JSON; None where the resource has its own form of it.
+    `result` is the type of the answer as JSON; None where the resource has its own form of it. `tree`: a caller who
+    names a desired tree must mean the daemon's.
     """
 
     access: Access
     summary: str
     routes: tuple[Route, ...] = ()
     result: type[object] | None = None
+    tree: TreeUse = TreeUse.nothing
 
 
 class Command(Generic[Result_co]):
@@ -72,6 +82,11 @@ class Command(Generic[Result_co]):
     def for_daemon(self) -> bool:
         """Whether a running daemon is the one to ask. What has no route only reads the store's files."""
         return bool(self.operation.routes)
+
+    @property
+    def tree(self) -> TreeUse:
+        """What the command has to do with the desired tree."""
+        return self.operation.tree
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self)

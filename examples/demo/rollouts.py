@@ -42,7 +42,7 @@ def act_canary(stage: Stage) -> None:
     shutil.copytree(ROOT / "examples" / "desired-canary", proposal)
     print((proposal / "surface-scratch.yaml").read_text(encoding="utf-8"))
     print("Before it is merged, the plan names the PIDs of every step:")
-    told = station.run("--desired", "proposal", "plan", expect=2)
+    told = station.run("--desired", "proposal", "plan", "--proposal", expect=2)
     demand("setWeight 50" in told, "the plan does not name the steps")
     print("\nMerged: the daemon sees it by itself. A pipeline that wants to know how it ends asks:")
     merge(proposal, station.desired)

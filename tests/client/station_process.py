@@ -19,6 +19,7 @@ from controller.client.answers import Detection
 from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.images.formats import ImageRef, load
+from controller.station.trees import tree_at
 from controller.store.layout import StoreLayout
 from tests.station.fake import FakeStation
 
@@ -44,7 +45,9 @@ class _Plane:
 
 async def _serve(layout: StoreLayout) -> None:
     layout.images.mkdir(parents=True, exist_ok=True)
-    await SocketServer(application(FakeStation(_Plane(layout).execute), layout.staging), layout).start()
+    station = FakeStation(_Plane(layout).execute)
+    station.tree = tree_at(layout.root / "desired")
+    await SocketServer(application(station, layout.staging), layout).start()
     await asyncio.Event().wait()
 
 

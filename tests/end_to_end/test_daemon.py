@@ -29,7 +29,7 @@ from examples import packing
 from examples.packing import Algorithm, build_package
 from tests.end_to_end.load import Load
 from tests.end_to_end.running import Daemon
-from tests.end_to_end.station import Station
+from tests.end_to_end.station import PVCTL, Station
 from tests.packages.zips import rewrite
 from tests.waiting import PATIENCE, eventually
 
@@ -314,6 +314,38 @@ def test_reconcile_once_asks_the_daemon_and_shows_its_progress(station: Station,
     assert "cell@1.1.0" in done.stderr
     assert station.mapped("A01") == "1.1.0"
     assert cell.status()["revision"]["id"] == status["revision"]["id"]
+
+
+def test_a_tree_that_the_daemon_does_not_keep_is_refused_and_both_are_named(shared: Daemon, tmp_path: Path) -> None:
+    station, other, link = shared.station, tmp_path / "desired", tmp_path / "link"
+    shutil.copytree(station.desired, other)
+    (other / "cell.yaml").write_text((other / "cell.yaml").read_text().replace("1.0.0", "1.1.0"))
+    link.symlink_to(station.desired)
+    records = len(station.json("audit", "-n", "10000"))
+
+    def said(*words: str, desired: Path | None = None, cwd: Path = tmp_path, **environment: str) -> tuple[int, str]:
+        named = ["--desired", str(desired)] if desired else []
+        done = subprocess.run(
+            [PVCTL, *named, "--store", station.store, *words], cwd=cwd, env={**os.environ, **environment},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stderr
+
+    for words in (["reconcile", "--once"], ["plan"], ["reconcile", "--once", "--no-serve"], ["pause", "cell"]):
+        code, text = said(*words, desired=other)
+        assert (code, str(station.desired) in text, str(other) in text) == (64, True, True), text
+    assert said("plan", PVCTL_DESIRED=str(other))[0] == 64
+    assert said("reconcile", "--once")[0] == 64, "the default in the working folder is read, too"
+    assert said("validate", desired=other)[0] == 0
+    assert said("plan", "--proposal", desired=other)[0] == 2
+    assert said("reconcile", "--once", desired=link)[0] == 0
+    assert said("plan", cwd=station.root)[0] == 0
+    assert said("plan", cwd=station.store)[0] == 0, "without a default it is the daemon's"
+    code, text = said("pause", "cell")
+    assert (code, "no rollout of cell" in text) == (1, True), "a verb reads no tree"
+
+    assert {station.mapped(pid) for pid in ("A01", "A02", "B01")} == {"1.0.0"}
+    assert len(station.json("audit", "-n", "10000")) == records + 2, "the verb that was heard"
 
 
 def test_down_ends_the_daemon_and_every_process(station: Station, cell: Daemon) -> None:

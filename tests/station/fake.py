@@ -20,8 +20,10 @@ from controller.station.commands.detecting import Detect
 from controller.station.commands.operator import Message, Promote
 from controller.station.commands.packages import Install, PackageState, Uninstall
 from controller.station.commands.reconciling import (
+    DesiredTree,
     Down,
     Ended,
+    GetDesiredTree,
     GetReadiness,
     PreviewPlan,
     Readiness,
@@ -98,6 +100,7 @@ class FakeStation:
         self.callers: list[Caller] = []
         self.failure: BaseException | None = None
         self.readiness = Readiness(True)
+        self.tree = DesiredTree("/srv/desired")
         self.history: tuple[HistoryEntry, ...] = (
             HistoryEntry("t", "screw-check", "1.0.0", "screws", "abc123", "ann", "first"),
         )
@@ -131,6 +134,7 @@ class FakeStation:
         return {
             GetStatus: lambda _: STATUS,
             GetReadiness: lambda _: self.readiness,
+            GetDesiredTree: lambda _: self.tree,
             PreviewPlan: lambda _: Preview("abc123", (), (change,), Plan()),
             Reconcile: lambda _: ReconcileReport(3, STATUS),
             GetHistory: lambda each: self.history if each.pid == "A01" else (),

@@ -53,7 +53,7 @@ def local_station(daemon: Daemon, folder: Path) -> LocalStation:
         Parts(
             rig.store, daemon.source, observer, loop, taker, cast("Any", None),
             Operator(rig.store, rig.packages, loop.reconciler.clock), packages,
-            Progress(rig.notes.append), loop.reconciler.clock, nothing,
+            Progress(rig.notes.append), loop.reconciler.clock, nothing, folder,
         )
     )  # fmt: skip
 

@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 
 from controller.client.addresses import Address
-from controller.errors import CodedError
-from controller.station.commands.operator import Message, Promote
-from controller.station.commands.reconciling import Reconcile
+from controller.errors import CodedError, OtherTree
+from controller.station.commands.operator import Message, Promote, Rollback
+from controller.station.commands.reconciling import PreviewPlan, Reconcile
 from controller.station.commands.records import ReadAudit
 from controller.station.commands.status import GetStatus
 from controller.station.glance import glance
 from controller.station.nearest import NearestStation
 from controller.station.port import Caller, Command, Result, finish
 from controller.station.remote import RemoteStation
+from controller.station.trees import NamedTree
 from controller.store.layout import StoreLayout
 from tests.client.conftest import StationProcess, station
 from tests.station.fake import STATUS, FakeStation
@@ -28,12 +29,23 @@ __all__ = ["station"]
 MIA = Caller("mia")
 
 
-def nearest(layout: StoreLayout, offline: FakeStation) -> NearestStation:
-    return NearestStation(layout, lambda: RemoteStation(Address.of(layout.root, None, None)), lambda: offline)
+def execute(
+    layout: StoreLayout,
+    offline: FakeStation,
+    command: Command[Result],
+    named: Path | None = None,
+    read: list[Path | None] | None = None,
+) -> Result:
+    """Carry out a command that names a desired tree, or none; `read` gets the tree that the store itself is given."""
 
+    def without_daemon(tree: Path | None) -> FakeStation:
+        if read is not None:
+            read.append(tree)
+        return offline
 
-def execute(layout: StoreLayout, offline: FakeStation, command: Command[Result]) -> Result:
-    return finish(nearest(layout, offline).execute(command, MIA))
+    tree = NamedTree(Path("nowhere"), given=False) if named is None else NamedTree(named)
+    remote = RemoteStation(Address.of(layout.root, None, None))
+    return finish(NearestStation(layout, lambda: tree, lambda: remote, without_daemon).execute(command, MIA))
 
 
 def test_where_a_daemon_runs_it_is_asked(station: StationProcess) -> None:
@@ -67,6 +79,27 @@ def test_without_a_daemon_and_with_the_socket_of_a_killed_one_the_store_is_asked
     assert offline.asked == [GetStatus(), Promote("screws")] * 2
 
 
+def test_a_tree_that_is_named_must_be_the_daemons(station: StationProcess, tmp_path: Path) -> None:
+    theirs, other, link = station.layout.root / "desired", tmp_path / "other", tmp_path / "link"
+    theirs.mkdir()
+    other.mkdir()
+    link.symlink_to(theirs)
+    station.start()
+    station.wait_until_up()
+    offline, read = FakeStation(), list[Path | None]()
+    for command in (PreviewPlan(), Reconcile(), Promote("screws"), Rollback("A01", reason="r")):
+        with pytest.raises(OtherTree) as caught:
+            execute(station.layout, offline, command, other, read)
+        assert str(theirs.resolve()) in str(caught.value)
+        assert str(other.resolve()) in str(caught.value)
+        execute(station.layout, offline, command, link, read)
+        execute(station.layout, offline, command, None, read)
+    execute(station.layout, offline, PreviewPlan(proposal=True), other, read)
+
+    assert read == [link, theirs, None], "a plan is made here: of the daemon's tree, by the name that the caller has"
+    assert offline.asked == [PreviewPlan(), PreviewPlan(), PreviewPlan(proposal=True)]
+
+
 @contextmanager
 def answering(layout: StoreLayout, *answers: bytes) -> Iterator[None]:
     """A daemon that says these bytes, one connection each, and closes."""
@@ -94,6 +127,18 @@ def test_a_glance_takes_nothing_but_a_document(tmp_path: Path, answer: bytes) ->
     with answering(layout, answer):
         assert glance(layout.socket) is None
     assert glance(layout.socket) is None, "and nothing at all where nobody listens"
+
+
+def test_a_daemon_of_the_release_before_is_asked_without_a_look_at_its_tree(tmp_path: Path) -> None:
+    layout = StoreLayout.at(tmp_path / "s")
+    unknown = b'{"error":{"code":1000,"name":"unknown","message":"there is no /v1/desired","details":{}}}'
+    done = b'{"message":"goes on"}'
+    answers = [
+        b"HTTP/1.1 %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+        for status, body in ((b"404 Not Found", unknown), (b"200 OK", done))
+    ]
+    with answering(layout, *answers):
+        assert execute(layout, FakeStation(), Promote("screws"), tmp_path) == Message("goes on")
 
 
 def test_a_daemon_that_refuses_is_heard_in_its_own_words(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from controller.station.port import Access, Command, Operation, Route
+from controller.station.port import Access, Command, Operation, Route, TreeUse
 
 SubjectKind = Literal["pid", "any"]
 """What an operator's subject is; `any`: a deployment of that name, else a PID. The station decides which."""
@@ -22,7 +22,7 @@ class Message:
 
 def _on_deployment(word: str, summary: str) -> Operation:
     route = Route("POST", f"/v1/deployments/{{name}}/{word}", _ANSWER, _ERRORS, {"name": "deployment"})
-    return Operation(Access.operator, summary, (route,), Message)
+    return Operation(Access.operator, summary, (route,), Message, TreeUse.acts)
 
 
 def _on_either(word: str, summary: str) -> Operation:
@@ -30,7 +30,7 @@ def _on_either(word: str, summary: str) -> Operation:
         "POST", f"/v1/deployments/{{name}}/{word}", _ANSWER, _ERRORS, {"name": "subject"}, {"kind": "any"}
     )
     pids = Route("POST", f"/v1/pids/{{pid}}/{word}", _ANSWER, _ERRORS, {"pid": "subject"}, {"kind": "pid"})
-    return Operation(Access.operator, summary, (deployments, pids), Message)
+    return Operation(Access.operator, summary, (deployments, pids), Message, TreeUse.acts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from controller.station.port import Access, Command, Operation, Route
+from controller.station.port import Access, Command, Operation, Route, TreeUse
 
 if TYPE_CHECKING:
     from controller.model.status_document import StatusDocument
@@ -49,11 +49,39 @@ class GetReadiness(Command[Readiness]):
 
 @dataclass(frozen=True, slots=True)
 class PreviewPlan(Command["Preview"]):
-    """What a reconcile would do now, and why."""
+    """What a reconcile would do now, and why. `proposal`: the tree is not the station's yet, whatever daemon runs."""
 
     allow_empty: bool = False
     serve: bool = True
-    operation: ClassVar = Operation(Access.viewer, "Say what a reconcile would do now, and why.")
+    proposal: bool = False
+
+    @property
+    def tree(self) -> TreeUse:
+        """A proposal is no tree that a daemon keeps."""
+        return TreeUse.nothing if self.proposal else TreeUse.read
+
+    operation: ClassVar = Operation(Access.viewer, "Say what a reconcile would do now, and why.", tree=TreeUse.read)
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredTree:
+    """The desired tree that a daemon keeps: its real path, and its device and inode, 0 while it is not there."""
+
+    path: str
+    device: int = 0
+    inode: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class GetDesiredTree(Command[DesiredTree]):
+    """Which desired tree the daemon keeps."""
+
+    operation: ClassVar = Operation(
+        Access.viewer,
+        "Say which desired tree the station is kept to.",
+        (Route("GET", "/v1/desired", "The tree; not what it says.", (500,)),),
+        DesiredTree,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +103,7 @@ class Reconcile(Command[ReconcileReport]):
         "Reconcile, and report the progress as JSON lines.",
         (Route("POST", "/v1/reconcile", "Lines; each has one key, the last is outcome or error.", (400, 413)),),
         ReconcileReport,
+        TreeUse.read,
     )
 
 
