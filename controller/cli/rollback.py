@@ -12,7 +12,7 @@ from controller.station.commands.operator import Rollback
 
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
-    parser.add_argument("subject", metavar="PID|DEPLOYMENT", help="A PID, or a deployment with all its PIDs.")
+    parser.add_argument("subject", metavar="PID|DEPLOYMENT", help="A PID, or a deployment.")
     parser.add_argument("--to", metavar="VERSION", help="Which version [default: the one before].")
     parser.add_argument("--emergency", action="store_true",
                         help="Switch at once, without waiting for the process to be ready.")  # fmt: skip
@@ -20,7 +20,10 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
-    """Hold a PID, or all PIDs of a deployment, on an older version. It outranks the desired state until `pvctl resume`.
+    """Hold a PID or a deployment on an older version. It outranks the desired state until `pvctl resume`.
+
+    Of a deployment only the PIDs on the version that is left move; the others are held where they are. A pinned PID
+    moves only by its pin. Without --to, a version that has answered calls is preferred to one that was only promoted.
 
     Examples:
       pvctl rollback screw-check --reason "scrap on line A"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -188,8 +188,12 @@ class Rollout:
     @property
     def usual_stable(self) -> PackageRef | None:
         """The version that most PIDs had before the target: where PIDs that came later go, having none of their own."""
-        usual = Counter(ref for ref in self.stable.values() if ref != self.target).most_common(1)
-        return usual[0][0] if usual else None
+        return _most_common(ref for ref in self.stable.values() if ref != self.target)
+
+    @property
+    def usual_back(self) -> PackageRef | None:
+        """The version that most PIDs went back to: what PIDs that come after a failure get."""
+        return _most_common(ref for ref in self.back.values() if ref != self.target) or self.usual_stable
 
     @property
     def under_way(self) -> bool:
@@ -200,11 +204,17 @@ class Rollout:
         return self.state in {"reverting", "reverted", "stopped"}
 
 
+def _most_common(refs: Iterable[PackageRef]) -> PackageRef | None:
+    usual = Counter(refs).most_common(1)
+    return usual[0][0] if usual else None
+
+
 @dataclass(frozen=True, slots=True)
 class Hold:
     """An operator's decision on a PID that outranks the desired state until `pvctl resume`.
 
     `emergency`: what answers now is of no use, so the PID moves before the held version's process is ready.
+    `deployment` is the one that was rolled back as a whole by it, PIDs that come later included; empty: only this PID.
     """
 
     pid: str
@@ -213,6 +223,7 @@ class Hold:
     at: str
     reason: str
     emergency: bool = False
+    deployment: str = ""
 
 
 @dataclass(frozen=True, slots=True)

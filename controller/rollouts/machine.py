@@ -91,7 +91,7 @@ def wanted_versions(
     `present` is what each has by its history. A PID that came after the start gets stable first; one that was there and
     had no version gets the target at once, since it has nothing to protect.
     """
-    usual = rollout.usual_stable
+    usual = rollout.usual_back if rollout.failed else rollout.usual_stable
     if rollout.state in {"promoted", "completed"}:
         return dict.fromkeys(present, rollout.target)
     if rollout.state == "stopped":

@@ -72,7 +72,7 @@ def _progress(view: DeploymentView) -> Progress:
         return _going_on(view, former, missing)
     if quarantine is not None:
         return _superseded(view, former, None, f"{view.target} is wanted instead, but in quarantine")
-    fresh = _fresh(view, former)
+    fresh = _fresh(view, former) if view.rolled_back is None else None
     if fresh is None:
         moved = all(here in {None, view.target} for here in view.recorded.values())
         return _progress_of(view, record.with_rollout(None) if moved else record, None)
@@ -166,7 +166,12 @@ def _wanted(view: DeploymentView, rollout: Rollout) -> dict[str, PackageRef | No
 
 
 def _in_place(view: DeploymentView, quarantine: Quarantine | None) -> dict[str, PackageRef | None]:
-    """Without a rollout: the target, unless it is in quarantine or there is no way to get it; then what was there."""
+    """Without a rollout: the target, unless it is in quarantine or there is no way to get it; then what was there.
+
+    Nor where an operator has rolled back the deployment: a PID that came later gets what the others were put on.
+    """
+    if view.rolled_back is not None:
+        return {pid: here or view.rolled_back for pid, here in view.recorded.items()}
     stays = quarantine is not None or (view.resolution.problem and not view.resolution.installed)
     return {pid: here if stays and here else None if quarantine else view.target for pid, here in view.recorded.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,6 +71,13 @@ class DeploymentView:
         """The PIDs that neither a pin nor a hold keeps where they are."""
         spec, holds = self.deployment.spec, self.observed.holds
         return tuple(pid for pid in spec.pids if pid not in spec.pinned and pid not in holds)
+
+    @cached_property
+    def rolled_back(self) -> PackageRef | None:
+        """The version that an operator has the deployment as a whole on, until it is resumed; None where none has."""
+        holds = (self.observed.holds.get(pid) for pid in self.deployment.spec.pids)
+        usual = Counter(hold.package for hold in holds if hold is not None and hold.deployment == self.name)
+        return usual.most_common(1)[0][0] if usual else None
 
     @cached_property
     def recorded(self) -> dict[str, PackageRef | None]:

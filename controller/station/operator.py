@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 
 from controller.errors import Code, CodedError, ControllerError
 from controller.model.desired import Deployment, Revision
-from controller.model.observed import ActiveMapping
-from controller.model.package import Installation, PackageRef
+from controller.model.observed import Observed
+from controller.model.package import PackageRef
 from controller.model.rollout import Hold, Instant, Rollout, RolloutRecord
 from controller.model.timestamps import format_timestamp
 from controller.reconciler.ports import Packages
+from controller.rollouts.by_hand import HandRollback, of_deployment, way_back
 from controller.rollouts.machine import promote
 from controller.station.commands.operator import (
     Abort,
@@ -146,40 +147,74 @@ class _Decision:
         paused = record.rollout is not None and bool(record.rollout.paused_by)
         if not freed and not paused:
             raise _refused(f"nothing of {subject} is paused or held", "see `pvctl status`")
-        self._store.rollouts.write_holds(hold for pid, hold in holds.items() if pid not in freed)
+        # where one PID of a deployment that was rolled back follows git again, the others are held each for itself
+        left = {holds[pid].deployment for pid in freed} - {subject, ""}
+        kept = [hold for pid, hold in holds.items() if pid not in freed]
+        self._store.rollouts.write_holds(
+            [replace(each, deployment="") if each.deployment in left else each for each in kept]
+        )
         if record.rollout is not None and paused:
             self._save(subject, record.with_rollout(replace(record.rollout, paused_by="")))
         return f"{subject}: follows the desired state again"
 
     def rollback(self, command: Rollback) -> str:
-        installed = self._packages.installations()
-        chosen = {pid: self._older(pid, command, installed) for pid in self._pids(command)}
-        now = format_timestamp(self._clock().epoch)
-        holds = self._store.rollouts.read_holds()
-        for pid, package in chosen.items():
-            holds[pid] = Hold(
-                pid, package, self.caller.name, now, command.reason or _NO_REASON, command.emergency
-            )  # fmt: skip
-        self._store.rollouts.write_holds(holds.values())
-        if self._is_deployment(command):
-            self._save(command.subject, self._record(command.subject).with_rollout(None))
-        moves = ", ".join(f"{pid} → {package}" for pid, package in chosen.items())
-        return f"held until `pvctl resume {command.subject}`: {moves}"
+        pids = self._pids(command)
+        observed = self._observed(pids)
+        if not self._is_deployment(command):
+            [pid] = pids
+            self._hold(command, {pid: self._older(pid, command, observed)})
+            return f"held until `pvctl resume {pid}`: {pid} → {self._store.rollouts.read_holds()[pid].package}"
+        deployment = self.revision.by_name[command.subject]
+        decided = of_deployment(deployment, observed, command.to)
+        if not decided.moves and (decided.stuck or not decided.stays):
+            raise self._no_way_back(next(iter(decided.stuck), pids[0]), command)
+        self._hold(command, decided.moves, decided.stays)
+        self._save(command.subject, observed.records.get(command.subject, RolloutRecord()).with_rollout(None))
+        return f"held until `pvctl resume {command.subject}`: {_told(deployment, decided, observed)}"
 
-    def _older(self, pid: str, command: Rollback, installed: Mapping[PackageRef, Installation]) -> PackageRef:
-        """The version to go back to: the one that was asked for, else the last other one in the PID's history."""
-        mapping = self._store.active.read(pid)
-        present = mapping.ref if isinstance(mapping, ActiveMapping) else None
-        for entry in reversed(self._store.history.read(pid)):
-            ref = entry.ref
-            if ref is None or ref not in installed or not (ref.version == command.to if command.to else ref != present):
-                continue
-            pids = installed[ref].receipt.supported_pids
-            if pids is not None and pid not in pids:
-                raise CodedError(Code.activation_conflict, f"{ref} does not support {pid}", next_step="choose another")
-            return ref
+    def _hold(
+        self, command: Rollback, moves: Mapping[str, PackageRef], stays: Mapping[str, PackageRef] | None = None
+    ) -> None:
+        """Hold PIDs where they shall go, and for a whole deployment also where they are."""
+        holds, now = self._store.rollouts.read_holds(), format_timestamp(self._clock().epoch)
+        whole, reason = "" if stays is None else command.subject, command.reason or _NO_REASON
+        for pid, package in {**(stays or {}), **moves}.items():
+            emergency = command.emergency and pid in moves
+            holds[pid] = Hold(pid, package, self.caller.name, now, reason, emergency, whole)
+        self._store.rollouts.write_holds(holds.values())
+
+    def _observed(self, pids: Iterable[str]) -> Observed:
+        """Return what a rollback may know: versions, mappings, histories, and what is on record."""
+        return Observed(
+            installed=self._packages.installations(),
+            active=self._store.active.read_all(),
+            history={pid: self._store.history.read(pid) for pid in pids},
+            records=self._store.rollouts.read_all(),
+            holds=self._store.rollouts.read_holds(),
+        )
+
+    def _older(self, pid: str, command: Rollback, observed: Observed) -> PackageRef:
+        """The version that one PID goes back to: the one that was asked for, else its way back."""
+        deployment = self.revision.by_pid[pid]
+        if pid in deployment.spec.pinned:
+            raise _refused(
+                f"{pid} is pinned to {deployment.spec.pinned[pid]}: a pinned PID moves only by its pin",
+                f"change spec.pinned of deployment {deployment.name} in the desired state",
+            )
+        record = observed.records.get(deployment.name, RolloutRecord())
+        chosen = way_back(pid, observed, record, command.to)
+        if chosen is not None:
+            return chosen
+        for entry in observed.history.get(pid, ()):
+            if command.to and entry.ref in observed.installed and entry.version == command.to:
+                text = f"{entry.ref} does not support {pid}"
+                raise CodedError(Code.activation_conflict, text, next_step="choose another")
+        raise self._no_way_back(pid, command)
+
+    @staticmethod
+    def _no_way_back(pid: str, command: Rollback) -> CodedError:
         why = f"version {command.to} was never active there, or is not installed"
-        raise _refused(
+        return _refused(
             f"cannot roll {pid} back: {why if command.to else 'no older version is installed'}",
             f"see `pvctl history {pid}`",
         )
@@ -214,6 +249,20 @@ class _Decision:
             return (command.subject,)
         kinds = {"pid": "no PID", "any": "neither a deployment nor a PID"}
         raise _refused(f"{command.subject} is {kinds[command.kind]}", "see `pvctl status`")
+
+
+def _told(deployment: Deployment, decided: HandRollback, observed: Observed) -> str:
+    """Say where every PID of a deployment that is rolled back goes or stays."""
+    pinned = [f"{pid} stays: pinned to {version}" for pid, version in deployment.spec.pinned.items()]
+    held = [
+        f"{pid} stays: held on {hold.package} by {hold.actor}"
+        for pid, hold in observed.holds.items()
+        if pid in deployment.spec.pids
+        and not {pid} & {*decided.moves, *decided.stays, *decided.stuck, *deployment.spec.pinned}
+    ]
+    stays = [f"{pid} stays on {ref}" for pid, ref in decided.stays.items()]
+    stuck = [f"{pid} stays: it has no older version" for pid in decided.stuck]
+    return ", ".join([*(f"{pid} → {ref}" for pid, ref in decided.moves.items()), *stays, *held, *pinned, *stuck])
 
 
 def _refused(message: str, next_step: str) -> CodedError:

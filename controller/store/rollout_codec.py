@@ -167,7 +167,14 @@ def read_record(content: bytes) -> RolloutRecord:
 
 def write_holds(holds: Iterable[Hold]) -> bytes:
     """Return the content of `rollouts/.holds.json`."""
-    return _written([asdict(hold) for hold in sorted(holds, key=lambda hold: hold.pid)])
+    return _written([_hold_document(hold) for hold in sorted(holds, key=lambda hold: hold.pid)])
+
+
+def _hold_document(hold: Hold) -> dict[str, Any]:
+    document = asdict(hold)
+    if not hold.deployment:  # the first release knew none
+        del document["deployment"]
+    return document
 
 
 def read_holds(content: bytes) -> tuple[Hold, ...]:

@@ -643,3 +643,12 @@ def test_a_rollback_by_hand_holds_against_the_yaml_until_resume(station: Station
 
     station.pvctl("resume", "A01")
     cell.until_active("A01", "1.1.0")
+
+    desire(station, "cell", "1.1.0", ["A01", "A02"], pinned={"A02": "1.1.0"})
+    station.pvctl("reconcile", "--once")
+    said = station.pvctl("rollback", "cell", "--reason", "scrap on all lines").stdout
+    cell.until_active("A01", "1.0.0")
+    assert "A02 stays: pinned to 1.1.0" in said
+    assert "A02 is pinned to 1.1.0" in station.pvctl("rollback", "A02", "--reason", "scrap", expect=1).stderr
+    station.pvctl("reconcile", "--once")
+    assert station.mapped("A02") == "1.1.0"

@@ -9,7 +9,7 @@ from controller.model.actions import Deactivate, Plan, Switch
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.observed import ActiveMapping, Observed
 from controller.model.package import PackageRef
-from controller.model.rollout import Rollout, RolloutRecord
+from controller.model.rollout import Hold, Rollout, RolloutRecord
 from controller.rollouts.cohorts import cohort
 from controller.rollouts.transitions import TRANSITIONS
 
@@ -29,6 +29,7 @@ class Watch:
         self.lives: deque[float] = deque()
         self.allowed_to_forgive = False
         self.moves = 0
+        self.rollbacks = 0
 
     # --- what happens
 
@@ -49,6 +50,8 @@ class Watch:
             self._deactivate(world, arguments[0])
         elif (part, act) == ("rollouts", "write"):
             self._save_rollout(world, *arguments)
+        elif (part, act) == ("rollouts", "write_holds"):
+            self._hold(world, {hold.pid: hold for hold in arguments[0]})
 
     def after(self, world: Any, part: str, act: str, arguments: tuple[Any, ...]) -> None:
         if part == "active":
@@ -118,6 +121,21 @@ class Watch:
         if rollout is None and history and history[-1].deployment == action.deployment and history[-1].ref:
             known = {entry.ref for entry in history}
             assert ref in known, f"9: {pid} → {ref}, which is new there, without a rollout"
+
+    def _hold(self, world: Any, holds: dict[str, Hold]) -> None:
+        """5: no hold is put on a pinned PID; a deployment that is rolled back moves PIDs of one version only."""
+        before, by_pid = world.bare.rollouts.read_holds(), world.desired.revision.by_pid
+        fresh = [hold for pid, hold in holds.items() if hold != before.get(pid) and pid in by_pid]
+        moves: dict[str, set[PackageRef | None]] = {}
+        for hold in fresh:
+            if (known := before.get(hold.pid)) is not None and known.package == hold.package:
+                continue  # it only has another reason, or stands for itself now
+            assert hold.pid not in by_pid[hold.pid].spec.pinned, f"5: {hold.pid} is pinned and is to be held"
+            present = getattr(world.bare.active.read(hold.pid), "ref", None)
+            if hold.deployment and present not in {None, hold.package}:
+                moves.setdefault(hold.deployment, set()).add(present)
+        assert all(len(left) == 1 for left in moves.values()), f"a rollback leaves several versions: {moves}"
+        self.rollbacks += len(moves)
 
     def _deactivate(self, world: Any, pid: str) -> None:
         assert pid not in world.desired.revision.by_pid, f"{pid} is desired and loses its version"

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controller.errors import CodedError
+from controller.model.tally import Tally
 from controller.reconciler.exits import Exit
 from controller.station.commands.operator import Abort, Pause, Promote, Resume, Retry, Rollback
 from controller.station.operator import Operator
@@ -117,6 +118,128 @@ async def test_a_rollback_of_a_deployment_ends_its_rollout(rig: Rig) -> None:
 
     assert set(rig.active().values()) == {"screw@1.0.0"}
     assert outcome.status.deployments[0].current_step_index is None
+
+
+def tree(version: str, *pids: str, **spec: Any) -> Any:
+    return revision(deployment("line", version, *pids, **spec), id_=version)
+
+
+async def everywhere(rig: Rig, *versions: str, pids: tuple[str, ...] = ("A01", "A02", "A03"), **spec: Any) -> None:
+    """Bring all PIDs to one version after the other."""
+    for version in versions:
+        await rig.reconcile(tree(version, *pids, **spec))
+    assert set(rig.active().values()) == {f"screw@{versions[-1]}"}
+
+
+@pytest.mark.parametrize("arguments", [{}, {"to": "1.0.0"}, {"emergency": True}])
+async def test_a_pinned_pid_moves_only_by_its_pin(rig: Rig, arguments: dict[str, Any]) -> None:
+    pids = ("A01", "A02", "A03")
+    await everywhere(rig, "1.0.0", "1.1.0")
+    pinned = tree("1.1.0", *pids, pinned={"A03": "1.0.0"})
+    await rig.reconcile(pinned)
+    assert rig.active()["A03"] == "screw@1.0.0"
+
+    said = operate(rig, "rollback", "line", reason="scrap", **arguments)
+    with pytest.raises(CodedError, match=r"A03 is pinned to 1\.0\.0.*; change spec\.pinned of deployment line"):
+        operate(rig, "rollback", "A03", reason="scrap", **arguments)
+    outcome = await rig.reconcile(pinned)
+
+    assert rig.active() == dict.fromkeys(pids, "screw@1.0.0")
+    assert "A01 → screw@1.0.0, A02 → screw@1.0.0, A03 stays: pinned to 1.0.0" in said
+    assert [pid.pid for pid in outcome.status.pids if pid.held] == ["A01", "A02"]
+    assert len(rig.store.history.read("A03")) == 3
+
+
+async def test_in_a_canary_only_the_pids_on_the_new_version_go_back(rig: Rig) -> None:
+    """The others have an older version too, but it is not theirs to leave."""
+    await everywhere(rig, "1.0.0", "1.1.0", pids=("A01", "A02"))
+    await rig.reconcile(at("1.2.0"))
+    assert rig.active() == {"A01": "screw@1.2.0", "A02": "screw@1.1.0"}
+
+    said = operate(rig, "rollback", "line", reason="scrap")
+    for _ in range(2):
+        await rig.reconcile(at("1.2.0"))
+
+    assert said == "held until `pvctl resume line`: A01 → screw@1.1.0, A02 stays on screw@1.1.0"
+    assert rig.active() == {"A01": "screw@1.1.0", "A02": "screw@1.1.0"}
+
+    operate(rig, "resume", "line")
+    await rig.reconcile(at("1.2.0"))
+    assert rig.active() == {"A01": "screw@1.2.0", "A02": "screw@1.1.0"}
+
+
+async def test_a_held_pid_on_another_version_is_let_alone(rig: Rig) -> None:
+    await everywhere(rig, "1.0.0", "1.1.0", "1.2.0")
+    operate(rig, "rollback", "A02", to="1.0.0", reason="fits better")
+    await rig.reconcile(tree("1.2.0", "A01", "A02", "A03"))
+
+    said = operate(rig, "rollback", "line", reason="scrap")
+    await rig.reconcile(tree("1.2.0", "A01", "A02", "A03"))
+
+    assert rig.active() == {"A01": "screw@1.1.0", "A02": "screw@1.0.0", "A03": "screw@1.1.0"}
+    assert "A02 stays: held on screw@1.0.0 by mia" in said
+    assert rig.store.rollouts.read_holds()["A02"].reason == "fits better"
+
+
+async def test_a_second_rollback_of_a_deployment_leaves_what_the_first_one_came_to(rig: Rig) -> None:
+    await everywhere(rig, "1.0.0", "1.1.0", "1.2.0")
+    operate(rig, "rollback", "line", reason="scrap")
+    await rig.reconcile(tree("1.2.0", "A01", "A02", "A03"))
+
+    operate(rig, "rollback", "line", to="1.0.0", reason="still scrap")
+    await rig.reconcile(tree("1.2.0", "A01", "A02", "A03"))
+
+    assert set(rig.active().values()) == {"screw@1.0.0"}
+
+
+async def test_a_pid_that_comes_after_the_rollback_of_its_deployment_gets_what_the_others_were_put_on(
+    rig: Rig,
+) -> None:
+    await everywhere(rig, "1.0.0", "1.1.0", pids=("A01", "A02"))
+    operate(rig, "rollback", "line", reason="scrap")
+
+    more = tree("1.1.0", "A01", "A02", "A03")
+    await rig.reconcile(more)
+    assert rig.active() == dict.fromkeys(("A01", "A02", "A03"), "screw@1.0.0")
+
+    operate(rig, "resume", "A01")
+    await rig.reconcile(more)
+    assert rig.active() == {"A01": "screw@1.1.0", "A02": "screw@1.0.0", "A03": "screw@1.1.0"}, "A02 is held for itself"
+
+
+async def test_a_pid_without_a_past_goes_where_the_others_go(rig: Rig) -> None:
+    await everywhere(rig, "1.0.0", pids=("A01", "A02"))
+    await everywhere(rig, "1.1.0")
+    assert [entry.version for entry in rig.store.history.read("A03")] == ["1.1.0"]
+
+    operate(rig, "rollback", "line", reason="scrap")
+    await rig.reconcile(tree("1.1.0", "A01", "A02", "A03"))
+
+    assert set(rig.active().values()) == {"screw@1.0.0"}
+
+
+async def test_nobody_is_rolled_back_to_what_is_in_quarantine_unless_it_is_named(rig: Rig) -> None:
+    await everywhere(rig, "1.0.0", "1.1.0")
+    operate(rig, "abort", "line", reason="scrap")
+    await rig.reconcile(tree("1.1.0", "A01", "A02", "A03"))
+    assert set(rig.active().values()) == {"screw@1.0.0"}
+
+    for subject in ("A01", "line"):
+        with pytest.raises(CodedError, match="cannot roll A01 back: no older version is installed"):
+            operate(rig, "rollback", subject, reason="still scrap")
+    assert "A01 → screw@1.1.0" in operate(rig, "rollback", "A01", to="1.1.0", reason="to look at it")
+
+
+async def test_an_operator_goes_back_to_a_version_that_has_answered_calls(rig: Rig) -> None:
+    await everywhere(rig, "1.0.0")
+    rig.calls("A01", "1.0.0", Tally(2, verdicts_ng=2))
+    await everywhere(rig, "1.1.0", "1.2.0")
+
+    operate(rig, "rollback", "A02", reason="scrap")
+    operate(rig, "rollback", "line", reason="scrap")
+    await rig.reconcile(tree("1.2.0", "A01", "A02", "A03"))
+
+    assert set(rig.active().values()) == {"screw@1.0.0"}
 
 
 @pytest.mark.parametrize(

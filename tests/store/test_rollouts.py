@@ -78,9 +78,11 @@ def test_a_record_is_read_back_exactly_and_not_rewritten_when_equal(files: Rollo
 def test_holds_are_read_back_and_are_no_deployment(files: RolloutFiles) -> None:
     hold = Hold("A1", V1, "root", "2026-01-01T00:00:00Z", "scrap on line 2")
 
-    files.write_holds([hold])
+    whole = replace(hold, pid="A2", deployment="line")
 
-    assert files.read_holds() == {"A1": hold}
+    files.write_holds([hold, whole])
+
+    assert files.read_holds() == {"A1": hold, "A2": whole}
     assert files.read_all() == {}
 
 
