@@ -25,13 +25,16 @@ from controller.packages.leftovers import end_processes
 from controller.packages.limits import Limits
 from controller.packages.names import invalid_zip
 from controller.packages.probe import prove
-from controller.packages.receipts import find_installations, installed_receipt, is_whole, store_receipt
+from controller.packages.receipts import find_installations, installed_receipt, is_ours, is_whole, store_receipt
 from controller.packages.unpacking import prune_wheels, unpack
 from controller.store.atomic import fsync_folder
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 
 Progress = Callable[[str], None]
+
+_UNPACKED = "unpacked"
+"""uv's cache: what earlier releases had in `uv` shares files with installations that may have written to them."""
 
 
 def _silent(_: str) -> None:
@@ -161,7 +164,7 @@ class Installer:
         return examine(archive, digest, Interpreters(self._pythons()))
 
     def _same_or_refuse(self, ref: PackageRef, digest: str) -> Receipt | None:
-        """Return the receipt where this very package is installed, None where the place is free or it is damaged."""
+        """Return the receipt where this very package is installed whole, None where it is to be made."""
         receipt = installed_receipt(self._layout, ref)
         if receipt is not None:
             if receipt.digest == digest:
@@ -173,7 +176,7 @@ class Installer:
                 details={"installed": receipt.digest, "given": digest},
             )
         folder = self._layout.package(ref)
-        if folder.exists():
+        if folder.exists() and not is_ours(folder):
             raise PackageError(
                 Code.install_failed,
                 f"{folder} is in the way: it has no receipt, so it is not this controller's to replace",
@@ -201,12 +204,12 @@ class Installer:
         progress("building the environment")
         requirements = folder.with_name("requirements.txt")
         venv.write_requirements(requirements, inspection.requirements)
-        uv = venv.Uv(folder.parent, self._layout.cache / "uv", limits.build_timeout_s)
+        uv = venv.Uv(folder.parent, self._layout.cache / _UNPACKED, limits.build_timeout_s)
         uv.make_venv(folder / "venv", inspection.interpreter)
         uv.install(folder / "venv", requirements, [wheel_folders[file] for file in sorted(inspection.allowed)])
         name, interpreter = inspection.manifest.name, inspection.interpreter
         if other := bytecode.nearest(find_installations(self._layout), name, interpreter):
-            bytecode.inherit(Path(other.folder, "venv"), folder / "venv")
+            bytecode.inherit(Path(other.folder), folder)
         progress("proving the entry point")
         images = folder.with_name("images")
         images.mkdir()
@@ -230,7 +233,7 @@ class Installer:
     def _prune_cache(self) -> None:
         if files := prune_wheels(self._layout.cache / "wheels"):
             names = sorted({parse_wheel_filename(file)[0] for file in files})
-            venv.forget_projects(self._layout.cache / "uv", names)
+            venv.forget_projects(self._layout.cache / _UNPACKED, names)
 
 
 def _receipt(inspection: Inspection, contents: Contents, sdk_version: str, now: str) -> Receipt:

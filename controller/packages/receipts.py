@@ -15,6 +15,7 @@ from controller.store.atomic import write_atomic
 from controller.store.layout import StoreLayout
 
 _FIELDS = {field.name for field in fields(Receipt)}
+_LISTS = {"supported_pids", "python_path", "wheels"}
 
 
 def store_receipt(path: Path, receipt: Receipt) -> None:
@@ -55,6 +56,11 @@ def installed_receipt(layout: StoreLayout, ref: PackageRef) -> Receipt | None:
     return receipt if receipt is not None and receipt.ref == ref else None
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether this controller made what stands in `folder`: it has a receipt there, if only a damaged one."""
+    return (folder / "receipt.json").is_file()
+
+
 def _parse(content: bytes) -> Receipt:
     document = orjson.loads(content)
     if not isinstance(document, dict):
@@ -62,4 +68,14 @@ def _parse(content: bytes) -> Receipt:
     known: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in document.items() if key in _FIELDS
     }
-    return Receipt(**known)
+    receipt = Receipt(**known)
+    if odd := [key for key, value in asdict(receipt).items() if not _is_as_written(key, value)]:
+        raise TypeError(f"{', '.join(odd)} of a receipt is of another type")
+    return receipt
+
+
+def _is_as_written(key: str, value: object) -> bool:
+    if key in _LISTS:
+        texts = isinstance(value, tuple) and all(isinstance(text, str) for text in value)
+        return texts or (value is None and key == "supported_pids")
+    return isinstance(value, str)

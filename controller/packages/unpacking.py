@@ -1,7 +1,8 @@
 """Writing a checked package's files into a staging folder, and the wheels that versions share.
 
 Wheels live once in the cache under their digest and are linked from there: uv keys its own cache by the wheel's path,
-so the same path for the same bytes is what makes a second version cheap. Linked files are never written to.
+so the same path for the same bytes is what makes a second version cheap. A wheel that somebody wrote to is not linked
+again (`sharing`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from controller.packages.archive import Archive, Member
 from controller.packages.contents import Contents
 from controller.packages.names import invalid_zip
+from controller.packages.sharing import is_sealed, seal
 
 
 def unpack(
@@ -54,18 +56,30 @@ def _link_wheel(archive: Archive, member: Member, digest: str, cache: Path, targ
     """Put a wheel at `target` and into the cache, one inode for both; return its folder in the cache."""
     folder = cache / digest
     cached = folder / target.name
-    try:
+    if _is_whole(cached):
         os.link(cached, target)
-    except FileNotFoundError:
-        if _write(archive, member, target) != digest:
-            raise invalid_zip("it was changed while it was being read", next_step="try again") from None
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(target, cached)
-        except FileExistsError:  # an installation beside this one was quicker: share its inode
-            target.unlink()
-            os.link(cached, target)
+        return folder
+    if _write(archive, member, target) != digest:
+        raise invalid_zip("it was changed while it was being read", next_step="try again")
+    seal(target)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(target, cached)
+    except FileExistsError:  # an installation beside this one was quicker: share its inode
+        target.unlink()
+        os.link(cached, target)
     return folder
+
+
+def _is_whole(cached: Path) -> bool:
+    """Whether a wheel is in the cache as it was put there; one that was written to meanwhile is dropped."""
+    try:
+        if is_sealed(cached):
+            return True
+        cached.unlink()
+    except FileNotFoundError:
+        pass
+    return False
 
 
 def prune_wheels(cache: Path) -> list[str]:

@@ -18,6 +18,7 @@ from controller.host.environment import clean_environment
 from controller.packages.interpreters import Interpreter
 from controller.packages.leftovers import mark
 from controller.packages.requirements import PinnedRequirement
+from controller.packages.sharing import separate
 
 _TAIL_LINES = 20
 _DISK = re.compile(r"\(os error (?:5|13|28|30|122)\)")  # EIO, EACCES, ENOSPC, EROFS, EDQUOT
@@ -39,19 +40,22 @@ class Uv:
         self._run(["venv", "--relocatable", "--no-project", "--python", interpreter.executable, str(target)])
 
     def install(self, venv: Path, requirements: Path, wheel_folders: Iterable[Path]) -> None:
-        """Install a requirements file from the given folders of wheels, with hard links from the cache.
+        """Install a requirements file from the given folders of wheels; see `sharing` for what stays linked.
 
         Raises:
             PackageError: 2004 a dependency has no wheel, 2003 its wheels are for another Python, 2005 anything else.
             StoreError: the disk failed.
         """
         sources = [argument for folder in wheel_folders for argument in ("--find-links", str(folder))]
-        self._run(
-            [
-                "pip", "install", "--no-index", "--no-build", "--link-mode", "hardlink", *sources,
-                "--python", str(venv / "bin" / "python"), "--requirements", str(requirements),
-            ]
-        )  # fmt: skip
+        command = [
+            "pip", "install", "--no-index", "--no-build", "--link-mode", "clone", *sources,
+            "--python", str(venv / "bin" / "python"), "--requirements", str(requirements),
+        ]  # fmt: skip
+        self._run(command)
+        if spoilt := separate(venv):
+            forget_projects(self.cache, spoilt)
+            self._run([*command, *(argument for name in spoilt for argument in ("--reinstall-package", name))])
+            separate(venv)
 
     def _run(self, arguments: list[str]) -> None:
         command = [

@@ -7,31 +7,36 @@ import hashlib
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from controller.errors import Code, PackageError, StoreError
-from controller.model.package import PackageRef
+from controller.model.package import PackageRef, Receipt
 from controller.packages import durability
 from controller.packages.bytecode import inherit
 from controller.packages.install import Installer
-from controller.packages.receipts import load_receipt
+from controller.packages.receipts import load_receipt, store_receipt
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
-from examples.packing import BRIGHTNESS, OK, SETUP_HANGS, build_package, make_wheel
+from examples.packing import BRIGHTNESS, OK, SETUP_HANGS, build_package, make_wheel, sdk_wheels
 from tests.packages.conftest import NOW, marked, snapshot, visible
 from tests.packages.zips import append, raw_name, rewrite
 
 pytestmark = pytest.mark.real
 SCREW = PackageRef("screw-check", "1.0.0")
 ROOT = "screw-check/"
+RECEIPT = Receipt(
+    "screw-check", "1.0.0", "sha256:0", "m:C", None, ".", (), "/usr/bin/python3", "3.11.9", "0.3.2", (), NOW
+)
 SETUP = """
 import sys
 from controller.packages.bytecode import inherit
@@ -93,37 +98,98 @@ def test_a_second_install_of_the_same_zip_does_nothing(
     assert {path: path.lstat().st_mtime_ns for path in layout.deployed.rglob("*")} == before
 
 
-def test_a_second_version_shares_the_files_of_its_wheels(
+def inode(folder: Path, pattern: str) -> int:
+    return next(folder.glob(pattern)).stat().st_ino
+
+
+def test_a_second_version_shares_what_no_code_writes_to_and_has_the_rest_for_itself(
     good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
 ) -> None:
     installer.install(good_zip)
     installer.install(build_package(tmp_path, name="screw-check", version="1.1.0", source=BRIGHTNESS))
     one, two = layout.package(SCREW), layout.package(PackageRef("screw-check", "1.1.0"))
+    numpy = "venv/lib/python3*/site-packages/numpy"
+    shared = ("wheels/numpy*.whl", f"{numpy}/linalg/_umath*.so", f"{numpy}/__init__.pyi",
+              f"{numpy}/__pycache__/__init__.*.pyc")  # fmt: skip
+    own = ("src/screw_check/main.py", f"{numpy}/__init__.py", f"{numpy}/py.typed")
+    for pattern in shared:
+        assert inode(one, pattern) == inode(two, pattern), pattern
+    for pattern in own:
+        assert inode(one, pattern) != inode(two, pattern), pattern
 
-    def inode(folder: Path, pattern: str) -> int:
-        return next(folder.glob(pattern)).stat().st_ino
 
-    for pattern in ("wheels/numpy*.whl", "venv/lib/python3*/site-packages/numpy/__init__.py"):
-        assert inode(one, pattern) == inode(two, pattern)
-    bytecode = "venv/lib/python3*/site-packages/numpy/__pycache__/__init__.*.pyc"
-    assert inode(one, bytecode) == inode(two, bytecode)
-    assert inode(one, "src/screw_check/main.py") != inode(two, "src/screw_check/main.py")
+SPOIL = """
+import os, sys
+for folder, _, files in os.walk(sys.argv[1]):
+    for path in (os.path.join(folder, file) for file in files):
+        if path.endswith(tuple(sys.argv[2].split(","))) and not os.path.islink(path):
+            with open(path, "r+b") as file:
+                file.write(b"# spoilt")
+"""
+CONTENT = ".json,.dat,.py,.txt,.typed,.csv"
+BINARIES = ".so,.pyi,.whl"
 
 
-def test_bytecode_is_taken_over_only_where_its_source_is_the_same_file(tmp_path: Path) -> None:
-    for venv in ("one", "two"):
-        for module in ("same", "other", "gone"):
-            (tmp_path / venv / "lib" / module / "__pycache__").mkdir(parents=True)
-            (tmp_path / venv / "lib" / module / "m.py").write_text("x = 1")
-    (tmp_path / "two/lib/same/m.py").unlink()
-    (tmp_path / "two/lib/same/m.py").hardlink_to(tmp_path / "one/lib/same/m.py")
-    (tmp_path / "two/lib/gone/m.py").unlink()
-    for module in ("same", "other", "gone"):
-        (tmp_path / "one/lib" / module / "__pycache__" / "m.cpython-311.pyc").write_bytes(b"compiled")
-    (tmp_path / "one/lib/same/__pycache__/notes.txt").write_text("")
-    (tmp_path / "one/lib/same/__pycache__/odd.pyc").write_text("")
+def content(folder: Path) -> dict[str, str]:
+    return {
+        path: fact for path, fact in snapshot(folder).items()
+        if not path.endswith((".pyc", "receipt.json", "install.log", "RECORD", "uv_cache.json"))
+    }  # fmt: skip
+
+
+def test_what_a_version_writes_into_its_wheels_stays_its_own_and_a_repair_gives_what_the_zip_holds(
+    tmp_path: Path, installer: Installer, layout: StoreLayout
+) -> None:
+    files = {"lenses/settings.json": b'{"threshold": 10}', "lenses-1.0.data/data/share/lenses/table.dat": b"0" * 64}
+    lenses = rewrite(make_wheel(tmp_path / "a", "lenses"), tmp_path / make_wheel(tmp_path, "lenses").name, add=files)
+    one, two = (
+        build_package(tmp_path, name="screw-check", version=version, source=BRIGHTNESS,
+                      requirements="procvision-algorithm-sdk==0.3.2\nnumpy\nlenses\n",
+                      wheels=[*sdk_wheels("0.3"), lenses])
+        for version in ("1.0.0", "1.1.0")
+    )  # fmt: skip
+    first, second = installer.install(one), installer.install(two)
+    spoiling, spared = layout.package(first.ref), layout.package(second.ref)
+    pristine = content(spared)
+    assert any(path.endswith("share/lenses/table.dat") for path in pristine)
+
+    def spoil(endings: str) -> None:
+        subprocess.run([sys.executable, "-c", SPOIL, spoiling, endings], check=True)
+
+    spoil(CONTENT)
+    assert content(spared) == pristine
+
+    spoil(BINARIES)  # which stay shared, so no version that is made from now on may have them from there
+    for receipt, package in ((second, two), (first, one)):
+        (layout.package(receipt.ref) / "venv" / "bin" / "python").unlink()
+        installer.install(package)
+    assert content(spared) == pristine
+    assert b"spoilt" not in (spoiling / "src" / "screw_check" / "main.py").read_bytes()
+
+
+def test_bytecode_is_taken_over_only_for_the_same_wheel_and_only_as_it_was_installed(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        top = tmp_path / name / "venv/lib/python3/site-packages"
+        for module in ("same", "other", "stale", "touched"):
+            info = top / f"{module}-1.dist-info"
+            info.mkdir(parents=True)
+            (top / module).mkdir()
+            (top / module / "m.py").write_text("x = 1")
+            os.utime(top / module / "m.py", (5, 5))
+            (info / "RECORD").write_text(f"{module}/m.py,sha256={name if module == 'other' else 'x'},5\n")
+    one = tmp_path / "one/venv/lib/python3/site-packages"
+    for module in ("same", "other", "stale", "touched"):
+        (one / module / "__pycache__").mkdir()
+        compiled = one / module / "__pycache__" / "m.cpython-311.pyc"
+        compiled.write_bytes(struct.pack("<4I", 1, 0, 6 if module == "stale" else 5, 5))
+        (one / module / "__pycache__" / "notes.txt").write_text("")
+        (one / module / "__pycache__" / "odd.pyc").write_text("")
+    (tmp_path / "one" / "receipt.json").write_text("{}")
+    later = (tmp_path / "one" / "receipt.json").stat().st_mtime + 60
+    os.utime(one / "touched" / "__pycache__" / "m.cpython-311.pyc", (later, later))
     inherit(tmp_path / "one", tmp_path / "two")
     assert [path.parent.parent.name for path in (tmp_path / "two").rglob("*.pyc")] == ["same"]
+    inherit(tmp_path / "gone", tmp_path / "two")
 
 
 def test_the_flat_layout_keeps_its_shape(
@@ -396,8 +462,10 @@ def test_the_slower_of_two_installers_takes_the_receipt_of_the_faster(
 def test_a_receipt_that_makes_no_sense_is_none(tmp_path: Path) -> None:
     path = tmp_path / "receipt.json"
     assert load_receipt(path) is None
-    for content in (b"", b"{}", b"[]", b'{"name": "x"}', b"\xff"):
-        path.write_bytes(content)
+    store_receipt(path, RECEIPT)
+    odd = [json.loads(path.read_text()) | change for change in ({"working_directory": 5}, {"wheels": "x"})]
+    for damaged in (b"", b"{}", b"[]", b'{"name": "x"}', b"\xff", *(json.dumps(each).encode() for each in odd)):
+        path.write_bytes(damaged)
         assert load_receipt(path) is None
     with pytest.raises(StoreError, match="cannot read"):
         load_receipt(tmp_path)
@@ -449,16 +517,29 @@ def test_hashes_decide_which_of_two_wheels_is_installed(
     assert run_in(layout.package(SCREW), (), "src", "import lenses; print(lenses.version)") == "1.0\n"
 
 
-@pytest.mark.parametrize("lost", ["venv/bin/python", "src"])
-def test_an_installation_that_lost_what_it_is_started_from_counts_as_none_and_is_made_again(
-    good_zip: Path, installer: Installer, layout: StoreLayout, lost: str
+def lose(folder: Path, path: str) -> None:
+    (folder / path).rename(folder / "lost")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        partial(lose, path="venv/bin/python"),
+        partial(lose, path="src"),
+        lambda folder: (folder / "receipt.json").write_bytes(b""),
+        lambda folder: (folder / "receipt.json").write_text('{"name": "screw-check", "version":'),
+        lambda folder: (folder / "receipt.json").write_text((folder / "receipt.json").read_text().replace("[", "{")),
+    ],
+)
+def test_a_damaged_installation_counts_as_none_and_is_repaired_from_the_zip(
+    good_zip: Path, installer: Installer, layout: StoreLayout, damage: Callable[[Path], None]
 ) -> None:
     receipt = installer.install(good_zip)
     folder = layout.package(SCREW)
-    (folder / lost).rename(folder / "lost")
+    damage(folder)
 
     assert installer.installations() == {}
     assert installer.install(good_zip).digest == receipt.digest
-    assert SCREW in installer.installations()
+    assert installer.installations()[SCREW].receipt == receipt
     assert not (folder / "lost").exists()
     assert list(layout.staging.iterdir()) == []
