@@ -89,9 +89,9 @@ def _measure(folder: Path, size: int, rounds: int) -> tuple[list[float], list[fl
 async def _pass(reconciler: Reconciler, desired: Desired) -> None:
     observed = await reconciler.observe(desired)
     planned = reconciler.plan(desired, observed)
-    reconciler.note(observed, planned)
+    await reconciler.note(observed, planned)
     assert planned.empty, planned.actions[:3]
-    outcome = reconciler.conclude(desired, observed, planned)
+    outcome = await reconciler.conclude(desired, observed, planned)
     assert outcome.status.converged
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 from controller.model.analysis import Verdict
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.package import PackageRef
-from controller.model.rollout import RolloutRecord
+from controller.model.rollout import HOLDS, RolloutRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,32 @@ class SaveRollout:
         return ObjectRef("rollout", self.deployment)
 
 
-Action = SaveRollout | Install | Preheat | Switch | Deactivate | Retire | RebuildRegistry | RemovePackage | RemoveZip
+@dataclass(frozen=True, slots=True)
+class RestoreMemory:
+    """Put the copy of a deployment's rollout record, or of the `HOLDS`, in place of a damaged file."""
+
+    kind: ClassVar[str] = "restore"
+    name: str
+    reason: str
+    depends_on: tuple[ObjectRef, ...] = ()
+
+    @property
+    def object(self) -> ObjectRef:
+        return ObjectRef("holds") if self.name == HOLDS else ObjectRef("rollout", self.name)
+
+
+Action = (
+    SaveRollout
+    | Install
+    | Preheat
+    | Switch
+    | Deactivate
+    | Retire
+    | RebuildRegistry
+    | RestoreMemory
+    | RemovePackage
+    | RemoveZip
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from controller.model.package import PackageRef, package_ref
 
-ObjectKind = Literal["package", "process", "pid", "rollout", "deployment", "zip", "registry"]
+ObjectKind = Literal["package", "process", "pid", "rollout", "deployment", "zip", "registry", "holds"]
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -11,7 +11,7 @@ from typing import Literal
 from controller.model.objects import ObjectRef
 from controller.model.objects import ProcessKey as ProcessKey  # noqa: PLC0414 - where other rooms look for it
 from controller.model.package import Installation, PackageRecord, PackageRef, package_ref
-from controller.model.rollout import Hold, Instant, Proven, RolloutRecord
+from controller.model.rollout import HOLDS, Hold, Instant, Proven, RolloutRecord
 from controller.model.tally import Tally
 
 Tallies = Mapping[tuple[str, PackageRef], Tally]
@@ -122,7 +122,8 @@ class Observed:
     """Everything that the planner may know beside the desired revision, and the answers that follow from it alone.
 
     `tallies` count calls per PID and version without end, `recent` those of the limits' last windows only; `last_words`
-    are the last log lines of each deployment's version that failed.
+    are the last log lines of each deployment's version that failed. `restored` and `lost` are those of `Memory`, and
+    `lost_history` says by PID why its history cannot be read.
     """
 
     zips: tuple[PackageRecord, ...] = ()
@@ -138,6 +139,18 @@ class Observed:
     tallies: Tallies = field(default_factory=lambda: MappingProxyType({}))
     recent: RecentCalls = RecentCalls()
     last_words: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    restored: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    lost: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    lost_history: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    def unknown(self, deployment: str) -> str:
+        """Why it is not known how a deployment's rollout stands, or which PIDs are held; empty where it is."""
+        return self.lost.get(deployment) or self.lost.get(HOLDS, "")
+
+    @property
+    def forgotten(self) -> tuple[str, ...]:
+        """Everything that cannot be read, and why: what it might name is not known."""
+        return (*self.lost.values(), *self.lost_history.values())
 
     def mapped_ref(self, pid: str) -> PackageRef | None:
         """The version that a PID's mapping names, whether it is installed or not; None where none can be read."""

@@ -14,6 +14,8 @@ from controller.model.tally import Tally
 State = Literal[
     "stepping", "baking", "paused", "waiting", "sampling", "promoted", "completed", "reverting", "reverted", "stopped"
 ]
+HOLDS = ".holds"
+"""The name of the holds among what is remembered; no deployment is called so."""
 NOTED_EVERY = 10.0
 """Seconds of a countdown that a reboot may give back; of a long one, a twentieth of what is left."""
 
@@ -247,3 +249,17 @@ class RolloutRecord:
 
     def with_rollout(self, rollout: Rollout | None) -> RolloutRecord:
         return replace(self, rollout=rollout)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """All that a store remembers of rollouts: the records by deployment, and the holds by PID.
+
+    `restored` and `lost` say what is wrong with the file of a deployment, or of the `HOLDS`: what that told is known
+    from its copy, or not known at all.
+    """
+
+    records: Mapping[str, RolloutRecord] = field(default_factory=dict)
+    holds: Mapping[str, Hold] = field(default_factory=dict)
+    restored: Mapping[str, str] = field(default_factory=dict)
+    lost: Mapping[str, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from controller.model.desired import Deployment
 from controller.model.objects import ObjectRef
 from controller.model.package import PackageRef
 from controller.planning.part import Part, joined
-from controller.planning.reasons import diverges, in_quarantine, too_late, why_switch
+from controller.planning.reasons import diverges, in_quarantine, not_known, too_late, why_switch
 from controller.planning.serving import preheated, ready_after
 from controller.planning.situation import Situation
 from controller.rollouts.cohorts import cohort
@@ -21,6 +21,8 @@ from controller.rollouts.resolution import Resolution, resolve, unsupported_pids
 def save_rollout(situation: Situation, deployment: Deployment) -> Part:
     """Write down what was decided about a rollout, and say what it waits for."""
     going_on, object_ = situation.progress[deployment.name], ObjectRef("rollout", deployment.name)
+    if going_on.unknown:
+        return Part(blocked=(not_known(deployment, going_on.unknown),))
     return Part(
         actions=(SaveRollout(deployment.name, going_on.record, going_on.note),) if going_on.note else (),
         waiting=(Waiting(object_, deployment.name, going_on.until, going_on.waits_for),) if going_on.waits_for else (),
@@ -36,7 +38,7 @@ def move(situation: Situation, deployment: Deployment) -> Part:
         goal = _restored(situation, deployment, pid) or wanted
         if goal is not None:
             groups[goal].append(pid)
-    if going_on.quarantined is None:
+    if going_on.quarantined is None and not going_on.unknown:
         groups.setdefault(deployment.spec.ref, [])
     return joined(
         Part(

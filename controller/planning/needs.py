@@ -37,6 +37,9 @@ def needs(revision: Revision | None, observed: Observed) -> Iterator[Need]:
         yield Need(hold.package, "PID {} is held on it", pid)
     yield from _in_rollouts(observed)
     yield from _ways_back(observed)
+    for why in observed.forgotten:  # it may name any version
+        for ref in observed.installed:
+            yield Need(ref, "{}", why)
 
 
 def why_needed(package: PackageRef, revision: Revision | None, observed: Observed) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from controller.model.actions import Plan, RebuildRegistry
+from controller.model.actions import Plan, RebuildRegistry, RestoreMemory
 from controller.model.desired import Deployment, Revision
 from controller.model.observed import Observed
 from controller.model.package import PackageRef
-from controller.model.rollout import Instant
+from controller.model.rollout import HOLDS, Instant
 from controller.planning.moving import move, save_rollout
 from controller.planning.part import Part, joined
+from controller.planning.reasons import no_history
 from controller.planning.retiring import deactivate_removed, end_orphaned_rollouts, remove_surplus, retire_unneeded
 from controller.planning.serving import keep_serving
 from controller.planning.situation import Situation
@@ -23,6 +24,8 @@ def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = 
     wanted = joined(
         *(keep_serving(situation, each) for each in revision.deployments),
         _rebuild_registry(situation),
+        _restore_memory(situation),
+        *(_tell_lost_history(situation, each) for each in revision.deployments),
         deactivate_removed(situation),
         end_orphaned_rollouts(situation),
         *(_follow(situation, each) for each in revision.deployments),
@@ -50,6 +53,27 @@ def _targets(situation: Situation) -> dict[str, PackageRef]:
 def _rebuild_registry(situation: Situation) -> Part:
     lost = situation.observed.registry_lost
     return Part(actions=(RebuildRegistry("registry.json is lost or damaged"),) if lost else ())
+
+
+def _restore_memory(situation: Situation) -> Part:
+    """Restore what could be read from its copy only; what is decided about it waits for that."""
+    actions = (
+        RestoreMemory(name, f"{why}; restored from its copy") for name, why in situation.observed.restored.items()
+    )
+    return joined(Part(), *(_again(situation, action) for action in actions))
+
+
+def _again(situation: Situation, action: RestoreMemory) -> Part:
+    deployment = "" if action.name == HOLDS else action.name
+    failed = situation.failed(action.object, deployment)
+    return failed if situation.backs_off(action.object, deployment) else joined(failed, Part(actions=(action,)))
+
+
+def _tell_lost_history(situation: Situation, deployment: Deployment) -> Part:
+    lost = situation.observed.lost_history
+    return Part(
+        blocked=tuple(no_history(pid, deployment.name, lost[pid]) for pid in deployment.spec.pids if pid in lost)
+    )
 
 
 def _follow(situation: Situation, deployment: Deployment) -> Part:

@@ -45,6 +45,27 @@ def too_late(deployment: Deployment, failing: str) -> Blocked:
     )
 
 
+def not_known(deployment: Deployment, why: str) -> Blocked:
+    """Return that a deployment stands still, because what is remembered of it cannot be read."""
+    return Blocked(
+        ObjectRef("rollout", deployment.name),
+        deployment.name,
+        f"its rollout stands still: {why}, and there is no copy",
+        next_step="make the file readable, or move it aside to give up what it guards against: a version that failed "
+        "may then be tried again",
+    )
+
+
+def no_history(pid: str, deployment: str, why: str) -> Blocked:
+    """Return that a PID's history cannot be read."""
+    return Blocked(
+        ObjectRef("pid", pid),
+        deployment,
+        f"{why}: its ways back are not known, and no version is removed",
+        next_step="make the file readable, or move it aside to give up what it tells",
+    )
+
+
 def why_switch(station: StationView, deployment: Deployment, going_on: Progress, pid: str, ref: PackageRef) -> str:
     """Return why a PID gets a version."""
     mapping = station.observed.active.get(pid)

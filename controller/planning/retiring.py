@@ -55,8 +55,9 @@ def _warm(situation: Situation, key: ProcessKey) -> bool:
 
 
 def _suspended(situation: Situation, key: ProcessKey) -> bool:
+    """Whether a process belongs to a deployment of which nothing is changed."""
     deployment = situation.revision.by_name.get(key.deployment)
-    return deployment is not None and deployment.spec.suspend
+    return deployment is not None and (deployment.spec.suspend or bool(situation.progress[deployment.name].unknown))
 
 
 def remove_surplus(situation: Situation, planned: Collection[ObjectRef]) -> Part:

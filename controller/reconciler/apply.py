@@ -22,6 +22,7 @@ from controller.model.actions import (
     RebuildRegistry,
     RemovePackage,
     RemoveZip,
+    RestoreMemory,
     Retire,
     SaveRollout,
     Switch,
@@ -64,6 +65,7 @@ class Applier:
         self._finished = False
         self._store_acts: Mapping[type[Action], Callable[[Any, Revision], None]] = {
             RebuildRegistry: self._rebuild_registry,
+            RestoreMemory: self._restore_memory,
             RemovePackage: self._remove_package,
             RemoveZip: self._remove_zip,
         }
@@ -241,6 +243,9 @@ class Applier:
     def _rebuild_registry(self, action: RebuildRegistry, revision: Revision) -> None:
         self._store.registry.write(registry_rows((), self._packages.installations(), {}))
 
+    def _restore_memory(self, action: RestoreMemory, revision: Revision) -> None:
+        self._store.rollouts.restore(action.name)
+
     def _remove_package(self, action: RemovePackage, revision: Revision) -> None:
         self._packages.uninstall(action.package)
 
@@ -275,6 +280,7 @@ _DONE: Mapping[type[Action], str] = {
     Deactivate: "deactivated",
     Retire: "ended",
     RebuildRegistry: "rebuilt",
+    RestoreMemory: "restored",
     SaveRollout: "decided",
     RemovePackage: "removed",
     RemoveZip: "removed",

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -92,10 +93,17 @@ class Loop:
         try:
             await self._passes()
             await self.reconciler.applier.finish(PATIENCE)
+            await self._flush()
         finally:  # whatever ended the loop: nobody may wait for what will not be done any more
             self.finished.set()
             self._refuse_work()
         await self._tell()
+
+    async def _flush(self) -> None:
+        """Wait for what is still to be written, so long at most: a disk that hangs must not hold up the end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self.reconciler.later.flush()
 
     async def _passes(self) -> None:
         while not self._stopping:
@@ -154,17 +162,17 @@ class Loop:
         try:
             desired, changing = await asyncio.to_thread(self.take)
         except DesiredStateError as error:
-            self.refusal = self.reconciler.refuse(error.problems, "")
+            self.refusal = await self.reconciler.refuse(error.problems, "")
             await self._tell()
             return RESYNC
         if desired is not None:
             self.configure(desired.revision)
             observed = await self.reconciler.observe(desired)
             planned = self.reconciler.plan(desired, observed)
-            self.reconciler.note(observed, planned)
+            await self.reconciler.note(observed, planned)
             self.reconciler.launch(desired, planned)
             await self.reconciler.applier.let_switches_go_first(_HEAD_START)
-            self.outcome = self.reconciler.conclude(desired, observed, planned)
+            self.outcome = await self.reconciler.conclude(desired, observed, planned)
             self.failing, self.refusal = "", None
             self.on_pass(self.outcome)
             await self._tell()
@@ -212,6 +220,7 @@ class Loop:
                 )
         except TimeoutError:
             pass  # the outcome so far tells how far it came
+        await self._flush()
         if self.finished.is_set():
             raise stopping()
         if self.failing:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
+from controller.errors import StoreError
 from controller.model.desired import Revision
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.observed import Failure, Observed, ObservedProcess
@@ -16,6 +19,8 @@ from controller.reconciler.ports import Packages, Zips
 from controller.reconciler.zips import ZipFolder
 from controller.store.store import Store
 from controller.store.tally_store import TallyStore
+
+log = logging.getLogger(__name__)
 
 _TAIL_BYTES, _TAIL_LINES = 4096, 10
 
@@ -36,6 +41,7 @@ class Observer:
         self._zips = zips or ZipFolder(store.layout, packages)
         self._processes = processes
         self._tally_store = tally_store or TallyStore(store.layout)
+        self._told: tuple[str, ...] = ()
 
     async def observe(
         self, revision: Revision, failures: Mapping[ObjectRef, Failure], *, ways_back: bool = False
@@ -44,26 +50,52 @@ class Observer:
 
         With `ways_back`, every PID's history is read, not only those of PIDs that may move. Raises StoreError.
         """
-        registry = self._store.registry.read()
-        zips = await asyncio.to_thread(self._zips.survey, registry or ())
-        installed, records = self._packages.installations(), self._store.rollouts.read_all()
         seen = Observed(
-            zips=zips,
-            installed=installed,
-            active=self._store.active.read_all(),
             processes=await self._processes(),
             failures=failures,
-            registry_lost=registry is None and bool(installed),
-            records=records,
-            holds=self._store.rollouts.read_holds(),
             tallies=self._tally_store.tallies,
             recent=self._tally_store.recent(_windows(revision)),
-            last_words={name: self._last_words(record.rollout) for name, record in records.items() if record.rollout},
+        )
+        return await asyncio.to_thread(self._look_at_disk, revision, seen, ways_back=ways_back)
+
+    def _look_at_disk(self, revision: Revision, seen: Observed, *, ways_back: bool) -> Observed:
+        """Return what was seen with what the store's files hold, in a thread: the calls' loop waits for no disk."""
+        registry, memory = self._store.registry.read(), self._store.rollouts.memory()
+        rollouts = {name: record.rollout for name, record in memory.records.items() if record.rollout}
+        seen = replace(
+            seen,
+            zips=self._zips.survey(registry or ()),
+            installed=self._packages.installations(),
+            active=self._store.active.read_all(),
+            records=memory.records,
+            holds=memory.holds,
+            restored=memory.restored,
+            lost=memory.lost,
+            last_words={name: self._last_words(rollout) for name, rollout in rollouts.items()},
         )
         every = ways_back or exceeds(revision, seen)
         pids = dict.fromkeys((*_may_move(revision, seen), *(seen.active if every else ())))
-        seen = replace(seen, history={pid: entries for pid in pids if (entries := self._store.history.read(pid))})
+        seen = replace(seen, **self._histories(pids), registry_lost=registry is None and bool(seen.installed))
+        self._tell_lost(seen)
         return replace(seen, unmanaged=(*_strange_mappings(revision, seen), *self._strange_folders()))
+
+    def _histories(self, pids: Iterable[str]) -> dict[str, Any]:
+        """Return the fields of what was observed of histories: what they hold, and which cannot be read."""
+        histories, lost = {}, {}
+        for pid in pids:
+            try:
+                if entries := self._store.history.read(pid):
+                    histories[pid] = entries
+            except StoreError as error:
+                lost[pid] = str(error)
+        return {"history": histories, "lost_history": lost}
+
+    def _tell_lost(self, seen: Observed) -> None:
+        """Log what cannot be read, where that is news."""
+        for why in seen.forgotten:
+            if why not in self._told:
+                log.error("%s", why)
+        self._told = seen.forgotten
 
     def _last_words(self, rollout: Rollout) -> tuple[str, ...]:
         """The last errors of a version that failed, and the last lines that it has logged."""

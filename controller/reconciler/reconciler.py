@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,7 +18,7 @@ from controller.model.desired import PolicySpec
 from controller.model.objects import ObjectRef
 from controller.model.observed import Observed
 from controller.model.rollout import Instant, RolloutRecord
-from controller.model.status import RevisionStatus, Status
+from controller.model.status import RevisionStatus, Status, WaitingStatus
 from controller.model.status_document import StatusDocument
 from controller.model.tally import Counted
 from controller.planning.plan import plan
@@ -26,6 +27,7 @@ from controller.reconciler.acts import ActionResult
 from controller.reconciler.apply import Applier
 from controller.reconciler.backoff import Backoff, some_jitter
 from controller.reconciler.exits import Exit, worst
+from controller.reconciler.later import Later
 from controller.reconciler.observe import Observer
 from controller.reconciler.patch import patches
 from controller.reconciler.report import process_rows, report
@@ -53,6 +55,15 @@ class Outcome:
     """The counts that nobody will ask for again."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    """How the store's own records stand: the audit's head, what cannot be kept and why, whether the status is ours."""
+
+    head: AuditHead
+    troubles: tuple[tuple[str, str], ...]
+    untouched: bool
+
+
 @dataclass(slots=True)
 class Reconciler:
     """Makes one station match its desired state, pass by pass: observe → plan → note → launch → conclude.
@@ -67,7 +78,10 @@ class Reconciler:
     jitter: Callable[[], float] = some_jitter
     backoff: Backoff = field(init=False)
     _pythons: tuple[str, ...] | None = field(default=None, init=False)
-    _last: tuple[tuple[Desired, Observed, Plan, AuditHead], Status] | None = field(default=None, init=False)
+    later: Later = field(default_factory=Later, init=False)
+    _last: tuple[tuple[Desired, Observed, Plan, _Recorded], Status] | None = field(default=None, init=False)
+    _document: StatusDocument | None = field(default=None, init=False)
+    _head: AuditHead = field(default_factory=AuditHead, init=False)
 
     def __post_init__(self) -> None:
         self.backoff = Backoff(self.clock, self.jitter)
@@ -84,7 +98,7 @@ class Reconciler:
         while True:
             observed = await self.observe(desired)
             planned = self.plan(desired, observed, serve=serve)
-            self.note(observed, planned)
+            await self.note(observed, planned)
             in_time = deadline is None or self.clock().seconds < deadline
             if in_time and self._makes_progress(results):
                 self.launch(desired, planned)
@@ -93,7 +107,9 @@ class Reconciler:
             elif wait and in_time and planned.under_way:
                 await asyncio.sleep(_BAKE_LOOK)
             else:
-                return self.conclude(desired, observed, planned, results)
+                outcome = await self.conclude(desired, observed, planned, results)
+                await self.later.flush()
+                return outcome
 
     # --- the steps of a pass, in their order
 
@@ -112,19 +128,23 @@ class Reconciler:
         """Decide what is to be done now."""
         return plan(desired.revision, observed, self.clock(), serve=serve)
 
-    def note(self, observed: Observed, planned: Plan) -> None:
+    async def note(self, observed: Observed, planned: Plan) -> None:
         """Write down what was seen of packages, and rollouts of which only counters moved; decisions are actions.
 
         A full disk must not keep a pass from restarting what died: all of this is known elsewhere, and the next pass
         writes it.
         """
-        writes = [partial(self.store.rollouts.write, *changed) for changed in self._counted(observed, planned)]
         if not observed.registry_lost:
             rows = registry_rows(observed.zips, observed.installed, observed.failures)
-            writes.insert(0, partial(self.store.registry.write, rows))
-        for write in writes:
+            self.later.write("registry.json", partial(self.store.registry.write, rows))
+        counted = tuple(self._counted(observed, planned))
+        if counted:  # waited for: a later decision must not be overtaken by an earlier count
+            await asyncio.to_thread(self._write_counted, counted)
+
+    def _write_counted(self, counted: Iterable[tuple[str, RolloutRecord]]) -> None:
+        for name, record in counted:
             try:
-                write()
+                self.store.rollouts.write(name, record)
             except StoreError as error:
                 log.warning("%s", error)
 
@@ -132,19 +152,34 @@ class Reconciler:
         """Begin what the plan holds, except what failed a moment ago."""
         self.applier.launch(planned, desired.revision, self.backoff.rests)
 
-    def conclude(
+    async def conclude(
         self, desired: Desired, observed: Observed, planned: Plan, results: Sequence[ActionResult] = ()
     ) -> Outcome:
-        """Write the status, and judge it. Where all is as it was last time, so is the status, but for what it uses."""
-        head = self.store.audit.head()
-        seen = (desired, _at_rest(observed), planned, head)
-        if self._last is not None and self._last[0] == seen and self.store.status.untouched:
+        """Tell and judge the status. Where all is as it was last time, so is the status, but for what it uses.
+
+        It is written later; a status that the disk does not take is told all the same, and that it does not.
+        """
+        recorded = await asyncio.to_thread(self._look_at_records)
+        seen = (desired, _at_rest(observed), planned, recorded)
+        if self._last is not None and self._last[0] == seen:
             status = replace(self._last[1], processes=process_rows(observed))
         else:
-            status = self._report(desired, observed, planned, head)
+            status = self._report(desired, observed, planned, recorded)
         self._last = (seen, status)
         uncounted = no_longer_counted(desired.revision, observed)
-        return Outcome(desired, planned, status, judge(desired.problems, planned, results), uncounted)
+        verdict = judge(desired.problems, planned, results, recorded.troubles)
+        return Outcome(desired, planned, status, verdict, uncounted)
+
+    def _look_at_records(self) -> _Recorded:
+        """Return how the store's own records stand. Blocking."""
+        if self._document is None:
+            self._document = self.store.status.read()
+        troubles = dict(self.later.failing)
+        try:
+            self._head = self.store.audit.head()
+        except StoreError as error:
+            troubles["logs/audit.jsonl"] = str(error)
+        return _Recorded(self._head, tuple(troubles.items()), self.store.status.untouched)
 
     # --- between passes
 
@@ -164,7 +199,9 @@ class Reconciler:
         for name, record in planned.records.items():
             object_ = ObjectRef("rollout", name)
             changed = record != observed.records.get(name, RolloutRecord())
-            if changed and object_ not in decided and object_ not in self.applier.in_flight:
+            rests = object_ not in decided and object_ not in self.applier.in_flight
+            rests = rests and name not in observed.restored and not observed.unknown(name)
+            if changed and rests:
                 yield name, record
 
     @staticmethod
@@ -173,32 +210,41 @@ class Reconciler:
         acts = Counter(result.action.object for result in results)
         return all(count < _MOST_ACTS for count in acts.values())
 
-    def refuse(self, problems: Sequence[str], source: str) -> StatusDocument:
-        """Tell in the status that no revision is valid, and return it; whatever runs goes on. Raises StoreError."""
-        document = self.store.status.read() or Status(RevisionStatus("", source, valid=False), False).to_document()
+    async def refuse(self, problems: Sequence[str], source: str) -> StatusDocument:
+        """Tell in the status that no revision is valid, and return it; whatever runs goes on."""
+        await asyncio.to_thread(self._look_at_records)
+        document = deepcopy(self._document) or Status(RevisionStatus("", source, valid=False), False).to_document()
         document["revision"]["valid"], document["revision"]["errors"] = False, list(problems)
         document["converged"] = False
-        self.store.status.write(document)
-        self._last = None
+        self._document, self._last = document, None
+        self.later.write("status.json", partial(self.store.status.write, document))
         return document
 
-    def _report(self, desired: Desired, observed: Observed, planned: Plan, head: AuditHead) -> Status:
-        """Return the status, and write it where it says something new."""
-        previous = self.store.status.read()
+    def _report(self, desired: Desired, observed: Observed, planned: Plan, recorded: _Recorded) -> Status:
+        """Return the status, and have it written where it says something new."""
+        previous = self._document
         status = report(desired.revision, desired.problems, observed, planned, previous, self.clock())
-        status = replace(status, audit={"seq": head.seq, "hash": head.hash})
+        status = replace(status, audit={"seq": recorded.head.seq, "hash": recorded.head.hash})
+        if recorded.troubles:
+            rows = tuple(WaitingStatus(what, None, why) for what, why in recorded.troubles)
+            status = replace(status, waiting=(*status.waiting, *rows), converged=False)
         document = status.to_document()
-        if previous is None or _lasting(previous) != _lasting(document):
-            self.store.status.write(document)
-            self.store.patch.offer(patches(status.deployments))
+        if previous is None or not recorded.untouched or _lasting(previous) != _lasting(document):
+            self._document = document
+            self.later.write("status.json", partial(self.store.status.write, document))
+            self.later.write("status.patch.yaml", partial(self.store.patch.offer, patches(status.deployments)))
         return status
 
 
-def judge(problems: Sequence[str], planned: Plan, results: Sequence[ActionResult] = ()) -> Exit:
-    """Return the exit code of a reconcile that ended with this plan still to do."""
+def judge(
+    problems: Sequence[str], planned: Plan, results: Sequence[ActionResult] = (), troubles: Sequence[object] = ()
+) -> Exit:
+    """Return the exit code of a reconcile that ended with this plan still to do, and records that cannot be kept."""
     exits = [Exit.done]
     if problems:
         exits.append(Exit.invalid)
+    if troubles:
+        exits.append(Exit.failed)
     last = {result.action.object: result.error for result in results}
     exits += [_exit_of(error) for error in last.values() if error is not None]
     if planned.blocked:

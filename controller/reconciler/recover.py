@@ -25,6 +25,7 @@ def recover(store: Store, packages: Packages, actor: str, notify: Notify) -> Non
     with store.lock.held():
         for name in store.active.sweep():
             notify(f"removed the leftover active/{name} of an interrupted switch")
+    store.rollouts.keep_copies()
     _note_missing_tail(store, actor, notify)
     for pid, intent in _unfinished_switches(store).items():
         _complete(store, pid, intent, actor, notify)

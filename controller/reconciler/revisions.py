@@ -26,6 +26,8 @@ class Desired:
 
     revision: Revision
     problems: tuple[str, ...] = ()
+    unwritten: bool = False
+    """Whether the newer one is valid, but the disk did not take it: it is tried again."""
 
 
 class RevisionTaker:
@@ -47,28 +49,29 @@ class RevisionTaker:
     def take(self) -> tuple[Desired | None, bool]:
         """Return what is in force, and whether the tree is still changing.
 
-        Raises DesiredStateError where no revision, new or old, is valid; StoreError.
+        Raises DesiredStateError where no revision, new or old, is valid.
         """
         verdict = self._tree.look(being_written=self._being_written())
         if verdict == "quiet":
             try:
                 desired = take_revision(self._source, self._store, allow_empty=self._allow_empty)
-            except StoreError:
-                self._tree.read_again()
-                raise
             except DesiredStateError as error:
+                self._allow_empty = False
                 _tell_refusal(error.problems, None)
                 raise
+            self._tell(desired)
+            self._desired = desired
+            if desired.unwritten:
+                self._tree.read_again()
             else:
-                self._tell(desired)
-                self._desired = desired
-            finally:
                 self._allow_empty = False
         return self._desired, verdict == "changing"
 
     def _tell(self, desired: Desired) -> None:
         """Say what was read, where it is news."""
         revision = desired.revision
+        if desired == self._desired:
+            return
         if desired.problems:
             _tell_refusal(desired.problems, revision)
         elif self._desired is None or self._desired.problems or self._desired.revision.id != revision.id:
@@ -93,7 +96,8 @@ def load_desired(source: Source, store: Store, *, allow_empty: bool = False) -> 
     in_force = store.revision.read()
     try:
         revision = source.load()
-        if in_force and in_force.deployments and not revision.deployments and not allow_empty:
+        some_in_force = bool(in_force.deployments) if in_force is not None else store.revision.there
+        if some_in_force and not revision.deployments and not allow_empty:
             raise DesiredStateError((f"{revision.source}: {_EMPTY_TREE}",))
     except DesiredStateError as error:
         if in_force is None:
@@ -107,9 +111,17 @@ def load_desired(source: Source, store: Store, *, allow_empty: bool = False) -> 
 def take_revision(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:
     """Put the source's revision in force where it may be taken, and return what is in force now.
 
-    Raises DesiredStateError where no revision, new or old, is valid; StoreError.
+    One that cannot be written down is not taken: the last one stays in force, and only where there is none to go on
+    with, the new one is.
+
+    Raises DesiredStateError where no revision, new or old, is valid.
     """
     desired = load_desired(source, store, allow_empty=allow_empty)
-    if not desired.problems:
+    if desired.problems:
+        return desired
+    try:
         store.revision.write(desired.revision)
+    except StoreError as error:
+        problem = f"revision {desired.revision.id} cannot be put in force: {error}"
+        return Desired(store.revision.read() or desired.revision, (problem,), unwritten=True)
     return desired

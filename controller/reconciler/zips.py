@@ -47,6 +47,8 @@ class ZipFolder:
             return PackageRecord(
                 path.name, "", "", "invalid", int(error.code), str(error), None, path.name, fingerprint
             )  # fmt: skip
+        except StoreError as error:  # only this zip cannot be read; it is tried again each time
+            return PackageRecord(path.name, "", "", "invalid", None, str(error), None, path.name, None)
         return PackageRecord(
             manifest.name, manifest.version, digest, "discovered", None, "", manifest.supported_pids, path.name,
             fingerprint,

@@ -14,8 +14,11 @@ def no_longer_counted(revision: Revision, observed: Observed) -> frozenset[Count
     """Return the PIDs and versions of which there are counts that no verdict and no status will ask for again.
 
     Asked for are the versions that answer, those that are desired, pinned or held, and what the latest rollout of a
-    deployment was about: its target, the stable versions, and the ways back for as long as it is remembered.
+    deployment was about: its target, the stable versions, and the ways back for as long as it is remembered. Where a
+    rollout cannot be read, everything may be asked for.
     """
+    if observed.lost:
+        return frozenset()
     idle = {(pid, ref) for pid, ref in observed.tallies if observed.mapped_ref(pid) != ref}
     return frozenset(idle.difference(_wanted(revision, observed), _rolled_out(observed)) if idle else ())
 

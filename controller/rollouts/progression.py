@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from controller.model.analysis import Verdict
 from controller.model.package import PackageRef
-from controller.model.rollout import Proven, Quarantine, Rollout, RolloutRecord
+from controller.model.rollout import HOLDS, Proven, Quarantine, Rollout, RolloutRecord
 from controller.model.timestamps import format_timestamp
 from controller.rollouts.evidence import already_failing, counting, judged, steady_findings
 from controller.rollouts.machine import Facts, advance, begin, halt, wanted_versions
@@ -29,7 +29,8 @@ class Progress:
     target is not tried, `degraded` what is wrong with versions that nobody judges any more. While it waits, `waits_for`
     says what for and `until` when that ends (seconds of the boot-time clock; infinite where no clock tells). `verdict`
     is what was thought of the version that is judged, or was when it failed, and `back` where most PIDs would go if it
-    failed now; None where nothing is rolled back by itself.
+    failed now; None where nothing is rolled back by itself. `unknown` says why nothing is known of the rollout: then it
+    stands still.
     """
 
     record: RolloutRecord
@@ -44,10 +45,13 @@ class Progress:
     until: float = field(default=math.inf)
     verdict: Verdict | None = None
     back: PackageRef | None = None
+    unknown: str = ""
 
 
 def progress(view: DeploymentView) -> Progress:
     """Return how the deployment's rollout goes on and what its PIDs are to have."""
+    if view.observed.unknown(view.name):
+        return _standing_still(view)
     going_on = _progress(view)
     return replace(going_on, record=_with_proven(view, going_on.record))
 
@@ -80,6 +84,15 @@ def _progress(view: DeploymentView) -> Progress:
         coming = None if view.resolution.problem else fresh
         return _superseded(view, former, coming, f"{view.target} is wanted instead, but not installed yet")
     return _going_on(view, fresh, "")
+
+
+def _standing_still(view: DeploymentView) -> Progress:
+    """Leave every free PID where it is; pins and holds are followed, unless it is not known who is held."""
+    spec, observed = view.deployment.spec, view.observed
+    targets = {pid: observed.holds[pid].package if pid in observed.holds else spec.pinned_ref(pid) for pid in spec.pids}
+    if HOLDS in observed.lost:
+        targets = dict.fromkeys(spec.pids)
+    return Progress(RolloutRecord(), targets, unknown=observed.unknown(view.name))
 
 
 def _still_wanted(rollout: Rollout, view: DeploymentView) -> bool:

@@ -127,9 +127,11 @@ class LocalStation:
         return f"the daemon cannot finish its first pass: {failing}" if failing else "the daemon is still starting"
 
     async def _readiness(self, _command: GetReadiness, _caller: Caller, _report: Report) -> Readiness:
-        outcome = self._parts.loop.outcome
+        outcome, failing = self._parts.loop.outcome, self._parts.loop.failing
         if outcome is None:
             return Readiness(False, self._starting())
+        if failing:  # calls go on; but nothing that fails now would be mended
+            return Readiness(False, f"the last pass could not be finished: {failing}")
         waiting = [pid.pid for pid in outcome.status.pids if pid.active and not pid.ready]
         return Readiness(not waiting, f"not ready: {', '.join(waiting)}" if waiting else "")
 

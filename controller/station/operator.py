@@ -169,7 +169,8 @@ class _Decision:
         if not decided.moves and (decided.stuck or not decided.stays):
             raise self._no_way_back(next(iter(decided.stuck), pids[0]), command)
         self._hold(command, decided.moves, decided.stays)
-        self._save(command.subject, observed.records.get(command.subject, RolloutRecord()).with_rollout(None))
+        if command.subject not in observed.lost:
+            self._save(command.subject, observed.records.get(command.subject, RolloutRecord()).with_rollout(None))
         return f"held until `pvctl resume {command.subject}`: {_told(deployment, decided, observed)}"
 
     def _hold(
@@ -185,12 +186,14 @@ class _Decision:
 
     def _observed(self, pids: Iterable[str]) -> Observed:
         """Return what a rollback may know: versions, mappings, histories, and what is on record."""
+        memory = self._store.rollouts.memory()
         return Observed(
             installed=self._packages.installations(),
             active=self._store.active.read_all(),
             history={pid: self._store.history.read(pid) for pid in pids},
-            records=self._store.rollouts.read_all(),
-            holds=self._store.rollouts.read_holds(),
+            records=memory.records,
+            holds=memory.holds,
+            lost=memory.lost,
         )
 
     def _older(self, pid: str, command: Rollback, observed: Observed) -> PackageRef:
@@ -228,7 +231,7 @@ class _Decision:
         return rollout, record
 
     def _record(self, deployment: str) -> RolloutRecord:
-        return self._store.rollouts.read_all().get(deployment, RolloutRecord())
+        return self._store.rollouts.record(deployment)
 
     def _save(self, deployment: str, record: RolloutRecord) -> None:
         self._store.rollouts.write(deployment, record)

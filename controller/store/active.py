@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,8 @@ from controller.store.atomic import Replacement, remove_durably, write_all_atomi
 from controller.store.layout import StoreLayout
 from controller.store.unchanged import Unchanged
 
+_OF_THE_HOST = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+"""What says nothing about the file that could not be read."""
 _KEYS = {"name", "version", "activated_at"}
 
 
@@ -49,7 +52,7 @@ class ActiveMappings:
         return str(self._layout.mapping(pid))
 
     def read(self, pid: str) -> ActiveMapping | BrokenMapping | None:
-        """Return a PID's mapping, None where it has none. Raises StoreError where the disk cannot be read."""
+        """Return a PID's mapping, None where it has none. Raises StoreError where the host has no room to read it."""
         return self._read(self._layout.mapping(pid))
 
     def read_all(self) -> dict[str, ActiveMapping | BrokenMapping]:
@@ -70,10 +73,12 @@ class ActiveMappings:
             return parse_mapping(Path(path).read_bytes())
         except FileNotFoundError:
             return None
-        except (ValueError, IsADirectoryError) as error:
+        except ValueError as error:
             return BrokenMapping(str(error))
         except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror}") from error
+            if error.errno in _OF_THE_HOST:
+                raise StoreError(f"cannot read {path}: {error.strerror}") from error
+            return BrokenMapping(f"it cannot be read: {error.strerror or error}")
 
     def write(self, pid: str, mapping: ActiveMapping, validate: Callable[[ActiveMapping], None]) -> None:
         """Replace a PID's mapping durably.

@@ -17,7 +17,10 @@ class PidHistory:
         self._layout = layout
 
     def read(self, pid: str) -> tuple[HistoryEntry, ...]:
-        """Return a PID's history, oldest first. A line that a power cut tore is passed over. Raises StoreError."""
+        """Return a PID's history, oldest first. A line that a power cut tore is passed over.
+
+        Raises StoreError where the file cannot be read, or holds nothing that can be understood.
+        """
         path = self._layout.pid_history(pid)
         try:
             lines = path.read_bytes().splitlines()
@@ -25,7 +28,10 @@ class PidHistory:
             return ()
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}") from error
-        return tuple(entry for line in lines if (entry := _parse(line)) is not None)
+        entries = tuple(entry for line in lines if (entry := _parse(line)) is not None)
+        if lines and not entries:
+            raise StoreError(f"cannot read {path}: no line of it can be understood")
+        return entries
 
     def append(self, pid: str, entry: HistoryEntry) -> None:
         """Add an entry durably. Raises StoreError."""

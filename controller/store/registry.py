@@ -8,7 +8,6 @@ from typing import Any
 
 import orjson
 
-from controller.errors import StoreError
 from controller.model.package import PackageRecord
 from controller.store.atomic import write_if_changed
 from controller.store.layout import StoreLayout
@@ -21,15 +20,11 @@ class Registry:
         self._path = layout.registry
 
     def read(self) -> tuple[PackageRecord, ...] | None:
-        """Return the records; None where the file is lost or not understood. Raises StoreError on a disk error."""
+        """Return the records; None where the file is lost, cannot be read or is not understood: all can be derived."""
         try:
             return tuple(_record(row) for row in orjson.loads(self._path.read_bytes())["packages"])
-        except FileNotFoundError:
+        except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
             return None
-        except (orjson.JSONDecodeError, KeyError, TypeError):
-            return None
-        except OSError as error:
-            raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
 
     def write(self, records: Iterable[PackageRecord]) -> bool:
         """Write the records where they differ from what is there; return whether they did. Raises StoreError."""

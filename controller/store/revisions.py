@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import orjson
 
-from controller.errors import StoreError
 from controller.store.atomic import write_if_changed
 from controller.store.layout import StoreLayout
 
@@ -21,23 +21,21 @@ class AppliedRevision:
         self._path = layout.revision
 
     def read(self) -> Revision | None:
-        """Return the revision in force, None where there is none yet or its file cannot be understood.
-
-        Raises StoreError on a disk error.
-        """
+        """Return the revision in force, None where there is none yet or its file cannot be read or understood."""
         from controller.model.desired import Revision  # noqa: PLC0415 - pydantic is loaded only by who needs it
 
         try:
             return Revision.model_validate(orjson.loads(self._path.read_bytes()))
-        except FileNotFoundError:
+        except (OSError, ValueError, TypeError):  # unreadable, or no revision that this controller understands
             return None
-        except ValueError:  # not JSON, or not a revision that this controller understands: as good as none
-            return None
-        except OSError as error:
-            raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
+
+    @property
+    def there(self) -> bool:
+        """Whether a revision was ever in force, though its file may be damaged now."""
+        return os.path.lexists(self._path)
 
     def pythons(self) -> tuple[str, ...]:
-        """Return the interpreters that the policy in force names. Raises StoreError on a disk error."""
+        """Return the interpreters that the policy in force names."""
         revision = self.read()
         return revision.policy.pythons if revision else ()
 

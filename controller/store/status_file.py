@@ -6,7 +6,6 @@ from typing import cast
 
 import orjson
 
-from controller.errors import StoreError
 from controller.model.status_document import StatusDocument
 from controller.store.atomic import write_if_changed
 from controller.store.layout import StoreLayout
@@ -21,14 +20,12 @@ class StatusFile:
         self._fingerprint: tuple[int, int, int] | None = None
 
     def read(self) -> StatusDocument | None:
-        """Return the document; None where there is none or it cannot be understood. Raises StoreError."""
+        """Return the document; None where there is none, or it cannot be read or understood."""
         self._fingerprint = self._look()
         try:
             document = orjson.loads(self._path.read_bytes())
-        except (FileNotFoundError, orjson.JSONDecodeError):
+        except (OSError, orjson.JSONDecodeError):
             return None
-        except OSError as error:
-            raise StoreError(f"cannot read {self._path}: {error.strerror}") from error
         return cast(StatusDocument, document) if is_status(document) else None
 
     def write(self, document: StatusDocument) -> bool:

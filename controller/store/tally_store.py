@@ -45,7 +45,7 @@ class TallyStore:
             }
             self.tallies = {key: parse_tally(row["tally"]) for key, row in rows.items()}
             self.last_errors = {key: row["last_error"] for key, row in rows.items() if row["last_error"]}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             self.tallies, self.last_errors = {}, {}
         self._saved = self.tallies
         return self.tallies

@@ -33,7 +33,11 @@ class Unchanged(Generic[Value]):
         if known is not None and known[0] == fingerprint:
             return known[1]
         value = read(entry.path)
-        self._seen.pop(entry.name, None)
+        self.forget(entry.name)
         if time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns) > _RESTED:
             self._seen[entry.name] = (fingerprint, value)
         return value
+
+    def forget(self, name: str) -> None:
+        """Have a file read again at the next look, whether it has changed or not."""
+        self._seen.pop(name, None)

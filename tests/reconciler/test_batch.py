@@ -73,7 +73,7 @@ def test_intents_come_first_and_outcomes_last_whatever_is_in_between(rig: Rig) -
     objects = [str(action.object) for action in BACK]
     assert audited(rig, known) == [(each, outcome) for outcome in ("started", "succeeded") for each in objects]
     assert [rig.store.history.read(pid)[-1].ref for pid in (*PIDS, "B01")] == [NEW, NEW, NEW, None]
-    assert "line" in rig.store.rollouts.read_all()
+    assert "line" in rig.store.rollouts.memory().records
 
 
 def test_what_fails_on_one_pid_is_that_pids_own(rig: Rig) -> None:
@@ -267,7 +267,7 @@ def _assert_on_record(rig: Rig) -> None:
             moved.append(pid)
             assert outcomes[f"pid/{pid}"] == "succeeded"
     if set(moved) & set(PIDS):
-        assert "line" in rig.store.rollouts.read_all(), "a PID moved before the decision was saved"
+        assert "line" in rig.store.rollouts.memory().records, "a PID moved before the decision was saved"
     assert list(rig.store.layout.active.glob("*.tmp")) == []
 
 

@@ -79,7 +79,7 @@ class Watch:
         deployment = revision.by_name[action.deployment]
         assert not deployment.spec.suspend, f"{pid} moves although {deployment.name} is suspended"
         self._on_record(world, pid, action.reason)
-        record = world.bare.rollouts.read_all().get(deployment.name, RolloutRecord())
+        record = world.bare.rollouts.memory().records.get(deployment.name, RolloutRecord())
         hold = self.observed.holds.get(pid)
         self._ready(world, action, record.rollout, emergency=hold is not None and hold.emergency)
         if hold is not None:
@@ -144,7 +144,7 @@ class Watch:
         self._on_record(world, pid, action.reason)
 
     def _save_rollout(self, world: Any, deployment: str, after: RolloutRecord) -> None:
-        before = world.bare.rollouts.read_all().get(deployment, RolloutRecord())
+        before = world.bare.rollouts.memory().records.get(deployment, RolloutRecord())
         lost = set(before.quarantine) - set(after.quarantine)
         assert not lost or self.allowed_to_forgive, f"4: {lost} is forgiven by nobody"
         old, new = before.rollout, after.rollout

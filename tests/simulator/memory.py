@@ -16,7 +16,7 @@ from controller.errors import StoreError
 from controller.model.desired import Revision
 from controller.model.observed import ActiveMapping, BrokenMapping, HistoryEntry
 from controller.model.package import PackageRecord, PackageRef
-from controller.model.rollout import Hold, RolloutRecord
+from controller.model.rollout import Hold, Memory, RolloutRecord
 from controller.model.status_document import AuditRow, StatusDocument
 from controller.store.active import ActiveMappings
 from controller.store.audit import AuditHead, AuditLog, AuditRecord, Verification
@@ -184,8 +184,11 @@ class MemoryRollouts(RolloutFiles):
         self.records: dict[str, RolloutRecord] = {}
         self.holds: dict[str, Hold] = {}
 
-    def read_all(self) -> dict[str, RolloutRecord]:
-        return dict(self.records)
+    def memory(self) -> Memory:
+        return Memory(dict(self.records), dict(self.holds))
+
+    def record(self, deployment: str) -> RolloutRecord:
+        return self.records.get(deployment, RolloutRecord())
 
     def write(self, deployment: str, record: RolloutRecord) -> bool:
         changed = self.records.get(deployment) != record
@@ -194,6 +197,9 @@ class MemoryRollouts(RolloutFiles):
 
     def read_holds(self) -> dict[str, Hold]:
         return dict(self.holds)
+
+    def keep_copies(self) -> None:
+        """Nothing is damaged here."""
 
     def write_holds(self, holds: Iterable[Hold]) -> bool:
         self.holds = {hold.pid: hold for hold in holds}

@@ -341,7 +341,7 @@ class World:
         observed = await self.reconciler.observe(self.desired)
         planned = self.reconciler.plan(self.desired, observed)
         self.watch.planned(self, observed, planned)
-        self.reconciler.note(observed, planned)
+        await self.reconciler.note(observed, planned)
         self.reconciler.launch(self.desired, planned)
         await self.breathe()
         if self.breach is not None:
@@ -350,7 +350,7 @@ class World:
             raise Killed("while an action was under way")
         if self.random.random() >= self.concluded:
             return None
-        outcome = self.reconciler.conclude(self.desired, observed, planned)
+        outcome = await self.reconciler.conclude(self.desired, observed, planned)
         self._forget(outcome.uncounted)
         return outcome
 

@@ -12,6 +12,7 @@ import pytest
 
 from controller.errors import Code, CodedError, ControllerError, PackageError, StoreError
 from controller.model.package import PackageRef
+from controller.reconciler.exits import Exit
 from controller.reconciler.observe import Observer
 from controller.reconciler.revisions import RevisionTaker
 from controller.sources.quiescing import QuiescingTree
@@ -24,9 +25,9 @@ from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
 from controller.station.port import Access, AccessDenied, Caller
 from controller.station.progress import Progress
+from controller.store.active import ActiveMappings
 from controller.store.audit import AuditLog
 from controller.store.history import PidHistory
-from controller.store.revisions import AppliedRevision
 from tests.reconciler.fakes import Rig
 from tests.reconciler.test_loop import Daemon, running
 from tests.waiting import until
@@ -62,7 +63,7 @@ async def nothing() -> tuple[str, ...]:
     return ()
 
 
-async def test_a_pass_that_cannot_be_finished_is_told_and_not_tried_in_a_tight_loop(
+async def test_records_that_cannot_be_kept_are_told_and_not_tried_in_a_tight_loop(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     class Refused:
@@ -80,16 +81,16 @@ async def test_a_pass_that_cannot_be_finished_is_told_and_not_tried_in_a_tight_l
         monkeypatch.setattr(AuditLog, "head", refused.append)
         rig.store.layout.registry.unlink()
 
-        with pytest.raises(ControllerError, match="the disk is full"):
-            await asked.execute(Reconcile(timeout=30), MIA)
-        told, attempts = await asked.execute(GetStatus(), MIA), refused.attempts
+        report = await asked.execute(Reconcile(timeout=0.5), MIA)
+        told, attempts = report.status, refused.attempts
         for _ in range(20):
             daemon.loop.wake()
             await asyncio.sleep(0.05)
         passes = refused.attempts - attempts
 
+        assert report.exit == Exit.failed
         assert told["converged"] is False
-        assert [each["reason"] for each in told["waiting"]] == ["the disk is full"]
+        assert {each["what"]: each["reason"] for each in told["waiting"]}["logs/audit.jsonl"] == "the disk is full"
         assert sum("registry: failed" in note for note in rig.notes) <= 2
         assert passes, "the daemon goes on trying"
         monkeypatch.undo()
@@ -99,13 +100,36 @@ async def test_a_pass_that_cannot_be_finished_is_told_and_not_tried_in_a_tight_l
     assert rig.store.layout.registry.exists()
 
 
+async def test_a_pass_that_cannot_be_finished_is_told_also_by_readiness(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StoreError("active/ cannot be read")
+
+    async with running(rig) as daemon:
+        asked = local_station(daemon, tmp_path)
+        assert await asked.execute(GetReadiness(), MIA) == Readiness(True)
+        with monkeypatch.context() as patch:
+            patch.setattr(ActiveMappings, "read_all", refuse)
+            with pytest.raises(ControllerError, match="active/ cannot be read"):
+                await asked.execute(Reconcile(timeout=30), MIA)
+
+            told = await asked.execute(GetStatus(), MIA)
+            assert told["converged"] is False
+            assert [each["reason"] for each in told["waiting"]] == ["active/ cannot be read"]
+            ready = await asked.execute(GetReadiness(), MIA)
+            assert ready == Readiness(False, "the last pass could not be finished: active/ cannot be read")
+        await asked.execute(Reconcile(timeout=30), MIA)
+        assert await asked.execute(GetReadiness(), MIA) == Readiness(True)
+
+
 async def test_a_daemon_that_cannot_finish_its_first_pass_says_why(
     rig: Rig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def refuse(*_: object) -> None:
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr(AppliedRevision, "write", refuse)
+    monkeypatch.setattr(ActiveMappings, "read_all", refuse)
     daemon = Daemon(rig)
     asked = local_station(daemon, tmp_path)
     assert await asked.execute(GetReadiness(), MIA) == Readiness(False, "the daemon is still starting")

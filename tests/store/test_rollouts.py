@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +16,12 @@ from controller.errors import StoreError
 from controller.model.analysis import Arms, ChangeTest, Finding, RateTest, SequentialTests, Start, Verdict
 from controller.model.package import PackageRef
 from controller.model.rollout import (
+    HOLDS,
     AnalysisState,
     Countdown,
     Hold,
     Instant,
+    Memory,
     PinnedStrategy,
     Proven,
     Quarantine,
@@ -71,7 +75,7 @@ def files(tmp_path: Path) -> RolloutFiles:
 def test_a_record_is_read_back_exactly_and_not_rewritten_when_equal(files: RolloutFiles) -> None:
     assert files.write("line", RECORD) is True
 
-    assert files.read_all() == {"line": RECORD}
+    assert files.memory().records == {"line": RECORD}
     assert files.write("line", RECORD) is False
 
 
@@ -83,23 +87,125 @@ def test_holds_are_read_back_and_are_no_deployment(files: RolloutFiles) -> None:
     files.write_holds([hold, whole])
 
     assert files.read_holds() == {"A1": hold, "A2": whole}
-    assert files.read_all() == {}
+    assert files.memory().records == {}
 
 
-def test_a_damaged_record_is_an_error_since_ignoring_it_could_forgive_a_failure(files: RolloutFiles) -> None:
+def damage(path: Path, how: str) -> None:
+    """Do to a file what hands and disks do to files."""
+    if how == "empty":
+        path.write_bytes(b"")
+    elif how == "garbage":
+        path.write_bytes(b"\x00\xff{")
+    elif how == "deep":
+        path.write_bytes(b"[" * 100_000)
+    elif how == "wrong type":
+        path.write_bytes(b"[5]")
+    else:
+        path.unlink()
+        path.mkdir() if how == "directory" else path.symlink_to(path.name)  # a loop: root may read everything else
+
+
+DAMAGES = ("empty", "garbage", "deep", "wrong type", "directory", "unreadable")
+HOLD = Hold("A1", V1, "root", "2026-01-01T00:00:00Z", "scrap on line 2")
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_a_damaged_file_is_told_and_its_copy_says_what_it_said(files: RolloutFiles, how: str) -> None:
     files.write("line", RECORD)
-    path = next(iter(files._folder.glob("line.json")))
-    path.write_text("{")
+    files.write("other", RolloutRecord())
+    files.write_holds([HOLD])
+    for name in ("line.json", ".holds.json"):
+        damage(files._folder / name, how)
 
-    with pytest.raises(StoreError, match=r"line\.json cannot be understood"):
-        files.read_all()
+    memory = files.memory()
+
+    assert memory.records == {"line": RECORD, "other": RolloutRecord()}
+    assert memory.holds == files.read_holds() == {"A1": HOLD}
+    assert (set(memory.restored), memory.lost) == ({"line", HOLDS}, {})
+    assert all("cannot be" in why for why in memory.restored.values())
+    assert files.record("line") == RECORD
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+def test_without_a_copy_only_that_file_is_lost_and_nobody_takes_it_for_empty(files: RolloutFiles, how: str) -> None:
+    files.write("line", RECORD)
+    files.write("other", RECORD)
+    files.write_holds([HOLD])
+    for name in ("line.json", ".holds.json"):
+        damage(files._folder / name, how)
+        (files._folder / f".{name}.copy").unlink()
+
+    memory = files.memory()
+
+    assert (memory.records, set(memory.lost), memory.restored) == ({"other": RECORD}, {"line", HOLDS}, {})
+    with pytest.raises(StoreError, match=r"line\.json cannot be .*move it aside"):
+        files.record("line")
+    with pytest.raises(StoreError, match=r"\.holds\.json cannot be .*move it aside"):
+        files.read_holds()
+
+
+@pytest.mark.parametrize("how", [each for each in DAMAGES if each != "directory"])
+def test_a_damaged_file_is_restored_from_its_copy(files: RolloutFiles, how: str) -> None:
+    files.write("line", RECORD)
+    files.write_holds([HOLD])
+    before = {name: (files._folder / name).read_bytes() for name in ("line.json", ".holds.json")}
+    for name in before:
+        damage(files._folder / name, how)
+
+    for name in files.memory().restored:
+        files.restore(name)
+
+    assert {name: (files._folder / name).read_bytes() for name in before} == before
+    assert (files.memory().restored, files.memory().lost) == ({}, {})
+
+
+def test_a_copy_never_tells_of_an_earlier_decision(files: RolloutFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write("line", RolloutRecord())
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        files.write("line", RECORD)
+    damage(files._folder / "line.json", "empty")
+
+    assert set(files.memory().lost) == {"line"}
+
+
+def test_a_start_makes_the_copies_that_are_missing_or_old(files: RolloutFiles) -> None:
+    files.write("line", RECORD)
+    files.write_holds([HOLD])
+    (files._folder / ".line.json.copy").write_bytes(b"old")
+    (files._folder / "..holds.json.copy").unlink()
+
+    files.keep_copies()
+    for name in ("line.json", ".holds.json"):
+        damage(files._folder / name, "garbage")
+
+    assert (files.memory().records, files.memory().holds) == ({"line": RECORD}, {"A1": HOLD})
+
+
+def test_a_file_that_was_moved_aside_is_given_up(files: RolloutFiles) -> None:
+    files.write("line", RECORD)
+    (files._folder / "line.json").unlink()
+
+    assert files.memory() == Memory()
+    assert files.record("line") == RolloutRecord()
+
+
+def test_a_folder_that_cannot_be_read_is_told(files: RolloutFiles) -> None:
+    files._folder.rmdir()
+    files._folder.write_text("")
+
+    assert set(files.memory().lost) == {HOLDS}
 
 
 def test_what_the_first_release_wrote_is_read_and_written_back_byte_for_byte(files: RolloutFiles) -> None:
     for path in GOLDEN.iterdir():
         shutil.copy(path, files._folder)
 
-    records, holds = files.read_all(), files.read_holds()
+    records, holds = files.memory().records, files.read_holds()
 
     assert {record.rollout.state for record in records.values() if record.rollout} == set(get_args(State))
     assert holds["B01"] == Hold("B01", V2, "bob", "2026-02-02T02:42:00Z", "line stopped", emergency=True)
@@ -113,7 +219,7 @@ def test_what_the_first_release_wrote_is_read_and_written_back_byte_for_byte(fil
 def test_the_words_of_the_first_release_mean_the_same(files: RolloutFiles) -> None:
     for name in ("paused", "reverted", "reverting", "stepping"):
         shutil.copy(GOLDEN / f"{name}.json", files._folder)
-    found = {name: record.rollout for name, record in files.read_all().items() if record.rollout}
+    found = {name: record.rollout for name, record in files.memory().records.items() if record.rollout}
 
     paused, reverted = found["paused"].analysis, found["reverted"].analysis
     assert found["paused"].step == 1
@@ -144,8 +250,9 @@ def test_what_no_release_writes_is_refused(files: RolloutFiles, damage: dict[str
     document = json.loads(path.read_bytes())
     path.write_text(json.dumps({**document, "rollout": {**document["rollout"], **damage}}))
 
-    with pytest.raises(StoreError, match=r"line\.json cannot be understood"):
-        files.read_all()
+    (files._folder / ".line.json.copy").unlink()
+
+    assert "cannot be understood" in files.memory().lost["line"]
 
 
 def test_keys_of_a_later_release_are_passed_over(files: RolloutFiles) -> None:
@@ -154,7 +261,7 @@ def test_keys_of_a_later_release_are_passed_over(files: RolloutFiles) -> None:
     document = json.loads(path.read_bytes())
     path.write_text(json.dumps({**document, "more": 1, "rollout": {**document["rollout"], "more": 1}}))
 
-    assert files.read_all() == {"line": RECORD}
+    assert files.memory().records == {"line": RECORD}
 
 
 def test_a_countdown_ignores_the_wall_clock_and_goes_on_after_a_reboot_with_what_was_left() -> None:
