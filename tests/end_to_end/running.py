@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.station import Station
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import HANGS, PATIENCE, eventually
 
 
 class Daemon:
@@ -55,7 +55,7 @@ class Daemon:
     def signal(self, number: int) -> None:
         self._running.send_signal(number)
 
-    def wait(self, seconds: float = PATIENCE) -> int:
+    def wait(self, seconds: float = HANGS) -> int:
         """Wait for the daemon to end by itself; return its exit code."""
         return self._running.wait(seconds)
 
@@ -76,9 +76,9 @@ class Daemon:
 
     def get(self, path: str) -> tuple[int, Any]:
         """Return status and JSON of a GET over the socket; status 0 where nobody listens."""
-        connection = http.client.HTTPConnection("station", timeout=PATIENCE)
+        connection = http.client.HTTPConnection("station", timeout=HANGS)
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        channel.settimeout(PATIENCE)
+        channel.settimeout(HANGS)
         try:
             with through_folder(self.station.store / "run") as folder:
                 channel.connect(f"{folder}/runner.sock")

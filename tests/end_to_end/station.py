@@ -13,6 +13,7 @@ import psutil
 import yaml
 
 from tests.builders import deployment
+from tests.waiting import HANGS
 
 PVCTL = Path(sys.executable).with_name("pvctl")
 
@@ -34,7 +35,12 @@ class Station:
     def pvctl(self, *arguments: str | Path, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Run a command; fail unless it exits with `expect` (None: whatever it exits with) and without a traceback."""
         done = subprocess.run(
-            self.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=110
+            self.command(*arguments),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=HANGS,
         )
         assert "Traceback" not in done.stderr, done.stderr
         if expect is not None:
@@ -87,7 +93,7 @@ class Station:
                 found.append(process)
         return found
 
-    def wait_until_gone(self, seconds: float = 10.0) -> list[psutil.Process]:
+    def wait_until_gone(self, seconds: float = HANGS) -> list[psutil.Process]:
         """Return the processes that are still there after waiting for them to end."""
         _, alive = psutil.wait_procs(self.processes(), timeout=seconds)
         return alive

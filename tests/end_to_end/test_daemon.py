@@ -31,7 +31,7 @@ from tests.end_to_end.load import Load
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import PVCTL, Station
 from tests.packages.zips import rewrite
-from tests.waiting import PATIENCE, eventually
+from tests.waiting import HANGS, eventually
 
 pytestmark = pytest.mark.real
 
@@ -257,7 +257,7 @@ def test_the_service_manager_hears_of_its_life(station: Station, daemon: Daemon)
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         name = f"\0procvision-test-{os.getpid()}-{id(manager)}"
         manager.bind(name)
-        manager.settimeout(PATIENCE)
+        manager.settimeout(HANGS)
         deliver(station, "cell", "1.0.0")
         desire(station, "cell", "1.0.0", ["A01"])
         daemon.start(NOTIFY_SOCKET=name.replace("\0", "@"))

@@ -19,6 +19,7 @@ from controller.http.request_body import BodyLimits
 from controller.http.server import SocketServer
 from controller.store.layout import StoreLayout
 from tests.station.fake import FakePlane, FakeStation
+from tests.waiting import HANGS
 
 
 @dataclass
@@ -42,14 +43,14 @@ class Reply:
 
 class _UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("station", timeout=20)
+        super().__init__("station", timeout=HANGS)
         self._folder = path.parent
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         folder = os.open(self._folder, os.O_RDONLY)
         try:
-            self.sock.settimeout(20)
+            self.sock.settimeout(HANGS)
             self.sock.connect(f"/proc/self/fd/{folder}/runner.sock")
         finally:
             os.close(folder)

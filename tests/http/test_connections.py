@@ -18,7 +18,7 @@ from controller.http.server import SocketServer
 from controller.store.layout import StoreLayout
 from tests.http.conftest import ask
 from tests.station.fake import FakeStation
-from tests.waiting import until
+from tests.waiting import HANGS, until
 
 _HEAD = 64 * 1024
 _IN_BUFFERS = 2 * 1024 * 1024
@@ -46,7 +46,7 @@ class Served:
             connection.connect(f"/proc/self/fd/{folder}/{self.layout.socket.name}")
         finally:
             os.close(folder)
-        connection.settimeout(20)
+        connection.settimeout(HANGS)
         self.connections.append(connection)
         return connection
 

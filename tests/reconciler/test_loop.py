@@ -18,7 +18,7 @@ from controller.reconciler.loop import Loop
 from controller.reconciler.revisions import Desired, take_revision
 from tests.builders import deployment, revision
 from tests.reconciler.fakes import FakeSource, Rig
-from tests.waiting import until
+from tests.waiting import HANGS, until
 
 V1 = PackageRef("screw", "1.0.0")
 V2 = PackageRef("screw", "1.1.0")
@@ -64,7 +64,7 @@ async def running(rig: Rig) -> AsyncIterator[Daemon]:
         yield daemon
     finally:
         daemon.loop.stop()
-        await asyncio.wait_for(task, 30)
+        await asyncio.wait_for(task, HANGS)
 
 
 async def test_it_converges_follows_edits_and_stops(rig: Rig) -> None:
@@ -126,7 +126,7 @@ async def test_a_failing_start_does_not_stop_the_other_deployment(rig: Rig) -> N
     await until(lambda: rig.active() == {"A02": "other@1.0.0"})
 
     daemon.loop.stop()
-    await asyncio.wait_for(task, 30)
+    await asyncio.wait_for(task, HANGS)
 
 
 async def test_a_policy_with_other_interpreters_is_a_reason_to_try_at_once_what_found_none(
@@ -169,8 +169,8 @@ async def test_work_between_passes_has_its_error_whatever_it_is_and_holds_up_nob
         first = asyncio.create_task(daemon.loop.between_passes(lambda: raising(error)))
         second = asyncio.create_task(daemon.loop.between_passes(lambda: answering(42)))
         with pytest.raises(type(error)):
-            await asyncio.wait_for(first, 20)
-        assert await asyncio.wait_for(second, 20) == 42
+            await asyncio.wait_for(first, HANGS)
+        assert await asyncio.wait_for(second, HANGS) == 42
         daemon.desire("1.1.0")
         await until(lambda: set(rig.active().values()) == {"screw@1.1.0"})
 
@@ -183,7 +183,7 @@ async def test_nobody_waits_for_a_loop_that_was_cancelled(rig: Rig) -> None:
 
     run.cancel()
 
-    ended = await asyncio.wait_for(asyncio.gather(run, *asked, return_exceptions=True), 30)
+    ended = await asyncio.wait_for(asyncio.gather(run, *asked, return_exceptions=True), HANGS)
     assert [type(each) for each in ended] == [asyncio.CancelledError, CodedError, CodedError]
     assert daemon.loop.finished.is_set()
     with pytest.raises(CodedError, match="is stopping"):
@@ -194,11 +194,11 @@ async def test_who_asks_a_loop_that_ends_is_told_and_does_not_wait(rig: Rig) -> 
     async with running(rig) as daemon:
         daemon.loop.stop()
         asked = asyncio.create_task(daemon.loop.between_passes(lambda: answering(42)))
-        await asyncio.wait_for(daemon.loop.finished.wait(), 20)
+        await asyncio.wait_for(daemon.loop.finished.wait(), HANGS)
         late = asyncio.create_task(daemon.loop.between_passes(lambda: answering(42)))
         for each in (asked, late):
             with pytest.raises(CodedError, match="stopping; nothing was done"):
-                await asyncio.wait_for(each, 20)
+                await asyncio.wait_for(each, HANGS)
 
 
 async def test_an_invalid_revision_leaves_everything_serving_and_is_told_with_its_place(rig: Rig) -> None:
@@ -224,7 +224,7 @@ async def test_without_any_valid_revision_the_status_says_why_and_nothing_is_tou
         await daemon.loop.wait_idle(10)
 
     daemon.loop.stop()
-    await asyncio.wait_for(task, 30)
+    await asyncio.wait_for(task, HANGS)
 
 
 async def test_a_store_that_fails_for_a_while_and_a_defect_do_not_end_it(
@@ -264,9 +264,9 @@ async def test_an_action_that_does_not_end_holds_up_the_end_of_the_daemon_only_f
     monkeypatch.setattr(rig.processes, "start", hang)
     daemon = Daemon(rig)
     task = asyncio.create_task(daemon.loop.run())
-    await asyncio.wait_for(hanging.wait(), 20)
+    await asyncio.wait_for(hanging.wait(), HANGS)
 
     daemon.loop.stop()
-    await asyncio.wait_for(task, 30)
+    await asyncio.wait_for(task, HANGS)
 
     assert cancelled.is_set()

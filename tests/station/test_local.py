@@ -30,7 +30,7 @@ from controller.store.audit import AuditLog
 from controller.store.history import PidHistory
 from tests.reconciler.fakes import Rig
 from tests.reconciler.test_loop import Daemon, running
-from tests.waiting import until
+from tests.waiting import HANGS, until
 
 MIA = Caller("mia")
 REF = PackageRef("screw", "1.1.0")
@@ -142,7 +142,7 @@ async def test_a_daemon_that_cannot_finish_its_first_pass_says_why(
     with pytest.raises(CodedError, match="the disk is full"):
         await asked.execute(GetStatus(), MIA)
     daemon.loop.stop()
-    await asyncio.wait_for(task, 30)
+    await asyncio.wait_for(task, HANGS)
 
 
 async def test_a_package_is_installed_and_removed_beside_the_passes(rig: Rig, tmp_path: Path) -> None:
