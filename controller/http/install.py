@@ -17,7 +17,7 @@ from controller.http.peers import caller_of
 from controller.http.progress_lines import JSON_LINES, Line, progress_response
 from controller.http.request_body import MIB
 from controller.http.resource import Content, Endpoint, Parameter
-from controller.station.commands.packages import Install
+from controller.station.commands.packages import Install, is_zip_name
 from controller.station.port import Station
 
 ZIP = "application/zip"
@@ -25,7 +25,6 @@ _LARGEST = 4096 * MIB
 """Bytes of a zip at most: what may be unpacked from one in all (design 3.5)."""
 _SILENCE = 60.0
 """Seconds within which a further piece of the zip has to arrive."""
-_LONGEST_NAME = 200
 
 
 class InstallResource:
@@ -53,7 +52,7 @@ class InstallResource:
         if kind != ZIP:
             raise Refused(415, f"Content-Type {kind[:80]!r} is not taken here", next_step=f"send {ZIP}")
         name = request.query_params.get("name", "")
-        if not _is_file_name(name):
+        if not is_zip_name(name):
             raise CallError(
                 Code.invalid_params,
                 f"{name[:80]!r} is no file name of a zip",
@@ -67,12 +66,6 @@ class InstallResource:
             raise
         command, caller = Install(upload.path), caller_of(request)
         return progress_response(lambda report: self._station.execute(command, caller, report), upload.remove)
-
-
-def _is_file_name(name: str) -> bool:
-    """Whether a name is that of a zip and of nothing else: it becomes a file in a folder of ours."""
-    plain = name.isprintable() and "/" not in name and not name.startswith(".")
-    return plain and name.endswith(".zip") and len(name.encode()) <= _LONGEST_NAME
 
 
 class _Upload:

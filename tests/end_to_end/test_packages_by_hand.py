@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from controller.client import Client
+from controller.errors import Code, PackageError
+from controller.station.commands.packages import Install
 from examples.packing import BRIGHTNESS, OK, SETUP_RAISES, Algorithm, build_package
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
@@ -59,6 +62,13 @@ def test_a_package_is_installed_and_uninstalled_through_the_daemon(daemon: Daemo
     assert station.json("audit", "--verify")["valid"]
 
 
+@pytest.mark.parametrize("name", ["screw.bin", "screw.ZIP", ".screw.zip", f"{'s' * 200}.zip", "s\nrew.zip", "zip"])
+def test_a_file_name_that_the_store_cannot_keep_is_refused_before_anything_else(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PackageError) as refused:
+        Install(tmp_path / name)
+    assert refused.value.code == Code.invalid_zip
+
+
 def test_a_zip_that_is_refused_leaves_nothing_of_itself(daemon: Daemon) -> None:
     station = daemon.station
     bad = build_package(station.root / "deliveries", name="bad", source=SETUP_RAISES)
@@ -67,10 +77,16 @@ def test_a_zip_that_is_refused_leaves_nothing_of_itself(daemon: Daemon) -> None:
 
     assert station.json("install", bad, expect=4)["error"]["code"] == 2005
     assert station.json("install", torn, expect=4)["error"]["code"] == 2001
+    named = station.root / "deliveries" / "bad.bin"
+    bad.rename(named)
+    refused = station.json("install", named, expect=4)
+    assert (refused["error"]["code"], "must end in .zip" in refused["error"]["message"]) == (2001, True)
 
     assert [path.name for path in station.zips.iterdir()] == ["cell-1.0.0.zip"]
     assert eventually(lambda: not any((station.store / "algorithms" / ".staging").iterdir()), "an empty staging folder")
     assert daemon.status()["converged"]
+    daemon.stop()
+    assert station.json("install", named, expect=4) == refused, "without a daemon it is the same refusal"
 
 
 def test_a_long_installation_holds_up_no_pass_and_no_call(daemon: Daemon) -> None:
