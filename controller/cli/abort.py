@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from controller.cli.parameters import name
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.cli.verbs import operate
@@ -12,7 +13,7 @@ from controller.station.commands.operator import Abort
 
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
-    parser.add_argument("deployment", metavar="DEPLOYMENT", help="Whose rollout.")
+    parser.add_argument("deployment", metavar="DEPLOYMENT", type=name, help="Whose rollout.")
     parser.add_argument("--reason", metavar="TEXT", help="Why, for the audit.")
 
 

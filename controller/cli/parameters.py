@@ -63,6 +63,13 @@ def key_value(text: str) -> tuple[str, object]:
         return key, value
 
 
+def name(text: str) -> str:
+    """Return the name of a deployment or a PID as it was written."""
+    if not text or "/" in text:
+        raise ArgumentTypeError(f"{text!r} is not the name of a deployment or a PID")
+    return text
+
+
 def path(text: str) -> Path:
     """Return the path of something, which need not be there yet."""
     from pathlib import Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from controller.cli.parameters import name
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.cli.verbs import operate
@@ -12,7 +13,9 @@ from controller.station.commands.operator import Resume
 
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
-    parser.add_argument("subject", metavar="PID|DEPLOYMENT", help="A PID, or a deployment with all its PIDs.")
+    parser.add_argument(
+        "subject", metavar="PID|DEPLOYMENT", type=name, help="A PID, or a deployment with all its PIDs."
+    )
 
 
 def run(arguments: Namespace, settings: Settings) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from controller.cli.parameters import name
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.cli.verbs import operate
@@ -12,7 +13,7 @@ from controller.station.commands.operator import Rollback
 
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
-    parser.add_argument("subject", metavar="PID|DEPLOYMENT", help="A PID, or a deployment.")
+    parser.add_argument("subject", metavar="PID|DEPLOYMENT", type=name, help="A PID, or a deployment.")
     parser.add_argument("--to", metavar="VERSION", help="Which version [default: the one before].")
     parser.add_argument("--emergency", action="store_true",
                         help="Switch at once, without waiting for the process to be ready.")  # fmt: skip

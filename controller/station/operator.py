@@ -25,6 +25,7 @@ from controller.station.commands.operator import (
     Rollback,
 )
 from controller.station.port import Caller
+from controller.station.subjects import no_deployment, no_subject, no_way_back, refused
 from controller.store.audit import AuditRecord
 from controller.store.store import Store
 
@@ -49,8 +50,8 @@ class Operator:
         verb = type(command).__name__.lower()
         revision = self._store.revision.read()
         if revision is None:
-            raise _refused(f"cannot {verb}: there is no desired state in force", "run `pvctl reconcile --once`")
-        decision = _Decision(self._store, self._packages, self._clock, revision, caller)
+            raise refused(f"cannot {verb}: there is no desired state in force", "run `pvctl reconcile --once`")
+        decision = _Decision(self._store, self._packages, self._clock, revision, caller, verb)
         self._audit(verb, command, decision, "started")
         try:
             message = decision.execute(command)
@@ -82,11 +83,18 @@ def subject_of(command: OperatorCommand) -> str:
 
 
 class _Decision:
-    """One command against one revision."""
+    """One command against one revision; `verb` is its word."""
 
     def __init__(
-        self, store: Store, packages: Packages, clock: Callable[[], Instant], revision: Revision, caller: Caller
+        self,
+        store: Store,
+        packages: Packages,
+        clock: Callable[[], Instant],
+        revision: Revision,
+        caller: Caller,
+        verb: str,
     ) -> None:
+        self._verb = verb
         self.revision = revision
         self.caller = caller
         self._store = store
@@ -111,12 +119,12 @@ class _Decision:
     def promote(self, command: Promote) -> str:
         rollout, record = self._under_way(command.deployment)
         if rollout.paused_by:
-            raise _refused(
+            raise refused(
                 f"the rollout of {rollout.target} is paused by {rollout.paused_by}",
                 f"`pvctl resume {command.deployment}` first",
             )
         if rollout.state not in {"paused", "waiting", "sampling"} and not command.full:
-            raise _refused(f"the rollout of {rollout.target} is not in a pause", "`--full` skips all pauses to come")
+            raise refused(f"the rollout of {rollout.target} is not in a pause", "`--full` skips all pauses to come")
         self._save(command.deployment, record.with_rollout(promote(rollout, self._clock(), full=command.full)))
         return f"{command.deployment}: the rollout of {rollout.target} goes on"
 
@@ -136,7 +144,7 @@ class _Decision:
         record = self._record(command.deployment)
         freed = record.without_quarantine(package)
         if freed == record:
-            raise _refused(f"{package} is not in quarantine in {command.deployment}", "see `pvctl status`")
+            raise refused(f"{package} is not in quarantine in {command.deployment}", "see `pvctl status`")
         self._save(command.deployment, freed)
         return f"{command.deployment}: {package} is tried once more"
 
@@ -146,7 +154,7 @@ class _Decision:
         record = self._record(subject) if self._is_deployment(command) else RolloutRecord()
         paused = record.rollout is not None and bool(record.rollout.paused_by)
         if not freed and not paused:
-            raise _refused(f"nothing of {subject} is paused or held", "see `pvctl status`")
+            raise refused(f"nothing of {subject} is paused or held", "see `pvctl status`")
         # where one PID of a deployment that was rolled back follows git again, the others are held each for itself
         left = {holds[pid].deployment for pid in freed} - {subject, ""}
         kept = [hold for pid, hold in holds.items() if pid not in freed]
@@ -167,7 +175,7 @@ class _Decision:
         deployment = self.revision.by_name[command.subject]
         decided = of_deployment(deployment, observed, command.to)
         if not decided.moves and (decided.stuck or not decided.stays):
-            raise self._no_way_back(next(iter(decided.stuck), pids[0]), command)
+            raise no_way_back(next(iter(decided.stuck), pids[0]), command.to, observed)
         self._hold(command, decided.moves, decided.stays)
         if command.subject not in observed.lost:
             self._save(command.subject, observed.records.get(command.subject, RolloutRecord()).with_rollout(None))
@@ -200,7 +208,7 @@ class _Decision:
         """The version that one PID goes back to: the one that was asked for, else its way back."""
         deployment = self.revision.by_pid[pid]
         if pid in deployment.spec.pinned:
-            raise _refused(
+            raise refused(
                 f"{pid} is pinned to {deployment.spec.pinned[pid]}: a pinned PID moves only by its pin",
                 f"change spec.pinned of deployment {deployment.name} in the desired state",
             )
@@ -212,22 +220,14 @@ class _Decision:
             if command.to and entry.ref in observed.installed and entry.version == command.to:
                 text = f"{entry.ref} does not support {pid}"
                 raise CodedError(Code.activation_conflict, text, next_step="choose another")
-        raise self._no_way_back(pid, command)
-
-    @staticmethod
-    def _no_way_back(pid: str, command: Rollback) -> CodedError:
-        why = f"version {command.to} was never active there, or is not installed"
-        return _refused(
-            f"cannot roll {pid} back: {why if command.to else 'no older version is installed'}",
-            f"see `pvctl history {pid}`",
-        )
+        raise no_way_back(pid, command.to, observed)
 
     def _under_way(self, deployment: str, *, also_promoted: bool = False) -> tuple[Rollout, RolloutRecord]:
         self._deployment(deployment)
         record = self._record(deployment)
         rollout = record.rollout
         if rollout is None or not (rollout.under_way or (also_promoted and rollout.state == "promoted")):
-            raise _refused(f"no rollout of {deployment} is under way", "see `pvctl status`")
+            raise refused(f"no rollout of {deployment} is under way", "see `pvctl status`")
         return rollout, record
 
     def _record(self, deployment: str) -> RolloutRecord:
@@ -238,7 +238,7 @@ class _Decision:
 
     def _deployment(self, name: str) -> Deployment:
         if name not in self.revision.by_name:
-            raise _refused(f"there is no deployment {name}", "see `pvctl status`")
+            raise no_deployment(name, self.revision, self._verb)
         return self.revision.by_name[name]
 
     def _is_deployment(self, command: Resume | Rollback) -> bool:
@@ -250,8 +250,7 @@ class _Decision:
             return self.revision.by_name[command.subject].spec.pids
         if command.subject in self.revision.by_pid:
             return (command.subject,)
-        kinds = {"pid": "no PID", "any": "neither a deployment nor a PID"}
-        raise _refused(f"{command.subject} is {kinds[command.kind]}", "see `pvctl status`")
+        raise no_subject(command.subject, self.revision, command.kind)
 
 
 def _told(deployment: Deployment, decided: HandRollback, observed: Observed) -> str:
@@ -266,7 +265,3 @@ def _told(deployment: Deployment, decided: HandRollback, observed: Observed) -> 
     stays = [f"{pid} stays on {ref}" for pid, ref in decided.stays.items()]
     stuck = [f"{pid} stays: it has no older version" for pid in decided.stuck]
     return ", ".join([*(f"{pid} → {ref}" for pid, ref in decided.moves.items()), *stays, *held, *pinned, *stuck])
-
-
-def _refused(message: str, next_step: str) -> CodedError:
-    return CodedError(Code.invalid_params, message, next_step=next_step)

@@ -15,6 +15,8 @@ from weakref import WeakValueDictionary
 from controller.errors import Code, PackageError, StoreError
 from controller.model.actions import Install, RemovePackage
 from controller.model.desired import Revision
+from controller.model.document import did_you_mean
+from controller.model.observed import Observed
 from controller.model.package import PackageRef
 from controller.planning.needs import why_needed
 from controller.planning.registry_rows import registry_rows
@@ -102,7 +104,7 @@ class PackageOperations:
         observed = await self.observer.observe(revision, {}, ways_back=True)
         if package not in observed.installed:
             raise PackageError(
-                Code.unsafe_uninstall, f"{package} is not installed", next_step="see `pvctl status -o json`, packages"
+                Code.unsafe_uninstall, f"{package} is not installed", next_step=_installed(package.name, observed)
             )
         digest = observed.installed[package].receipt.digest
         action = RemovePackage(package, _REASON, by_hand=True, digest=digest)
@@ -156,3 +158,12 @@ class PackageOperations:
             partial.unlink(missing_ok=True)
             raise StoreError(f"cannot keep {zip_path} in the store: {error.strerror}") from error
         return True
+
+
+def _installed(name: str, observed: Observed) -> str:
+    """Say what there is instead of a package that is not installed."""
+    versions = [ref.version for ref in observed.installed if ref.name == name]
+    if versions:
+        return f"installed of {name}: {', '.join(versions)}"
+    names = sorted({ref.name for ref in observed.installed})
+    return f"installed are {', '.join(names)}{did_you_mean(name, names)}" if names else "nothing is installed"

@@ -87,6 +87,7 @@ def test_the_environment_chooses_the_form(pvctl: Pvctl, monkeypatch: pytest.Monk
         ("rollback A01", "required: --reason"),
         ("reconcile", "say --once"),
         ("completion tcsh", "invalid choice: 'tcsh'"),
+        ("pause line/a", "DEPLOYMENT: 'line/a' is not the name of a deployment or a PID"),
         ("version extra", "unrecognized arguments: extra"),
         (f"--store {__file__} status", "is a file, not a folder"),
     ],

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from controller.errors import CodedError
+from controller.errors import Code, CodedError
+from controller.model.package import PackageRef
 from controller.model.tally import Tally
 from controller.reconciler.exits import Exit
 from controller.station.commands.operator import Abort, Pause, Promote, Resume, Retry, Rollback
@@ -225,7 +226,9 @@ async def test_nobody_is_rolled_back_to_what_is_in_quarantine_unless_it_is_named
     assert set(rig.active().values()) == {"screw@1.0.0"}
 
     for subject in ("A01", "line"):
-        with pytest.raises(CodedError, match="cannot roll A01 back: no older version is installed"):
+        with pytest.raises(
+            CodedError, match="cannot roll A01 back: its older versions are in quarantine; `--to` takes 1.1.0"
+        ):
             operate(rig, "rollback", subject, reason="still scrap")
     assert "A01 → screw@1.1.0" in operate(rig, "rollback", "A01", to="1.1.0", reason="to look at it")
 
@@ -272,7 +275,11 @@ async def test_what_does_not_apply_is_refused_and_put_on_record(
     ("command", "message"),
     [
         (Resume("nobody"), "nobody is neither a deployment nor a PID"),
-        (Rollback("line", "pid", reason="x"), "line is no PID"),
+        (Rollback("line", "pid", reason="x"), "line is a deployment, not a PID; name one of its PIDs: A01 or A02"),
+        (
+            Rollback("A1", "pid", reason="x"),
+            "A1 is no PID of the desired state; did you mean A01",
+        ),
     ],
 )
 async def test_a_name_is_taken_as_what_it_was_said_to_be(rig: Rig, command: Resume | Rollback, message: str) -> None:
@@ -280,3 +287,33 @@ async def test_a_name_is_taken_as_what_it_was_said_to_be(rig: Rig, command: Resu
     operator = Operator(rig.store, rig.packages, rig.restart().clock)
     with pytest.raises(CodedError, match=message):
         operator.execute(command, Caller("mia"))
+
+
+@pytest.mark.parametrize("verb", ["promote", "pause", "abort", "retry"])
+async def test_a_pid_where_a_deployment_was_meant_is_told_with_its_deployment(rig: Rig, verb: str) -> None:
+    await rig.reconcile(at("1.0.0"))
+    with pytest.raises(CodedError) as of_pid:
+        operate(rig, verb, "A01")
+    with pytest.raises(CodedError) as misspelt:
+        operate(rig, verb, "lien")
+
+    assert str(of_pid.value) == f"A01 is a PID, not a deployment; deployment line has it; `pvctl {verb} line`"
+    assert str(misspelt.value) == "there is no deployment lien; did you mean line?; the deployments are line"
+    assert of_pid.value.code == misspelt.value.code == Code.invalid_params
+
+
+async def test_a_version_that_a_rollback_cannot_have_is_told_with_those_that_it_can(rig: Rig) -> None:
+    for version in ("1.0.0", "1.1.0", "1.2.0"):
+        await rig.reconcile(revision(deployment("line", version, "A01"), id_=version))
+
+    def refusal(to: str | None) -> str:
+        with pytest.raises(CodedError) as refused:
+            operate(rig, "rollback", "A01", to=to, reason="scrap")
+        return str(refused.value)
+
+    there = "`--to` takes 1.1.0 or 1.0.0; see `pvctl history A01`"
+    assert refusal("9.9.9") == f"cannot roll A01 back: version 9.9.9 was never active there; {there}"
+    rig.packages.uninstall(PackageRef("screw", "1.0.0"))
+    assert refusal("1.0.0") == (
+        "cannot roll A01 back: version 1.0.0 is not installed any more; `--to` takes 1.1.0; see `pvctl history A01`"
+    )
