@@ -8,9 +8,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,22 +16,12 @@ from io import BufferedReader
 from pathlib import Path, PurePosixPath
 
 from controller.errors import PackageError, StoreError
+from controller.packages.decompression import DAMAGE, METHODS, member_pieces
+from controller.packages.directory import read_directory
 from controller.packages.limits import Limits
 from controller.packages.names import check_name, collision_key, decode_name, invalid_zip
 
-CHUNK = 1 << 20
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # traditional, strong, and masked headers
-_COMPRESSIONS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2}
-_LOCAL_HEADER = 30
-_CENTRAL_HEADER = 46
-_END_RECORD = struct.Struct("<4s4H2LH")
-_END64_LOCATOR = struct.Struct("<4sLQL")
-_END64_RECORD = struct.Struct("<4sQ2H2L4Q")
-_DAMAGE = (
-    zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError,
-    ValueError, OverflowError, IndexError,
-)  # fmt: skip
-"""What the standard library raises on an archive that is not well-formed, besides an OSError of the bz2 decoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,37 +45,30 @@ class Archive:
 
     def __init__(self, path: Path, handle: BufferedReader, limits: Limits) -> None:
         self.path = path
+        self.limits = limits
         self._handle = handle
-        self._limits = limits
-        with _damage_is_2001(path):
-            _check_directory_size(handle, limits)
-            self._zip = zipfile.ZipFile(handle)
-            infos = self._zip.infolist()
-            _check_sizes(infos, limits)
-            _check_overlaps(infos, self._zip.start_dir)
+        with damage_is_2001(path):
+            with read_directory(handle, limits) as directory:
+                infos = directory.infolist()
             self.files, self.folders = _checked_members(infos)
 
     def digest(self) -> str:
         """Return `sha256:…` of the zip file. Raises StoreError on a disk error."""
-        with _damage_is_2001(self.path):
+        with damage_is_2001(self.path):
             self._handle.seek(0)
             return "sha256:" + hashlib.file_digest(self._handle, "sha256").hexdigest()
 
     def read_text(self, name: str) -> bytes:
         """Return the content of a small member. Raises PackageError 2001 where it is damaged or too large."""
         member = self.files[name]
-        if member.size > self._limits.text_bytes:
-            raise invalid_zip(f"{name} is larger than {self._limits.text_bytes} bytes")
+        if member.size > self.limits.text_bytes:
+            raise invalid_zip(f"{name} is larger than {self.limits.text_bytes} bytes")
         return b"".join(self.chunks(member))
 
     def chunks(self, member: Member) -> Iterator[bytes]:
         """Yield a member's content; the end of it proves its CRC. Raises PackageError 2001 where it is damaged."""
-        with _damage_is_2001(self.path, member.name), self._zip.open(member.info) as stream:
-            while chunk := stream.read(CHUNK):
-                yield chunk
-
-    def close(self) -> None:
-        self._zip.close()
+        with damage_is_2001(self.path, member.name):
+            yield from member_pieces(self._handle, member.info)
 
 
 @contextmanager
@@ -98,17 +79,15 @@ def open_archive(path: Path, limits: Limits) -> Iterator[Archive]:
         PackageError: 2001, it is not a zip, or one that is refused.
         StoreError: the disk failed.
     """
+    if path.exists() and not path.is_file():  # to open a named pipe would wait for ever
+        raise invalid_zip(f"{path} is not a file", next_step="check the path")
     try:
         handle = path.open("rb")
     except OSError as error:
         raise invalid_zip(f"cannot read {path}: {error.strerror}", next_step="check the path") from error
     with handle:
         try:
-            archive = Archive(path, handle, limits)
-            try:
-                yield archive
-            finally:
-                archive.close()
+            yield Archive(path, handle, limits)
         except PackageError as error:
             raise _naming(path, error) from error.__cause__
 
@@ -121,58 +100,19 @@ def _naming(path: Path, error: PackageError) -> PackageError:
 
 
 @contextmanager
-def _damage_is_2001(path: Path, member: str = "") -> Iterator[None]:
+def damage_is_2001(path: Path, member: str = "") -> Iterator[None]:
+    """Turn what the standard library raises on a damaged zip into 2001, and a disk error into a StoreError."""
     where = f"{member} in {path.name}" if member else path.name
     try:
         yield
     except PackageError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise invalid_zip(f"{where} is damaged or not a zip: {error or type(error).__name__}") from error
     except OSError as error:
         if error.errno in {None, errno.EINVAL}:  # the bz2 decoder, and a seek to a place that cannot be
             raise invalid_zip(f"{where} is damaged: {error}") from error
         raise StoreError(f"cannot read {path}: {error.strerror}", next_step="check the disk") from error
-
-
-def _check_directory_size(handle: BufferedReader, limits: Limits) -> None:
-    """Refuse a directory with too many members before anything builds objects of them."""
-    end = handle.seek(0, 2)
-    start = max(0, end - (1 << 16) - _END_RECORD.size)
-    handle.seek(start)
-    tail = handle.read()
-    at = tail.rfind(b"PK\5\6")
-    if at < 0:
-        raise invalid_zip("it is not a zip: the end of its directory is missing")
-    size = _END_RECORD.unpack_from(tail, at)[5]
-    if size == 0xFFFFFFFF and at >= _END64_LOCATOR.size:
-        locator = _END64_LOCATOR.unpack_from(tail, at - _END64_LOCATOR.size)
-        handle.seek(locator[2])
-        size = _END64_RECORD.unpack(handle.read(_END64_RECORD.size))[8]
-    if size // _CENTRAL_HEADER > limits.members * 4:  # leaves 138 bytes to every name
-        raise invalid_zip(f"its directory is far too large for {limits.members} members")
-
-
-def _check_sizes(infos: Iterable[zipfile.ZipInfo], limits: Limits) -> None:
-    total = 0
-    for count, info in enumerate(infos, 1):
-        total += info.file_size
-        if info.file_size > limits.ratio_from_bytes and info.file_size > limits.ratio * info.compress_size:
-            raise invalid_zip(f"{info.filename!r} unpacks to more than {limits.ratio} times its packed size")
-        if count > limits.members:
-            raise invalid_zip(f"it holds more than {limits.members} members")
-        if total > limits.total_bytes:
-            raise invalid_zip(f"it unpacks to more than {limits.total_bytes} bytes")
-
-
-def _check_overlaps(infos: Iterable[zipfile.ZipInfo], directory_start: int) -> None:
-    end = 0
-    for info in sorted(infos, key=lambda info: info.header_offset):
-        if info.header_offset < end:
-            raise invalid_zip(f"{info.filename!r} overlaps another member")
-        end = info.header_offset + _LOCAL_HEADER + info.compress_size
-    if end > directory_start:
-        raise invalid_zip("a member overlaps the directory")
 
 
 def _checked_members(infos: Iterable[zipfile.ZipInfo]) -> tuple[Mapping[str, Member], frozenset[str]]:
@@ -218,7 +158,7 @@ def _check_kind(name: str, info: zipfile.ZipInfo) -> None:
         raise invalid_zip(f"{name!r} is said to be a file and a folder")
     if name.endswith("/") and info.file_size:
         raise invalid_zip(f"the folder {name!r} holds data")
-    if info.compress_type not in _COMPRESSIONS:
+    if info.compress_type not in METHODS:
         raise invalid_zip(
             f"{name!r} is compressed in a way (method {info.compress_type}) that is not supported",
             next_step="pack it with deflate",

@@ -12,13 +12,14 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 from controller.errors import Code, PackageError
 from controller.model.package import Manifest
-from controller.packages.archive import CHUNK, Archive
+from controller.packages.archive import Archive
 from controller.packages.contents import Contents, Shape, find_root, lay_out
+from controller.packages.decompression import CHUNK
 from controller.packages.interpreters import Interpreter, Interpreters, Unusable
 from controller.packages.manifest import decode_text, parse_manifest
 from controller.packages.names import invalid_zip
 from controller.packages.requirements import PinnedRequirement, parse_requirements
-from controller.packages.wheels import TAIL_BYTES, Misfit, Wheel, allowed, check_closure, parse_wheel
+from controller.packages.wheels import Misfit, Wheel, allowed, check_closure, parse_wheel
 
 _SDK = "procvision-algorithm-sdk"
 
@@ -82,11 +83,12 @@ def _with_sdk(requirements: tuple[PinnedRequirement, ...]) -> tuple[PinnedRequir
 def _read_everything(archive: Archive, contents: Contents, algorithms: set[str]) -> list[Wheel]:
     """Read each member to its end, which proves its CRC; take the wheels' digests and metadata on the way."""
     files = {member.name: file for file, member in contents.wheels.items()}
+    tail_bytes = archive.limits.wheel_directory_bytes
     wheels = []
     for member in archive.files.values():
         file = files.get(member.name)
         digests = [hashlib.new(algorithm) for algorithm in algorithms]
-        tail: deque[bytes] = deque(maxlen=TAIL_BYTES // CHUNK + 1)
+        tail: deque[bytes] = deque(maxlen=tail_bytes // CHUNK + 2)
         for chunk in archive.chunks(member):
             if file is not None:
                 for digest in digests:
@@ -94,7 +96,7 @@ def _read_everything(archive: Archive, contents: Contents, algorithms: set[str])
                 tail.append(chunk)
         if file is not None:
             found = frozenset(f"{digest.name}:{digest.hexdigest()}" for digest in digests)
-            wheels.append(parse_wheel(file, found, b"".join(tail)[-TAIL_BYTES:]))
+            wheels.append(parse_wheel(file, found, b"".join(tail)[-tail_bytes:], archive.limits))
     return wheels
 
 

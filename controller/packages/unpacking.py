@@ -13,10 +13,15 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from controller.packages.archive import Archive, Member
+from controller.errors import PackageError
+from controller.packages.archive import Archive, Member, damage_is_2001
 from controller.packages.contents import Contents
+from controller.packages.decompression import member_pieces
+from controller.packages.directory import read_directory
+from controller.packages.limits import Limits
 from controller.packages.names import invalid_zip
 from controller.packages.sharing import is_sealed, seal
+from controller.packages.wheels import check_metadata_size
 
 
 def unpack(
@@ -61,6 +66,7 @@ def _link_wheel(archive: Archive, member: Member, digest: str, cache: Path, targ
         return folder
     if _write(archive, member, target) != digest:
         raise invalid_zip("it was changed while it was being read", next_step="try again")
+    _prove_wheel(target, archive.limits)
     seal(target)
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -80,6 +86,25 @@ def _is_whole(cached: Path) -> bool:
     except FileNotFoundError:
         pass
     return False
+
+
+def _prove_wheel(path: Path, limits: Limits) -> None:
+    """Read a wheel as what unpacks it will, so that nothing in it is larger than it says. Raises PackageError 2001.
+
+    uv takes a member as it comes, into memory or onto the disk, and compares its size afterwards. Once for each wheel:
+    what is in the cache was proven.
+    """
+    try:
+        with path.open("rb") as file, damage_is_2001(path):
+            with read_directory(file, limits.of_a_wheel) as directory:
+                members = directory.infolist()
+            for info in members:
+                check_metadata_size(info, limits)
+                with damage_is_2001(path, info.filename):
+                    for _ in member_pieces(file, info):
+                        pass
+    except PackageError as error:
+        raise invalid_zip(f"wheels/{path.name}: {error.message}", next_step=error.next_step) from error
 
 
 def prune_wheels(cache: Path) -> list[str]:

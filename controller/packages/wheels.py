@@ -20,10 +20,12 @@ from packaging.utils import InvalidWheelFilename, NormalizedName, canonicalize_n
 from packaging.version import Version
 
 from controller.errors import Code, PackageError
+from controller.packages.decompression import DAMAGE, member_pieces
+from controller.packages.directory import read_directory
 from controller.packages.interpreters import Interpreter
+from controller.packages.limits import Limits
+from controller.packages.names import invalid_zip
 from controller.packages.requirements import PinnedRequirement
-
-TAIL_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +58,47 @@ class Wheel:
         return f"{self.file} wants {tags[0] if more else ' or '.join(tags)}{more}{python}"
 
 
-def parse_wheel(file: str, digests: frozenset[str], tail: bytes) -> Wheel:
-    """Return a wheel from its file name and the last bytes of its content. Raises PackageError 2004 on a bad name."""
+def parse_wheel(file: str, digests: frozenset[str], tail: bytes, limits: Limits) -> Wheel:
+    """Return a wheel from its file name and the last bytes of its content.
+
+    Raises PackageError: 2004 on a bad name, 2001 where it would unpack to more than the limits allow.
+    """
     try:
         name, version, _, tags = parse_wheel_filename(file)
     except InvalidWheelFilename as error:
         raise PackageError(
             Code.wheels_missing, f"wheels/{file} is not named like a wheel: {error}", next_step="pack it again"
         ) from error
-    requires, requires_python = _metadata(tail)
+    requires, requires_python = _metadata(file, tail, limits)
     return Wheel(file, name, version, tags, digests, requires, requires_python)
 
 
-def _metadata(tail: bytes) -> tuple[tuple[Requirement, ...], SpecifierSet]:
+def _metadata(file: str, tail: bytes, limits: Limits) -> tuple[tuple[Requirement, ...], SpecifierSet]:
     """Read METADATA, which archivers put at the end of a wheel (PEP 427).
 
-    A wheel that has it elsewhere, or damaged, counts as one without dependencies here: uv reads it again and judges.
+    A wheel that has it elsewhere, or damaged, counts as one without dependencies here: it is read again, in full,
+    before anything unpacks it.
     """
+    content = io.BytesIO(tail)
     try:
-        with zipfile.ZipFile(io.BytesIO(tail)) as archive:
-            name = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
-            metadata = Metadata.from_email(_headers(archive.read(name)), validate=False)
-            return tuple(metadata.requires_dist or ()), metadata.requires_python or SpecifierSet()
-    except (StopIteration, zipfile.BadZipFile, InvalidMetadata, ExceptionGroup, ValueError, OSError, RuntimeError):
+        with read_directory(content, limits.of_a_wheel) as archive:
+            info = next(info for info in archive.infolist() if info.filename.endswith(".dist-info/METADATA"))
+        check_metadata_size(info, limits)
+        metadata = Metadata.from_email(_headers(b"".join(member_pieces(content, info))), validate=False)
+        return tuple(metadata.requires_dist or ()), metadata.requires_python or SpecifierSet()
+    except PackageError as error:
+        raise invalid_zip(f"wheels/{file}: {error.message}", next_step=error.next_step) from error
+    except (StopIteration, *DAMAGE, InvalidMetadata, ExceptionGroup, OSError):
         return (), SpecifierSet()
+
+
+def check_metadata_size(info: zipfile.ZipInfo, limits: Limits) -> None:
+    """Refuse a file that is too large for what reads it into memory, as uv does too. Raises PackageError 2001."""
+    folder, _, file = info.filename.rpartition("/")
+    if folder.endswith(".dist-info"):
+        most = {"METADATA": limits.wheel_metadata_bytes}.get(file, limits.wheel_directory_bytes)
+        if info.file_size > most:
+            raise invalid_zip(f"{info.filename} is larger than {most} bytes")
 
 
 def _headers(content: bytes) -> bytes:
