@@ -39,7 +39,9 @@ class _Decoder(Protocol):
 
 
 class _Stored:
-    needs_input = True
+    @property
+    def needs_input(self) -> bool:
+        return True
 
     def decompress(self, data: bytes, max_length: int) -> bytes:
         return data[:max_length]  # never more than was read: a chunk
@@ -93,7 +95,7 @@ def member_pieces(file: BinaryIO, info: zipfile.ZipInfo) -> Iterator[bytes]:
         if piece:
             crc = zlib.crc32(piece, crc)
             yield piece
-        elif not left:
+        elif not left or not decoder.needs_input:  # what stands behind the end of a bz2 stream is nobody's
             break
     if made != info.file_size or crc != info.CRC:
         raise zipfile.BadZipFile("its size or CRC is not what the directory says")

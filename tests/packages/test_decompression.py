@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import os
 import struct
 import tracemalloc
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -83,6 +85,25 @@ def test_each_way_of_packing_is_read_as_it_was_written(small_zip: Path, tmp_path
         pieces = list(archive.chunks(archive.files["screw-check/model.bin"]))
     assert b"".join(pieces) == content
     assert max(map(len, pieces)) <= MiB
+
+
+def test_what_stands_behind_the_end_of_a_packed_member_ends_nothing(small_zip: Path, tmp_path: Path) -> None:
+    package = tmp_path / "p.zip"
+    for method, compressed in ((zipfile.ZIP_BZIP2, bz2.compress(b"text")), (zipfile.ZIP_DEFLATED, deflated(b"text"))):
+        stored = append(small_zip, package, "screw-check/a.txt", compressed + b"behind")
+
+        def edit(data: bytearray, at: int, method: int = method) -> None:
+            struct.pack_into("<H", data, at + 10, method)
+            struct.pack_into("<L", data, at + 16, zlib.crc32(b"text"))
+            struct.pack_into("<L", data, at + 24, 4)
+
+        with open_archive(patch_central(stored, tmp_path / "q.zip", "screw-check/a.txt", edit), Limits()) as archive:
+            assert archive.read_text("screw-check/a.txt") == b"text"
+
+
+def deflated(content: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(content) + packer.flush()
 
 
 def huge_metadata(folder: Path) -> tuple[Path, str]:
