@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -96,6 +97,8 @@ def _prove_wheel(path: Path, limits: Limits) -> None:
     """
     try:
         with path.open("rb") as file, damage_is_2001(path):
+            if not zipfile.is_zipfile(file):
+                return  # there is nothing to unpack, and uv says what is wrong
             with read_directory(file, limits.of_a_wheel) as directory:
                 members = directory.infolist()
             for info in members:
