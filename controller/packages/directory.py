@@ -45,7 +45,7 @@ def _check_count(file: BinaryIO, limits: Limits) -> None:
     tail = file.read()
     at = tail.rfind(b"PK\5\6")
     if at < 0:
-        raise invalid_zip("it is not a zip: the end of its directory is missing")
+        raise zipfile.BadZipFile("the end of its directory is missing")
     size, end = _END.unpack_from(tail, at)[5], start + at
     if tail[max(0, at - _LOCATOR64_BYTES) : at].startswith(b"PK\6\7"):
         record = at - _LOCATOR64_BYTES - _END64.size
