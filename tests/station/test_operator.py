@@ -227,7 +227,7 @@ async def test_nobody_is_rolled_back_to_what_is_in_quarantine_unless_it_is_named
 
     for subject in ("A01", "line"):
         with pytest.raises(
-            CodedError, match="cannot roll A01 back: its older versions are in quarantine; `--to` takes 1.1.0"
+            CodedError, match=r"cannot roll A01 back: its older versions are in quarantine; `--to` takes 1\.1\.0"
         ):
             operate(rig, "rollback", subject, reason="still scrap")
     assert "A01 → screw@1.1.0" in operate(rig, "rollback", "A01", to="1.1.0", reason="to look at it")
