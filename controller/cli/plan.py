@@ -7,11 +7,14 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from controller.cli.output import columns, emit, say, show
+from controller.cli.parameters import path
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.station.commands.reconciling import PreviewPlan
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from controller.model.actions import Action
     from controller.reconciler.preview import Preview
 
@@ -22,6 +25,8 @@ def add_arguments(parser: Parser) -> None:
                         help="Let a tree without deployments remove everything.")  # fmt: skip
     parser.add_argument("--proposal", action="store_true",
                         help="Plan a tree that is not the station's yet, whatever the daemon keeps.")  # fmt: skip
+    parser.add_argument("--out", type=path, metavar="FILE",
+                        help="Also write the plan to FILE, for `reconcile --once --plan FILE`.")  # fmt: skip
     parser.add_argument("--no-serve", action="store_true", help="Plan for `reconcile --once --no-serve`.")
 
 
@@ -36,19 +41,25 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Examples:
       pvctl plan
       pvctl plan --desired pull-request/desired --proposal
+      pvctl plan --out plan.json && pvctl reconcile --once --plan plan.json
       pvctl plan -o json | jq .actions
     """
     preview = settings.execute(PreviewPlan(arguments.allow_empty, not arguments.no_serve, arguments.proposal))
     emit(settings, _document(preview), lambda: _print(preview))
+    if arguments.out:
+        _write(arguments.out, preview)
     for problem in preview.problems:
         say(problem)
     return int(preview.exit)
 
 
 def _document(preview: Preview) -> dict[str, object]:
+    from controller.planning.summary import counts
+
     plan = preview.plan
     return {
         "revision": preview.revision_id,
+        "summary": counts(plan),
         "errors": list(preview.problems),
         "changes": [asdict(change) for change in preview.changes],
         "actions": [_action(action) for action in plan.actions],
@@ -57,6 +68,14 @@ def _document(preview: Preview) -> dict[str, object]:
         "waiting": [{"what": str(each.object), "deployment": each.deployment, "reason": each.reason}
                     for each in plan.waiting],
     }  # fmt: skip
+
+
+def _write(file: Path, preview: Preview) -> None:
+    from controller.cli.plan_file import write_plan
+    from controller.station.planned import planned
+
+    write_plan(file, planned(preview))
+    say(f"{file}: written; `pvctl reconcile --once --plan {file}` does this and nothing else")
 
 
 def _action(action: Action) -> dict[str, object]:
@@ -78,11 +97,13 @@ def _fields(action: Action) -> dict[str, object]:
 
 
 def _print(preview: Preview) -> None:
+    from controller.planning.summary import summary
+
     show(f"revision {preview.revision_id}")
     for change in preview.changes:
         show(f"  {change}")
     plan = preview.plan
-    if plan.empty:
+    if plan.empty and not plan.blocked:
         show("nothing to do")
     if plan.actions:
         rows = [(action.kind, _object(action), action.reason) for action in plan.actions]
@@ -96,6 +117,8 @@ def _print(preview: Preview) -> None:
         show(f"blocked: {each.object}: {each.reason}{code}")
         if each.next_step:
             show(f"  next: {each.next_step}")
+    if plan.actions or plan.blocked:
+        show(summary(plan))
 
 
 def _object(action: Action) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 
 from controller.cli.output import emit, say
-from controller.cli.parameters import duration
+from controller.cli.parameters import duration, path
 from controller.cli.parser import Parser, WrongUsage
+from controller.cli.plan_file import read_plan
 from controller.cli.progress import progress
 from controller.cli.settings import Settings
 from controller.cli.status import print_status
@@ -20,6 +21,8 @@ def add_arguments(parser: Parser) -> None:
     add("--wait", action="store_true", help="Also wait for the bakes and pauses of a rollout.")
     add("--timeout", type=duration, default=300.0, metavar="DURATION", help="How long at most [default: 5m].")
     add("--no-serve", action="store_true", help="Prove the versions, switch, and stop the processes again.")
+    add("--plan", type=path, metavar="FILE",
+        help="Do what `pvctl plan --out FILE` showed; nothing, if something else would be done.")  # fmt: skip
     add("--allow-empty", action="store_true", help="Let a tree without deployments remove everything.")
 
 
@@ -33,10 +36,14 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Examples:
       pvctl reconcile --once
       pvctl reconcile --once --wait --timeout 15m
+      pvctl reconcile --once --plan plan.json
     """
     if not arguments.once:
         raise WrongUsage("say --once to reconcile once now, or use `pvctl run` for the daemon", "pvctl reconcile")
-    command = Reconcile(arguments.allow_empty, arguments.wait, arguments.timeout, serve=not arguments.no_serve)
+    promised = read_plan(arguments.plan) if arguments.plan else None
+    command = Reconcile(
+        arguments.allow_empty, arguments.wait, arguments.timeout, serve=not arguments.no_serve, plan=promised
+    )
     with progress() as notify:
         report = settings.execute(command, notify)
     emit(settings, report.status, lambda: print_status(report.status))

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
+from controller.station.commands.reconciling import PlannedChanges
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _Arguments = TypeVar("_Arguments")
@@ -30,13 +31,14 @@ class DetectionArguments(CallArguments):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileArguments:
-    """What a reconcile is asked with; `timeout` in seconds."""
+    """What a reconcile is asked with; `timeout` in seconds. `plan`: do nothing where it would do something else."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT
 
     allow_empty: bool = False
     wait: bool = False
     timeout: Seconds = 300.0
+    plan: PlannedChanges | None = None
 
 
 def reader(kind: type[_Arguments], what: str) -> Callable[[bytes | memoryview], _Arguments]:

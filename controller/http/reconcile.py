@@ -33,6 +33,6 @@ class ReconcileResource:
     async def reconcile(self, request: Request) -> Response:
         async with self._limits.body(request) as body:
             arguments = _read_arguments(body)
-        command = Reconcile(arguments.allow_empty, arguments.wait, arguments.timeout)
+        command = Reconcile(arguments.allow_empty, arguments.wait, arguments.timeout, plan=arguments.plan)
         caller = caller_of(request)
         return progress_response(lambda report: self._station.execute(command, caller, report))

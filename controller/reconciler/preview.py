@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from controller.model.actions import Plan
 from controller.model.rollout import Instant
@@ -18,12 +18,16 @@ from controller.store.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """A plan with the revision it is for and the field-level changes since the last applied revision."""
+    """A plan with the revision it is for and the field-level changes since the last applied revision.
+
+    `generations` has the generation of each deployment of that revision.
+    """
 
     revision_id: str
     problems: tuple[str, ...]
     changes: tuple[Change, ...]
     plan: Plan
+    generations: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def exit(self) -> Exit:
@@ -46,4 +50,5 @@ async def preview(
     observed = await observer.observe(desired.revision, {})
     changes = describe_changes(store.revision.read(), desired.revision)
     planned = plan(desired.revision, observed, clock(), serve=serve)
-    return Preview(desired.revision.id, desired.problems, changes, planned)
+    generations = {each.name: each.generation for each in desired.revision.deployments}
+    return Preview(desired.revision.id, desired.problems, changes, planned, generations)

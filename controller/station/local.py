@@ -50,6 +50,7 @@ from controller.station.commands.records import FindLogs, GetHistory, ReadAudit,
 from controller.station.commands.status import GetStatus
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
+from controller.station.planned import require_planned
 from controller.station.port import Caller, Command, Report, Result, require_access, silent
 from controller.station.progress import Progress
 from controller.station.trees import tree_at
@@ -137,6 +138,9 @@ class LocalStation:
 
     async def _reconcile(self, command: Reconcile, caller: Caller, report: Report) -> ReconcileReport:
         """Read the desired tree again, and return once nothing is left that can be done now."""
+        if command.plan is not None:
+            now = await self._preview(PreviewPlan(command.allow_empty, command.serve), caller, report)
+            require_planned(command.plan, now)
         self._parts.taker.read_again(allow_empty=command.allow_empty)
         with self._parts.progress.listener(report):
             try:

@@ -154,11 +154,15 @@ class OfflineCommands:
         """Make the station match the desired state, as the store's controller."""
         from controller.reconciler.revisions import load_desired
         from controller.station.event_loop import run
+        from controller.station.planned import require_planned
 
         store, source = self._store(), self._source()
         load_desired(source, store, allow_empty=command.allow_empty)  # what was never valid must not create a store
         store.create_folders()
         with self._as_controller("reconcile --once"):
+            if command.plan is not None:
+                now = self._preview(PreviewPlan(command.allow_empty, command.serve), caller, report)
+                require_planned(command.plan, now)
             outcome = run(self._converge(store, source, command, caller, report))
         return ReconcileReport(int(outcome.exit), outcome.status.to_document())
 

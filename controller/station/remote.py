@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Sequence
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import Field, asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, TypedDict, cast
 from urllib.parse import quote
 
@@ -83,7 +83,9 @@ class RemoteStation:
         return route, path, {name: value for name, value in given.items() if value and name not in left_out}
 
     def _reconcile(self, command: Reconcile, report: Report) -> ReconcileReport:
-        arguments = {"allow_empty": command.allow_empty, "wait": command.wait, "timeout": command.timeout}
+        arguments: Document = {"allow_empty": command.allow_empty, "wait": command.wait, "timeout": command.timeout}
+        if command.plan is not None:
+            arguments["plan"] = asdict(command.plan)
         outcome = self._lines("/v1/reconcile", [orjson.dumps(arguments)], _JSON, report)
         return ReconcileReport(cast(int, outcome["exit"]), cast("StatusDocument", outcome["status"]))
 

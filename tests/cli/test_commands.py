@@ -14,7 +14,7 @@ from controller.client.arguments import CallArguments
 from controller.station.commands.detecting import Detect
 from controller.station.commands.operator import Abort, OperatorCommand, Pause, Promote, Resume, Retry, Rollback
 from controller.station.commands.packages import Uninstall
-from controller.station.commands.reconciling import PreviewPlan, Reconcile
+from controller.station.commands.reconciling import PlannedChanges, PreviewPlan, Reconcile
 from controller.station.commands.records import FindLogs
 from tests.cli.conftest import Pvctl
 from tests.station.fake import STATUS
@@ -74,6 +74,20 @@ def test_plan(pvctl: Pvctl) -> None:
     assert pvctl.asked == [PreviewPlan()]
     pvctl("plan", "--allow-empty", "--no-serve")
     assert pvctl.asked == [PreviewPlan(allow_empty=True, serve=False)]
+
+
+def test_a_plan_goes_to_a_file_and_from_there_into_a_reconcile(pvctl: Pvctl, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    said = pvctl("plan", "--out", str(file))
+    assert (said.code, f"reconcile --once --plan {file}" in said.err) == (0, True)
+    pvctl("reconcile", "--once", "--plan", str(file))
+    assert pvctl.asked == [Reconcile(plan=PlannedChanges("abc123", {}, ()))]
+    for text in ("{}", "[", json.dumps({**json.loads(file.read_text()), "kind": "Pod"})):
+        file.write_text(text)
+        said = pvctl("reconcile", "--once", "--plan", str(file))
+        assert (said.code, pvctl.asked) == (1, [])
+        assert f"{file} holds no plan\n  next: make it with `pvctl plan --out`" in said.err
+    assert "cannot read nowhere" in pvctl("reconcile", "--once", "--plan", "nowhere").err
 
 
 def test_reconcile(pvctl: Pvctl) -> None:

@@ -63,7 +63,18 @@ def test_a_new_version_moves_exactly_its_deployments_pids(station: Station) -> N
     untouched = station.active("A02")
 
     station.desire("first", "new", "1.1.0", ["A01"])
-    station.reconcile()
+    plan = station.root / "plan.json"
+    shown = station.pvctl("plan", "--out", plan, expect=2)
+    assert shown.stdout.endswith("\nPlan: 1 to install, 1 to start, 1 to switch, 0 to remove\n")
+    station.desire("second", "new", "1.1.0", ["A02"])
+    refused = station.pvctl("reconcile", "--once", "--plan", plan, expect=1)
+    assert (
+        "deployment second is not as it was planned; it would also switch A02 new@1.0.0 → new@1.1.0" in refused.stderr
+    )
+    assert {station.mapped("A01"), station.mapped("A02")} == {"1.0.0"}
+    station.desire("second", "new", "1.0.0", ["A02"])
+    station.pvctl("reconcile", "--once", "--plan", plan)
+    station.pvctl("reconcile", "--once", "--plan", plan)  # what is done already is nothing else
 
     assert station.active("A01").keys() == {"name", "version", "activated_at"}
     assert station.active("A01")["version"] == "1.1.0"

@@ -15,7 +15,7 @@ from controller.http.application import endpoints
 from controller.model.status import RevisionStatus, Status
 from controller.station.commands.operator import Promote, Resume, Rollback
 from controller.station.commands.packages import Uninstall
-from controller.station.commands.reconciling import Readiness, Reconcile
+from controller.station.commands.reconciling import PlannedChanges, Readiness, Reconcile
 from controller.station.port import AccessDenied
 from tests.http.conftest import Reply, ServedStation
 from tests.http.test_execute import npy
@@ -47,6 +47,14 @@ async def test_who_may_not_is_told_so_and_nobody_is_blamed(station: ServedStatio
     station.fake.failure = AccessDenied("mia may not do that")
     reply = await station.ask("POST", "/v1/deployments/screw-check/promote")
     assert (reply.status, reply.error["message"]) == (403, "mia may not do that")
+
+
+async def test_reconcile_takes_what_was_planned(station: ServedStation) -> None:
+    plan = {"revision": "r1", "generations": {"screws": "g1"}, "changes": ["deactivate B01"]}
+    await station.ask("POST", "/v1/reconcile", json.dumps({"plan": plan}).encode())
+    assert station.fake.asked == [Reconcile(plan=PlannedChanges("r1", {"screws": "g1"}, ("deactivate B01",)))]
+    reply = await station.ask("POST", "/v1/reconcile", b'{"plan": {"revision": "r1", "chances": []}}')
+    assert (reply.status, reply.error["code"]) == (400, 1003)
 
 
 @pytest.mark.parametrize(

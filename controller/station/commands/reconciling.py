@@ -85,13 +85,26 @@ class GetDesiredTree(Command[DesiredTree]):
 
 
 @dataclass(frozen=True, slots=True)
+class PlannedChanges:
+    """What a plan promised: the revision, each deployment's generation, and a line for each change."""
+
+    revision: str
+    generations: dict[str, str]
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Reconcile(Command[ReconcileReport]):
-    """Make the station match the desired state. `timeout` in seconds; `serve` False: prove, switch, stop again."""
+    """Make the station match the desired state. `timeout` in seconds; `serve` False: prove, switch, stop again.
+
+    With `plan`, nothing is done where something else would be done than was planned.
+    """
 
     allow_empty: bool = False
     wait: bool = False
     timeout: float = 300.0
     serve: bool = True
+    plan: PlannedChanges | None = None
 
     @property
     def for_daemon(self) -> bool:
