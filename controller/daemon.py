@@ -175,7 +175,10 @@ class Daemon:
             self._asyncio.call_soon_threadsafe(self._loop.wake)
 
     def _configure(self, revision: Revision) -> None:
-        self._runner.configure({each.name: each.spec.timeouts for each in revision.deployments})
+        self._runner.configure(
+            {each.name: each.spec.timeouts for each in revision.deployments},
+            {each.name: each.spec.input.pictures for each in revision.deployments},
+        )
         self._supervisor.configure(supervision_limits(revision))
         self._plane.configure(services(revision))
 
@@ -238,6 +241,7 @@ def services(revision: Revision) -> dict[str, Service]:
             pids=each.spec.pids,
             call_timeout=each.spec.timeouts.call,
             start_timeout=each.spec.timeouts.start,
+            input=each.spec.input.pictures,
         )
         for each in revision.deployments
     }

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
-from controller.calls.detection import call, plan_call, share
+from controller.calls.detection import call, plan_call, require_guide, share
 from controller.calls.dispatch import Dispatcher
 from controller.calls.pictures import HeldPictures, Images, PictureRoom
 from controller.calls.request import DetectionRequest
@@ -19,6 +19,7 @@ from controller.calls.service import Service
 from controller.calls.statistics import CallStatistics
 from controller.client.answers import Detection
 from controller.errors import CallError, Code, ControllerError
+from controller.model.input import PictureInput
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.model.tally import Counted, Tally
@@ -99,6 +100,7 @@ class DataPlane(PoolObserver):
         while True:
             self._require_open()
             dispatcher = self._dispatcher(request.pid)
+            require_guide(request, self._input(request.pid, dispatcher))
             queue = dispatcher.admit(request.pid)
             try:
                 if images is None:
@@ -132,23 +134,28 @@ class DataPlane(PoolObserver):
             dispatcher = self._dispatchers[deployment, ref] = Dispatcher(ref, service or Service(deployment=deployment))
         return dispatcher
 
+    def _input(self, pid: str, dispatcher: Dispatcher) -> PictureInput:
+        """Return which pictures a PID's algorithm gets: as its own deployment says, whoever's process answers it."""
+        return self._by_pid.get(pid, dispatcher.service).input
+
     async def _call(
         self, dispatcher: Dispatcher, process: AlgorithmProcess, request: DetectionRequest, images: Images, leave: float
     ) -> Detection:
         dispatcher.last_pid = request.pid
         try:
             plan = plan_call(process, request, None if leave == _NEVER else leave)
-            shared = share(process, images)
+            shared = share(process, images, request, self._input(request.pid, dispatcher))
             try:
                 detection = await call(process, request, plan, shared)
             except CallError as error:
-                if not self._stopped:
+                if not (self._stopped or request.is_info):
                     self._statistics.failed(request.pid, process, error)
                 raise
         finally:
             process.release()
         dispatcher.took(detection.latency_ms / 1000)
-        self._statistics.answered(detection, dispatcher.ref)
+        if not request.is_info:  # no part was looked at, so it is no sample of how well the version does that
+            self._statistics.answered(detection, dispatcher.ref)
         return detection
 
     # Processes.

@@ -17,9 +17,11 @@ from controller.client.answers import Detection
 from controller.errors import CallError, Code
 from controller.images import npy
 from controller.images.formats import ImageRef, ImageSource, Picture
+from controller.images.slots import StoredImage
+from controller.model.input import PictureInput
 from controller.processes.conversation import new_request_id
 from controller.processes.process import AlgorithmProcess
-from controller.wire.messages import Generation, Phase, SharedImage
+from controller.wire.messages import NO_IMAGE, Generation, Phase, Result, SharedImage
 
 _SMOKE_SHAPE = (480, 640, 3)
 
@@ -41,7 +43,7 @@ async def detect(process: AlgorithmProcess, request: DetectionRequest) -> Detect
     """Return the answer of one process that nobody else sends calls to: its smoke call, a call without a controller.
 
     The call timeout runs from dispatch; as long may the process be busy before that, and not longer than its caller
-    waits.
+    waits. Which pictures the algorithm gets is said by the process's own record.
 
     Raises:
         CallError: 1002, 1003, 1005–1007, 1009–1011, or what the algorithm's `error` frame says.
@@ -51,7 +53,7 @@ async def detect(process: AlgorithmProcess, request: DetectionRequest) -> Detect
     with PictureRoom().share() as pictures:
         images = await pictures.load(request)
         async with process.exclusively(min(process.spec.call_timeout, plan.left(time.monotonic()))):
-            return await call(process, request, plan, share(process, images))
+            return await call(process, request, plan, share(process, images, request, process.spec.input))
 
 
 def plan_call(process: AlgorithmProcess, request: DetectionRequest, leave: float | None) -> CallPlan:
@@ -62,25 +64,45 @@ def plan_call(process: AlgorithmProcess, request: DetectionRequest, leave: float
     return CallPlan(generation, phases_of(request, generation), leave)
 
 
-def share(process: AlgorithmProcess, images: Images) -> SharedImages:
-    """Put images where the process finds them; the caller holds the call lock. Raises CallError 1000, 1003, 1007."""
-    image = _share(process, images.image, "image")
-    guide = image if images.guide is None else _share(process, images.guide, "guide")
-    return SharedImages(image, guide, int(time.time() * 1000))
+def require_guide(request: DetectionRequest, wanted: PictureInput) -> None:
+    """Raise CallError 1003 where a deployment compares with a guide image and the request brings none."""
+    if wanted.guide == "required" and request.guide_image is None and not request.is_info:
+        raise CallError(
+            Code.invalid_params,
+            f"PID {request.pid} needs a guide image beside the camera picture (spec.input.guide: required)",
+            next_step="pass guide_image: the picture that the part is compared with",
+        )
 
 
-def _share(process: AlgorithmProcess, image: Picture | ImageRef, role: str) -> SharedImage:
-    return process.slots.find(image) if isinstance(image, ImageRef) else process.slots.put(image, role)
+def share(process: AlgorithmProcess, images: Images, request: DetectionRequest, wanted: PictureInput) -> SharedImages:
+    """Put images where the process finds them; the caller holds the call lock. Raises CallError 1003, 1007."""
+    order = request.arguments.color_space or wanted.color_space
+    image = _share(process, images.image, "image", order)
+    guide = _share(process, images.guide, "guide", order)
+    if guide is NO_IMAGE and wanted.guide == "same":
+        guide = image
+    return SharedImages(image, guide, int(time.time() * 1000), wanted.swap)
+
+
+def _share(process: AlgorithmProcess, image: Picture | ImageRef | None, role: str, order: str) -> SharedImage:
+    if image is None:
+        return NO_IMAGE
+    if isinstance(image, ImageRef):
+        return process.slots.find(image, order)
+    return process.slots.put(image, role, "RGB" if image.decoded else order)
 
 
 async def call(process: AlgorithmProcess, request: DetectionRequest, plan: CallPlan, shared: SharedImages) -> Detection:
     """Call the algorithm, phase by phase under one deadline; the caller holds the call lock.
 
+    What `pre` answered where `execute` came after it is told beside the answer of `execute`.
+
     Raises:
-        CallError: like `AlgorithmProcess.call`.
+        CallError: like `AlgorithmProcess.call`; 1007, an image was removed or changed meanwhile.
     """
     started = time.monotonic()
     request_id = new_request_id()
+    answers: list[Result] = []
     for phase in plan.phases:
         now = time.monotonic()
         data = call_data(request, request_id, shared, plan.generation, phase)
@@ -90,12 +112,17 @@ async def call(process: AlgorithmProcess, request: DetectionRequest, plan: CallP
             max(started + process.spec.call_timeout - now, 0.0),
             plan.left(now),
         )
+        answers.append(result)
         status, message = status_of(result)
         if status != "OK":
             break
     latency = round((time.monotonic() - started) * 1000, 3)
+    for image in (shared.image, shared.guide):
+        if isinstance(image, StoredImage):
+            image.require_unchanged()
     key = process.key
-    return Detection(request_id, request.pid, key.name, key.version, status, message, result.data, latency)
+    before = {"message": answers[0].message, "data": answers[0].data} if len(answers) > 1 else None
+    return Detection(request_id, request.pid, key.name, key.version, status, message, result.data, latency, before)
 
 
 async def smoke(process: AlgorithmProcess) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from controller.calls.detection import detect
+from controller.calls.detection import detect, require_guide
 from controller.calls.request import DetectionRequest
 from controller.client.answers import Detection
 from controller.errors import CallError, Code
@@ -37,6 +37,7 @@ async def execute_once(
             except (ShimBusy, ShimGone):
                 continue
             try:
+                require_guide(request, process.spec.input)
                 return await detect(process, request)
             finally:
                 await process.wait_ended()

@@ -20,9 +20,9 @@ _CHANNELS = 3
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """The images of a request, loaded; `guide` None: the image itself."""
+    """The images of a request, loaded. `image` None: none is looked at; `guide` None: the caller gave none."""
 
-    image: Picture | ImageRef
+    image: Picture | ImageRef | None
     guide: Picture | ImageRef | None
 
 
@@ -66,12 +66,13 @@ class HeldPictures:
 
     async def load(self, request: DetectionRequest) -> Images:
         """Return the pixels of a request's images. Raises CallError 1002, 1011 (too many pixels wait already)."""
+        if request.is_info:
+            return Images(None, None)
         image = await self._load(request.image, "the image")
-        guide = request.guide_image
-        return Images(image, None if guide is None else await self._load(guide, "the guide image"))
+        return Images(image, await self._load(request.guide_image, "the guide image"))
 
-    async def _load(self, source: ImageSource, what: str) -> Picture | ImageRef:
-        if isinstance(source, ImageRef):
+    async def _load(self, source: ImageSource | None, what: str) -> Picture | ImageRef | None:
+        if source is None or isinstance(source, ImageRef):
             return source
         if needs_decoding(source):  # milliseconds of a codec or a disk, for which nobody else's call shall wait
             return await self._room.decode(source, what, self)

@@ -10,7 +10,7 @@ from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
 from controller.images.formats import ImageSource
 from controller.model.names import PID_PATTERN
-from controller.wire.messages import Generation, Phase, Result, SharedImage, execute_data, phase_data
+from controller.wire.messages import Generation, Phase, Result, SharedImage, Taken, execute_data, phase_data
 
 _is_pid = re.compile(PID_PATTERN).fullmatch
 _PLAIN = CallArguments()
@@ -18,20 +18,35 @@ _PLAIN = CallArguments()
 
 @dataclass(frozen=True, slots=True)
 class DetectionRequest:
-    """One detection, well-formed. `guide_image` None: the image itself.
+    """One detection, well-formed.
+
+    `image` is the camera picture of the part; only phase `info` goes without. `guide_image` is what it is compared
+    with; None: what `spec.input.guide` of the deployment says.
 
     Raises:
-        CallError: 1001, `pid` cannot be a PID; 1003, an argument is malformed, whatever algorithm it is for.
+        CallError: 1001, `pid` cannot be a PID; 1003, an argument is malformed, whatever algorithm it is for, or there
+            is no image.
     """
 
     pid: str
-    image: ImageSource
+    image: ImageSource | None
     guide_image: ImageSource | None = None
     arguments: CallArguments = _PLAIN
 
     def __post_init__(self) -> None:
         require_pid(self.pid)
         self.arguments.check()
+        if self.image is None and not self.is_info:
+            raise CallError(
+                Code.invalid_params,
+                "there is no image",
+                next_step="pass image (over HTTP a part 'image', or an image_ref)",
+            )
+
+    @property
+    def is_info(self) -> bool:
+        """Whether it asks what the algorithm says of itself: then no part is looked at."""
+        return self.arguments.phase == "info"
 
 
 def require_pid(pid: str) -> None:
@@ -46,6 +61,7 @@ _PHASES: dict[tuple[Generation, str | None], tuple[Phase, ...]] = {
     ("0.0", None): ("pre", "execute"),
     ("0.0", "pre"): ("pre",),
     ("0.0", "execute"): ("execute",),
+    ("0.0", "info"): ("info",),
 }
 
 
@@ -63,11 +79,15 @@ def phases_of(request: DetectionRequest, generation: Generation) -> tuple[Phase,
 
 @dataclass(frozen=True, slots=True)
 class SharedImages:
-    """The images of a detection where the adapter finds them, and when they were put there (ms since 1970)."""
+    """The images of a detection where the adapter finds them, and when they were put there (ms since 1970).
+
+    `swapped`: the algorithm wants the camera picture as its `guide_image`.
+    """
 
     image: SharedImage
     guide: SharedImage
     timestamp_ms: int
+    swapped: bool = False
 
 
 def call_data(
@@ -75,18 +95,18 @@ def call_data(
 ) -> dict[str, Any]:
     """Return the data of the call frame for one phase of a detection."""
     given = request.arguments
+    taken = Taken(images.timestamp_ms if given.timestamp_ms is None else given.timestamp_ms, given.camera_id or "")
     if generation == "0.3":
         guide_info = [] if given.guide_info is None else given.guide_info
-        return execute_data(
-            images.image, images.guide, images.timestamp_ms, given.step_index, given.step_desc, guide_info
-        )
+        current, guide = (images.guide, images.image) if images.swapped else (images.image, images.guide)
+        return execute_data(current, guide, taken, given.step_index, given.step_desc, guide_info)
     session = given.session or {}
     step = {
         "step_index": given.step_index,
         "session": {"id": session.get("id", request_id), "context": session.get("context", {})},
         "user_params": given.params or {},
     }
-    return phase_data(phase, request.pid, images.image, images.timestamp_ms, step)
+    return phase_data(phase, request.pid, images.image, taken, step)
 
 
 def status_of(result: Result) -> tuple[str, str]:

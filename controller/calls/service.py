@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from controller.model.input import PLAIN_INPUT, PictureInput
 from controller.processes.spec import ProcessSpec
 
 
@@ -12,7 +13,7 @@ class Service:
     """One deployment as far as its calls go. Times in seconds.
 
     `queue` calls may wait per PID, each for `call_timeout` before its dispatch; while the version has no process that
-    could answer, for `start_timeout`.
+    could answer, for `start_timeout`. `input`: which pictures the algorithm gets.
     """
 
     deployment: str
@@ -20,8 +21,14 @@ class Service:
     call_timeout: float = 5.0
     start_timeout: float = 30.0
     queue: int = 64
+    input: PictureInput = PLAIN_INPUT
 
     @classmethod
     def of_process(cls, spec: ProcessSpec) -> Service:
         """Return what an adopted process's own record says, for calls that come before the first pass."""
-        return cls(deployment=spec.key.deployment, call_timeout=spec.call_timeout, start_timeout=spec.start_timeout)
+        return cls(
+            deployment=spec.key.deployment,
+            call_timeout=spec.call_timeout,
+            start_timeout=spec.start_timeout,
+            input=spec.input,
+        )

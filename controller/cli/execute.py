@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
+from argparse import Action, ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from controller.cli.output import emit, show
+from controller.cli.output import emit, show, write
 from controller.cli.parameters import duration, json_or_file, key_value, path, whole_number
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.station.commands.detecting import Detect
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
     from controller.client.answers import Detection
 
 
@@ -19,15 +22,52 @@ def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
     add = parser.add_argument
     add("pid", metavar="PID", help="The processing unit.")
-    add("--image", required=True, type=path, metavar="FILE", help="PNG, JPEG, BMP or .npy file.")
-    add("--guide-image", type=path, metavar="FILE", help="Guide image [default: the same image].")
+    image = add(
+        "--image",
+        required=True,
+        type=path,
+        metavar="FILE",
+        help="The camera picture of the part (execute's cur_image): PNG, JPEG, BMP or .npy file.",
+    )
+    add(
+        "--guide-image",
+        type=path,
+        metavar="FILE",
+        help="The picture that it is compared with (execute's guide_image) [default: as spec.input.guide says].",
+    )
+    add("--color-space", choices=("RGB", "BGR"), help="Channels of a .npy file; OpenCV's are BGR [default: RGB].")
+    add("--camera-id", metavar="TEXT", help="Which camera took the picture, for the algorithm.")
     add("--step", type=whole_number, default=1, metavar="N", help="Step index, from 1 [default: %(default)s].")
     add("--step-desc", default="", metavar="TEXT", help="Step description.")
     add("--param", dest="params", action="append", default=[], type=key_value, metavar="KEY=VALUE",
         help="A parameter for a 0.0.x package; repeatable.")  # fmt: skip
     add("--guide-info", type=json_or_file, metavar="JSON", help="JSON, or @FILE with it, for a 0.3.x package.")
-    add("--phase", choices=("pre", "execute"), help="Only this phase of a 0.0.x package.")
+    add(
+        "--session",
+        type=json_or_file,
+        metavar="JSON",
+        help='For a 0.0.x package: JSON {"id": TEXT, "context": {...}}, or @FILE with it.',
+    )
+    add(
+        "--phase",
+        choices=("pre", "execute", "info"),
+        action=_Phase,
+        image=image,
+        help="Only this phase of a 0.0.x package; info is its get_info() and needs no --image.",
+    )
     add("--timeout", type=duration, metavar="DURATION", help="Wait no longer than this [default: the call's].")
+
+
+class _Phase(Action):
+    """Which phase is asked for: `info` looks at no picture, so it needs none."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, image: Action, **options: Any) -> None:
+        super().__init__(option_strings, dest, **options)
+        self._image = image
+
+    def __call__(self, parser: ArgumentParser, namespace: Namespace, values: Any, _option: Any = None) -> None:
+        self._image.required = values != "info"
+        setattr(namespace, self.dest, values)
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
@@ -38,13 +78,16 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Examples:
       pvctl exec A01 --image part.png
       pvctl -o json exec B01 --image part.png --param threshold=0.4
+      pvctl exec A01 --image part.npy --color-space BGR --guide-image golden.png
+      pvctl -o json exec B01 --phase info
     """
     from controller.calls.request import DetectionRequest
     from controller.client.arguments import CallArguments
 
     given = CallArguments(
         step_index=arguments.step, step_desc=arguments.step_desc, guide_info=arguments.guide_info,
-        params=dict(arguments.params), phase=arguments.phase, timeout=arguments.timeout,
+        params=dict(arguments.params), session=arguments.session, phase=arguments.phase, timeout=arguments.timeout,
+        color_space=arguments.color_space, camera_id=arguments.camera_id,
     )  # fmt: skip
     request = DetectionRequest(arguments.pid, arguments.image, arguments.guide_image, given)
     detection = settings.execute(Detect(request))
@@ -54,9 +97,13 @@ def run(arguments: Namespace, settings: Settings) -> int:
 
 def _print(detection: Detection) -> None:
     data = detection.data if isinstance(detection.data, dict) else {}
+    if "info" in data and data.get("phase") == "info":
+        write(data["info"], "yaml")
+        return
     verdict = data.get("result_status") or detection.status
     show(f"{detection.pid}: {verdict}  ({detection.name}@{detection.version}, {detection.latency_ms:.1f} ms)")
-    for text in (detection.message, data.get("ng_reason")):
+    before = f"pre: {detection.pre['message']}" if detection.pre and detection.pre.get("message") else ""
+    for text in (before, detection.message, data.get("ng_reason")):
         if text:
             show(f"  {text}")
     for rectangle in data.get("defect_rects") or ():

@@ -13,7 +13,10 @@ from controller.errors import CallError, Code, CodedError, PackageError
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """The answer of an algorithm (design 3.6). `status` ERROR: it failed; a part's verdict stands in `data`."""
+    """The answer of an algorithm (design 3.6). `status` ERROR: it failed; a part's verdict stands in `data`.
+
+    `pre` has the `message` and `data` of a 0.0.x algorithm's `pre` where its `execute` was asked after it; else None.
+    """
 
     request_id: str
     pid: str
@@ -23,10 +26,14 @@ class Detection:
     message: str
     data: dict[str, Any]
     latency_ms: float
+    pre: dict[str, Any] | None = None
 
     def to_document(self) -> dict[str, Any]:
-        """Return the object of the contract."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """Return the object of the contract; without `pre` where there was none."""
+        found = {name: getattr(self, name) for name in self.__slots__}
+        if self.pre is None:
+            del found["pre"]
+        return found
 
 
 class NotReached(CallError):
@@ -72,7 +79,7 @@ def document_of(answer: Answer) -> dict[str, Any]:
 def detection_of(answer: Answer) -> Detection:
     """Return the detection that an answer holds. Raises like `document_of`."""
     document = document_of(answer)
-    return Detection(**{name: document[name] for name in Detection.__slots__})
+    return Detection(**{name: document[name] for name in Detection.__slots__ if name in document})
 
 
 def error_of(document: dict[str, Any]) -> CodedError:

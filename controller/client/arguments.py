@@ -14,7 +14,9 @@ from typing import Any
 
 from controller.errors import CallError, Code
 
-_PHASE = "^(pre|execute)$"
+_PHASE = "^(pre|execute|info)$"
+_COLOR_SPACE = "^(RGB|BGR)$"
+_CAMERA_ID = 200
 _LONGEST = 1e9
 
 
@@ -23,8 +25,12 @@ class CallArguments:
     """What a detection is asked with. What is None is left out.
 
     `step_desc` and `guide_info` are for 0.3.x algorithms, `params`, `session` and `phase` (left out: pre, then execute)
-    for 0.0.x ones; what a generation has no place for must be well-formed and is not passed on. `timeout`: seconds that
-    the caller waits for the answer.
+    for 0.0.x ones; what a generation has no place for must be well-formed and is not passed on. Phase `info` asks for
+    the algorithm's `get_info()` and needs no image. `timeout`: seconds that the caller waits for the answer.
+
+    `color_space` is the order of the channels of arrays and `.npy` files (BGR: as OpenCV has them; left out: as the
+    deployment says, else RGB); PNG, JPEG and BMP have an order of their own. Algorithms see RGB. `camera_id` and
+    `timestamp_ms` (ms since 1970, left out: now) reach the algorithm's side of the SDK with the image.
     """
 
     step_index: int = field(default=1, metadata={"ge": 1})
@@ -34,6 +40,9 @@ class CallArguments:
     session: Mapping[str, Any] | None = None
     phase: str | None = field(default=None, metadata={"pattern": _PHASE})
     timeout: float | None = field(default=None, metadata={"gt": 0, "lt": _LONGEST, "allow_inf_nan": False})
+    color_space: str | None = field(default=None, metadata={"pattern": _COLOR_SPACE})
+    camera_id: str | None = field(default=None, metadata={"max_length": _CAMERA_ID})
+    timestamp_ms: int | None = field(default=None, metadata={"ge": 0, "lt": 2**63})
 
     def to_document(self) -> dict[str, Any]:
         """Return what is to be sent: everything that is not left out."""
@@ -50,8 +59,18 @@ class CallArguments:
         _require(guide is None or isinstance(guide, (list, tuple, dict)), "guide_info", "a list, or an object")
         _require(params is None or isinstance(params, Mapping), "params", "an object")
         _require(session is None or _is_session(session), "session", 'an object {"id": text, "context": {…}}')
-        _require(self.phase is None or _is_phase(self.phase), "phase", "pre or execute, or leave it out")
+        _require(self.phase is None or _matches(_PHASE, self.phase), "phase", "pre, execute or info, or leave it out")
         _require(timeout is None or _is_time(timeout), "timeout", "a positive number of seconds")
+        color_space, camera_id, taken = self.color_space, self.camera_id, self.timestamp_ms
+        _require(color_space is None or _matches(_COLOR_SPACE, color_space), "color_space", "RGB or BGR")
+        _require(
+            camera_id is None or (isinstance(camera_id, str) and len(camera_id) <= _CAMERA_ID),
+            "camera_id", f"text of at most {_CAMERA_ID} characters",
+        )  # fmt: skip
+        _require(
+            taken is None or (type(taken) is int and 0 <= taken < 2**63),
+            "timestamp_ms", "a whole number of milliseconds since 1970",
+        )  # fmt: skip
 
 
 def _require(holds: bool, what: str, need: str) -> None:
@@ -68,8 +87,8 @@ def _is_session(session: object) -> bool:
     )
 
 
-def _is_phase(phase: object) -> bool:
-    return isinstance(phase, str) and re.fullmatch(_PHASE, phase) is not None
+def _matches(pattern: str, word: object) -> bool:
+    return isinstance(word, str) and re.fullmatch(pattern, word) is not None
 
 
 def _is_time(seconds: object) -> bool:

@@ -28,7 +28,7 @@ class AsyncClient(Caller):
     async def execute(  # noqa: PLR0913  - one for each argument of the contract
         self,
         pid: str,
-        image: Image,
+        image: Image | None,
         guide_image: Image | None = None,
         *,
         step_index: int = 1,
@@ -37,11 +37,17 @@ class AsyncClient(Caller):
         params: Mapping[str, Any] | None = None,
         session: Mapping[str, Any] | None = None,
         phase: str | None = None,
+        color_space: str | None = None,
+        camera_id: str | None = None,
+        timestamp_ms: int | None = None,
         timeout: float | None = None,
         retry_unknown: bool = False,
     ) -> Detection:
         """Return the answer of the version that is active for a PID. Arguments and errors: see `Client.execute`."""
-        arguments = Arguments(step_index, step_desc, guide_info, params, session, phase)
+        arguments = Arguments(
+            step_index, step_desc, guide_info, params, session, phase,
+            color_space=color_space, camera_id=camera_id, timestamp_ms=timestamp_ms,
+        )  # fmt: skip
         return await run(self._detect(pid, (image, guide_image), arguments, timeout, retry_unknown))
 
     async def __aenter__(self) -> AsyncClient:

@@ -31,7 +31,7 @@ class Client(Caller):
     def execute(  # noqa: PLR0913  - one for each argument of the contract
         self,
         pid: str,
-        image: Image,
+        image: Image | None,
         guide_image: Image | None = None,
         *,
         step_index: int = 1,
@@ -40,10 +40,18 @@ class Client(Caller):
         params: Mapping[str, Any] | None = None,
         session: Mapping[str, Any] | None = None,
         phase: str | None = None,
+        color_space: str | None = None,
+        camera_id: str | None = None,
+        timestamp_ms: int | None = None,
         timeout: float | None = None,
         retry_unknown: bool = False,
     ) -> Detection:
         """Return the answer of the version that is active for a PID.
+
+        `image` is the camera picture of the part (None only for phase `info`), `guide_image` what it is compared with
+        (None: what the deployment's `spec.input.guide` says). `color_space="BGR"` says that arrays and `.npy` files
+        have OpenCV's order of channels (`cv2.imread`); else they are taken as RGB, or as the deployment says. Files
+        and bytes of PNG, JPEG and BMP need no word. For the other arguments see `CallArguments`.
 
         `timeout`: seconds that the caller waits in all; None: as long as the deployment's own limits let a call take.
 
@@ -52,7 +60,10 @@ class Client(Caller):
             UnknownOutcome: it was accepted, then the daemon went away (with `retry_unknown` it is tried again).
             CallError: what the station answered; 1005 also where `timeout` is over.
         """
-        arguments = Arguments(step_index, step_desc, guide_info, params, session, phase)
+        arguments = Arguments(
+            step_index, step_desc, guide_info, params, session, phase,
+            color_space=color_space, camera_id=camera_id, timestamp_ms=timestamp_ms,
+        )  # fmt: skip
         return run(self._detect(pid, (image, guide_image), arguments, timeout, retry_unknown))
 
     def __enter__(self) -> Client:

@@ -13,6 +13,8 @@ from controller.client.effects import Flow
 from controller.client.flow import detect
 from controller.client.pictures import Image
 
+_ROLES = ("image", "guide_image")
+
 
 class Caller:
     """Calls one station. Its subclasses carry the flow out, each in its own way, and say how they are called."""
@@ -37,14 +39,13 @@ class Caller:
     def _detect(
         self,
         pid: str,
-        images: tuple[Image, Image | None],
+        images: tuple[Image | None, Image | None],
         arguments: Arguments,
         timeout: float | None,
         retry_unknown: bool,
     ) -> Flow[Detection]:
         """Return the flow of one call. Its time begins now."""
-        image, guide_image = images
-        named = {"image": image} if guide_image is None else {"image": image, "guide_image": guide_image}
+        named = {role: image for role, image in zip(_ROLES, images, strict=True) if image is not None}
         patience = Patience(self._connect_timeout, retry_unknown, self._retry_busy)
         attempts = Attempts(self._where, patience, timeout)
         return detect(self._connections, Call(pid, named, arguments), attempts)

@@ -85,8 +85,6 @@ def detection_request(pid: str, content_type: str, body: bytes) -> DetectionRequ
     else:
         raise Refused(415, f"Content-Type {kind[:80]!r} is not taken here", next_step=f"send {MULTIPART} or {JSON}")
     image = _image(parts.get("image"), arguments.image_ref, "image")
-    if image is None:
-        raise CallError(Code.invalid_params, "there is no image", next_step="pass a part 'image', or an image_ref")
     guide_image = _image(parts.get("guide_image"), arguments.guide_image_ref, "guide_image")
     return DetectionRequest(pid, image, guide_image, arguments)
 

@@ -9,6 +9,7 @@ import orjson
 from starlette.responses import Response
 
 from controller.errors import (
+    CallError,
     Code,
     CodedError,
     ControllerError,
@@ -102,6 +103,8 @@ def _status_of(error: ControllerError) -> int:
             status = error.status
         case PackageError(code=Code.install_failed) if error.details.get("fault") == "ours":
             status = 500
+        case CallError(code=Code.shared_memory_not_found) if error.details.get("fault") == "host":
+            status = 503
         case CodedError():
             status = _STATUS[error.code]
         case DesiredStateError():
@@ -121,7 +124,10 @@ def _delay(error: ControllerError) -> float | None:
     """Return after how many seconds the same request may succeed, where that can be said."""
     if isinstance(error, RetryableError):
         return error.delay
-    if isinstance(error, CodedError) and error.code in {Code.busy, Code.not_initialized}:
+    if isinstance(error, CodedError):
         told = error.details.get("retry_after")
-        return told if isinstance(told, (int, float)) else _RETRY_AFTER
+        if isinstance(told, (int, float)):
+            return told
+        if error.code in {Code.busy, Code.not_initialized}:
+            return _RETRY_AFTER
     return None

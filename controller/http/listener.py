@@ -7,6 +7,7 @@ import socket
 
 from controller.errors import StoreError
 from controller.host import sockets, users
+from controller.images.slots import RUN_OPEN_TO_GROUP, open_to_group
 from controller.store.layout import StoreLayout
 
 _BACKLOG = 1024
@@ -42,10 +43,9 @@ def _group_id(group: str) -> int:
 
 def _guard(layout: StoreLayout, group_id: int | None) -> None:
     """Let the owner in, and the group as far as the socket and the images."""
-    layout.run.chmod(0o700 if group_id is None else 0o710)
+    layout.run.chmod(0o700 if group_id is None else RUN_OPEN_TO_GROUP)
     if group_id is None:
         return
     os.chown(layout.run, -1, group_id)
     if layout.images.exists():
-        os.chown(layout.images, -1, group_id)
-        layout.images.chmod(0o3770)  # files belong to the group, and only their owner may remove them
+        open_to_group(layout.images, group_id)

@@ -26,7 +26,7 @@ _STATUS_WORDS = {
     429: "Too much waits already (1011); Retry-After says when to try again.",
     500: "The controller or the algorithm failed without a more precise reason (1000).",
     502: "The process died, raised or spoke garbage (1006, 1009, 1010).",
-    503: "No process could be made ready in time (1004), or the controller stopped meanwhile.",
+    503: "No process was ready in time (1004), no room for the image (1007), or the controller stopped meanwhile.",
     504: "No answer in time (1005).",
 }
 

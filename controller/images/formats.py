@@ -36,10 +36,15 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Pixels in C order: `pixels` has as many bytes as `shape` (H×W or H×W×1 or H×W×3) says."""
+    """Pixels in C order: `pixels` has as many bytes as `shape` (H×W or H×W×1 or H×W×3) says.
+
+    `decoded`: they come from a format that has an order of its channels, and so are RGB whatever the caller's arrays
+    are.
+    """
 
     shape: Shape
     pixels: memoryview
+    decoded: bool = False
 
 
 ImageSource = bytes | bytearray | memoryview | str | os.PathLike[str] | ImageRef | Any
@@ -136,7 +141,7 @@ def _from_encoded(data: memoryview, most: int) -> Picture:
         if isinstance(error, NotAnImage):
             raise
         raise NotAnImage(f"is damaged: {error}") from None
-    return Picture(shape if plain.mode == "L" else (*shape, 3), _pixels_of(plain))
+    return Picture(shape if plain.mode == "L" else (*shape, 3), _pixels_of(plain), decoded=True)
 
 
 def _pixels_of(image: Image) -> memoryview:

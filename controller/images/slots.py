@@ -23,6 +23,10 @@ from controller.wire.messages import SharedImage
 _MEMORY = Path("/dev/shm")  # noqa: S108  (a folder of our own in it, verified below)
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 ROLES = ("image", "guide")
+RUN_OPEN_TO_GROUP = 0o710
+"""Mode of `run` where a group may come in; `run/images` is then its to write in too, also when it is made anew."""
+_HOST = {"fault": "host", "retry_after": 1.0}
+"""Details of an error that neither the caller nor the version had a part in, and when (s) to ask again."""
 
 
 def memory_folder(images: Path, memory: Path = _MEMORY) -> Path:
@@ -48,7 +52,7 @@ def _verified(folder: Path) -> bool:
 def open_folder(images: Path, memory: Path = _MEMORY) -> None:
     """Make `run/images` usable: a link into memory where there is such a place, else a plain folder.
 
-    A link that dangles after a reboot is repaired. Raises StoreError.
+    A link that dangles (after a reboot, or when the folder behind it was removed) is repaired. Raises StoreError.
     """
     try:
         if images.is_dir() and not images.is_symlink():
@@ -60,8 +64,17 @@ def open_folder(images: Path, memory: Path = _MEMORY) -> None:
         elif not images.is_symlink() or images.readlink() != target:
             images.unlink(missing_ok=True)
             images.symlink_to(target)
+        run = images.parent.stat()
+        if stat.S_IMODE(run.st_mode) == RUN_OPEN_TO_GROUP:
+            open_to_group(images, run.st_gid)
     except OSError as error:
         raise StoreError(f"cannot make {images}: {error.strerror}") from error
+
+
+def open_to_group(images: Path, group_id: int) -> None:
+    """Let a group of users share images: files belong to the group, and only their owner may remove them."""
+    os.chown(images, -1, group_id)
+    images.chmod(0o3770)
 
 
 def close_folder(images: Path, memory: Path = _MEMORY) -> None:
@@ -87,47 +100,120 @@ def files_of(images: Path, token_prefix: str) -> Iterator[Path]:
         yield from (path for path in images.iterdir() if path.name.startswith(token_prefix))
 
 
+Look = tuple[int, int, int, int]
+"""Device, inode, size and last change (ns) of a file: another one, or other content, looks different."""
+
+
+def _look(status: os.stat_result) -> Look:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImage(SharedImage):
+    """A shared image with the file that the adapter opens by its path, and what that looked like before the call.
+
+    `ours`: a slot of a process, not a file that a host application keeps.
+    """
+
+    path: str
+    look: Look
+    ours: bool = False
+
+    def require_unchanged(self) -> None:
+        """Raise CallError 1007 where the adapter may have found another file, or none: it sees black then, silently.
+
+        To be asked when the algorithm has answered: looking before the call is never late enough.
+        """
+        try:
+            unchanged = _look(os.stat(self.path)) == self.look  # noqa: PTH116 - for every call; pathlib doubles it
+        except OSError:
+            unchanged = False
+        if not unchanged:
+            raise CallError(
+                Code.shared_memory_not_found,
+                f"the image {self.path} was removed or changed while the algorithm worked on it; its answer is dropped",
+                next_step="call again, and leave the file alone until the call is answered",
+                details=_HOST if self.ours else {},
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A file of ours: its descriptor, and which file that is."""
+
+    descriptor: int
+    device: int
+    inode: int
+
+
 @dataclass
 class Slots:
-    """The files of one process in `folder`. Their ids are its token and the role."""
+    """The files of one process in `folder`. Their ids are its token and the role.
+
+    A file is kept open and written over; whether it still stands at its path is looked at with every picture, because
+    the adapter opens the path. Who logs out may take it away (systemd's RemoveIPC), and so may anybody who tidies up.
+    """
 
     folder: Path
     token: str
-    _open: dict[str, int] = field(default_factory=dict)
+    _open: dict[str, _Open] = field(default_factory=dict)
     _text: str = field(init=False)
     """The folder as text: it is asked for with every call."""
 
     def __post_init__(self) -> None:
         self._text = str(self.folder)
 
-    def put(self, picture: Picture, role: str) -> SharedImage:
-        """Write a picture into the file of its role, over what was there.
+    def put(self, picture: Picture, role: str, order: str = "RGB") -> StoredImage:
+        """Write a picture into the file of its role, over what was there; make the file anew where it is gone.
+
+        `order` is the one of its channels: RGB or BGR.
 
         Raises:
-            CallError: 1000, there is no room for it.
+            CallError: 1007, there is no room for it, or no file of ours can be made.
         """
+        path = f"{self._text}/{self.token}.{role}.npy"
         header = npy.write_header(picture.shape)
         try:
-            descriptor = self._descriptor(role)
-            size = _write_all(descriptor, header, picture.pixels)
-            if os.fstat(descriptor).st_size > size:
-                os.ftruncate(descriptor, size)
-        except OSError as error:
-            raise CallError(
-                Code.unknown,
-                f"the {role} does not fit into {self.folder}: {error.strerror}",
-                next_step="give shared memory more room (in a container: --shm-size)",
-            ) from None
-        return SharedImage(f"{self.token}.{role}", picture.shape[1], picture.shape[0])
+            look = self._write(path, role, header, picture.pixels) or self._write_anew(
+                path, role, header, picture.pixels
+            )
+        except (OSError, StoreError) as error:
+            raise _no_room(f"the {role} ({len(picture.pixels):,} bytes)", self.folder, error) from None
+        if look is None:
+            raise _no_room(f"the {role}", self.folder, "somebody replaces the file as it is written")
+        height, width = picture.shape[:2]
+        return StoredImage(f"{self.token}.{role}", width, height, order, path=path, look=look, ours=True)
 
-    def _descriptor(self, role: str) -> int:
-        if role not in self._open:
-            path = self.folder / f"{self.token}.{role}.npy"
-            self._open[role] = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        return self._open[role]
+    def _write(self, path: str, role: str, header: bytes, pixels: memoryview) -> Look | None:
+        """Return what the file at the path looks like with the picture; None where that is not the one we have open."""
+        file = self._open.get(role)
+        if file is None:
+            return None
+        size = _write_all(file.descriptor, header, pixels)
+        try:
+            status = os.stat(path)  # noqa: PTH116 - for every call; pathlib doubles it
+            if status.st_size > size and (status.st_dev, status.st_ino) == (file.device, file.inode):
+                os.ftruncate(file.descriptor, size)
+                status = os.stat(path)  # noqa: PTH116
+        except FileNotFoundError:
+            return None
+        look = _look(status)
+        return look if look[:3] == (file.device, file.inode, size) else None
 
-    def find(self, ref: ImageRef) -> SharedImage:
-        """Return the image that a host application put into the folder.
+    def _write_anew(self, path: str, role: str, header: bytes, pixels: memoryview) -> Look | None:
+        """Write into a new file under the path. Raises OSError."""
+        self._forget(role)
+        try:
+            descriptor = _create(path)
+        except FileNotFoundError:  # the whole folder is gone, or the link to it leads nowhere
+            open_folder(self.folder)
+            descriptor = _create(path)
+        status = os.fstat(descriptor)
+        self._open[role] = _Open(descriptor, status.st_dev, status.st_ino)
+        return self._write(path, role, header, pixels)
+
+    def find(self, ref: ImageRef, order: str = "RGB") -> StoredImage:
+        """Return the image that a host application put into the folder, its channels in that order.
 
         Raises:
             CallError: 1003, the id cannot be one; 1007, the file is not there or holds no image.
@@ -143,26 +229,33 @@ class Slots:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 header = npy.read_header(os.read(descriptor, npy.MAX_HEADER))
-                size = os.lseek(descriptor, 0, os.SEEK_END)
+                look = _look(os.fstat(descriptor))
             finally:
                 os.close(descriptor)
-            if size < header.end:
-                raise npy.NotAnImage(f"is truncated: {header.end:,} bytes are announced, {size:,} are there")
+            if look[2] < header.end:
+                raise npy.NotAnImage(f"is truncated: {header.end:,} bytes are announced, {look[2]:,} are there")
         except npy.NotAnImage as error:
             raise refused(f"the shared image {path}", error, code=Code.shared_memory_not_found) from None
         except OSError as error:
+            if not self.folder.is_dir():
+                with suppress(StoreError):  # the next image has a folder again, or its writer is told why not
+                    open_folder(self.folder)
             raise CallError(
                 Code.shared_memory_not_found,
                 f"the shared image {path} cannot be read: {error.strerror}",
                 next_step="write the file completely, under another name, and rename it before the call",
             ) from None
-        return SharedImage(ref.id, header.shape[1], header.shape[0])
+        return StoredImage(ref.id, header.shape[1], header.shape[0], order, path=path, look=look)
+
+    def _forget(self, role: str) -> None:
+        file = self._open.pop(role, None)
+        if file is not None:
+            os.close(file.descriptor)
 
     def close(self) -> None:
         """Let go of the files; they stay."""
-        for descriptor in self._open.values():
-            os.close(descriptor)
-        self._open.clear()
+        for role in tuple(self._open):
+            self._forget(role)
 
     def remove(self) -> None:
         """Remove the files."""
@@ -170,6 +263,24 @@ class Slots:
         for role in ROLES:
             with suppress(OSError):  # it was never written, or the folder is gone
                 (self.folder / f"{self.token}.{role}.npy").unlink()
+
+
+def _create(path: str) -> int:
+    """Return a descriptor of a new file in the place of whatever has its name. Raises OSError."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - the path is text here
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _no_room(what: str, folder: Path, why: OSError | StoreError | str) -> CallError:
+    """Return the error for a picture that could not be handed over: the host's trouble, nobody else's."""
+    text = why if isinstance(why, str) else str(getattr(why, "strerror", None) or why)
+    return CallError(
+        Code.shared_memory_not_found,
+        f"{what} cannot be written into {folder}: {text}",
+        next_step=f"free room in memory-backed storage (`df {os.path.realpath(folder)}`; in a container --shm-size)",
+        details=_HOST,
+    )
 
 
 def _write_all(descriptor: int, header: bytes, pixels: memoryview) -> int:

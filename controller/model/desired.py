@@ -28,6 +28,7 @@ from controller.model.health import (
     TimeoutRateLimit,
     Timeouts,
 )
+from controller.model.input import Input
 from controller.model.package import PackageRef, package_ref
 from controller.model.strategy import Analysis, Canary, CanaryStep, Pause, Strategy
 from controller.model.units import Boolean, Count, Duration, Integer, Name, Pid, Text, Version, shown, unexpected
@@ -45,6 +46,7 @@ __all__ = [
     "ErrorRateLimit",
     "Health",
     "Heartbeat",
+    "Input",
     "LatencyLimit",
     "MemoryLimit",
     "Metadata",
@@ -153,6 +155,7 @@ class DeploymentSpec(Part):
         default=86400.0, description="How long after promotion automatic rollback stays armed."
     )
     retention: Retention = Field(default=Retention(), description="What is kept of this package.")
+    input: Input = Field(default=Input(), description="Which pictures the algorithm gets, and how.")
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:

@@ -145,15 +145,26 @@ class Conversation:
             awaited.set_exception(error)
 
 
+_ADAPTERS_OWN = {Code.unknown, Code.not_initialized, Code.execute_exception, Code.stdout_contaminated}
+"""The codes that the SDK's adapter gives. Every other one would blame somebody else: the caller, or this controller."""
+
+
 def failure_of(answer: CallFailed) -> CallError:
-    """Return the error that an `error` frame stands for; the message is the algorithm's own."""
+    """Return the error that an `error` frame stands for; the message is the algorithm's own.
+
+    What a call came to is this controller's to say: an algorithm that answers 1003 has failed (1009) and has not
+    refused its caller's parameters. Its own code is told in the details.
+    """
+    details: dict[str, Any] = {"traceback": list(answer.traceback)} if answer.traceback else {}
     try:
         code = Code(int(answer.error_code))
     except ValueError:
         code = Code.unknown
     if code >= Code.invalid_zip:
         code = Code.unknown
-    return CallError(code, answer.message or "the algorithm failed without a message")
+    elif code not in _ADAPTERS_OWN:
+        code, details = Code.execute_exception, {**details, "algorithm_code": answer.error_code}
+    return CallError(code, answer.message or "the algorithm failed without a message", details=details)
 
 
 def _leave(awaited: asyncio.Future[Message], patience: float) -> None:

@@ -18,6 +18,7 @@ from typing import Protocol
 from controller.errors import CallError, StoreError
 from controller.images import slots
 from controller.model.health import Timeouts
+from controller.model.input import PictureInput
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.processes import census, records
 from controller.processes.attach import ShimBusy, ShimGone
@@ -64,6 +65,7 @@ class ProcessPool:
         self._changing: dict[ProcessKey, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._observers: tuple[PoolObserver, ...] = ()
         self._timeouts: Mapping[str, Timeouts] = {}
+        self._inputs: Mapping[str, PictureInput] = {}
         self._marking: dict[ProcessKey, asyncio.Task[None]] = {}
 
     def subscribe(self, observer: PoolObserver) -> None:
@@ -147,9 +149,13 @@ class ProcessPool:
         """Return the processes themselves, for who calls and watches them."""
         return tuple(self._processes.values())
 
-    def configure(self, timeouts: Mapping[str, Timeouts]) -> None:
-        """Take the timeouts of the deployments from now on, by their names: they apply in place, and soon."""
+    def configure(self, timeouts: Mapping[str, Timeouts], inputs: Mapping[str, PictureInput] | None = None) -> None:
+        """Take the timeouts and pictures of the deployments from now on, by their names: they apply in place, and soon.
+
+        Where `inputs` does not name a deployment, its processes go on with what they have.
+        """
         self._timeouts = dict(timeouts)
+        self._inputs = dict(inputs or {})
         for key, process in self._processes.items():
             if key not in self._marking and self._outdated(process) is not None:
                 self._marking[key] = asyncio.get_running_loop().create_task(self._mark(process))
@@ -159,7 +165,8 @@ class ProcessPool:
         timeouts, spec = self._timeouts.get(process.key.deployment), process.spec
         if timeouts is None or process.state not in {"ready", "busy"}:
             return None
-        wanted = replace(spec, call_timeout=timeouts.call, start_timeout=timeouts.start)
+        pictures = self._inputs.get(process.key.deployment, spec.input)
+        wanted = replace(spec, call_timeout=timeouts.call, start_timeout=timeouts.start, input=pictures)
         return None if wanted == spec else wanted
 
     async def _mark(self, process: AlgorithmProcess) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from controller.model.input import PLAIN_INPUT, PictureInput
 from controller.model.observed import ProcessKey
 
 
@@ -16,7 +17,7 @@ class ProcessSpec:
     `python` is the interpreter of the package's environment; `entry_point` is empty where the adapter shall read it
     from the manifest itself. `start_timeout` runs until the pong, `call_timeout` from dispatch to answer, `stop_grace`
     is waited for between the shutdown frame, SIGTERM and SIGKILL. `smoke` asks for one call before traffic, on
-    `smoke_image` or a generated picture, for 0.0.x as PID `smoke_pid`.
+    `smoke_image` or a generated picture, for 0.0.x as PID `smoke_pid`. `input`: which pictures the algorithm gets.
     """
 
     key: ProcessKey
@@ -34,6 +35,7 @@ class ProcessSpec:
     smoke: bool = False
     smoke_image: str | None = None
     smoke_pid: str = ""
+    input: PictureInput = PLAIN_INPUT
 
     @property
     def command(self) -> list[str]:
@@ -51,4 +53,5 @@ class ProcessSpec:
         values = {name: value for name, value in document.items() if name in known}
         values["key"] = ProcessKey(**document["key"])
         values["python_path"] = tuple(document.get("python_path", ()))
+        values["input"] = PictureInput.from_document(document.get("input", {}))
         return cls(**values)

@@ -183,7 +183,10 @@ class OfflineCommands:
         recover(store, packages, caller.name, report)
         pool = ProcessPool(store.layout, smoke=smoke, now=self._now)
         await pool.open()
-        pool.configure({each.name: each.spec.timeouts for each in desired.revision.deployments})
+        pool.configure(
+            {each.name: each.spec.timeouts for each in desired.revision.deployments},
+            {each.name: each.spec.input.pictures for each in desired.revision.deployments},
+        )
         try:
             applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
             observer = Observer(store, packages, UsageMeter(pool).observe)

@@ -16,6 +16,4 @@ def detect(address: Address, request: DetectionRequest) -> Detection:
         CallError: like `Client.execute`.
     """
     with Client(store=address.store, connect_timeout=0) as client:
-        return client.execute(
-            request.pid, request.image, request.guide_image, **request.arguments.to_document()
-        )  # fmt: skip
+        return client.execute(request.pid, request.image, request.guide_image, **request.arguments.to_document())

@@ -9,9 +9,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
+
 from controller import __version__
 from controller.errors import ProtocolViolation
 
+_LINES, _LINE = 40, 500
+"""Lines of a traceback that are kept, and characters of each."""
+RAISED = "1009"
+"""The code of an `error` frame that says that the algorithm raised."""
 Generation = Literal["0.3", "0.0"]
 Phase = Literal["pre", "execute", "info"]
 
@@ -43,11 +49,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class CallFailed:
-    """An `error` frame about one call."""
+    """An `error` frame about one call. `traceback`: the algorithm's own frames, the raising one last, where known."""
 
     request_id: str
     message: str
     error_code: str
+    traceback: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +112,13 @@ def _hello(document: Mapping[str, Any]) -> Hello:
     )
 
 
-def _result(document: Mapping[str, Any]) -> Result:
+def _result(document: Mapping[str, Any]) -> Result | CallFailed:
+    """Return the result; what cannot be handed on to any caller is the algorithm's failure, and said as one."""
     data = document.get("data")
+    try:
+        orjson.dumps([[data]])  # what HTTP puts round it counts too
+    except TypeError as error:
+        return CallFailed(_text(document, "request_id"), f"the algorithm's result cannot be passed on: {error}", RAISED)
     return Result(
         _text(document, "request_id"),
         _text(document, "status"),
@@ -119,7 +131,9 @@ def _error(document: Mapping[str, Any]) -> CallFailed | StartupError:
     message, code = _text(document, "message"), _text(document, "error_code")
     if document.get("request_id") is None:
         return StartupError(message, code)
-    return CallFailed(_text(document, "request_id"), message, code)
+    traceback = document.get("traceback")
+    lines = tuple(str(line)[:_LINE] for line in traceback[-_LINES:]) if isinstance(traceback, list) else ()
+    return CallFailed(_text(document, "request_id"), message, code, lines)
 
 
 def _pong(document: Mapping[str, Any]) -> Pong:
@@ -164,46 +178,60 @@ def shutdown() -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class SharedImage:
-    """An image in shared storage: the id under which the adapter finds it, and its size in pixels."""
+    """An image in shared storage: the id under which the adapter finds it, its size in pixels, its channels' order.
+
+    The SDK turns BGR into RGB, so an algorithm sees RGB whatever `color_space` is.
+    """
 
     id: str
     width: int
     height: int
+    color_space: str = "RGB"
 
-    def meta(self, timestamp_ms: int) -> dict[str, Any]:
-        """Return the `*_meta` object. Without a width and a height the SDK passes no image at all."""
+
+NO_IMAGE = SharedImage("none", 0, 0)
+"""What reaches an algorithm as None: without a width and a height the SDK passes no image at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Where and when (ms since 1970) the camera picture was taken, as an algorithm is told."""
+
+    timestamp_ms: int
+    camera_id: str = ""
+
+    def meta(self, image: SharedImage) -> dict[str, Any]:
+        """Return the `*_meta` object of an image."""
         return {
-            "width": self.width,
-            "height": self.height,
-            "timestamp_ms": timestamp_ms,
-            "camera_id": "",
-            "color_space": "RGB",
+            "width": image.width,
+            "height": image.height,
+            "timestamp_ms": self.timestamp_ms,
+            "camera_id": self.camera_id,
+            "color_space": image.color_space,
         }
 
 
 def execute_data(
-    image: SharedImage, guide: SharedImage, timestamp_ms: int, step_index: int, step_desc: str, guide_info: Any
+    current: SharedImage, guide: SharedImage, taken: Taken, step_index: int, step_desc: str, guide_info: Any
 ) -> dict[str, Any]:
-    """Return the data of a call to a 0.3.x algorithm."""
+    """Return the data of a call to a 0.3.x algorithm, the images in the order in which its `execute` has them."""
     return {
         "step_index": step_index,
         "step_desc": step_desc,
         "guide_info": guide_info,
-        "cur_image_shm_id": image.id,
-        "cur_image_meta": image.meta(timestamp_ms),
+        "cur_image_shm_id": current.id,
+        "cur_image_meta": taken.meta(current),
         "guide_image_shm_id": guide.id,
-        "guide_image_meta": guide.meta(timestamp_ms),
+        "guide_image_meta": taken.meta(guide),
     }
 
 
-def phase_data(
-    phase: Phase, pid: str, image: SharedImage, timestamp_ms: int, step: Mapping[str, Any]
-) -> dict[str, Any]:
+def phase_data(phase: Phase, pid: str, image: SharedImage, taken: Taken, step: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data of a call to a 0.0.x algorithm; `step` holds `step_index`, `session` and `user_params`."""
     return {
         "phase": phase,
         "pid": pid,
         "shared_mem_id": image.id,
-        "image_meta": image.meta(timestamp_ms),
+        "image_meta": taken.meta(image),
         **step,
     }

@@ -66,7 +66,7 @@ class Station:
         self.services[deployment] = service
         self.plane.configure(self.services)
         timeouts = Timeouts.model_construct(call=service.call_timeout, start=service.start_timeout)
-        self.runner.configure({deployment: timeouts})
+        self.runner.configure({deployment: timeouts}, {deployment: service.input})
 
     def limit(self, deployment: str = KEY.deployment, **limits: Any) -> None:
         """Give the supervisor limits for a deployment, which hold from now on, also for its next ping."""

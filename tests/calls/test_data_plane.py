@@ -19,11 +19,12 @@ from controller.calls.request import DetectionRequest
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
 from controller.http.failures import error_response
+from controller.model.input import PictureInput
 from controller.model.observed import ActiveMapping
 from controller.model.package import PackageRef
 from controller.model.tally import Tally
 from controller.store.active import ActiveMappings
-from tests.calls.stations import NEXT, TWIN, station
+from tests.calls.stations import NEIGHBOUR, NEXT, TWIN, station
 from tests.processes.conftest import KEY
 from tests.processes.test_process import PART
 from tests.waiting import until
@@ -343,15 +344,19 @@ async def test_a_busy_process_delays_the_adoption_of_no_other(layout, make_spec)
 
 async def test_what_counts_and_what_does_not(layout, make_spec):
     async with station(layout, make_spec(call_timeout=0.5)) as opened:
-        opened.serve("A01", "A02", call_timeout=0.5)
+        opened.serve("A01", "A02", "A03", call_timeout=0.5)
         opened.restarts[KEY] = make_spec(call_timeout=0.5)
-        for given in ({}, {"status": "ERROR"}, {"do": "error", "code": "1009", "message": "x"}):
+        for given in ({}, {"status": "ERROR"}, {"do": "error", "code": "1003", "message": "x"}):
             await asyncio.gather(opened.call(**given), return_exceptions=True)
         with pytest.raises(CallError):
             await opened.plane.execute(DetectionRequest("A01", b"no image"))
         with pytest.raises(CallError):
             await opened.plane.execute(DetectionRequest("A01", PART, arguments=CallArguments(step_index=0)))
         assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 3, "errors": 2}
+        nested = '{"a": ' + "[" * 300 + "]" * 300 + "}"
+        assert (await opened.failure("A03", "deep", text=nested)).code is Code.execute_exception
+        assert (await opened.failure("A03", "error", code="1007", message="x")).code is Code.execute_exception
+        assert counts(opened.plane.tallies()["A03", KEY.ref]) == {"calls": 2, "errors": 2}
         assert (await opened.failure(do="hang")).code is Code.timeout
         assert (await opened.failure("A02", "crash")).code is Code.heartbeat_lost
         await until(lambda: len(opened.ended) == 2)
@@ -360,6 +365,35 @@ async def test_what_counts_and_what_does_not(layout, make_spec):
         }  # fmt: skip
         assert counts(opened.plane.tallies()["A02", KEY.ref]) == {"calls": 1, "errors": 1, "crashes": 1}
         assert opened.plane.tallies()["A01", KEY.ref].latency.quantile(1) == pytest.approx(0.5, rel=0.03)
+
+
+async def test_a_deployment_that_compares_gets_its_guide_or_the_call_is_refused(layout, make_spec):
+    async with station(layout, make_spec(input=PictureInput("required")), make_spec(key=NEIGHBOUR)) as opened:
+        opened.serve("A01", "A02", input=PictureInput("required", swap=True))
+        error = await opened.failure()
+        assert (error.code, "needs a guide image" in error.message) == (Code.invalid_params, True)
+        assert error_response(error).status_code == 400
+        request = dataclasses.replace(opened.request(), guide_image=PART)
+        data = (await opened.plane.execute(request)).data
+        assert [data["cur_image_shm_id"], data["guide_image_shm_id"]] == [
+            f"{opened.process().record.token}.{role}" for role in ("guide", "image")
+        ]
+        await until(lambda: opened.process().spec.input.swap, "the record of the process says what holds now")
+        assert (await opened.call("B01")).data["guide_image_meta"]["width"] == 5  # another deployment: as by default
+        assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 1}
+        successor = DataPlane(opened.runner, opened.active)  # before its first pass: the process's own record counts
+        with pytest.raises(CallError, match="needs a guide image"):
+            await successor.execute(opened.request())
+        await successor.stop()
+
+
+async def test_asking_an_algorithm_of_itself_is_no_sample_of_its_work(layout, make_spec):
+    async with station(layout, make_spec(generation="0.0")) as opened:
+        opened.serve("A01", input=PictureInput("required"))
+        request = DetectionRequest("A01", None, arguments=CallArguments(phase="info"))
+        answer = await opened.plane.execute(request)
+        assert (answer.data["phase"], answer.data["image_meta"]["width"]) == ("info", 0)
+        assert opened.plane.tallies() == {}
 
 
 async def test_counts_go_on_from_an_earlier_life(layout, make_spec):

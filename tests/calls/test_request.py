@@ -35,7 +35,8 @@ def test_what_cannot_be_a_pid_is_1001(pid):
         {"step_index": 0}, {"step_index": "1"}, {"step_index": True}, {"step_desc": 5}, {"guide_info": "x"},
         {"params": [1]}, {"session": {"id": 5}}, {"session": {"ident": "x"}}, {"session": {"context": 5}},
         {"phase": "post"}, {"phase": "pre\n"}, {"phase": 5}, {"timeout": 0}, {"timeout": "1"}, {"timeout": math.nan},
-        {"timeout": 1e9}, {"timeout": True},
+        {"timeout": 1e9}, {"timeout": True}, {"color_space": "bgr"}, {"color_space": "GRAY"}, {"camera_id": 7},
+        {"camera_id": "x" * 201}, {"timestamp_ms": -1}, {"timestamp_ms": 1.5}, {"timestamp_ms": 2**63},
     ],
 )  # fmt: skip
 def test_what_is_malformed_is_1003_and_says_what_to_pass(given):
@@ -65,11 +66,35 @@ def test_what_is_given_reaches_the_algorithm_as_it_is():
     ("generation", "phase", "phases"),
     [
         ("0.0", None, ("pre", "execute")), ("0.0", "pre", ("pre",)), ("0.0", "execute", ("execute",)),
-        ("0.3", None, ("execute",)), ("0.3", "execute", ("execute",)),
+        ("0.3", None, ("execute",)), ("0.3", "execute", ("execute",)), ("0.0", "info", ("info",)),
     ],
 )  # fmt: skip
 def test_phases(generation, phase, phases):
     assert phases_of(asked(phase=phase), generation) == phases
+
+
+def test_only_what_an_algorithm_says_of_itself_needs_no_image():
+    assert DetectionRequest("A01", None, arguments=CallArguments(phase="info")).is_info
+    with pytest.raises(CallError, match="there is no image") as caught:
+        DetectionRequest("A01", None)
+    assert caught.value.code is Code.invalid_params
+
+
+def test_the_camera_picture_is_cur_image_unless_the_deployment_wants_it_the_other_way_round():
+    plain = call_data(asked(), "r-1", IMAGES, "0.3", "execute")
+    assert (plain["cur_image_shm_id"], plain["guide_image_shm_id"]) == ("image", "guide")
+    swapped = dataclasses.replace(IMAGES, swapped=True)
+    data = call_data(asked(), "r-1", swapped, "0.3", "execute")
+    assert (data["cur_image_shm_id"], data["guide_image_shm_id"]) == ("guide", "image")
+    assert call_data(asked(), "r-1", swapped, "0.0", "execute")["shared_mem_id"] == "image"
+
+
+def test_which_camera_and_when_reach_the_algorithm_with_the_image():
+    data = call_data(asked(camera_id="top", timestamp_ms=5), "r-1", IMAGES, "0.3", "execute")
+    assert data["cur_image_meta"] == {
+        "width": 4, "height": 3, "timestamp_ms": 5, "camera_id": "top", "color_space": "RGB",
+    }  # fmt: skip
+    assert call_data(asked(), "r-1", IMAGES, "0.0", "pre")["image_meta"]["timestamp_ms"] == 7
 
 
 def test_a_phase_that_a_generation_does_not_have():
@@ -86,4 +111,4 @@ def test_the_schema_of_a_body_is_made_of_the_very_arguments():
     assert properties["timeout"]["anyOf"][0] == {
         "type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1e9,
     }  # fmt: skip
-    assert properties["phase"]["anyOf"][0] == {"type": "string", "pattern": "^(pre|execute)$"}
+    assert properties["phase"]["anyOf"][0] == {"type": "string", "pattern": "^(pre|execute|info)$"}

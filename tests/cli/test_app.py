@@ -82,6 +82,7 @@ def test_the_environment_chooses_the_form(pvctl: Pvctl, monkeypatch: pytest.Monk
         ("exec A01 --image a --guide-info {", "--guide-info: not JSON:"),
         ("exec A01 --image a --guide-info @nowhere", "--guide-info: cannot read nowhere: No such file"),
         ("exec A01 --image a --timeout soon", "--timeout: got 'soon'"),
+        ("exec A01 --phase pre", "required: --image"),
         ("exec A01 --image a --phase post", "invalid choice: 'post'"),
         ("audit -n -3", "--lines: -3 is below 0"),
         ("rollback A01", "required: --reason"),

@@ -144,9 +144,13 @@ def test_exec_passes_every_option(pvctl: Pvctl, tmp_path: Path) -> None:
     info.write_text('\ufeff[{"x": 1}]')
     pvctl("exec", "A01", "--image", "a", "--guide-image", "g", "--step", "2", "--step-desc", "second",
           "--param", "t=0.4", "--param", "mode=fast", "--guide-info", f"@{info}", "--phase", "pre",
-          "--timeout", "500ms")  # fmt: skip
-    given = CallArguments(2, "second", [{"x": 1}], {"t": 0.4, "mode": "fast"}, phase="pre", timeout=0.5)
+          "--timeout", "500ms", "--session", '{"id": "s"}', "--color-space", "BGR", "--camera-id", "top")  # fmt: skip
+    given = CallArguments(
+        2, "second", [{"x": 1}], {"t": 0.4, "mode": "fast"}, {"id": "s"}, "pre", 0.5, "BGR", "top"
+    )  # fmt: skip
     assert pvctl.asked == [Detect(DetectionRequest("A01", Path("a"), Path("g"), given))]
+    pvctl("exec", "A01", "--phase", "info")
+    assert pvctl.asked == [Detect(DetectionRequest("A01", None, arguments=CallArguments(params={}, phase="info")))]
 
 
 def test_exec_that_fails(pvctl: Pvctl) -> None:

@@ -32,7 +32,10 @@ def png() -> bytes:
 
 
 async def test_multipart_detection_is_answered_as_the_contract_says(station: ServedStation) -> None:
-    request = {"step_index": 2, "step_desc": "left", "guide_info": [{"a": 1}], "params": {"b": 2}, "timeout": 3}
+    request = {
+        "step_index": 2, "step_desc": "left", "guide_info": [{"a": 1}], "params": {"b": 2}, "timeout": 3,
+        "color_space": "BGR", "camera_id": "top", "timestamp_ms": 5,
+    }  # fmt: skip
     reply = await station.detect(image=png(), guide_image=npy(), request=json.dumps(request).encode())
     assert reply.status == 200
     assert reply.json == {
@@ -53,6 +56,13 @@ async def test_json_detection_passes_references(station: ServedStation) -> None:
     (asked,) = station.plane.asked
     assert (asked.pid, asked.image, asked.guide_image) == ("B-2", ImageRef("cam-1"), ImageRef("golden"))
     assert asked.arguments.to_document() == {"step_index": 1, "step_desc": "", "phase": "pre", "session": {"id": "s"}}
+
+
+async def test_only_phase_info_goes_without_an_image(station: ServedStation) -> None:
+    reply = await station.ask("POST", "/v1/pids/B-2/execute", b'{"phase": "info"}')
+    assert (reply.status, station.plane.asked[0].image) == (200, None)
+    reply = await station.ask("POST", "/v1/pids/B-2/execute", b'{"phase": "pre"}')
+    assert (reply.status, reply.error["code"]) == (400, Code.invalid_params)
 
 
 async def test_large_image_arrives_unchanged_in_many_pieces(station: ServedStation) -> None:

@@ -114,7 +114,13 @@ async def test_both_clients_get_the_algorithm_s_own_answer(plane: tuple[StoreLay
             assert (found.status, found.name, found.data["debug"]) == ("OK", "looks", expected)
     with Client(store=layout.root) as client:
         found = await asyncio.to_thread(client.execute, "A01", _ARRAY, guide_info=[{"dark": 1}])
-    assert found.data["debug"] == expected
+        assert found.data["debug"] == expected
+        for path in layout.images.iterdir():
+            path.unlink()
+        layout.images.resolve().rmdir()  # all of it, as systemd's RemoveIPC does
+        for _ in range(2):
+            found = await asyncio.to_thread(client.execute, "A01", _ARRAY, guide_info=[{"dark": 1}])
+            assert found.data["debug"] == expected
 
 
 async def test_failures_of_the_real_runner_have_their_status(plane: tuple[StoreLayout, _Plane]) -> None:

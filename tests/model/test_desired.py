@@ -83,6 +83,14 @@ _specs = st.fixed_dictionaries(
         "strategy": st.fixed_dictionaries({}, optional={"canary": _canaries, "autoPromote": st.booleans()}),
         "rollbackWindow": _durations,
         "suspend": st.booleans(),
+        "input": st.fixed_dictionaries(
+            {},
+            optional={
+                "guide": st.sampled_from(["same", "required", "none"]),
+                "swap": st.booleans(),
+                "colorSpace": st.sampled_from(["RGB", "BGR"]),
+            },
+        ),
     },
 )
 

@@ -102,6 +102,12 @@ def act(request: dict, given: dict) -> None:  # noqa: C901, PLR0912, PLR0915  (a
         time.sleep(600)
     elif do == "sleep":
         time.sleep(given["seconds"])
+    elif do == "wait":
+        while not Path(given["path"]).exists():
+            time.sleep(0.005)
+    elif do == "deep":
+        send("result", request_id=request_id, status="OK", message="", data=json.loads(given["text"]))
+        return
     elif do == "junk":
         write(b"Traceback (most recent call last):\n")
         time.sleep(600)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import json
 import os
 import signal
 from pathlib import Path
@@ -18,6 +19,7 @@ from controller.calls.request import DetectionRequest
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code, StartFailed
 from controller.host.identity import identify
+from controller.http.resource import json_response
 from controller.images.formats import ImageRef
 from controller.model.health import Timeouts
 from controller.processes import records
@@ -200,6 +202,22 @@ async def test_a_bad_image_is_refused_and_the_process_goes_on(layout, make_spec)
         assert (await runner.observe())[KEY].state == "ready"
 
 
+async def test_an_answer_about_an_image_that_was_taken_away_meanwhile_is_dropped(layout, make_spec, tmp_path):
+    """The adapter may have opened nothing, and then the algorithm saw black: no caller is to hear what it said."""
+    async with opened(layout, make_spec()) as runner:
+        assert (await call(runner, ask())).status == "OK"
+        calling = asyncio.create_task(call(runner, ask("wait", path=str(tmp_path / "go"))))
+        await until_busy(runner)
+        for path in layout.images.iterdir():  # what systemd does when the station's user logs out
+            path.unlink()
+        (tmp_path / "go").touch()
+        with pytest.raises(CallError, match="its answer is dropped") as caught:
+            await calling
+        assert caught.value.code is Code.shared_memory_not_found
+        assert (await call(runner, ask())).status == "OK"
+        assert (await runner.observe())[KEY].state == "ready"
+
+
 @pytest.mark.parametrize(
     ("given", "code", "why"),
     [
@@ -228,13 +246,33 @@ async def test_a_call_that_ends_the_process_fails_and_leaves_nothing(layout, mak
 @pytest.mark.parametrize(
     ("given", "code"),
     [("1009", Code.execute_exception), ("1000", Code.unknown), ("1010", Code.stdout_contaminated),
-     ("2005", Code.unknown), ("nonsense", Code.unknown)],
+     ("1004", Code.not_initialized), ("2005", Code.unknown), ("nonsense", Code.unknown)],
 )  # fmt: skip
 async def test_error_frames_keep_their_code_and_message(layout, make_spec, given, code):
     async with opened(layout, make_spec()) as runner:
         error = await failure(runner, ask("error", code=given, message="no focus"))
         assert (error.code, error.message) == (code, "no focus")
         assert (await runner.observe())[KEY].state == "ready"
+
+
+@pytest.mark.parametrize("code", ["1001", "1002", "1003", "1005", "1006", "1007", "1011", "1012"])
+async def test_no_code_of_an_algorithm_blames_anybody_else(layout, make_spec, code):
+    async with opened(layout, make_spec()) as runner:
+        error = await failure(runner, ask("error", code=code, message="your picture is bad"))
+        assert (error.code, error.message) == (Code.execute_exception, "your picture is bad")
+        assert error.details == {"algorithm_code": code}
+
+
+@pytest.mark.parametrize(
+    "text", ['{"a": ' + "[" * 300 + "]" * 300 + "}", '{"a": ' + "[" * 253 + "]" * 253 + "}", '{"a": "\\ud800"}']
+)
+async def test_a_result_that_cannot_be_handed_on_is_the_algorithms_failure(layout, make_spec, text):
+    async with opened(layout, make_spec()) as runner:
+        error = await failure(runner, ask("deep", text=text))
+        assert (error.code, "cannot be passed on" in error.message) == (Code.execute_exception, True)
+        assert (await runner.observe())[KEY].state == "ready"
+        shallow = await call(runner, ask("deep", text='{"a": ' + "[" * 200 + "]" * 200 + "}"))
+        assert json.loads(json_response(shallow.to_document()).body)["status"] == "OK"
 
 
 async def test_results_of_every_kind_pass_through(layout, make_spec):

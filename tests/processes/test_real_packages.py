@@ -16,6 +16,7 @@ from controller.calls.request import DetectionRequest
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code, StartFailed
 from controller.images.formats import ImageRef
+from controller.model.input import PictureInput
 from controller.model.observed import ProcessKey
 from controller.packages.install import Installer
 from controller.processes.spec import ProcessSpec
@@ -74,12 +75,13 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[Generation, Proc
 def spec_for(installed, layout, tmp_path):
     """Specs of the installed echo algorithm, or of other source in the same environment."""
 
-    def make(generation: Generation, source: Algorithm | None = None, **changes) -> ProcessSpec:
+    def make(generation: Generation, source: Algorithm | str | None = None, **changes) -> ProcessSpec:
         spec = installed[generation]
         if source is not None:
             folder = tmp_path / f"other-{generation}"
             (folder / "algo").mkdir(parents=True)
-            (folder / "algo" / "main.py").write_text(source.source(generation, "Other", ["A01"]))
+            text = source if isinstance(source, str) else source.source(generation, "Other", ["A01"])
+            (folder / "algo" / "main.py").write_text(text)
             (folder / "manifest.json").write_text(json.dumps({"entry_point": "algo.main:Other"}))
             spec = dataclasses.replace(spec, working_directory=str(folder), entry_point="")
         log = layout.process_log(spec.key.deployment, spec.key.version, 0)
@@ -116,11 +118,83 @@ async def test_a_real_package_sees_the_very_pixels(layout, spec_for, generation,
             assert (answer.status, echo["shape"], echo["os_pid"]) == ("OK", [48, 64, 3], seen.os_pid)
             assert (echo["mean"], echo["first"]) == (pytest.approx(RGB.mean()), expected[0, 0].tolist())
             assert echo["params"] == {"lot": 3}
-        (layout.images / "cam-1.npy").unlink()
+        for path in layout.images.iterdir():  # cam-1.npy, and the slot that the adapter reads
+            path.unlink()
+        again = await call(runner, detection(generation=generation), spec.key)
+        assert again.data["debug"]["mean"] == pytest.approx(RGB.mean())
         grey = await call(runner, detection(RGB[:, :, 0], generation=generation), spec.key)
         assert grey.data["debug"]["shape"] == [48, 64, 3]
         smaller = await call(runner, detection(RGB[:10, :7], generation=generation), spec.key)
         assert smaller.data["debug"]["shape"] == [10, 7, 3]
+
+
+PICTURES = Algorithm(
+    body="first = lambda array: None if array is None else [int(value) for value in array[0, 0]]\n"
+    "return ok(cur_image=first(cur_image), guide_image=first(guide_image))"
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given", "guide", "cur_image", "guide_image"),
+    [
+        (PictureInput(), {}, None, "RGB", "RGB"),
+        (PictureInput(), {"color_space": "BGR"}, None, "BGR", "BGR"),
+        (PictureInput(color_space="BGR"), {}, "png", "BGR", "RGB"),  # a PNG's channels have one order: its own
+        (PictureInput(color_space="BGR"), {"color_space": "RGB"}, None, "RGB", "RGB"),
+        (PictureInput("none"), {}, None, "RGB", None),
+        (PictureInput("none"), {}, "dark", "RGB", "dark"),
+        (PictureInput("required", swap=True), {}, "dark", "dark", "RGB"),
+        (PictureInput("none", swap=True), {}, None, None, "RGB"),
+    ],
+)
+async def test_the_algorithm_gets_the_pictures_that_the_deployment_wants(
+    layout, spec_for, wanted, given, guide, cur_image, guide_image
+):
+    spec = spec_for("0.3", PICTURES, input=wanted)
+    guides = {None: None, "png": png(RGB), "dark": RGB // 2}
+    seen = {"RGB": RGB[0, 0], "BGR": RGB[0, 0, ::-1], "dark": RGB[0, 0] // 2}
+    async with opened(layout, spec) as runner:
+        request = DetectionRequest("A01", RGB, guides[guide], CallArguments(**given))
+        found = (await call(runner, request, spec.key)).data["debug"]
+    expected = {"cur_image": cur_image, "guide_image": guide_image}
+    assert found == {name: what and seen[what].tolist() for name, what in expected.items()}
+
+
+async def test_opencvs_order_of_channels_is_said_in_one_word_for_a_file_too(layout, spec_for, tmp_path):
+    spec = spec_for("0.0")
+    np.save(tmp_path / "part.npy", RGB[:, :, ::-1])  # what np.save(cv2.imread(…)) writes
+    async with opened(layout, spec) as runner:
+        np.save(layout.images / "cam-1.npy", RGB[:, :, ::-1])
+        for source in (tmp_path / "part.npy", ImageRef("cam-1"), png(RGB)):
+            request = DetectionRequest("A01", source, arguments=CallArguments(color_space="BGR"))
+            assert (await call(runner, request, spec.key)).data["debug"]["first"] == RGB[0, 0].tolist()
+        (layout.images / "cam-1.npy").unlink()
+
+
+async def test_what_a_legacy_algorithm_says_before_and_of_itself_is_told(layout, spec_for):
+    """`pre` answers with what it found, such as calibration rectangles; `info` is its get_info(), without a picture."""
+    source = Algorithm(info={"model": "m-7"}).source("0.0", "Other", ["A01"])
+    pre = '{"status": "OK", "message": "ready"}'
+    assert pre in source
+    source = source.replace(pre, '{"status": params["pre"], "message": "m", "data": {"calibration_rects": [[1, 2]]}}')
+    source = source.replace(
+        "pre_execute(self, step_index, pid, session, user_params,",
+        "pre_execute(self, step_index, pid, session, params,",
+    )
+    spec = spec_for("0.0", source)
+    async with opened(layout, spec) as runner:
+        whole = await call(
+            runner, DetectionRequest("A01", RGB, arguments=CallArguments(params={"pre": "OK"})), spec.key
+        )
+        assert (whole.status, whole.data["phase"]) == ("OK", "execute")
+        assert (whole.pre["message"], whole.pre["data"]["calibration_rects"]) == ("m", [[1, 2]])
+        failed = await call(
+            runner, DetectionRequest("A01", RGB, arguments=CallArguments(params={"pre": "ERROR"})), spec.key
+        )
+        assert (failed.status, failed.message, failed.data["phase"], failed.pre) == ("ERROR", "m", "pre", None)
+        assert "pre" not in failed.to_document()
+        info = await call(runner, DetectionRequest("A01", None, arguments=CallArguments(phase="info")), spec.key)
+        assert info.data["info"]["model"] == "m-7"
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)

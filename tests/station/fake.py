@@ -84,7 +84,7 @@ class FakePlane:
         if self.failure is not None:
             raise self.failure
         image = request.image
-        shape = [image.id] if isinstance(image, ImageRef) else list(load(image).shape)
+        shape = [image.id] if isinstance(image, ImageRef) else [] if image is None else list(load(image).shape)
         return Detection("r-1", request.pid, "screw-check", "1.0.0", "OK", "", {"shape": shape}, 1.5)
 
 
