@@ -20,6 +20,7 @@ from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.model.desired import Revision
 from controller.model.rollout import Instant
+from controller.model.status import DaemonStatus
 from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
 from controller.processes.supervision import SupervisionLimits, Supervisor
@@ -110,7 +111,10 @@ class Daemon:
         self._tally_store = TallyStore(layout)
         observer = Observer(store, parts.packages, runner.observe, self._tally_store)
         applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=progress)
-        reconciler = Reconciler(store, observer, applier, parts.clock)
+        about = DaemonStatus(True, os.getpid(), parts.now(), str(parts.tree.folder))
+        reconciler = Reconciler(
+            store, observer, applier, parts.clock, daemon=about, file_events=lambda: self._watch.trouble
+        )
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
         self._loop = Loop(reconciler, self._taker.take, self._configure, self._on_pass)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)
@@ -138,7 +142,7 @@ class Daemon:
         self._watch.start()
         self._supervisor.start()
         await self._plane.start()
-        looking_after = (asyncio.create_task(self._count()), asyncio.create_task(self._watch_again()))
+        looking_after = (asyncio.create_task(self._count()), asyncio.create_task(self._look_after()))
         try:
             await self._server.start()
             log.info("listening at %s", self._parts.store.layout.socket)
@@ -197,10 +201,12 @@ class Daemon:
                 self._loop.wake()
             service_manager.notify("WATCHDOG=1")
 
-    async def _watch_again(self) -> None:
-        """Try to have file events again where the system had none to give."""
+    async def _look_after(self) -> None:
+        """Note how long the status has been true; try to have file events again where the system had none to give."""
         while True:
             await asyncio.sleep(RESYNC)
+            if (concluded := self._loop.concluded) is not None and not self._loop.failing:
+                await asyncio.to_thread(self._parts.store.status.confirm, concluded.epoch)
             if self._watch.trouble:
                 await asyncio.to_thread(self._watch.start)
 

@@ -19,6 +19,10 @@ class RevisionStatus:
     valid: bool
     errors: tuple[str, ...] = ()
     loaded_at: str = ""
+    fingerprint: str = ""
+    """Of the files of the desired tree as they were read last; another one where they may have changed since."""
+    tree_differs: bool = False
+    """Whether the desired tree says something else by now that nobody has read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,27 @@ class WaitingStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class DaemonStatus:
+    """Whether `pvctl run` lives, and how old what the document says is (seconds). `source` is the desired tree."""
+
+    alive: bool = False
+    os_pid: int | None = None
+    started_at: str | None = None
+    source: str = ""
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    """What is left on the machine. A condition that holds says that something is about to fail."""
+
+    store_free_bytes: int | None = None
+    memory_store_free_bytes: int | None = None
+    memory_free_bytes: int | None = None
+    conditions: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     revision: RevisionStatus
     converged: bool
@@ -142,6 +167,8 @@ class Status:
     waiting: tuple[WaitingStatus, ...] = ()
     unmanaged: tuple[str, ...] = ()
     audit: dict[str, Any] = field(default_factory=dict)
+    daemon: DaemonStatus = DaemonStatus()
+    host: HostStatus = HostStatus()
 
     def to_document(self) -> StatusDocument:
         """Return the document as JSON has it."""

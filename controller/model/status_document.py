@@ -18,6 +18,8 @@ class RevisionRow(TypedDict):
     valid: bool
     errors: list[str]
     loaded_at: str
+    fingerprint: NotRequired[str]
+    tree_differs: NotRequired[bool]
 
 
 class ConditionRow(TypedDict):
@@ -120,6 +122,21 @@ class AuditHeadRow(TypedDict, total=False):
     hash: str
 
 
+class DaemonRow(TypedDict):
+    alive: bool
+    os_pid: int | None
+    started_at: str | None
+    source: str
+    age_s: float
+
+
+class HostRow(TypedDict):
+    store_free_bytes: int | None
+    memory_store_free_bytes: int | None
+    memory_free_bytes: int | None
+    conditions: list[ConditionRow]
+
+
 class StatusDocument(TypedDict):
     """`GET /v1/status`, `pvctl status -o json` and `runtime_store/status.json`."""
 
@@ -132,6 +149,8 @@ class StatusDocument(TypedDict):
     waiting: list[WaitingRow]
     unmanaged: NotRequired[list[str]]
     audit: NotRequired[AuditHeadRow]
+    daemon: NotRequired[DaemonRow]
+    host: NotRequired[HostRow]
 
 
 class AuditRow(TypedDict):

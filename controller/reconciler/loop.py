@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from controller.errors import ControllerError, DesiredStateError, StoreError
 from controller.model.desired import Revision
 from controller.model.objects import ObjectRef, ProcessKey
+from controller.model.rollout import Instant
 from controller.model.status_document import StatusDocument
 from controller.reconciler.acts import stopping
 from controller.reconciler.reconciler import Outcome, Reconciler
@@ -50,6 +51,8 @@ class Loop:
     configure: Callable[[Revision], None] = lambda _: None
     on_pass: Callable[[Outcome], None] = lambda _: None
     outcome: Outcome | None = field(default=None, init=False)
+    concluded: Instant | None = field(default=None, init=False)
+    """When `outcome` was made."""
     failing: str = field(default="", init=False)
     """Why the last pass could not be finished; empty where it could. `outcome` is then an earlier one's."""
     refusal: StatusDocument | None = field(default=None, init=False)
@@ -173,6 +176,7 @@ class Loop:
             self.reconciler.launch(desired, planned)
             await self.reconciler.applier.let_switches_go_first(_HEAD_START)
             self.outcome = await self.reconciler.conclude(desired, observed, planned)
+            self.concluded = self.reconciler.clock()
             self.failing, self.refusal = "", None
             self.on_pass(self.outcome)
             await self._tell()

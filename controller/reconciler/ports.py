@@ -19,6 +19,9 @@ class Source(Protocol):
     def load(self) -> Revision:
         """Return the present revision. Raises DesiredStateError with every problem of it."""
 
+    def fingerprint(self) -> str:
+        """Return a text that is another one whenever `load` may return something else; empty where nobody can say."""
+
 
 class Packages(Protocol):
     """Zips and installations. Blocking: callers run it in a thread."""

@@ -14,19 +14,21 @@ import orjson
 
 from controller.errors import Code, ControllerError, PackageError, StartFailed, StoreError
 from controller.model.actions import Plan, SaveRollout
-from controller.model.desired import PolicySpec
+from controller.model.desired import PolicySpec, Revision
 from controller.model.objects import ObjectRef
 from controller.model.observed import Observed
 from controller.model.rollout import Instant, RolloutRecord
-from controller.model.status import RevisionStatus, Status, WaitingStatus
+from controller.model.status import DaemonStatus, HostStatus, RevisionStatus, Status, WaitingStatus
 from controller.model.status_document import StatusDocument
 from controller.model.tally import Counted
+from controller.model.timestamps import format_timestamp
 from controller.planning.plan import plan
 from controller.planning.registry_rows import registry_rows
 from controller.reconciler.acts import ActionResult
 from controller.reconciler.apply import Applier
 from controller.reconciler.backoff import Backoff, some_jitter
 from controller.reconciler.exits import Exit, worst
+from controller.reconciler.host_watch import HostWatch, pressing
 from controller.reconciler.later import Later
 from controller.reconciler.observe import Observer
 from controller.reconciler.patch import patches
@@ -68,7 +70,8 @@ class _Recorded:
 class Reconciler:
     """Makes one station match its desired state, pass by pass: observe → plan → note → launch → conclude.
 
-    `clock` gives the boot-time clock, `jitter` a factor around one for back-offs.
+    `clock` gives the boot-time clock, `jitter` a factor around one for back-offs. `daemon` is what the status says of
+    who makes it, `file_events` why the system tells of no changes of files (empty: it does).
     """
 
     store: Store
@@ -76,15 +79,21 @@ class Reconciler:
     applier: Applier
     clock: Callable[[], Instant]
     jitter: Callable[[], float] = some_jitter
+    daemon: DaemonStatus = field(default_factory=DaemonStatus)
+    file_events: Callable[[], str] = lambda: ""
+    host: HostWatch = field(init=False)
     backoff: Backoff = field(init=False)
     _pythons: tuple[str, ...] | None = field(default=None, init=False)
     later: Later = field(default_factory=Later, init=False)
-    _last: tuple[tuple[Desired, Observed, Plan, _Recorded], Status] | None = field(default=None, init=False)
+    _last: tuple[tuple[Desired, Observed, Plan, _Recorded, tuple[str, ...]], Status] | None = field(
+        default=None, init=False
+    )
     _document: StatusDocument | None = field(default=None, init=False)
     _head: AuditHead = field(default_factory=AuditHead, init=False)
 
     def __post_init__(self) -> None:
         self.backoff = Backoff(self.clock, self.jitter)
+        self.host = HostWatch(self.store.layout, self.file_events)
 
     async def converge(
         self, desired: Desired, *, serve: bool = True, wait: bool = False, timeout: float | None = None
@@ -159,27 +168,48 @@ class Reconciler:
 
         It is written later; a status that the disk does not take is told all the same, and that it does not.
         """
-        recorded = await asyncio.to_thread(self._look_at_records)
-        seen = (desired, _at_rest(observed), planned, recorded)
+        recorded, host = await asyncio.to_thread(self._look_around)
+        seen = (desired, _at_rest(observed), planned, recorded, pressing(host))
         if self._last is not None and self._last[0] == seen:
-            status = replace(self._last[1], processes=process_rows(observed))
+            status = replace(self._last[1], processes=process_rows(observed), host=host)
         else:
-            status = self._report(desired, observed, planned, recorded)
+            status = self._report(desired, observed, planned, recorded, host)
         self._last = (seen, status)
         uncounted = no_longer_counted(desired.revision, observed)
         verdict = judge(desired.problems, planned, results, recorded.troubles)
         return Outcome(desired, planned, status, verdict, uncounted)
 
-    def _look_at_records(self) -> _Recorded:
-        """Return how the store's own records stand. Blocking."""
+    def _look_around(self) -> tuple[_Recorded, HostStatus]:
+        """Return how the store's own records stand, and the host. Blocking."""
         if self._document is None:
             self._document = self.store.status.read()
+            self.host.remember(self._document)
+        return self._look_at_records(), self.host.look(format_timestamp(self.clock().epoch))
+
+    def _look_at_records(self) -> _Recorded:
         troubles = dict(self.later.failing)
         try:
             self._head = self.store.audit.head()
         except StoreError as error:
             troubles["logs/audit.jsonl"] = str(error)
         return _Recorded(self._head, tuple(troubles.items()), self.store.status.untouched)
+
+    async def restate(self) -> None:
+        """Write registry and status as they are now: something was done by hand, and no pass will follow.
+
+        What is in force stays, and so does what the last status says of the desired tree. Raises StoreError.
+        """
+        desired = Desired(self.store.revision.read() or Revision(id="", source="", loaded_at=""))
+        if (previous := self.store.status.read()) is not None:
+            row = previous["revision"]
+            desired = Desired(desired.revision, tuple(row["errors"]), row.get("fingerprint", ""))
+            self.daemon = replace(self.daemon, source=previous.get("daemon", {}).get("source", self.daemon.source))
+        observed = await self.observe(desired)
+        if not observed.registry_lost:
+            rows = registry_rows(observed.zips, observed.installed, observed.failures)
+            self.later.write("registry.json", partial(self.store.registry.write, rows))
+        await self.conclude(desired, observed, self.plan(desired, observed))
+        await self.later.flush()
 
     # --- between passes
 
@@ -212,19 +242,24 @@ class Reconciler:
 
     async def refuse(self, problems: Sequence[str], source: str) -> StatusDocument:
         """Tell in the status that no revision is valid, and return it; whatever runs goes on."""
-        await asyncio.to_thread(self._look_at_records)
+        _, host = await asyncio.to_thread(self._look_around)
         document = deepcopy(self._document) or Status(RevisionStatus("", source, valid=False), False).to_document()
         document["revision"]["valid"], document["revision"]["errors"] = False, list(problems)
         document["converged"] = False
         self._document, self._last = document, None
+        here = replace(Status(RevisionStatus("", source, valid=False), False), daemon=self.daemon, host=host)
+        document |= {"daemon": here.to_document()["daemon"], "host": here.to_document()["host"]}
         self.later.write("status.json", partial(self.store.status.write, document))
         return document
 
-    def _report(self, desired: Desired, observed: Observed, planned: Plan, recorded: _Recorded) -> Status:
+    def _report(
+        self, desired: Desired, observed: Observed, planned: Plan, recorded: _Recorded, host: HostStatus
+    ) -> Status:
         """Return the status, and have it written where it says something new."""
         previous = self._document
-        status = report(desired.revision, desired.problems, observed, planned, previous, self.clock())
-        status = replace(status, audit={"seq": recorded.head.seq, "hash": recorded.head.hash})
+        status = report(desired, observed, planned, previous, self.clock())
+        head = {"seq": recorded.head.seq, "hash": recorded.head.hash}
+        status = replace(status, audit=head, daemon=self.daemon, host=host)
         if recorded.troubles:
             rows = tuple(WaitingStatus(what, None, why) for what, why in recorded.troubles)
             status = replace(status, waiting=(*status.waiting, *rows), converged=False)
@@ -268,4 +303,5 @@ def _at_rest(observed: Observed) -> Observed:
 def _lasting(document: StatusDocument) -> bytes:
     """Return a status document without what changes from moment to moment: an idle pass rewrites nothing."""
     processes = [{**each, "rss_bytes": None, "cpu_percent": None} for each in document.get("processes", ())]
-    return orjson.dumps({**document, "processes": processes}, option=orjson.OPT_SORT_KEYS)
+    host = [(each["type"], each["status"]) for each in document.get("host", {}).get("conditions", ())]
+    return orjson.dumps({**document, "processes": processes, "host": host}, option=orjson.OPT_SORT_KEYS)

@@ -33,23 +33,26 @@ from controller.model.tally import Tally
 from controller.model.timestamps import format_timestamp
 from controller.planning.registry_rows import registry_rows
 from controller.reconciler.patch import patch_for
+from controller.reconciler.revisions import Desired
 
 _PER_CENT = 100
 
 
 def report(
-    revision: Revision,
-    problems: Sequence[str],
+    desired: Desired,
     observed: Observed,
     plan: Plan,
     previous: Mapping[str, Any] | None,
     now: Instant,
 ) -> Status:
-    """Return the status. `problems` are the errors of a newer revision that was refused, if one was."""
+    """Return the status."""
+    revision, problems = desired.revision, desired.problems
     blocked = {name: [each for each in plan.blocked if each.deployment == name] for name in revision.by_name}
     facts, before = _Facts(observed, plan, format_timestamp(now.epoch)), _conditions(previous)
     return Status(
-        revision=RevisionStatus(revision.id, revision.source, not problems, tuple(problems), revision.loaded_at),
+        revision=RevisionStatus(
+            revision.id, revision.source, not problems, tuple(problems), revision.loaded_at, desired.fingerprint
+        ),
         converged=not (plan.actions or plan.blocked or plan.waiting or plan.under_way or problems),
         deployments=tuple(
             _deployment(each, facts, blocked[each.name], before.get(each.name, {})) for each in revision.deployments

@@ -22,10 +22,14 @@ _EMPTY_TREE = (
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The revision in force and, where a newer one was refused, everything that is wrong with that one."""
+    """The revision in force and, where a newer one was refused, everything that is wrong with that one.
+
+    `fingerprint` is the source's as it was read last.
+    """
 
     revision: Revision
     problems: tuple[str, ...] = ()
+    fingerprint: str = ""
     unwritten: bool = False
     """Whether the newer one is valid, but the disk did not take it: it is tried again."""
 
@@ -93,7 +97,7 @@ def load_desired(source: Source, store: Store, *, allow_empty: bool = False) -> 
 
     Reads only. Raises DesiredStateError where there is no earlier one to keep to.
     """
-    in_force = store.revision.read()
+    in_force, fingerprint = store.revision.read(), source.fingerprint()
     try:
         revision = source.load()
         some_in_force = bool(in_force.deployments) if in_force is not None else store.revision.there
@@ -102,10 +106,10 @@ def load_desired(source: Source, store: Store, *, allow_empty: bool = False) -> 
     except DesiredStateError as error:
         if in_force is None:
             raise
-        return Desired(in_force, error.problems)
+        return Desired(in_force, error.problems, fingerprint)
     if in_force is not None and in_force.model_copy(update={"loaded_at": revision.loaded_at}) == revision:
-        return Desired(in_force)
-    return Desired(revision)
+        return Desired(in_force, (), fingerprint)
+    return Desired(revision, (), fingerprint)
 
 
 def take_revision(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:
@@ -123,5 +127,6 @@ def take_revision(source: Source, store: Store, *, allow_empty: bool = False) ->
         store.revision.write(desired.revision)
     except StoreError as error:
         problem = f"revision {desired.revision.id} cannot be put in force: {error}"
-        return Desired(store.revision.read() or desired.revision, (problem,), unwritten=True)
+        in_force = store.revision.read() or desired.revision
+        return Desired(in_force, (problem,), desired.fingerprint, unwritten=True)
     return desired

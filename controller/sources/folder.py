@@ -9,6 +9,7 @@ from controller.errors import DesiredStateError
 from controller.host.clock import utc_now
 from controller.model.desired import Revision, content_hash
 from controller.sources.documents import Contents, read_documents
+from controller.sources.fingerprint import fingerprint
 from controller.sources.identity import git_revision
 from controller.sources.nodes import Mapping, Mark, Node, Problem
 from controller.sources.tree import Found, Listing, list_file, list_tree, read_bytes
@@ -40,6 +41,10 @@ class FolderSource:
                 return _revision(contents, str(self._path), commit, self._now())
         message = "the files keep changing while they are read (expected them to be still); try again when they are"
         raise DesiredStateError((f"{self._path}: {message}",))
+
+    def fingerprint(self) -> str:
+        """Return a text that is another one whenever a file of the folder's state is another."""
+        return fingerprint(str(self._path))
 
     def _commit(self, listing: Listing) -> str | None:
         return git_revision(self._path, {found.relative for found in listing.files}) if self._path.is_dir() else None

@@ -116,6 +116,8 @@ class LocalStation:
         if loop.outcome is None:
             raise CodedError(Code.not_initialized, self._starting(), next_step="ask again in a moment")
         document = loop.outcome.status.to_document()
+        if loop.concluded is not None and "daemon" in document:
+            document["daemon"]["age_s"] = round(self._parts.clock().seconds - loop.concluded.seconds, 3)
         if loop.failing:
             document["converged"] = False
             document["waiting"].append({"what": "the daemon's next pass", "until": None, "reason": loop.failing})

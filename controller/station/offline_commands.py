@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from controller.client.answers import Detection
     from controller.model.observed import HistoryEntry
     from controller.model.rollout import Instant
+    from controller.model.status import DaemonStatus
     from controller.model.status_document import AuditRow
     from controller.packages.install import Installer
+    from controller.reconciler.apply import Applier
     from controller.reconciler.observe import Observer
     from controller.reconciler.preview import Preview
     from controller.reconciler.reconciler import Outcome
@@ -141,13 +143,17 @@ class OfflineCommands:
         ref = active_version(self._store().active, command.request.pid)
         return run(execute_once(self._layout, ref, None, command.request))
 
-    def _operate(self, command: OperatorCommand, caller: Caller, _report: Report) -> Message:
+    def _operate(self, command: OperatorCommand, caller: Caller, report: Report) -> Message:
+        from controller.station.event_loop import run
         from controller.station.operator import Operator
 
         self._require_store()
         store = self._store()
+        packages = self._packages(store)
         with self._as_controller(type(command).__name__.lower()):
-            decided = Operator(store, self._packages(store), self._clock).execute(command, caller)
+            decided = Operator(store, packages, self._clock).execute(command, caller)
+            applier = self._idle_applier(store, packages, caller, report)
+            run(self._restate(store, self._observer(store, packages), applier, report))
         return Message(f"{decided.message} (at the next `pvctl reconcile --once`; no daemon runs)")
 
     def _reconcile(self, command: Reconcile, caller: Caller, report: Report) -> ReconcileReport:
@@ -190,7 +196,7 @@ class OfflineCommands:
         try:
             applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
             observer = Observer(store, packages, UsageMeter(pool).observe)
-            reconciler = Reconciler(store, observer, applier, self._clock)
+            reconciler = Reconciler(store, observer, applier, self._clock, daemon=self._about())
             return await reconciler.converge(
                 desired, serve=command.serve, wait=command.wait, timeout=command.timeout
             )  # fmt: skip
@@ -216,19 +222,39 @@ class OfflineCommands:
     async def _alone(
         self, caller: Caller, report: Report, work: Callable[[PackageOperations], Awaitable[PackageState]]
     ) -> PackageState:
-        """Do package work as the store's only controller, and write the registry as it is then."""
-        from controller.calls.detection import smoke
-        from controller.processes.pool import ProcessPool
-        from controller.reconciler.apply import Applier
+        """Do package work as the store's only controller."""
         from controller.station.packages import PackageOperations, at_once
 
         store = self._store()
-        packages, pool = self._packages(store), ProcessPool(store.layout, smoke=smoke, now=self._now)
-        applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
-        operations = PackageOperations(store, packages, self._observer(store, packages), applier, at_once)
-        done = await work(operations)
-        await operations.note_registry()
+        packages = self._packages(store)
+        observer, applier = self._observer(store, packages), self._idle_applier(store, packages, caller, report)
+        done = await work(PackageOperations(store, packages, observer, applier, at_once))
+        await self._restate(store, observer, applier, report)
         return done
+
+    def _idle_applier(self, store: Store, packages: Installer, caller: Caller, report: Report) -> Applier:
+        """Return what carries out acts that have to do with no process."""
+        from controller.calls.detection import smoke
+        from controller.processes.pool import ProcessPool
+        from controller.reconciler.apply import Applier
+
+        pool = ProcessPool(store.layout, smoke=smoke, now=self._now)
+        return Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
+
+    async def _restate(self, store: Store, observer: Observer, applier: Applier, report: Report) -> None:
+        """Have the status say what was done: no pass follows that would. The command itself has succeeded already."""
+        from controller.errors import StoreError
+        from controller.reconciler.reconciler import Reconciler
+
+        try:
+            await Reconciler(store, observer, applier, self._clock, daemon=self._about()).restate()
+        except StoreError as error:
+            report(f"done, but the status does not say so yet: {error}")
+
+    def _about(self) -> DaemonStatus:
+        from controller.model.status import DaemonStatus
+
+        return DaemonStatus(source=str(self._desired.absolute()))
 
     def _down(self, _command: Down, _caller: Caller, _report: Report) -> Ended:
         """End every algorithm process of the store."""

@@ -1,33 +1,40 @@
-"""How a station stands, for a reader without a controller: the last status document, its processes looked at anew.
+"""How a station stands, for a reader without a controller: the last status document, and what can be seen now.
 
-Imports next to nothing: `pvctl status` must answer at once.
+Looked at anew: the processes, whether a daemon lives, whether the desired tree is still as it was read, what is left on
+the host. Imports next to nothing: `pvctl status` must answer at once.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from controller.errors import StoreError
+from controller.host.capacity import capacity_of
+from controller.host.clock import epoch_seconds, utc_now
+from controller.host.identity import ProcessIdentity, is_same
+from controller.model.pressure import pressures
+from controller.sources.fingerprint import fingerprint
 from controller.store.layout import StoreLayout
 from controller.store.status_shape import is_status
 
 if TYPE_CHECKING:
-    from controller.model.status_document import DeploymentRow, ProcessRow, StatusDocument
+    from controller.model.status_document import ConditionRow, DaemonRow, DeploymentRow, ProcessRow, StatusDocument
 
 
 def read_offline_status(layout: StoreLayout, alive: Iterable[tuple[str, str, str, int]]) -> StatusDocument:
-    """Return the status document as of the last pass, with the state of each process as it is now.
+    """Return the status document as of the last pass, with what can be seen to be otherwise by now.
 
     `alive` holds (deployment, name, version, replica) of every process that runs and is ready. A process that was up
     and is gone is `exited`, its PIDs are not ready, its deployment has something to do, and the station is not
-    converged.
+    converged; nor is it where the desired tree says something else than what is in force.
 
     Raises:
         StoreError: there is no status document, or it cannot be read.
     """
-    document = _read(layout)
+    document, age = _read(layout)
     running = set(alive)
     for process in document["processes"]:
         if _key(process) not in running and process["state"] in {"ready", "busy"}:
@@ -38,12 +45,18 @@ def read_offline_status(layout: StoreLayout, alive: Iterable[tuple[str, str, str
     for pid in document["pids"]:
         active = pid["active"]
         pid["ready"] = bool(active and (active["name"], active["version"]) in served)
+    document["daemon"] = _daemon(layout, document, age)
+    _look_at_tree(layout, document)
+    _look_at_host(layout, document)
     return document
 
 
-def _read(layout: StoreLayout) -> StatusDocument:
+def _read(layout: StoreLayout) -> tuple[StatusDocument, float]:
+    """Return the document and how many seconds ago it was still so."""
     try:
-        document: object = json.loads(layout.status.read_bytes())
+        with layout.status.open("rb") as file:
+            age = epoch_seconds() - os.fstat(file.fileno()).st_mtime
+            document: object = json.loads(file.read())
     except FileNotFoundError:
         raise StoreError(
             f"the store {layout.root} has no status yet", next_step="run `pvctl reconcile --once` first"
@@ -52,7 +65,7 @@ def _read(layout: StoreLayout) -> StatusDocument:
         raise StoreError(f"cannot read {layout.status}: {error}", next_step="run `pvctl reconcile --once`") from None
     if not is_status(document):
         raise StoreError(f"{layout.status} holds no status document", next_step="run `pvctl reconcile --once`")
-    return cast("StatusDocument", document)
+    return cast("StatusDocument", document), max(0.0, age)
 
 
 def _tell_gone(deployments: list[DeploymentRow], process: ProcessRow) -> None:
@@ -65,3 +78,57 @@ def _tell_gone(deployments: list[DeploymentRow], process: ProcessRow) -> None:
 
 def _key(process: ProcessRow) -> tuple[str, str, str, int]:
     return process["deployment"], process["name"], process["version"], process["replica"]
+
+
+def _daemon(layout: StoreLayout, document: StatusDocument, age: float) -> DaemonRow:
+    """Return whether a daemon lives: one that does not answer is alive all the same."""
+    known = document.get("daemon")
+    row: DaemonRow = {
+        "alive": False,
+        "os_pid": None,
+        "started_at": None,
+        "source": known["source"] if known else "",
+        "age_s": round(age, 3),
+    }
+    try:
+        owner = json.loads(layout.controller_lock.read_bytes())
+        if owner["role"] == "run" and is_same(ProcessIdentity.from_document(owner)):
+            row |= {"alive": True, "os_pid": owner["os_pid"], "started_at": owner["since"]}
+    except (OSError, ValueError, TypeError, KeyError):  # nobody holds the store, or nobody who says who it is
+        pass
+    return row
+
+
+def _look_at_tree(layout: StoreLayout, document: StatusDocument) -> None:
+    """Say whether the desired tree is otherwise by now; what it is, is asked only where its files have changed."""
+    tree, revision = document.get("daemon", {}).get("source", ""), document["revision"]
+    if not tree or revision.get("fingerprint") in {None, "", fingerprint(tree)}:
+        return
+    from controller.station.tree_check import check_tree
+
+    problems, differs = check_tree(layout, tree)
+    revision |= {"valid": not problems, "errors": list(problems), "tree_differs": differs}
+    if problems or differs:
+        document["converged"] = False
+    if differs:
+        reason = f"{tree} differs from the revision in force; `pvctl reconcile --once` or `pvctl run` takes it"
+        document["waiting"].append({"what": "the desired tree", "until": None, "reason": reason})
+
+
+def _look_at_host(layout: StoreLayout, document: StatusDocument) -> None:
+    """Look anew at what is left; what only a daemon knows is gone with it."""
+    known = {row["type"]: row for row in document.get("host", {}).get("conditions", ())}
+    capacity, now = capacity_of(layout.root, layout.images), utc_now()
+    rows: list[ConditionRow] = []
+    for kind, holds, reason, message in pressures(capacity, {kind for kind, row in known.items() if row["status"]}):
+        same = kind in known and known[kind]["status"] == holds
+        since = known[kind]["last_transition_time"] if same else now
+        rows.append({
+            "type": kind, "status": holds, "reason": reason, "message": message, "last_transition_time": since,
+        })  # fmt: skip
+    document["host"] = {
+        "store_free_bytes": capacity.store[0] if capacity.store else None,
+        "memory_store_free_bytes": capacity.shared[0] if capacity.shared else None,
+        "memory_free_bytes": capacity.memory[0] if capacity.memory else None,
+        "conditions": rows,
+    }

@@ -19,7 +19,6 @@ from controller.model.document import did_you_mean
 from controller.model.observed import Observed
 from controller.model.package import PackageRef
 from controller.planning.needs import why_needed
-from controller.planning.registry_rows import registry_rows
 from controller.reconciler.acts import ActionResult
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
@@ -120,11 +119,6 @@ class PackageOperations:
                 details={"needed_by": reasons},
             )
         return digest, self.applier.begin(action, revision, caller.name)
-
-    async def note_registry(self) -> None:
-        """Write the registry as it is now, where no pass will do it."""
-        observed = await self.observer.observe(self._revision(), {})
-        self.store.registry.write(registry_rows(observed.zips, observed.installed, {}))
 
     def _revision(self) -> Revision:
         return self.store.revision.read() or _NO_REVISION

@@ -18,6 +18,7 @@ from typing import Self
 
 from controller.errors import StoreBusy, StoreError
 from controller.host.file_locks import holders, lock_within
+from controller.host.identity import identify
 from controller.store.layout import StoreLayout
 
 _WAIT_FOR_DAEMON = (
@@ -96,7 +97,9 @@ class ControllerLock:
 
     def __init__(self, layout: StoreLayout, role: str, *, now: str) -> None:
         self._path = layout.controller_lock
-        self._owner = {"os_pid": os.getpid(), "role": role, "since": now}
+        me = identify(os.getpid())
+        started = {"start_ticks": me.start_ticks, "boot_id": me.boot_id} if me else {}
+        self._owner = {"os_pid": os.getpid(), "role": role, "since": now, **started}
         self._descriptor: int | None = None
 
     def __enter__(self) -> Self:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from typing import cast
 
 import orjson
@@ -35,6 +37,16 @@ class StatusFile:
         )
         self._fingerprint = self._look()
         return written
+
+    def confirm(self, epoch: float) -> None:
+        """Note that what the file says was still so at a moment (seconds since 1970): readers see how old it is.
+
+        What cannot be noted makes it seem older, and nothing else.
+        """
+        if self.untouched:
+            with suppress(OSError):
+                os.utime(self._path, (epoch, epoch))
+                self._fingerprint = self._look()
 
     @property
     def untouched(self) -> bool:

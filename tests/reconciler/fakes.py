@@ -36,6 +36,9 @@ class FakeSource:
             raise self.revision
         return self.revision
 
+    def fingerprint(self) -> str:
+        return repr(self.revision)
+
 
 @dataclass
 class FakePackages:

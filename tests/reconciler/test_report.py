@@ -15,6 +15,7 @@ from controller.model.status import DeploymentStatus, PidHealth
 from controller.model.tally import Tally
 from controller.planning.plan import plan
 from controller.reconciler.report import report
+from controller.reconciler.revisions import Desired
 from tests.builders import deployment, revision, sketch
 from tests.planning.test_plan import CONVERGED, NOW, OLD
 from tests.planning.test_plan import deployment as document
@@ -121,7 +122,7 @@ def health(windows: dict[float, Tally], **limits: object) -> PidHealth:
     wanted = tree(document(health=limits))
     recent = RecentCalls({window: {("A01", OLD): calls} for window, calls in windows.items()})
     observed: Observed = replace(CONVERGED, recent=recent)
-    status = report(wanted, (), observed, plan(wanted, observed, NOW), None, Instant("boot", 0.0))
+    status = report(Desired(wanted), observed, plan(wanted, observed, NOW), None, Instant("boot", 0.0))
     return next(each.health for each in status.pids if each.pid == "A01")
 
 

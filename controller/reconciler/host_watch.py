@@ -1,0 +1,73 @@
+"""The host's section of the status: what is left, which conditions hold and since when; a change of one is logged."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from controller.host.capacity import Capacity, capacity_of
+from controller.model.pressure import Pressure, pressures
+from controller.model.status import Condition, HostStatus
+from controller.store.layout import StoreLayout
+
+log = logging.getLogger(__name__)
+
+
+class HostWatch:
+    """Looks at the host of one store. `file_events` says why no changes of files are told; empty: they are."""
+
+    def __init__(
+        self,
+        layout: StoreLayout,
+        file_events: Callable[[], str] = lambda: "",
+        capacity: Callable[[], Capacity] | None = None,
+    ) -> None:
+        self._capacity = capacity or (lambda: capacity_of(layout.root, layout.images))
+        self._file_events = file_events
+        self._known: dict[str, Condition] = {}
+        self._told: set[str] = set()
+
+    def remember(self, previous: Mapping[str, Any] | None) -> None:
+        """Take over from the status of an earlier life since when its conditions hold."""
+        rows = (previous or {}).get("host", {}).get("conditions", ())
+        self._known = {row["type"]: Condition(**row) for row in rows} | self._known
+
+    def look(self, now: str) -> HostStatus:
+        """Return how the host stands; `now` is RFC 3339."""
+        capacity = self._capacity()
+        before = {kind for kind, condition in self._known.items() if condition.status}
+        found = [*pressures(capacity, before), _file_events(self._file_events())]
+        conditions = tuple(self._condition(each, now) for each in found)
+        self._known = {each.type: each for each in conditions}
+        self._tell(conditions[:-1])  # of file events the log has it already
+        store, shared, memory = (
+            figures[0] if figures else None for figures in (capacity.store, capacity.shared, capacity.memory)
+        )
+        return HostStatus(store, shared, memory, conditions)
+
+    def _condition(self, found: Pressure, now: str) -> Condition:
+        kind, holds, reason, message = found
+        known = self._known.get(kind)
+        since = known.last_transition_time if known is not None and known.status == holds else now
+        return Condition(kind, holds, reason, message, since)
+
+    def _tell(self, conditions: tuple[Condition, ...]) -> None:
+        for each in conditions:
+            if each.status and each.type not in self._told:
+                log.warning("host: %s: %s", each.type, each.message)
+                self._told.add(each.type)
+            elif not each.status and each.type in self._told:
+                log.info("host: %s is over: %s", each.type, each.message)
+                self._told.discard(each.type)
+
+
+def pressing(host: HostStatus) -> tuple[str, ...]:
+    """Return the types of the conditions that hold."""
+    return tuple(each.type for each in host.conditions if each.status)
+
+
+def _file_events(trouble: str) -> Pressure:
+    if trouble:
+        return "FileEventsMissing", True, "NoInotify", f"{trouble}; until then they are looked for every 10 s"
+    return "FileEventsMissing", False, "Noticed", "changes of files are noticed at once"
