@@ -24,12 +24,17 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
 
 
-def package_environment(root: str, images: str, python_path: Sequence[str], mark: Mapping[str, str]) -> dict[str, str]:
+def package_environment(
+    root: str, images: str, python_path: Sequence[str], mark: Mapping[str, str], entry_point: str = ""
+) -> dict[str, str]:
     """Return what code of a package has as its environment, in a proof and in an algorithm process alike.
 
     `root` is the package root (PROC_ALGO_ROOT), `images` the folder of shared images (PROC_SHM_DIR), `mark` by which
-    variable the process and all that it starts are found again.
+    variable the process and all that it starts are found again. `entry_point` is told here (PROC_ENTRY_POINT) and not
+    as an argument, because an algorithm may look at its arguments; empty: the adapter reads it from the manifest.
     """
     ours = {"PROC_ENV": "prod", "PROC_ALGO_ROOT": root, "PROC_SHM_DIR": images}
+    if entry_point:
+        ours["PROC_ENTRY_POINT"] = entry_point
     path = {"PYTHONPATH": os.pathsep.join(python_path)} if python_path else {}
     return clean_environment() | path | ours | dict(mark)

@@ -24,7 +24,13 @@ class Execution:
 
 
 def package_execution(
-    command: Sequence[str], *, root: Path, images: Path, python_path: Sequence[str], mark: Mapping[str, str]
+    command: Sequence[str],
+    *,
+    root: Path,
+    images: Path,
+    python_path: Sequence[str],
+    mark: Mapping[str, str],
+    entry_point: str,
 ) -> Execution:
     """Return how a command that runs code of the package at `root` is executed; see `package_environment`.
 
@@ -32,4 +38,4 @@ def package_execution(
     also in a store that stands behind a link.
     """
     folder = os.path.realpath(root)
-    return Execution(tuple(command), folder, package_environment(folder, str(images), python_path, mark))
+    return Execution(tuple(command), folder, package_environment(folder, str(images), python_path, mark, entry_point))

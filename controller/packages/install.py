@@ -213,8 +213,8 @@ class Installer:
         progress("proving the entry point")
         images = folder.with_name("images")
         images.mkdir()
-        sdk_version = prove(folder, contents, inspection.manifest, images, deadline=limits.prove_timeout_s)
-        return _receipt(inspection, contents, sdk_version, self._now())
+        proof = prove(folder, contents, inspection.manifest, images, deadline=limits.prove_timeout_s)
+        return _receipt(inspection, contents, proof.sdk_version, self._now())
 
     def _publish(self, folder: Path, receipt: Receipt) -> Receipt:
         """Rename a complete installation into place; where another process was faster, its receipt decides."""

@@ -1,7 +1,8 @@
-"""Proves an entry point in a process of its own inside the package's environment, under a deadline.
+"""Proves an entry point by the real start, in a process of its own inside the package's environment, under a deadline.
 
-The verdict comes over a pipe of its own, because an algorithm may print. The whole process group is ended afterwards,
-and what left the group.
+The adapter is spoken to as in every start: hello, ping, pong, shutdown (`probe_entry.py` makes itself the adapter).
+What the algorithm did comes over a pipe of its own. The whole process group is ended afterwards, and what left the
+group.
 """
 
 from __future__ import annotations
@@ -12,34 +13,48 @@ import selectors
 import signal
 import subprocess
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controller.errors import Code, PackageError
+from controller.errors import Code, PackageError, ProtocolViolation, StoreError
 from controller.host.execution import Execution, package_execution
 from controller.model.package import Manifest
 from controller.packages.contents import Contents
 from controller.packages.leftovers import end_processes, mark
+from controller.wire.messages import Hello, Pong, ShutdownAck, StartupError
+from controller.wire.session import Session, State
 
 _ENTRY = Path(__file__).with_name("probe_entry.py")
 _TAIL_BYTES = 16 << 10
 _TAIL_LINES = 40
+_MOST_WORDS = 2000
 _VERDICT_BYTES = 1 << 20
 _GRACE_S = 5.0
+_ACKNOWLEDGED_S = 0.2
+_HEARTBEAT_MS = 5000
+_CORRECT = "correct the algorithm and pack it again"
 
 
 @dataclass(slots=True)
 class _Record:
-    """What a proof has said so far."""
+    """What a proof has said so far. `sdk_version` is from its hello; `failure` what the adapter itself said."""
 
     stage: str = "starting"
-    verdict: tuple[str, Any] | None = None
+    verdict: tuple[str, Any] | None = None  # what it is depends on its kind: see probe_entry.py
+    traceback: str = ""
+    sdk_version: str = ""
+    failure: str = ""
+    answered: bool = False
+    over: bool = False
     lines: bytes = b""
-    output: deque[bytes] = field(default_factory=lambda: deque(maxlen=_TAIL_BYTES // 1024))
+    output: bytes = b""
+
+    def keep(self, data: bytes) -> None:
+        """Keep the end of what the algorithm wrote."""
+        self.output = (self.output + data)[-_TAIL_BYTES:]
 
     def hear(self, data: bytes) -> None:
         *complete, self.lines = (self.lines + data)[:_VERDICT_BYTES].split(b"\n")
@@ -48,47 +63,97 @@ class _Record:
                 kind, value = ast.literal_eval(line.decode("ascii"))
                 if kind == "stage":
                     self.stage = str(value)
+                elif kind == "traceback":
+                    self.traceback = self.traceback or str(value)
                 elif self.verdict is None:
                     self.verdict = (kind, value)
 
     @property
+    def settled(self) -> bool:
+        """Whether nothing that is still to come would change the outcome."""
+        return self.over or bool(self.failure) or (self.verdict is not None and self.verdict[0] != "ok")
+
+    @property
     def tail(self) -> list[str]:
-        text = b"".join(self.output)[-_TAIL_BYTES:].decode("utf-8", errors="replace")
-        return text.splitlines()[-_TAIL_LINES:]
+        return self.output.decode("utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
 
 
-def prove(folder: Path, contents: Contents, manifest: Manifest, shm: Path, *, deadline: float) -> str:
-    """Prove the entry point of the package that stands in `folder`; return the version of its SDK.
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a proof found: the version of the package's SDK, and the last lines that the algorithm wrote."""
+
+    sdk_version: str
+    output: tuple[str, ...]
+
+
+class _Adapter:
+    """Our side of the conversation: as a controller would begin it, and then an end."""
+
+    def __init__(self, stdin: _Pipe, record: _Record) -> None:
+        self._stdin = stdin
+        self._record = record
+        self._session = Session()
+
+    def hear(self, data: bytes) -> None:
+        try:
+            messages = self._session.receive(data)
+        except ProtocolViolation as violation:
+            if not self._record.answered:
+                self._record.failure = str(violation)[:_MOST_WORDS]
+            return
+        for message in messages:
+            if isinstance(message, Hello):
+                self._record.sdk_version = message.sdk_version
+                if self._session.state is State.ENDED:  # it said at once that it cannot load
+                    continue
+                self._send(self._session.hello(_HEARTBEAT_MS, _HEARTBEAT_MS) + self._session.ping("proof"))
+            elif isinstance(message, Pong):
+                self._record.answered = True
+                self._send(self._session.shutdown())
+            elif isinstance(message, StartupError):
+                self._record.failure = message.message[:_MOST_WORDS] or "it said no reason"
+            elif isinstance(message, ShutdownAck):
+                self._record.over = True
+
+    def _send(self, frames: bytes) -> None:
+        if self._stdin.writer >= 0:  # else it was told to end already
+            with suppress(BrokenPipeError):  # it has ended: its exit says so
+                os.write(self._stdin.writer, frames)
+
+
+def prove(folder: Path, contents: Contents, manifest: Manifest, shm: Path, *, deadline: float) -> Proof:
+    """Prove the entry point of the package that stands in `folder`.
 
     `shm` is an empty folder for images, `deadline` in seconds. What is imported leaves its bytecode behind, which is
     what the first start needs.
 
     Raises:
-        PackageError: 2005 with the algorithm's own message; its last output is in the details.
+        PackageError: 2005 with the algorithm's own message; its traceback and last output are in the details.
+        StoreError: no process could be started on this machine.
     """
     record = _Record()
     with _pipe() as verdict:
         execution = package_execution(
-            [str(folder / "venv" / "bin" / "python"), str(_ENTRY), str(verdict.writer), manifest.entry_point],
+            [str(folder / "venv" / "bin" / "python"), str(_ENTRY), str(verdict.writer)],
             root=folder / contents.working_directory, images=shm, mark=mark(folder.parent),
-            python_path=[str(folder / path) for path in contents.python_path],
+            python_path=[str(folder / path) for path in contents.python_path], entry_point=manifest.entry_point,
         )  # fmt: skip
         try:
             status = _run(execution, verdict, record, time.monotonic() + deadline)
         finally:
             end_processes(folder.parent)
-    if record.verdict is None:
-        raise _no_verdict(manifest, record, status, deadline)
-    kind, value = record.verdict
-    if kind != "ok":
-        raise _failed(manifest, record, f"failed while {record.stage}: {value}")
-    _check_pids(manifest, value["supported_pids"], record)
-    return str(value["sdk_version"])
+    _judge(manifest, record, status, deadline)
+    return Proof(record.sdk_version, tuple(record.tail))
 
 
 class _Pipe:
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
+
+    def close_reader(self) -> None:
+        if self.reader >= 0:
+            os.close(self.reader)
+            self.reader = -1
 
     def close_writer(self) -> None:
         if self.writer >= 0:
@@ -103,55 +168,64 @@ def _pipe() -> Iterator[_Pipe]:
         yield pipe
     finally:
         pipe.close_writer()
-        os.close(pipe.reader)
+        pipe.close_reader()
 
 
 def _run(execution: Execution, verdict: _Pipe, record: _Record, until: float) -> int | None:
     """Run the proof into `record`; return the exit status, None where it had to be ended when its time was up."""
-    with _pipe() as output:
-        process = subprocess.Popen(
-            execution.command, cwd=execution.folder, env=execution.environment, stdin=subprocess.DEVNULL,
-            stdout=output.writer, stderr=output.writer, pass_fds=(verdict.writer,), start_new_session=True,
-        )  # fmt: skip
+    with _pipe() as stdin, _pipe() as stdout, _pipe() as output:
         try:
-            verdict.close_writer()
-            output.close_writer()
-            return _listen(process.pid, verdict.reader, output.reader, record, until)
+            process = subprocess.Popen(
+                execution.command, cwd=execution.folder, env=execution.environment, stdin=stdin.reader,
+                stdout=stdout.writer, stderr=output.writer, pass_fds=(verdict.writer,), start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            raise StoreError(
+                f"cannot start {execution.command[0]} to prove the entry point: {error.strerror}",
+                next_step="check the machine's limits of processes and files, and the store's file system (noexec?)",
+            ) from error
+        try:
+            stdin.close_reader()
+            for pipe in (verdict, stdout, output):
+                pipe.close_writer()
+            adapter = _Adapter(stdin, record)
+            hears = {verdict.reader: record.hear, stdout.reader: adapter.hear, output.reader: record.keep}
+            return _listen(process.pid, hears, stdin, record, until)
         finally:
             with suppress(ProcessLookupError):  # the group is empty already
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
-def _listen(pid: int, verdict: int, output: int, record: _Record, until: float) -> int | None:
-    """Read both pipes until the process has ended and they are empty, or time is up; return its exit status."""
+def _listen(
+    pid: int, hears: Mapping[int, Callable[[bytes], None]], stdin: _Pipe, record: _Record, until: float
+) -> int | None:
+    """Read all pipes until the process has ended and they are empty, or time is up; return its exit status."""
     exited = os.pidfd_open(pid)
     ending = False
     try:
         with selectors.DefaultSelector() as selector:
-            for descriptor in (verdict, output, exited):
+            for descriptor in (*hears, exited):
                 selector.register(descriptor, selectors.EVENT_READ)
             while (left := until - time.monotonic()) > 0:
                 ready = {key.fd for key, _ in selector.select(left)}
-                for descriptor in ready & {verdict, output}:
-                    _take(selector, descriptor, record, is_verdict=descriptor == verdict)
+                for descriptor in ready - {exited}:
+                    _take(selector, descriptor, hears[descriptor])
                 if ready == {exited}:
                     break
-                if not ending and (exited in ready or record.verdict is not None):
-                    ending, until = True, min(until, time.monotonic() + _GRACE_S)
+                if not ending and (exited in ready or record.settled):
+                    ending, until = True, min(until, time.monotonic() + (_ACKNOWLEDGED_S if record.over else _GRACE_S))
+                    stdin.close_writer()
             return _status(pid)
     finally:
         os.close(exited)
 
 
-def _take(selector: selectors.BaseSelector, descriptor: int, record: _Record, *, is_verdict: bool) -> None:
-    data = os.read(descriptor, 1024 if not is_verdict else 1 << 16)
-    if not data:
-        selector.unregister(descriptor)
-    elif is_verdict:
-        record.hear(data)
+def _take(selector: selectors.BaseSelector, descriptor: int, hear: Callable[[bytes], None]) -> None:
+    if data := os.read(descriptor, 1 << 16):
+        hear(data)
     else:
-        record.output.append(data)
+        selector.unregister(descriptor)
 
 
 def _status(pid: int) -> int | None:
@@ -162,31 +236,58 @@ def _status(pid: int) -> int | None:
     return result.si_status if result.si_code == os.CLD_EXITED else -result.si_status
 
 
-def _no_verdict(manifest: Manifest, record: _Record, status: int | None, deadline: float) -> PackageError:
+def _judge(manifest: Manifest, record: _Record, status: int | None, deadline: float) -> None:
+    """Return where the proof is made. Raises PackageError."""
+    kind, value = record.verdict or ("", {})
+    if kind == "no adapter":
+        raise _refused(
+            record,
+            f"procvision-algorithm-sdk {value} in it has no adapter, so no version of it can be started",
+            "pack it with procvision-algorithm-sdk 0.0.6 or later",
+        )
+    if kind == "failed":
+        raise _failed(manifest, record, f"failed while {record.stage}: {value}")
+    if record.failure:
+        raise _failed(manifest, record, f"failed while {record.stage}: {record.failure}")
+    if not record.answered:
+        raise _failed(manifest, record, _silence(record, status, deadline))
+    if kind == "ok":
+        _check_info(manifest, value, record)
+
+
+def _silence(record: _Record, status: int | None, deadline: float) -> str:
     if status is None:
-        return _failed(manifest, record, f"did not finish {record.stage} within {deadline:g} s")
+        return f"did not finish {record.stage} within {deadline:g} s"
     if status < 0:
-        return _failed(manifest, record, f"was ended by {signal.Signals(-status).name} while {record.stage}")
-    return _failed(manifest, record, f"ended its process (exit status {status}) while {record.stage}")
+        return f"was ended by {signal.Signals(-status).name} while {record.stage}"
+    return f"ended its process (exit status {status}) while {record.stage}"
 
 
-def _check_pids(manifest: Manifest, told: list[str] | None, record: _Record) -> None:
-    if told is None or manifest.supported_pids is None or set(told) == set(manifest.supported_pids):
-        return
-    raise _failed(
-        manifest,
-        record,
-        f"says other supported_pids in get_info() than the manifest: {', '.join(sorted(told)) or 'none'} against "
-        f"{', '.join(sorted(manifest.supported_pids)) or 'none'}",
-    )
+def _check_info(manifest: Manifest, told: dict[str, Any], record: _Record) -> None:
+    """Check that get_info() says what the manifest says, where both say it. Raises PackageError."""
+    for key, expected in (("name", manifest.name), ("version", manifest.version)):
+        if told.get(key) not in {None, expected}:
+            raise _failed(
+                manifest, record, f"says another {key} in get_info() than the manifest: {told[key]} against {expected}"
+            )
+    pids = told.get("supported_pids")
+    if pids is not None and manifest.supported_pids is not None and set(pids) != set(manifest.supported_pids):
+        raise _failed(
+            manifest,
+            record,
+            f"says other supported_pids in get_info() than the manifest: {', '.join(sorted(pids)) or 'none'} against "
+            f"{', '.join(sorted(manifest.supported_pids)) or 'none'}",
+        )
 
 
 def _failed(manifest: Manifest, record: _Record, problem: str) -> PackageError:
     tail = record.tail
     said = f" (its last words: {tail[-1][:300]})" if tail and record.verdict is None else ""
-    return PackageError(
-        Code.install_failed,
-        f"the entry point {manifest.entry_point} {problem}{said}",
-        next_step="correct the algorithm and pack it again",
-        details={"stage": record.stage, "output": tail},
+    return _refused(record, f"the entry point {manifest.entry_point} {problem}{said}", _CORRECT)
+
+
+def _refused(record: _Record, problem: str, next_step: str) -> PackageError:
+    details = {"stage": record.stage, "output": record.tail} | (
+        {"traceback": record.traceback.splitlines()} if record.traceback else {}
     )
+    return PackageError(Code.install_failed, problem, next_step=next_step, details=details)

@@ -1,15 +1,17 @@
-"""Runs inside a package's environment and proves its entry point. Started by `probe.py`, never imported.
+"""The real adapter inside a package's environment, with a watch on what the algorithm does. Started by `probe.py`.
 
-Standard library only, any Python since 3.8. As little as possible is imported before the package's own folders are on
-the path, so that what shadows a standard module there shadows it here as in the real adapter.
+Standard library only, any Python since 3.8. It makes itself what `python -m procvision_algorithm_sdk.adapter` is: the
+same `__main__`, no arguments, the same folder on the path, frames on stdin and stdout. So whatever an algorithm does
+while it is loaded (processes that it spawns, arguments that it parses, modules that it shadows) does the same here as
+in a start. As little as possible is imported before.
 
-usage: probe_entry.py VERDICT_FD MODULE:CLASS
+usage: PROC_ENTRY_POINT=MODULE:CLASS probe_entry.py VERDICT_FD
 
-Lines of Python literals go to VERDICT_FD: `("stage", text)` before each step, and at last `("ok", facts)` or
-`("failed", message)`. Whatever else the algorithm prints goes where it wants.
+Lines of Python literals go to VERDICT_FD: `("stage", text)` before each step, `("traceback", text)` where one failed,
+and at last `("ok", what get_info() says)`, `("failed", message)`, or `("no adapter", version of the SDK)`.
 """
 
-# ruff: noqa: PTH109, PTH118, PLC0415, BLE001, SLF001
+# ruff: noqa: PTH109, PTH118, PLC0415, BLE001
 # (few imports, and late ones, see above; and whatever an algorithm raises is an answer)
 
 from __future__ import annotations
@@ -20,18 +22,117 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from importlib.machinery import ModuleSpec
     from types import ModuleType
+    from typing import Any
+
+SDK = "procvision_algorithm_sdk"
+MOST_TRACEBACK = 16384
+MOST_WORDS = 2000
 
 
-def tell(descriptor: int, kind: str, value: object) -> None:
-    data = (ascii((kind, value)) + "\n").encode("ascii")
-    while data:
-        data = data[os.write(descriptor, data) :]
+class RefusedError(Exception):
+    """What loaded is of no use; the message says why."""
+
+
+class Watched:
+    """An algorithm of which the adapter itself runs `setup()`: here what it swallows is told."""
+
+    def __init__(self, algorithm: Any, settle: Callable[[], None]) -> None:
+        self._algorithm = algorithm
+        self.setup = settle
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._algorithm, name)
+
+
+class Proof:
+    """Loads the algorithm for the adapter, and tells of each step."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._told = False
+
+    def tell(self, kind: str, value: object) -> None:
+        data = (ascii((kind, value)) + "\n").encode("ascii")
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def stage(self, text: str) -> None:
+        self.tell("stage", text)
+
+    def fail(self, error: BaseException) -> None:
+        """Tell once what went wrong; what the adapter makes of it comes after."""
+        if not self._told:
+            self._told = True
+            self.tell("traceback", traceback_of(error))
+            self.tell("failed", words_of(error))
+
+    def load(self, entry_point: str, *, adapter_runs_setup: bool) -> Any:
+        """Return the algorithm, as the adapter's own function does."""
+        try:
+            algorithm = self._create(entry_point)
+            if adapter_runs_setup:
+                return Watched(algorithm, lambda: self._settle(algorithm))
+            self._settle(algorithm)
+        except BaseException as error:
+            self.fail(error)
+            raise
+        return algorithm
+
+    def _create(self, entry_point: str) -> Any:
+        import importlib
+
+        self.stage("importing " + entry_point)
+        module_name, _, class_name = entry_point.partition(":")
+        algorithm = getattr(importlib.import_module(module_name), class_name)
+        if not (isinstance(algorithm, type) and issubclass(algorithm, sys.modules[SDK].BaseAlgorithm)):
+            raise RefusedError(entry_point + " is not a subclass of the SDK's BaseAlgorithm")
+        self.stage("creating " + class_name)
+        return algorithm()
+
+    def _settle(self, algorithm: Any) -> None:
+        try:
+            setup = getattr(algorithm, "setup", None)
+            if callable(setup) and callable_without_arguments(setup):
+                self.stage("running setup()")
+                setup()
+            get_info, facts = getattr(algorithm, "get_info", None), {}
+            if callable(get_info) and callable_without_arguments(get_info):
+                self.stage("running get_info()")
+                facts = facts_of(get_info())
+            self.stage("reading an image")
+            read_an_image(sys.modules[SDK])
+            self.stage("answering the first ping")
+            self.tell("ok", facts)
+        except BaseException as error:
+            self.fail(error)
+            raise
 
 
 def words_of(error: BaseException) -> str:
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    if isinstance(error, RefusedError):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return "it called sys.exit(" + repr(error.code) + ")"
+    text = str(error)[:MOST_WORDS]
+    return type(error).__name__ + ": " + text if text else type(error).__name__
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the traceback as Python prints it, from the algorithm's first frame on."""
+    import traceback
+
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename in (__file__, *importers()):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames))[:MOST_TRACEBACK]
+
+
+def importers() -> tuple[str, ...]:
+    import importlib
+
+    return "<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>", str(importlib.__file__)
 
 
 def callable_without_arguments(function: Callable[..., object]) -> bool:
@@ -44,6 +145,18 @@ def callable_without_arguments(function: Callable[..., object]) -> bool:
     return True
 
 
+def facts_of(info: Any) -> dict[str, Any]:
+    """Return what get_info() says that the manifest says too; None for what it does not say."""
+    if not isinstance(info, dict):
+        raise RefusedError("get_info() returned " + type(info).__name__ + ", not a dict")
+    for key in ("supported_pids", "steps"):
+        if info.get(key) is not None and not isinstance(info[key], (list, tuple)):
+            raise RefusedError("get_info() says " + key + " as " + type(info[key]).__name__ + ", not as a list")
+    told = {key: None if info.get(key) is None else str(info[key]) for key in ("name", "version")}
+    pids = info.get("supported_pids")
+    return {**told, "supported_pids": None if pids is None else [str(pid) for pid in pids]}
+
+
 def read_an_image(module: ModuleType) -> None:
     """Do what the first call does, so that its imports are done and their bytecode is written."""
     import numpy
@@ -53,64 +166,60 @@ def read_an_image(module: ModuleType) -> None:
     module.read_image_from_shared_memory("proof", {"width": 8, "height": 8, "color_space": "RGB"})
 
 
-def prove(descriptor: int, entry_point: str) -> object:
-    tell(descriptor, "stage", "importing the SDK")
-    import importlib
+def adapter_spec() -> ModuleSpec | None:
+    """Return what `python -m` would run; None where the SDK has no adapter."""
+    from importlib.util import find_spec
 
-    import procvision_algorithm_sdk  # type: ignore[import-untyped]
-    import procvision_algorithm_sdk.adapter.__main__ as adapter  # type: ignore[import-untyped]
+    spec = find_spec(SDK + ".adapter")
+    return find_spec(spec.name + ".__main__") if spec and spec.submodule_search_locations is not None else spec
 
-    read_an_image(procvision_algorithm_sdk)
-    facts = {"sdk_version": adapter._get_sdk_version(), "supported_pids": None}
 
-    tell(descriptor, "stage", "importing " + entry_point)
-    module_name, _, class_name = entry_point.partition(":")
-    algorithm = getattr(importlib.import_module(module_name), class_name)
-    if not (isinstance(algorithm, type) and issubclass(algorithm, procvision_algorithm_sdk.BaseAlgorithm)):
-        tell(descriptor, "failed", f"{entry_point} is not a subclass of the SDK's BaseAlgorithm")
-        return None
+def become(spec: ModuleSpec) -> ModuleType:
+    """Make the adapter's module `__main__`, as `python -m` does, but for the call of its main()."""
+    from types import ModuleType
 
-    tell(descriptor, "stage", "creating " + class_name)
-    instance = algorithm()
-    setup = getattr(instance, "setup", None)
-    if callable(setup) and callable_without_arguments(setup):
-        tell(descriptor, "stage", "running setup()")
-        setup()
-    get_info = getattr(instance, "get_info", None)
-    if callable(get_info) and callable_without_arguments(get_info):
-        tell(descriptor, "stage", "running get_info()")
-        info = get_info()
-        if not isinstance(info, dict):
-            tell(descriptor, "failed", f"get_info() returned {type(info).__name__}, not a dict")
-            return None
-        if info.get("supported_pids") is not None:
-            facts["supported_pids"] = [str(pid) for pid in info["supported_pids"]]
-    tell(descriptor, "ok", facts)
-    return instance
+    sys.argv = [str(spec.origin)]
+    module = ModuleType("__main__")
+    vars(module).update(
+        __name__=spec.name, __spec__=spec, __file__=spec.origin, __package__=spec.parent, __loader__=spec.loader
+    )
+    sys.modules["__main__"] = module
+    exec(spec.loader.get_code(spec.name), vars(module))  # type: ignore[union-attr]  # noqa: S102
+    vars(module)["__name__"] = "__main__"
+    return module
+
+
+def sdk_version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(SDK)
+    except PackageNotFoundError:
+        return ""
+
+
+def prove(proof: Proof) -> None:
+    proof.stage("importing the SDK")
+    spec = adapter_spec()
+    if spec is None:
+        proof.tell("no adapter", sdk_version())
+        return
+    adapter: Any = become(spec)
+    if hasattr(adapter, "_import_entry"):  # an SDK that has none is only asked for a pong
+        runs_setup = "setup" in adapter.main.__code__.co_names
+        adapter._import_entry = lambda entry: proof.load(entry, adapter_runs_setup=runs_setup)  # noqa: SLF001
+    adapter.main()
 
 
 def main() -> None:
-    descriptor, entry_point = int(sys.argv[1]), sys.argv[2]
+    descriptor = int(sys.argv[1])
     os.set_inheritable(descriptor, False)
     sys.path[0] = os.getcwd()
-    sys.argv = [sys.argv[0]]
+    proof = Proof(descriptor)
     try:
-        instance = prove(descriptor, entry_point)
-    except SystemExit as error:
-        tell(descriptor, "failed", f"it called sys.exit({error.code!r})")
-        instance = None
+        prove(proof)
     except BaseException as error:
-        tell(descriptor, "failed", words_of(error))
-        import traceback
-
-        traceback.print_exc()
-        instance = None
-    teardown = getattr(instance, "teardown", None)
-    if callable(teardown):
-        try:
-            teardown()
-        except BaseException as error:  # the proof is made; the SDK ignores it too
-            sys.stderr.write("teardown: " + words_of(error) + "\n")
+        proof.fail(error)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

@@ -83,6 +83,7 @@ class Launcher:
                 images=self._layout.images,
                 python_path=spec.python_path,
                 mark={TOKEN_VARIABLE: token},
+                entry_point=spec.entry_point,
             ),
             log_path=Path(spec.log_path),
             about=records.about(spec, started_at, None),

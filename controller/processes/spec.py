@@ -39,9 +39,8 @@ class ProcessSpec:
 
     @property
     def command(self) -> list[str]:
-        """The adapter's command line."""
-        command = [self.python, "-m", "procvision_algorithm_sdk.adapter"]
-        return [*command, "--entry", self.entry_point] if self.entry_point else command
+        """The adapter's command line, without arguments: an algorithm may parse them while it is imported."""
+        return [self.python, "-m", "procvision_algorithm_sdk.adapter"]
 
     def to_document(self) -> dict[str, Any]:
         return asdict(self)

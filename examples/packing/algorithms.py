@@ -27,7 +27,7 @@ class Algorithm:
         if generation == "0.3":
             methods = _METHODS_03.format(setup=_indent(self.setup), body=_indent(self.body))
         else:
-            info = {"name": class_name, "supported_pids": list(pids or ()), "steps": [], **(self.info or {})}
+            info = {"supported_pids": list(pids or ()), "steps": [], **(self.info or {})}
             methods = _METHODS_00.format(info=info, setup=_indent(self.setup), body=_indent(self.body))
         return f"{_PREAMBLE}\n{self.top}\n\n\nclass {class_name}(BaseAlgorithm):\n{methods}"
 
@@ -110,3 +110,10 @@ SETUP_HANGS = Algorithm(
 NOT_AN_ALGORITHM = Algorithm(top="BaseAlgorithm = object")
 SHADOWS_STDOUT = Algorithm(top="os.write(1, b'not a frame, just text on the wire\\n' * 50)")
 """Writes past Python's stdout at import: breaks the frames of 0.0, is diverted by 0.3."""
+SPAWNS = Algorithm(
+    setup="import multiprocessing\nwith multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+    "    assert pool.map(abs, [-1]) == [1]"
+)
+"""Loads with the help of a spawned process, which imports `__main__` again."""
+PARSES_ARGUMENTS = Algorithm(top="import argparse\nargparse.ArgumentParser().parse_args()")
+"""Parses the arguments at import, as a script that became a module does; any argument ends it."""

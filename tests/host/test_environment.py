@@ -40,3 +40,4 @@ def test_what_code_of_a_package_has_beside_that(monkeypatch: pytest.MonkeyPatch)
     assert package_environment("/root", "/images", [], {}) == plain
     with_path = package_environment("/root", "/images", ["/root/src", "/more"], {"PVCTL_TOKEN": "its own"})
     assert with_path == {**plain, "PYTHONPATH": "/root/src:/more", "PVCTL_TOKEN": "its own"}
+    assert package_environment("/root", "/images", [], {}, "m:C") == {**plain, "PROC_ENTRY_POINT": "m:C"}

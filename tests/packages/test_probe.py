@@ -17,10 +17,12 @@ from examples.packing import (
     IMPORT_EXITS,
     IMPORT_RAISES,
     NOT_AN_ALGORITHM,
+    PARSES_ARGUMENTS,
     PRINTS,
     SETUP_HANGS,
     SETUP_RAISES,
     SHADOWS_STDOUT,
+    SPAWNS,
     Algorithm,
     Generation,
     build_package,
@@ -72,7 +74,10 @@ def fails(layout: StoreLayout, package: Path, **limits: float) -> PackageError:
 
 
 GET_INFO = Algorithm(info={"supported_pids": ["A01", "B07"]})
-BROKEN_INFO = Algorithm(top="BaseAlgorithm.get_info = None")
+OTHER_NAME = Algorithm(info={"name": "another"})
+OTHER_VERSION = Algorithm(info={"version": "0.9.0"})
+ODD_STEPS = Algorithm(info={"steps": {"1": "look"}})
+ODD_PIDS = Algorithm(info={"supported_pids": "A01"})
 SEGFAULT = Algorithm(top="os.kill(os.getpid(), 11)")
 CLASS_MISSING = "from procvision_algorithm_sdk import BaseAlgorithm\n"
 SYNTAX = "def ("
@@ -90,6 +95,11 @@ NO_EXECUTE = "from procvision_algorithm_sdk import BaseAlgorithm\nclass ProbedAl
         ("0.0", SETUP_RAISES, "running setup(): RuntimeError: no such camera: cam-7"),
         ("0.3", NOT_AN_ALGORITHM, "is not a subclass of the SDK's BaseAlgorithm"),
         ("0.0", GET_INFO, "A01, B07 against A01, A02, A03, A04"),
+        ("0.0", OTHER_NAME, "another name in get_info() than the manifest: another against legacy-probed"),
+        ("0.0", OTHER_VERSION, "another version in get_info() than the manifest: 0.9.0 against 1.0.0"),
+        ("0.0", ODD_STEPS, "get_info() says steps as dict, not as a list"),
+        ("0.0", ODD_PIDS, "get_info() says supported_pids as str, not as a list"),
+        ("0.0", SHADOWS_STDOUT, "stdout was contaminated"),
         ("0.3", SEGFAULT, "was ended by SIGSEGV"),
         ("0.3", CLASS_MISSING, "has no attribute 'ProbedAlgorithm'"),
         ("0.3", SYNTAX, "SyntaxError"),
@@ -118,8 +128,8 @@ def test_the_last_output_is_kept_and_bounded(
 def test_a_hanging_setup_is_ended_with_its_children(
     shared: StoreLayout, plain: dict[Generation, Path], tmp_path: Path
 ) -> None:
-    error = fails(shared, variant(plain, tmp_path, "0.0", SETUP_HANGS), prove_timeout_s=5)
-    assert "did not finish running setup() within 5 s" in error.message
+    error = fails(shared, variant(plain, tmp_path, "0.3", SETUP_HANGS), prove_timeout_s=5)
+    assert "did not finish creating ProbedAlgorithm within 5 s" in error.message
     assert error.details["output"] == ["loading"]
     assert marked(shared) == []
 
@@ -131,7 +141,8 @@ def test_a_hanging_setup_is_ended_with_its_children(
         SHADOWS_STDOUT,
         Algorithm(top="sys.stdout.close(); sys.stderr.close()"),
         Algorithm(top="import threading; threading.Thread(target=time.sleep, args=(600,)).start()"),
-        Algorithm(setup="assert sys.stdin.read() == ''"),
+        SPAWNS,
+        PARSES_ARGUMENTS,
         Algorithm(setup="assert os.environ['PROC_ENV'] == 'prod' and os.getcwd() == os.environ['PROC_ALGO_ROOT']\n"
                         "assert sys.path[0] == os.getcwd() and os.path.isdir(os.environ['PROC_SHM_DIR'])\n"
                         "assert open('manifest.json').read() and len(sys.argv) == 1"),

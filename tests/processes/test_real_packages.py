@@ -28,10 +28,12 @@ from examples.packing import (
     IMPORT_DIES,
     IMPORT_EXITS,
     IMPORT_RAISES,
+    PARSES_ARGUMENTS,
     PRINTS,
     RAISES,
     SHADOWS_STDOUT,
     SLEEPS,
+    SPAWNS,
     Algorithm,
     Generation,
     build_package,
@@ -195,6 +197,14 @@ async def test_what_a_legacy_algorithm_says_before_and_of_itself_is_told(layout,
         assert "pre" not in failed.to_document()
         info = await call(runner, DetectionRequest("A01", None, arguments=CallArguments(phase="info")), spec.key)
         assert info.data["info"]["model"] == "m-7"
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_what_the_proof_takes_starts_too(layout, spec_for, generation):
+    """Processes that are spawned while it loads, and arguments that are parsed at import: see test_probe.py."""
+    source = Algorithm(top=PARSES_ARGUMENTS.top, setup=SPAWNS.setup)
+    async with opened(layout, spec_for(generation, source, entry_point="algo.main:Other")) as runner:
+        assert [each.state for each in (await runner.observe()).values()] == ["ready"]
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
