@@ -84,7 +84,8 @@ class Failure:
 
     `crashed`: it had been ready before; `breaker`: it ended more often than its deployment's `restarts` tolerates.
     `blameless`: the controller's own failure, such as a full disk; the version did nothing wrong. `at` is when it was
-    noted, by the observer's clock; `digest` is of the artefact that failed to install.
+    noted, by the observer's clock; `digest` is of the artefact that failed to install, and `others` are the failures of
+    other artefacts of the same name and version.
     """
 
     object: ObjectRef
@@ -97,6 +98,11 @@ class Failure:
     blameless: bool = False
     at: float = 0.0
     digest: str = ""
+    others: tuple[Failure, ...] = ()
+
+    def of(self, digest: str) -> Failure | None:
+        """Return the failure of one artefact; what failed without one failed for each."""
+        return next((each for each in (self, *self.others) if each.digest in {"", digest}), None)
 
     def before(self, moment: Instant, now: Instant) -> bool:
         """Whether it was noted before a moment, as far as that can be told: both of the present boot."""

@@ -108,8 +108,8 @@ def _installation(situation: Situation, deployment: Deployment, resolution: Reso
     reason = f"deployment {deployment.name} wants it"
     action = Install(resolution.package, resolution.zip_name, resolution.digest, reason)
     failure = situation.observed.failures.get(action.object)
-    if failure is not None and failure.digest not in {"", resolution.digest}:
-        return Part(actions=(action,))  # another artefact failed, not this one
+    if failure is not None and failure.of(resolution.digest) is None:
+        return Part(actions=(action,))  # other artefacts failed, not this one
     failed = situation.failed(action.object, deployment.name)
     if situation.backs_off(action.object, deployment.name):
         return failed

@@ -32,8 +32,9 @@ def _judged(record: PackageRecord, installation: Installation | None, failure: F
             f"{record.ref} is installed from another zip: {installation.receipt.digest}; this one is {record.digest}"
         )
         return replace(record, state="invalid", error_code=int(Code.invalid_zip), reason=reason)
-    if failure is not None and failure.code is not None and failure.digest in {"", record.digest}:
-        return replace(record, state="invalid", error_code=failure.code, reason=failure.message)
+    own = failure.of(record.digest) if failure is not None else None
+    if own is not None and own.code is not None:
+        return replace(record, state="invalid", error_code=own.code, reason=own.message)
     return record
 
 

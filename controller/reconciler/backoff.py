@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from controller.errors import Code, CodedError, ControllerError, PackageError, StartFailed
@@ -28,33 +29,42 @@ class Backoff:
     def __init__(self, clock: Callable[[], Instant], jitter: Callable[[], float] = some_jitter) -> None:
         self._clock = clock
         self._jitter = jitter
-        self._failures: dict[ObjectRef, Failure] = {}
+        self._failures: dict[ObjectRef, dict[str, Failure]] = {}  # by the artefact's digest, the latest last
         self._crashes: dict[ObjectRef, list[float]] = {}
 
     @property
     def failures(self) -> Mapping[ObjectRef, Failure]:
-        return MappingProxyType(dict(self._failures))
+        """The latest failure of each object; of a package, with those of its other artefacts."""
+        return MappingProxyType({name: _together(tuple(each.values())) for name, each in self._failures.items()})
 
     def rests(self, action: Action) -> bool:
         """Whether an action failed on its object and is not to be tried again yet. A crash forbids no action.
 
         What failed with one artefact says nothing about another: a corrected zip of the same version does not wait.
         """
-        known = self._failures.get(action.object)
-        if known is None or known.crashed or known.retry_at <= self._clock().seconds:
-            return False
-        return not isinstance(action, Install) or known.digest in {"", action.digest}
+        artefact = action.digest if isinstance(action, Install) else ""
+        known = self._known(action.object, artefact)
+        return known is not None and not known.crashed and known.retry_at > self._clock().seconds
+
+    def _known(self, object_: ObjectRef, artefact: str) -> Failure | None:
+        of_object = self._failures.get(object_, {})
+        return of_object.get(artefact) or of_object.get("")
 
     def failed(self, object_: ObjectRef, error: ControllerError, digest: str = "") -> Failure:
         """Note a failed attempt; the delay before the next one doubles each time, up to a bound."""
-        known = self._failures.get(object_)
+        known = self._known(object_, digest)
         attempts = known.attempts + 1 if known else 1
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempts - 1, 16)) * self._jitter()
         code = int(error.code) if isinstance(error, CodedError) else None
         now, blameless = self._clock().seconds, not isinstance(error, PackageError | StartFailed)
         failure = Failure(object_, str(error), code, attempts, now + delay, blameless=blameless, at=now, digest=digest)
-        self._failures[object_] = failure
+        self._note(failure)
         return failure
+
+    def _note(self, failure: Failure) -> None:
+        of_object = self._failures.setdefault(failure.object, {})
+        of_object.pop(failure.digest, None)
+        of_object[failure.digest] = failure
 
     def crashed(self, object_: ObjectRef, why: str, limit: RestartLimit | None) -> Failure:
         """Note that something exited unexpectedly. It may start again at once the first time within the limit's window.
@@ -71,13 +81,22 @@ class Backoff:
             delay, message = LONGEST_DELAY, f"the breaker is open after {crashes} crashes; the last: {why}"
         breaker = crashes > limit.max
         failure = Failure(object_, message, None, crashes, now + delay, breaker=breaker, crashed=True, at=now)
-        self._failures[object_] = failure
+        self._note(failure)
         return failure
 
     def forgive(self, code: Code) -> None:
         """Forget the failures of one kind: what they came from has changed, and a new attempt need not wait."""
-        self._failures = {name: each for name, each in self._failures.items() if each.code != code}
+        left = {
+            name: {digest: failure for digest, failure in each.items() if failure.code != code}
+            for name, each in self._failures.items()
+        }
+        self._failures = {name: each for name, each in left.items() if each}
 
     def succeeded(self, object_: ObjectRef) -> None:
         """Forget an object's failures."""
         self._failures.pop(object_, None)
+
+
+def _together(failures: tuple[Failure, ...]) -> Failure:
+    *others, latest = failures
+    return replace(latest, others=tuple(others)) if others else latest

@@ -47,8 +47,9 @@ def _from_zips(package: PackageRef, digest: str | None, observed: Observed) -> R
     candidates = [record for record in zips if record.ref == package and record.zip_name is not None]
     fitting = [record for record in candidates if digest is None or record.digest == digest]
     if fitting:
-        # of several zips that claim one name and version, one that failed comes last
-        chosen = min(fitting, key=lambda record: failure is not None and failure.digest == record.digest)
+        # of several zips that claim one name and version, each is tried before one is tried again
+        failed = {each.digest: each.retry_at for each in (failure, *failure.others)} if failure else {}
+        chosen = min(fitting, key=lambda record: failed.get(record.digest, float("-inf")))
         return Resolution(
             package, chosen.digest, zip_name=chosen.zip_name or "", supported_pids=chosen.supported_pids
         )  # fmt: skip

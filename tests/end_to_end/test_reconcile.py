@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -52,6 +53,19 @@ def test_the_second_reconcile_writes_nothing_and_plan_tells_before_and_after(sta
     station.reconcile()
 
     assert station.times() == before
+
+
+def test_of_several_zips_of_one_version_each_is_tried_until_one_installs(station: Station) -> None:
+    """Somebody packed again under another file name, and again."""
+    for name, source in (("a", packing.IMPORT_RAISES), ("b", packing.SETUP_RAISES), ("c", packing.OK)):
+        deliver(station, "new", source=source).rename(station.zips / f"{name}.zip")
+    station.desire("line", "new", "1.0.0", ["A01"])
+    station.reconcile()
+    station.reconcile()
+
+    assert station.mapped("A01") == "1.0.0"
+    rows = json.loads((station.store / "registry.json").read_text())["packages"]
+    assert {row["zip_name"]: row["state"] for row in rows}["c.zip"] == "installed"
 
 
 def test_a_new_version_moves_exactly_its_deployments_pids(station: Station) -> None:

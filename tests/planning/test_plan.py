@@ -10,7 +10,7 @@ from controller.errors import Code
 from controller.model.actions import Deactivate, Install, Preheat, RebuildRegistry, Retire, Switch
 from controller.model.objects import ObjectRef
 from controller.model.observed import BrokenMapping, Failure, Observed
-from controller.model.package import PackageRef
+from controller.model.package import PackageRecord, PackageRef
 from controller.model.rollout import Instant
 from controller.planning.plan import plan
 from tests.builders import active, deployment, installed, past, process, revision, running, zipped
@@ -281,6 +281,19 @@ def test_of_two_zips_that_claim_one_version_the_other_is_taken_once_one_has_fail
         "a.zip",
         "b.zip",
     ]
+
+
+def test_a_zip_that_has_not_failed_is_tried_before_one_that_has_and_then_the_one_that_rested_longest() -> None:
+    one, two, good = (replace(zipped(OLD)[0], digest=f"sha256:{name}", zip_name=f"{name}.zip") for name in "abc")
+    earlier = Failure(ObjectRef("package", OLD), "damaged", 2001, 1, retry_at=5, digest=one.digest)
+    latest = replace(earlier, retry_at=9, digest=two.digest, others=(earlier,))
+
+    def chosen(*zips: PackageRecord) -> list[str]:
+        result = plan(revision(deployment()), Observed(zips=zips, failures={latest.object: latest}), Instant("", 10))
+        return [action.zip_name for action in result.actions if isinstance(action, Install)]
+
+    assert chosen(one, two, good) == ["c.zip"]
+    assert chosen(two, one) == ["a.zip"]
 
 
 def test_surplus_processes_of_a_suspended_deployment_are_left_as_they_are() -> None:
