@@ -82,13 +82,13 @@ class Product:
         desired, store = self._settings.desired, Store.at(self._layout(), utc_now)
         store.create_folders()
         with (
-            ControllerLock(store.layout, "run", now=utc_now()),
+            ControllerLock(store.layout, "run", now=utc_now()) as lock,
             logging_to(store.layout.controller_log, self._settings.log_level("info")),
         ):
             tree = QuiescingTree(desired.absolute(), time.monotonic)
             source = FolderSource(desired, now=utc_now)
             packages = Installer(store.layout, store.lock, pythons=store.revision.pythons, now=utc_now)
-            parts = daemon.Parts(store, source, tree, packages, own_name(), boot_time, utc_now, socket_group)
+            parts = daemon.Parts(store, lock, source, tree, packages, own_name(), boot_time, utc_now, socket_group)
             run_async(daemon.run(parts))
 
 

@@ -38,6 +38,7 @@ from controller.station.local import Parts as StationParts
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
 from controller.station.progress import Progress
+from controller.store.lock import ControllerLock
 from controller.store.store import Store
 from controller.store.tally_store import TallyStore
 
@@ -47,6 +48,10 @@ _GRACE = 5.0
 """Seconds that calls in flight may take to end when the daemon stops."""
 _COUNT_EVERY = 1.0
 """Seconds between two looks at what calls came to."""
+_TEND_EVERY = 1.0
+"""Seconds between two looks whether `run/` and what the daemon has there still stand."""
+_HEAD_START = 1.0
+"""Seconds for which the first pass leaves it to processes to be adopted, so that it need not tell of them twice."""
 _SOON = 0.02
 """Seconds in which several failures of calls make one verdict."""
 
@@ -56,6 +61,7 @@ class Parts:
     """What a daemon is made of beside what it builds itself. `clock` gives the boot-time clock, `now` RFC 3339."""
 
     store: Store
+    lock: ControllerLock
     source: Source
     tree: QuiescingTree
     packages: Packages
@@ -93,7 +99,6 @@ async def run(parts: Parts) -> None:
 
 async def _serve(parts: Parts) -> None:
     runner = ProcessPool(parts.store.layout, smoke=smoke, now=parts.now)
-    await runner.open()
     try:
         await Daemon(parts, runner).run()
     finally:
@@ -134,6 +139,7 @@ class Daemon:
         self._asyncio = asyncio.get_running_loop()
         self._judging_soon: asyncio.TimerHandle | None = None
         self._plane.report_failing(self._failing)
+        runner.on_adoption = self._loop.wake
 
     async def run(self) -> None:
         """Serve until the loop is stopped."""
@@ -142,11 +148,13 @@ class Daemon:
         self._watch.start()
         self._supervisor.start()
         await self._plane.start()
-        looking_after = (asyncio.create_task(self._count()), asyncio.create_task(self._look_after()))
+        self._runner.make_folder()
+        looking_after = tuple(map(asyncio.create_task, (self._count(), self._look_after(), self._tend())))
         try:
-            await self._server.start()
+            await self._server.start()  # first of all: whatever stands still below, somebody must be there to say so
             log.info("listening at %s", self._parts.store.layout.socket)
             service_manager.notify("READY=1")
+            await self._runner.open(_HEAD_START)
             await self._loop.run()
         finally:
             service_manager.notify("STOPPING=1")
@@ -209,6 +217,23 @@ class Daemon:
                 await asyncio.to_thread(self._parts.store.status.confirm, concluded.epoch)
             if self._watch.trouble:
                 await asyncio.to_thread(self._watch.start)
+
+    async def _tend(self) -> None:
+        """Make anew what somebody removed of `run/`: the folder, the way to the images, the lock's file, the socket."""
+        said = ""
+        while True:
+            await asyncio.sleep(_TEND_EVERY)
+            try:
+                if await asyncio.to_thread(self._runner.make_folder):
+                    self._server.guard()
+                    log.warning("%s was removed: made anew", self._parts.store.layout.run)
+                await asyncio.to_thread(self._parts.lock.restore_file)
+                if await self._server.restore():
+                    log.warning("%s was removed: listening there anew", self._parts.store.layout.socket)
+                said = ""
+            except StoreError as error:
+                if said != str(error):
+                    log.error("%s", said := str(error))  # noqa: TRY400 - an operator's error, not a defect
 
     def _failing(self) -> None:
         """A call failed that counts: where a rollout is judged, do not wait for the next count."""

@@ -8,7 +8,7 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from controller.cli.output import columns, emit, flush, show, show_lines
+from controller.cli.output import columns, emit, flush, say, show, show_lines
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.station.commands.status import GetStatus
@@ -36,7 +36,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
     """
     if arguments.watch:
         return _watch(lambda: settings.execute(GetStatus()), settings)
-    document = settings.execute(GetStatus())
+    document = settings.execute(GetStatus(), say)
     emit(settings, document, lambda: print_status(document))
     return 0
 

@@ -34,6 +34,10 @@ class Broken(Exception):
     """The connection broke when the request may have been accepted."""
 
 
+class Silent(Broken):
+    """The station has the request, answers nothing, and gives no other sign of life: it is stopped, or hangs."""
+
+
 class Answer(NamedTuple):
     """An HTTP answer as far as it matters; `reusable` says whether the connection may be used again."""
 

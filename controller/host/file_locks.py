@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _SHORTEST, _LONGEST = 0.001, 0.05
@@ -28,14 +29,31 @@ def lock_within(descriptor: int, seconds: float) -> bool:
 
 def holders(descriptor: int) -> str:
     """Return a phrase that names who holds locks on an open file, as far as the system tells."""
+    found = {os_pid for _, os_pid in _locks(descriptor)}
+    return " and ".join(map(_named, sorted(found - {0}))) or "another process"
+
+
+def held_by_readers(descriptor: int) -> bool:
+    """Whether the system tells of shared locks on an open file: then nobody has an exclusive one."""
+    return any(kind == "READ" for kind, _ in _locks(descriptor))
+
+
+def held_by_writer(descriptor: int) -> bool:
+    """Whether the system tells of an exclusive lock on an open file."""
+    return any(kind == "WRITE" for kind, _ in _locks(descriptor))
+
+
+def _locks(descriptor: int) -> Iterator[tuple[str, int]]:
+    """Yield kind (READ, WRITE) and holder of each lock on an open file; locks that are only waited for are none."""
     try:
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
-        lines = []
+        return
     status = os.fstat(descriptor)
     place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    found = {int(fields[4]) for fields in map(str.split, lines) if fields[1] != "->" and fields[5] == place}
-    return " and ".join(map(_named, sorted(found - {0}))) or "another process"
+    for fields in map(str.split, lines):
+        if fields[1] != "->" and fields[5] == place:
+            yield fields[3], int(fields[4])
 
 
 def _named(os_pid: int) -> str:

@@ -26,15 +26,15 @@ def _opened(folder: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def connect(folder: Path, name: str, kind: int = socket.SOCK_STREAM, *, wait: bool = False) -> socket.socket:
-    """Return a blocking socket that is connected to `folder`/`name`. Raises OSError.
+def connect(folder: Path, name: str, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """Return a blocking socket that is connected to `folder`/`name`; nobody is waited for.
 
-    Without `wait`, a peer whose queue of connections is full is as good as away.
+    Raises OSError; BlockingIOError where the peer's queue of connections is full.
     """
     connection = socket.socket(socket.AF_UNIX, kind)
     try:
         with _opened(folder) as descriptor:
-            connection.setblocking(wait)
+            connection.setblocking(False)
             connection.connect(f"/proc/self/fd/{descriptor}/{name}")
         connection.setblocking(True)
     except BaseException:

@@ -87,14 +87,7 @@ def close_folder(images: Path, memory: Path = _MEMORY) -> None:
             images.rmdir()
 
 
-def sweep(images: Path, token_prefix: str, living: set[str]) -> None:
-    """Remove the files of processes of this store that no longer live. Raises OSError."""
-    for path in files_of(images, token_prefix):
-        if path.name.split(".")[0] not in living:
-            path.unlink(missing_ok=True)
-
-
-def files_of(images: Path, token_prefix: str) -> Iterator[Path]:
+def files_of(images: Path, token_prefix: str | tuple[str, ...]) -> Iterator[Path]:
     """Yield the files of a store's processes; what a host application put there is not among them."""
     if images.is_dir():
         yield from (path for path in images.iterdir() if path.name.startswith(token_prefix))

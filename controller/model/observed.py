@@ -16,7 +16,7 @@ from controller.model.tally import Tally
 
 Tallies = Mapping[tuple[str, PackageRef], Tally]
 """What calls came to, by PID and version."""
-ProcessState = Literal["starting", "ready", "busy", "draining", "broken", "exited"]
+ProcessState = Literal["adopting", "starting", "ready", "busy", "draining", "broken", "exited"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,10 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class ObservedProcess:
-    """One algorithm process. `digest` is that of the package it was started from; `detail` says why it is broken."""
+    """One algorithm process. `digest` is that of the package it was started from; `detail` says why it is broken.
+
+    `adopting`: an earlier controller started it, and it has not answered this one yet.
+    """
 
     key: ProcessKey
     digest: str

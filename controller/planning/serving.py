@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from controller.model.actions import Preheat
+import math
+
+from controller.model.actions import Preheat, Waiting
 from controller.model.desired import Deployment
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.package import PackageRef
@@ -27,6 +29,8 @@ def preheated(situation: Situation, deployment: Deployment, ref: PackageRef, dep
 def ready_after(situation: Situation, deployment: Deployment, ref: PackageRef) -> tuple[ObjectRef, ...] | None:
     """Return the processes that have to be started before a version is ready; None where one cannot be had now."""
     missing = [key for key in replicas(deployment, ref) if why_preheat(situation.station, key)]
+    if any(situation.adopting(key) for key in missing):
+        return None
     objects = tuple(ObjectRef("process", key) for key in missing)
     return None if any(situation.backs_off(each, deployment.name) for each in objects) else objects
 
@@ -42,6 +46,9 @@ def _replica(situation: Situation, key: ProcessKey, depends_on: tuple[ObjectRef,
     needed, reason = Part(needed=frozenset({key})), why_preheat(situation.station, key)
     if not reason:
         return needed
+    if situation.adopting(key):  # it answers in a moment, or is ended and then missing
+        waiting = Waiting(ObjectRef("process", key), key.deployment, math.inf, reason)
+        return joined(needed, Part(waiting=(waiting,)))
     action = Preheat(key, reason, depends_on)
     failed = situation.failed(action.object, key.deployment)
     if situation.backs_off(action.object, key.deployment):

@@ -37,6 +37,11 @@ class Situation:
     def observed(self) -> Observed:
         return self.station.observed
 
+    def adopting(self, key: ProcessKey) -> bool:
+        """Whether a process is there that has not answered yet: neither one to count on nor one to replace."""
+        process = self.observed.processes.get(key)
+        return process is not None and process.state == "adopting"
+
     def backs_off(self, object_: ObjectRef, deployment: str) -> bool:
         """Whether an object failed and is not to be tried again yet."""
         failure = self._failure(object_, deployment)

@@ -20,6 +20,8 @@ from controller.processes.records import Exit, ProcessRecord
 
 _SCRIPT = str(Path(__file__).parent / "shim" / "shim.py")
 _PACKET = 65536
+_ANSWER = 10.0
+"""Seconds that a shim may take for an answer. It needs milliseconds; one that takes longer stands still."""
 
 
 class ShimBusy(ControllerError):
@@ -46,19 +48,30 @@ class ShimLink:
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._loop.add_reader(connection.fileno(), self._receive)
 
-    async def request(self, request: str | None) -> tuple[dict[str, Any], list[int]]:
-        """Send a request (None: only wait, the shim speaks first); return its answer and the descriptors with it.
+    async def request(self, request: str) -> tuple[dict[str, Any], list[int]]:
+        """Send a request; return its answer and the descriptors with it.
+
+        Raises:
+            ShimBusy, ShimGone; also where there was no answer in time.
+        """
+        if self._connection.fileno() < 0:
+            raise ShimGone("the process's shim has ended")
+        try:
+            self._connection.send(request.encode())
+        except OSError as error:
+            raise ShimGone(f"the process's shim does not listen: {error.strerror}") from None
+        try:
+            async with asyncio.timeout(_ANSWER):
+                return await self.answer()
+        except TimeoutError:
+            raise ShimGone(f"the process's shim did not answer within {_ANSWER:g} s") from None
+
+    async def answer(self) -> tuple[dict[str, Any], list[int]]:
+        """Wait for what the shim says next: a new one speaks first. The deadline is the caller's matter.
 
         Raises:
             ShimBusy, ShimGone
         """
-        if self._connection.fileno() < 0:
-            raise ShimGone("the process's shim has ended")
-        if request is not None:
-            try:
-                self._connection.send(request.encode())
-            except OSError as error:
-                raise ShimGone(f"the process's shim does not listen: {error.strerror}") from None
         answer = self._loop.create_future()
         self._answers.append(answer)
         text, descriptors = await answer
@@ -123,7 +136,7 @@ class Attachment:
 
 async def _receive_attachment(link: ShimLink, request: str | None) -> Attachment:
     try:
-        document, descriptors = await link.request(request)
+        document, descriptors = await (link.answer() if request is None else link.request(request))
         stdin, stdout, pidfd = descriptors
         return Attachment(link, ProcessRecord.from_document(document["record"]), stdin, stdout, pidfd)
     except BaseException:
@@ -193,9 +206,11 @@ class Shims:
         return await _receive_attachment(self.connect(token), "borrow")
 
     def connect(self, token: str) -> ShimLink:
-        """Connect to a shim. Raises ShimGone."""
+        """Connect to a shim. Raises ShimBusy where others wait for it, ShimGone."""
         try:
-            connection = sockets.connect(self._run, f"{token}.sock", socket.SOCK_SEQPACKET, wait=True)
+            connection = sockets.connect(self._run, f"{token}.sock", socket.SOCK_SEQPACKET)
+        except BlockingIOError:
+            raise ShimBusy("too many others wait for the process's shim") from None
         except OSError as error:
             raise ShimGone(f"the process's shim does not answer: {error.strerror}") from None
         return ShimLink(connection)

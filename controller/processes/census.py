@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 from controller.host.environment import TOKEN_VARIABLE
-from controller.host.identity import kill_processes, send_signal, wait_for_end
+from controller.host.identity import find_processes, kill_processes, send_signal, wait_for_end
 from controller.images import slots
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.processes import record_files, records
+from controller.processes.lost import lost_shims
 from controller.processes.records import ProcessRecord
 from controller.store.layout import StoreLayout
 
@@ -46,32 +49,50 @@ def observe_record(record: ProcessRecord) -> ObservedProcess:
 def end_all(layout: StoreLayout) -> tuple[ObservedProcess, ...]:
     """End every process of the store and remove what they leave; return those that ran.
 
-    A shim is asked first (SIGTERM): it asks its adapter, and ends it where it does not listen. Whatever then still
-    carries a token of this store is killed. Nothing else is ever signalled. Raises OSError.
+    A shim is asked first (SIGTERM; it may stand still, so SIGCONT): it asks its adapter, and ends it where it does not
+    listen. Whatever then still carries a token of this store is killed. Nothing else is ever signalled. Raises OSError.
     """
-    ended = [process for process in list_processes(layout) if process.state != "exited"]
-    if not layout.run.is_dir():
-        return ()
-    shims = [record.shim for record in records.scan(layout.run)]
+    lost = tuple(lost_shims(layout.run))
+    known = list(records.scan(layout.run))
+    ended = [process for process in map(observe_record, known) if process.state != "exited"]
+    ended += [ObservedProcess(each.key, "", None, "ready") for each in lost if each.key is not None]
+    shims = [*(record.shim for record in known), *(each.shim for each in lost)]
     for shim in shims:
         send_signal(shim, signal.SIGTERM)
+        send_signal(shim, signal.SIGCONT)
     wait_for_end(shims, 2 * _GRACE + _PATIENCE)
-    sweep(layout, living=set())
-    slots.close_folder(layout.images)
-    return tuple(ended)
+    if layout.run.is_dir() or lost:
+        end_strays(strays(layout, living=()))
+        slots.close_folder(layout.images)
+    return tuple(sorted(ended, key=lambda process: (process.key, process.started_at)))
 
 
-def sweep(layout: StoreLayout, living: set[str]) -> None:
-    """Kill what carries a token of this store that is not among the living, and remove the dead's files.
+@dataclass(frozen=True, slots=True)
+class Strays:
+    """Processes of a store that no controller wants, by their tokens, and files that the dead left."""
 
-    Raises OSError.
-    """
-    prefix = record_files.token_prefix(layout.run)
-    kill_processes(TOKEN_VARIABLE, prefix, lambda token: token not in living)
-    for path, token in record_files.files(layout.run):
-        if token not in living:
-            path.unlink(missing_ok=True)
-    slots.sweep(layout.images, prefix, living)
+    tokens: frozenset[str]
+    files: tuple[Path, ...]
+
+
+def strays(layout: StoreLayout, living: Collection[str]) -> Strays:
+    """Return what is there now and does not belong to the living tokens. Raises OSError."""
+    run, images = layout.run, layout.images
+    prefix = record_files.token_prefix(run) if run.is_dir() else None
+    mine = {token for _, token in find_processes(TOKEN_VARIABLE, prefix)} if prefix else set()
+    lost = {each.token for each in lost_shims(run)}
+    prefixes = tuple(lost | ({prefix} if prefix else set()))
+    files = [path for path, token in record_files.files(run) if token not in living]
+    files += [path for path in slots.files_of(images, prefixes) if path.name.split(".")[0] not in living]
+    return Strays(frozenset((mine | lost).difference(living)), tuple(files))
+
+
+def end_strays(found: Strays) -> None:
+    """Kill the processes, and remove the files. Raises OSError."""
+    if found.tokens:
+        kill_processes(TOKEN_VARIABLE, "", lambda token: token in found.tokens)
+    for path in found.files:
+        path.unlink(missing_ok=True)
 
 
 def end_token(layout: StoreLayout, token: str) -> None:

@@ -10,10 +10,11 @@ import logging
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from controller.errors import CallError, StoreError
 from controller.images import slots
@@ -67,6 +68,9 @@ class ProcessPool:
         self._timeouts: Mapping[str, Timeouts] = {}
         self._inputs: Mapping[str, PictureInput] = {}
         self._marking: dict[ProcessKey, asyncio.Task[None]] = {}
+        self._adopting: dict[ProcessKey, ProcessRecord] = {}
+        self._opening: set[asyncio.Task[None]] = set()
+        self.on_adoption: Callable[[], None] = lambda: None
 
     def subscribe(self, observer: PoolObserver) -> None:
         """Tell an observer of what becomes of the processes from now on, and of those that are there already."""
@@ -78,42 +82,85 @@ class ProcessPool:
         """Tell an observer no more."""
         self._observers = tuple(each for each in self._observers if each is not observer)
 
-    async def open(self) -> None:
-        """Adopt what runs and answers; end and sweep away the rest of what this store ever started.
+    def make_folder(self) -> bool:
+        """Make `run` and the way to the images where they are not there; return whether they were not.
 
         Raises:
             StoreError: the store's `run` folder cannot be used.
         """
+        run, images = self._layout.run, self._layout.images
+        if run.is_dir() and images.is_dir():
+            return False
         try:
-            self._layout.run.mkdir(parents=True, exist_ok=True)
-            slots.open_folder(self._layout.images)
-            candidates = _newest(records.scan(self._layout.run))
-            await asyncio.gather(*(self._adopt(record) for record in candidates))
-            living = {process.record.token for process in self._processes.values()}
-            await asyncio.get_running_loop().run_in_executor(None, census.sweep, self._layout, living)
+            run.mkdir(parents=True, exist_ok=True)
+            slots.open_folder(images)
         except OSError as error:
-            raise StoreError(
-                f"cannot use {self._layout.run}: {error.strerror}", next_step="check --store and its permissions"
-            ) from error
+            raise _unusable(run, error) from error
+        return True
+
+    async def open(self, patience: float | None = None) -> None:
+        """Adopt what runs and answers; end and sweep away the rest of what this store ever started.
+
+        Each process has a deadline of its own and holds up no other: after `patience` seconds (None: when all is done)
+        this returns, and the rest goes on beside it. `on_adoption` is called at the end of each.
+
+        Raises:
+            StoreError: the store's `run` folder cannot be used.
+        """
+        self.make_folder()
+        loop = asyncio.get_running_loop()
+        try:
+            candidates = _newest(records.scan(self._layout.run))
+            known = {record.token for record in candidates}
+            strays = await loop.run_in_executor(None, census.strays, self._layout, known)
+        except OSError as error:
+            raise _unusable(self._layout.run, error) from error
+        for record in candidates:
+            self._adopting[record.spec.key] = record
+            self._begin(self._adopt(record))
+        self._begin(self._sweep(strays))
+        await asyncio.wait(set(self._opening), timeout=patience)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _sweep(self, strays: census.Strays) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, census.end_strays, strays)
+        except OSError as error:  # what stays behind disturbs nobody, and the next start tries again
+            log.warning("cannot sweep %s: %s", self._layout.run, error.strerror)
 
     async def _adopt(self, record: ProcessRecord) -> None:
-        """Take a process in as soon as it answers, where it does. A command that just calls it is waited for."""
+        """Take a process in as soon as it answers; one that does not is ended."""
+        key = record.spec.key
+        async with self._changing[key]:
+            try:
+                process = await self._attach(record)
+                log.info("%s: adopted as process %s", key, process.os_pid, extra=_about(key))
+                self._take_in(process)
+            except (ShimBusy, ShimGone, CallError) as error:
+                _tell_not_adopted(record, error.message)
+                await self._end_token(record.token)
+            finally:
+                del self._adopting[key]
+        self.on_adoption()
+
+    async def _attach(self, record: ProcessRecord) -> AlgorithmProcess:
+        """Attach to a process and prove it. A command that just calls it is waited for, as long as it may take."""
         until = time.monotonic() + record.spec.call_timeout + record.spec.start_timeout
         while True:
             try:
-                process = await adopt(self._layout, record)
+                return await adopt(self._layout, record)
             except ShimBusy:
                 if time.monotonic() > until:
-                    _tell_not_adopted(record, "another controller did not give it back in time")
-                    return
+                    raise
                 await asyncio.sleep(_BUSY_RETRY)
-            except (ShimGone, CallError) as error:
-                _tell_not_adopted(record, str(error))
-                return
-            else:
-                log.info("%s: adopted as process %s", process.key, process.os_pid, extra=_about(process.key))
-                self._take_in(process)
-                return
+
+    async def _end_token(self, token: str) -> None:
+        with suppress(OSError):  # the next sweep removes what is left; what ran has ended
+            await asyncio.get_running_loop().run_in_executor(None, census.end_token, self._layout, token)
 
     def _take_in(self, process: AlgorithmProcess) -> None:
         self._processes[process.key] = process
@@ -127,8 +174,12 @@ class ProcessPool:
                 observer.process_exited(process)
 
     async def observe(self) -> Mapping[ProcessKey, ObservedProcess]:
-        """Return every process that was started or adopted and not stopped since, also those that have ended."""
-        return {key: self._observe(process) for key, process in self._processes.items()}
+        """Return every process that was started or adopted and not stopped since, also those that have ended.
+
+        What is still being adopted is among them.
+        """
+        adopting = {key: _observe_adoption(record) for key, record in self._adopting.items()}
+        return adopting | {key: self._observe(process) for key, process in self._processes.items()}
 
     def _observe(self, process: AlgorithmProcess) -> ObservedProcess:
         usage = process.usage
@@ -214,6 +265,8 @@ class ProcessPool:
         await process.stop(drain)
         process.detach()
         process.slots.remove()
+        if process.record.exit is None:  # its shim did not end it in order, so others may be left of it
+            await self._end_token(process.record.token)
         with suppress(OSError):  # the next sweep removes it; the process has ended, which is what was asked for
             records.remove(self._layout.run, process.record.token)
 
@@ -223,6 +276,9 @@ class ProcessPool:
             await asyncio.wait(list(self._marking.values()), timeout=_RECORDING)
         for task in self._marking.values():
             task.cancel()
+        for task in (opening := tuple(self._opening)):
+            task.cancel()
+        await asyncio.gather(*opening, return_exceptions=True)
         for process in self._processes.values():
             process.detach()
         self._processes.clear()
@@ -247,3 +303,11 @@ def _newest(found: Iterable[ProcessRecord]) -> list[ProcessRecord]:
         if record.ready and newer and record.alive:
             chosen[record.spec.key] = record
     return list(chosen.values())
+
+
+def _observe_adoption(record: ProcessRecord) -> ObservedProcess:
+    return replace(census.observe_record(record), state="adopting", detail="it has not answered this controller yet")
+
+
+def _unusable(run: Path, error: OSError) -> StoreError:
+    return StoreError(f"cannot use {run}: {error.strerror}", next_step="check --store and its permissions")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from controller.errors import CallError, Code
+from controller.host.identity import send_signal
 from controller.images.slots import Slots
 from controller.model.observed import ProcessKey, ProcessState
 from controller.processes import records
@@ -28,6 +30,8 @@ from controller.wire.messages import CallFailed, Hello, Result
 if TYPE_CHECKING:
     from controller.processes.usage import Usage
 
+_HEEDED = 2.0
+"""Seconds that a shim may take to say that it ends its adapter; then both are killed."""
 _LAST_WORDS = 2.0
 """Seconds that a shim may take to end after its adapter."""
 _UNKILLABLE = 10.0
@@ -248,8 +252,12 @@ class AlgorithmProcess:
 
         Returns when its shim has ended too.
         """
-        with suppress(ShimGone):  # then the kernel is ending the adapter
-            await self._attachment.link.request(f"terminate {grace}")
+        try:
+            async with asyncio.timeout(_HEEDED):
+                await self._attachment.link.request(f"terminate {grace}")
+        except (ShimGone, TimeoutError):  # it is dead, and the kernel ends the adapter; or it stands still
+            for each in (self.record.shim, self.record.adapter):
+                send_signal(each, signal.SIGKILL)
         with suppress(TimeoutError):  # it waits for a device and cannot even be killed; there is nothing left to do
             await asyncio.wait_for(asyncio.shield(self.exited), 2 * grace + _UNKILLABLE)
         await asyncio.wait([self._attachment.link.closed], timeout=_LAST_WORDS)

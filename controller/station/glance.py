@@ -21,10 +21,15 @@ _PATIENCE = 5.0
 
 
 def glance(socket: Path) -> StatusDocument | None:
-    """Return the status document of the daemon at a socket; None where none answers there with one."""
+    """Return the status document of the daemon at a socket; None where none answers there with one.
+
+    Raises TimeoutError: one is there, and says nothing.
+    """
     try:
         head, _, body = _exchange(socket).partition(b"\r\n\r\n")
         document = json.loads(body) if head.split(b" ", 2)[1:2] == [b"200"] else None
+    except TimeoutError:
+        raise
     except (OSError, ValueError):
         return None
     return cast("StatusDocument", document) if isinstance(document, dict) else None

@@ -122,6 +122,18 @@ class AccessDenied(ControllerError):
     """The caller has not the access that an operation needs."""
 
 
+class DaemonSilent(ControllerError):
+    """A daemon holds the store and does not answer: it is stopped, hangs, or has lost its socket."""
+
+    def __init__(self, who: str, why: str) -> None:
+        super().__init__(
+            f"{who} does not answer: {why}",
+            next_step="see whether it is stopped (`kill -CONT` wakes it) and what its log says; if it stays silent, "
+            "restart its service: the algorithm processes go on",
+        )
+        self.why = why
+
+
 def silent(_: str) -> None:
     """Report nothing."""
 

@@ -14,12 +14,12 @@ from controller.client.addresses import Address
 from controller.client.answers import NotReached, UnknownOutcome, document_of, error_of
 from controller.client.blocking import Pool
 from controller.client.calls import request
-from controller.client.exchange import Broken, NeverAccepted
+from controller.client.exchange import Broken, NeverAccepted, Silent
 from controller.errors import Code, ControllerError, PackageError
 from controller.station.commands.detecting import Detect
 from controller.station.commands.packages import Install, PackageState
 from controller.station.commands.reconciling import Reconcile, ReconcileReport
-from controller.station.port import Caller, Command, Operation, Report, Result, Route, silent
+from controller.station.port import Caller, Command, DaemonSilent, Operation, Report, Result, Route, silent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +53,7 @@ class RemoteStation:
         Raises:
             NotReached: no daemon is there; certainly nothing was done.
             UnknownOutcome: it went away before it answered.
+            DaemonSilent: it is there, and gives no sign of life.
             ControllerError: what it answered; also where it has no route for the command.
         """
         if isinstance(command, Detect):
@@ -112,6 +113,9 @@ class RemoteStation:
             answer = pool.exchange(buffers, None, heard or (lambda _: None))
         except NeverAccepted as failure:
             raise NotReached(str(self._address), str(failure)) from None
+        except Silent as failure:
+            why = f"{failure}; whether it still does what it was asked is unknown"
+            raise DaemonSilent(f"the daemon at {self._address}", why) from None
         except Broken as failure:
             raise UnknownOutcome(str(failure)) from None
         finally:

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from controller.errors import StoreBusy, StoreError
-from controller.host.file_locks import holders, lock_within
+from controller.host.file_locks import held_by_readers, held_by_writer, holders, lock_within
 from controller.host.identity import identify
 from controller.store.layout import StoreLayout
 
@@ -93,40 +93,124 @@ class MutationLock(FileLock):
 
 
 class ControllerLock:
-    """`run/controller.lock`: at most one controller works on a store. The kernel frees it when its owner dies."""
+    """At most one controller works on a store. The kernel frees the lock when its owner dies.
+
+    What counts is the lock on the store's own folder: removing a file forks no lock that hangs on a folder, while a
+    lock file that was removed would be locked a second time. `run/controller.lock` names the owner, and is locked too,
+    because releases before this one know only that.
+    """
 
     def __init__(self, layout: StoreLayout, role: str, *, now: str) -> None:
+        self._root = layout.root
         self._path = layout.controller_lock
         me = identify(os.getpid())
         started = {"start_ticks": me.start_ticks, "boot_id": me.boot_id} if me else {}
         self._owner = {"os_pid": os.getpid(), "role": role, "since": now, **started}
-        self._descriptor: int | None = None
+        self._folder: int | None = None
+        self._file: int | None = None
 
     def __enter__(self) -> Self:
-        descriptor = _open(self._path)
+        """Take the lock. Raises StoreBusy, StoreError."""
+        file = _open(self._path)  # first: it makes the folders of a new store
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._folder = _lock_folder(self._root)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(descriptor)
-            owner = read_owner(self._path)
-            raise StoreBusy(
-                f"the store {self._path.parent.parent} is held by {describe_owner(owner)}",
-                next_step=_WAIT_FOR_DAEMON if owner.get("role") == "run" else "wait for it to end",
-            ) from None
-        with suppress(OSError):  # who holds it is a courtesy: a full disk must not keep a controller from working
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(self._owner).encode(), 0)
-        self._descriptor = descriptor
+            os.close(file)
+            self._let_go()
+            raise self._busy() from None
+        except BaseException:
+            os.close(file)
+            raise
+        self._file = file
+        self._write_owner()
         return self
+
+    def _busy(self) -> StoreBusy:
+        owner = read_owner(self._path)
+        return StoreBusy(
+            f"the store {self._root} is held by {describe_owner(owner)}",
+            next_step=_WAIT_FOR_DAEMON if owner.get("role") == "run" else "wait for it to end",
+        )
+
+    def _write_owner(self) -> None:
+        if self._file is not None:
+            with suppress(OSError):  # who holds it is a courtesy: a full disk must not keep a controller from working
+                os.ftruncate(self._file, 0)
+                os.pwrite(self._file, json.dumps(self._owner).encode(), 0)
+
+    def restore_file(self) -> bool:
+        """Make `run/controller.lock` anew where somebody removed it; return whether it had to be. Raises StoreError."""
+        if self._file is None or _is_at(self._file, self._path):
+            return False
+        file = _open(self._path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:  # a controller of an older release took it: who is here already says so in its own log
+            os.close(file)
+            return False
+        former, self._file = self._file, file
+        os.close(former)
+        self._write_owner()
+        return True
+
+    def _let_go(self) -> None:
+        for descriptor in (self._file, self._folder):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._file = self._folder = None
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._descriptor is not None:
+        if self._file is not None:
             with suppress(OSError):  # the lock goes with the descriptor, whatever the disk says
-                os.ftruncate(self._descriptor, 0)
-            os.close(self._descriptor)
-            self._descriptor = None
+                os.ftruncate(self._file, 0)
+        self._let_go()
+
+
+def _lock_folder(folder: Path) -> int | None:
+    """Return a descriptor of a folder that is locked for us; None on a file system that locks no folders (NFS).
+
+    Also None where somebody has a reader's lock on it: no controller has that, and whoever may merely read the store
+    keeps no controller away. Raises BlockingIOError where another controller has it, StoreError.
+    """
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise StoreError(
+            f"cannot open the store {folder}: {error.strerror}", next_step="check --store and its permissions"
+        ) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        ours = isinstance(error, BlockingIOError) and not held_by_readers(descriptor)
+        os.close(descriptor)
+        if ours:
+            raise
+        return None
+    return descriptor
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether an open file is still the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False
+
+
+def living_owner(layout: StoreLayout) -> dict[str, object] | None:
+    """Return what the controller that holds a store now wrote about itself; None where none does. Takes no lock."""
+    try:
+        descriptor = os.open(layout.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        held = held_by_writer(descriptor)
+    finally:
+        os.close(descriptor)
+    return read_owner(layout.controller_lock) if held else None
 
 
 def read_owner(path: Path) -> dict[str, object]:

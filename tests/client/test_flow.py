@@ -21,7 +21,7 @@ from controller.client.attempts import Attempts, Patience
 from controller.client.calls import Arguments, Call
 from controller.client.connections import Connections
 from controller.client.effects import Connect, Effect, Flow, Load, Receive, Send, Sleep
-from controller.client.exchange import Broken, NeverAccepted
+from controller.client.exchange import Broken, NeverAccepted, Silent
 from controller.errors import CallError, Code
 
 _DETECTION = {
@@ -169,8 +169,41 @@ def test_what_breaks_means_what_it_may_have_done(
     address: Address, turns: list[tuple[type[Effect], Any]], failure: type[Exception], why: str
 ) -> None:
     connection = FakeConnection()
+    timeout = 10 if failure is CallError else None
     with pytest.raises(failure, match=why):
-        play(flow.exchange(Connections(address), [b"request", b"body"], None), (Connect, connection), *turns)
+        play(flow.exchange(Connections(address), [b"request", b"body"], timeout), (Connect, connection), *turns)
+    assert connection.closed
+
+
+def test_who_sets_no_time_waits_for_as_long_as_the_station_gives_signs_of_life(connections: Connections) -> None:
+    connection, other = FakeConnection(), FakeConnection()
+    sign = [(Connect, other), (Send, everything), (Receive, b"H")]
+    found, effects = play(
+        flow.exchange(connections, [b"request"], None), (Connect, connection), (Send, _LATE), *sign, (Send, everything),
+        (Receive, _LATE), *sign, (Receive, _OK[:9]), (Receive, _LATE), *sign, (Receive, _OK[9:]),
+    )  # fmt: skip
+    assert found.status == 200
+    assert (connection.closed, other.closed) == (False, True)
+    assert bytes(effects[3].pieces[0]).startswith(b"GET /healthz HTTP/1.1\r\n")
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        [(Connect, ConnectionRefusedError(111, "Connection refused"))],
+        [(Connect, BlockingIOError(11, "Resource temporarily unavailable"))],
+        [(Connect, FakeConnection()), (Send, everything), (Receive, _LATE)],
+        [(Connect, FakeConnection()), (Send, everything), (Receive, b"")],
+    ],
+)
+@pytest.mark.parametrize(("sent", "failure"), [([], NeverAccepted), ([(Send, everything)], Silent)])
+def test_a_station_without_a_sign_of_life_is_given_up(
+    sign: list[tuple[type[Effect], Any]], sent: list[tuple[type[Effect], Any]], failure: type[Exception]
+) -> None:
+    connection = FakeConnection()
+    late = (Receive if sent else Send, _LATE)
+    with pytest.raises(failure, match="no sign of life within 10 s"):
+        play(flow.exchange(Connections(_UNIX), [b"request"], None), (Connect, connection), *sent, late, *sign)
     assert connection.closed
 
 
@@ -315,6 +348,8 @@ class World:
         self._local = local
         self._unsent: int | None = None
         self._heard: bytes | None = None
+        self._asked: FakeConnection | None = None
+        """The connection on which a sign of life is asked for."""
         self.opened: list[FakeConnection] = []
         self.accepted = 0
         """Attempts of which the station may have had the whole request."""
@@ -334,7 +369,7 @@ class World:
             case Send():
                 return self._send(effect)
             case Receive():
-                return self._receive()
+                return self._receive(effect)
 
     def _connect(self) -> Any:
         if not self._draw(st.integers(0, 3)):
@@ -343,6 +378,9 @@ class World:
         return self.opened[-1]
 
     def _send(self, effect: Send) -> Any:
+        if bytes(effect.pieces[0]).startswith(b"GET /healthz"):
+            self._asked = effect.connection
+            return self._draw(st.sampled_from([everything(effect), _PIPE, _LATE]))
         if self._unsent is None:
             self._unsent, self._heard = everything(effect), None
         if not self._draw(st.integers(0, 4)):
@@ -354,7 +392,9 @@ class World:
         self._unsent -= taken
         return taken
 
-    def _receive(self) -> Any:
+    def _receive(self, effect: Receive) -> Any:
+        if effect.connection is self._asked:
+            return self._draw(st.sampled_from([b"H", b"", _RESET, _LATE]))
         if self._heard is None:
             whole, self._unsent, self._heard = self._unsent == 0, None, self._draw(st.sampled_from([_OK, _BUSY]))
             outcome = self._received()

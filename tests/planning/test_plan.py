@@ -71,6 +71,21 @@ def test_the_old_process_is_retired_once_no_pid_is_on_it() -> None:
     assert isinstance(result.actions[0], Retire)
 
 
+def test_what_is_still_being_adopted_is_neither_counted_on_nor_replaced_nor_ended() -> None:
+    stranger = process(OLD, name="gone", state="adopting")
+    observed = replace(CONVERGED, processes=running(process(OLD, state="adopting"), stranger))
+
+    still = plan(revision(deployment()), observed, NOW)
+    canary = replace(observed, processes=running(process(OLD), process(NEW, state="adopting")))
+    moving = plan(revision(deployment(version="1.1.0")), replace(canary, installed=installed(OLD, NEW)), NOW)
+
+    assert still.actions == ()
+    assert [str(each.object) for each in still.waiting] == ["process/screw/screw@1.0.0-0"]
+    assert not any(isinstance(action, Preheat | Switch | Retire) for action in moving.actions)
+    other = replace(observed, processes=running(process(OLD), stranger), active=active(OLD, "A01"))
+    assert [type(action) for action in plan(revision(deployment()), other, NOW).actions] == [Switch]
+
+
 @pytest.mark.parametrize("state", ["exited", "broken"])
 def test_a_dead_process_is_replaced_before_anything_else(state: str) -> None:
     observed = replace(CONVERGED, zips=zipped(OLD, NEW), processes=running(process(OLD, state=state)))

@@ -388,11 +388,14 @@ async def test_a_killed_shim_takes_its_adapter_along(layout, make_spec):
         assert gone(seen.os_pid)
         again = await runner.start(make_spec())
         assert (again.restarts, again.os_pid != seen.os_pid) == (1, True)
+        assert gone(data["child"]), "what the dead adapter left is found by its token"
+        data = (await call(runner, ask("grandchild"))).data
+        psutil.Process(again.os_pid).parent().kill()
+        await exited(runner)
         assert not gone(data["child"])
-        await runner.stop(KEY, drain=1)
         await runner.close()
         await runner.open()
-        assert running(layout) == [], "the sweep finds what the dead adapter left, by its token"
+        assert running(layout) == [], "the sweep finds it too"
 
 
 async def test_a_stopped_process_does_not_answer_a_ping_and_is_ended(layout, make_spec):

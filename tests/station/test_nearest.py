@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,10 +19,11 @@ from controller.station.commands.records import ReadAudit
 from controller.station.commands.status import GetStatus
 from controller.station.glance import glance
 from controller.station.nearest import NearestStation
-from controller.station.port import Caller, Command, Result, finish
+from controller.station.port import Caller, Command, DaemonSilent, Result, finish
 from controller.station.remote import RemoteStation
 from controller.station.trees import NamedTree
 from controller.store.layout import StoreLayout
+from controller.store.lock import ControllerLock
 from tests.client.conftest import StationProcess, station
 from tests.station.fake import STATUS, FakeStation
 
@@ -147,3 +149,34 @@ def test_a_daemon_that_refuses_is_heard_in_its_own_words(tmp_path: Path) -> None
     refusal = b"HTTP/1.1 503 Wait\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     with answering(layout, refusal, refusal), pytest.raises(CodedError, match="still starting"):
         execute(layout, FakeStation(), GetStatus())
+
+
+def test_a_daemon_that_does_not_listen_yet_is_waited_for(
+    station: StationProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("controller.station.nearest.PATIENCE", 30.0)
+    offline = FakeStation()
+    with ControllerLock(station.layout, "run", now="then"):
+        assert not station.layout.socket.exists()
+        station.start()
+        assert execute(station.layout, offline, Promote("screws")) == Message("promote screws: will be done")
+    assert offline.asked == []
+
+
+def test_a_daemon_that_never_listens_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.station.nearest.PATIENCE", 0.0)
+    layout, offline, said = StoreLayout.at(tmp_path / "s"), FakeStation(), []
+    with ControllerLock(layout, "run", now="then"):
+        with pytest.raises(DaemonSilent, match=rf"`pvctl run` .process {os.getpid()}, since then. does not answer: it"):
+            execute(layout, offline, Promote("screws"))
+        assert offline.asked == []
+        finish(nearest(layout, offline).execute(GetStatus(), MIA, said.append))
+    assert offline.asked == [GetStatus()]
+    assert [f"process {os.getpid()}" in line and "its last status" in line for line in said] == [True]
+
+
+def test_another_controller_than_a_daemon_refuses_in_its_own_words(tmp_path: Path) -> None:
+    layout, offline = StoreLayout.at(tmp_path / "s"), FakeStation()
+    with ControllerLock(layout, "install", now="then"):
+        execute(layout, offline, Promote("screws"))
+    assert offline.asked == [Promote("screws")], "what takes the lock says who has it"

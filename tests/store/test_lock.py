@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -80,6 +82,63 @@ def test_a_full_disk_keeps_nobody_from_being_the_controller(tmp_path: Path, monk
         pytest.fail("the lock was given twice")
     with ControllerLock(layout, "down", now=""):
         assert layout.controller_lock.exists()
+
+
+@pytest.mark.parametrize("removed", ["controller.lock", "."])
+def test_a_lock_file_that_somebody_removes_forks_no_second_controller(tmp_path: Path, removed: str) -> None:
+    layout = StoreLayout.at(tmp_path)
+    with ControllerLock(layout, "run", now="") as first:
+        assert not first.restore_file(), "it is there"
+        target = layout.run / removed
+        shutil.rmtree(target) if target.is_dir() else target.unlink()
+        for _ in range(2):
+            with pytest.raises(StoreBusy), ControllerLock(layout, "run", now=""):
+                pytest.fail("the lock was given twice")
+        assert first.restore_file()
+        assert not first.restore_file()
+        with (
+            pytest.raises(StoreBusy, match=f"`pvctl run` .process {os.getpid()}"),
+            ControllerLock(layout, "down", now=""),
+        ):
+            pytest.fail("the lock was given twice")
+
+    with ControllerLock(layout, "down", now=""):
+        assert layout.controller_lock.exists()
+
+
+def test_a_release_that_knows_only_the_lock_file_is_kept_away_and_keeps_others_away(tmp_path: Path) -> None:
+    layout = StoreLayout.at(tmp_path)
+    with ControllerLock(layout, "run", now=""):
+        layout.controller_lock.unlink()
+    with ControllerLock(layout, "run", now="") as lock:
+        layout.controller_lock.unlink()
+        assert lock.restore_file()
+        with layout.controller_lock.open("r+") as older, pytest.raises(BlockingIOError):
+            fcntl.flock(older, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with layout.controller_lock.open("r+") as older:
+        fcntl.flock(older, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with pytest.raises(StoreBusy), ControllerLock(layout, "run", now=""):
+            pytest.fail("an older release holds it")
+    with ControllerLock(layout, "run", now=""):
+        pass
+
+
+def test_a_file_system_that_locks_no_folders_has_the_lock_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = fcntl.flock
+
+    def flock(descriptor: int, operation: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    layout = StoreLayout.at(tmp_path)
+    with (
+        ControllerLock(layout, "run", now=""),
+        pytest.raises(StoreBusy),
+        ControllerLock(layout, "run", now=""),
+    ):
+        pytest.fail("the lock was given twice")
 
 
 def test_mutations_exclude_each_other_among_threads(tmp_path: Path) -> None:
@@ -170,3 +229,11 @@ def test_only_the_owner_may_open_the_locks_also_those_of_an_earlier_release(tmp_
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (layout.mutation_lock, layout.audit_lock)}
     assert set(modes.values()) == {0o600}, modes
     assert stat.S_IMODE(layout.audit_lock.parent.stat().st_mode) == 0o700
+
+
+def test_whoever_may_merely_read_the_store_keeps_no_controller_away(tmp_path: Path) -> None:
+    layout = StoreLayout.at(tmp_path)
+    with held_by_a_reader(layout.root), ControllerLock(layout, "run", now=""):
+        with pytest.raises(StoreBusy), ControllerLock(layout, "down", now=""):
+            pytest.fail("the lock was given twice")
+        assert layout.controller_lock.stat().st_mode & 0o077 == 0
