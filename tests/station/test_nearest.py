@@ -19,7 +19,7 @@ from controller.station.commands.records import ReadAudit
 from controller.station.commands.status import GetStatus
 from controller.station.glance import glance
 from controller.station.nearest import NearestStation
-from controller.station.port import Caller, Command, DaemonSilent, Result, finish
+from controller.station.port import Caller, Command, DaemonSilent, Report, Result, finish, silent
 from controller.station.remote import RemoteStation
 from controller.station.trees import NamedTree
 from controller.store.layout import StoreLayout
@@ -37,6 +37,7 @@ def execute(
     command: Command[Result],
     named: Path | None = None,
     read: list[Path | None] | None = None,
+    report: Report = silent,
 ) -> Result:
     """Carry out a command that names a desired tree, or none; `read` gets the tree that the store itself is given."""
 
@@ -47,7 +48,8 @@ def execute(
 
     tree = NamedTree(Path("nowhere"), given=False) if named is None else NamedTree(named)
     remote = RemoteStation(Address.of(layout.root, None, None))
-    return finish(NearestStation(layout, lambda: tree, lambda: remote, without_daemon).execute(command, MIA))
+    asked = NearestStation(layout, lambda: tree, lambda: remote, without_daemon)
+    return finish(asked.execute(command, MIA, report))
 
 
 def test_where_a_daemon_runs_it_is_asked(station: StationProcess) -> None:
@@ -170,7 +172,7 @@ def test_a_daemon_that_never_listens_is_named(tmp_path: Path, monkeypatch: pytes
         with pytest.raises(DaemonSilent, match=rf"`pvctl run` .process {os.getpid()}, since then. does not answer: it"):
             execute(layout, offline, Promote("screws"))
         assert offline.asked == []
-        finish(nearest(layout, offline).execute(GetStatus(), MIA, said.append))
+        execute(layout, offline, GetStatus(), report=said.append)
     assert offline.asked == [GetStatus()]
     assert [f"process {os.getpid()}" in line and "its last status" in line for line in said] == [True]
 
