@@ -7,6 +7,7 @@ import sys
 from argparse import PARSER, SUPPRESS, Namespace
 from importlib import import_module
 
+from controller import __version__
 from controller.cli.output import USAGE, flush, say, show_error
 from controller.cli.parser import Parser, WrongUsage, did_you_mean
 from controller.cli.settings import Settings, add_global_options, from_environment, global_part
@@ -31,6 +32,7 @@ COMMANDS = {
     "run": "Keep the station as desired: the daemon.",
     "status": "Show what is deployed, active and running.",
     "exec": "Run one detection through a PID's active version.",
+    "rollout": "Show how a rollout stands, or wait for its end.",
     "promote": "End a rollout's present pause.",
     "pause": "Stop a rollout where it is.",
     "resume": "End a pause or a hold.",
@@ -40,9 +42,9 @@ COMMANDS = {
     "package": "Check a zip, or show what is in it.",
     "install": "Install a zip by hand.",
     "uninstall": "Remove an installed version that nothing needs.",
-    "history": "Show which versions answered a PID.",
+    "history": "Show which versions answered a PID, or a deployment's PIDs.",
     "audit": "Show the audit log, or verify its chain.",
-    "logs": "Show the log of a deployment's processes.",
+    "logs": "Show the log of a deployment's or a PID's processes.",
     "down": "End the daemon and every algorithm process of the store.",
     "schema": "Print the JSON Schema of the desired state.",
     "completion": "Print a completion script for a shell.",
@@ -129,6 +131,7 @@ def overview() -> Parser:
         description=_OVERVIEW,
         epilog=f"commands:\n{commands}\n\n{_EXIT_CODES}",
     )
+    parser.add_argument("--version", action="version", version=f"pvctl {__version__}", help="Print the version.")
     parser.add_argument("words", metavar="COMMAND", nargs=PARSER, help=SUPPRESS)
     add_global_options(parser)
     return parser

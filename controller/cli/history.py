@@ -1,4 +1,4 @@
-"""`pvctl history`: which versions answered a PID."""
+"""`pvctl history`: which versions answered a PID, or the PIDs of a deployment."""
 
 from __future__ import annotations
 
@@ -14,23 +14,30 @@ from controller.station.commands.records import GetHistory
 
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
-    parser.add_argument("pid", metavar="PID", help="The processing unit.")
+    parser.add_argument("subject", metavar="PID|DEPLOYMENT", help="A PID, or a deployment with all its PIDs.")
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
-    """Show which versions answered PID, since when, why, and by whose act; oldest first.
+    """Show which versions answered a PID, since when, why, and by whose act; oldest first.
 
-    Example:
+    Of a deployment: what it made answer each of its PIDs.
+
+    Examples:
       pvctl history A01
+      pvctl history screw-check
     """
-    pid = arguments.pid
-    entries = settings.execute(GetHistory(pid))
-    if not entries:
-        raise CallError(Code.invalid_pid, f"PID {pid} has no history in this store", next_step="see `pvctl status`")
-    rows = [(each.at, each.ref, each.deployment, each.revision[:12], each.actor, each.reason) for each in entries]
+    subject = arguments.subject
+    found = settings.execute(GetHistory(subject))
+    if not found:
+        raise CallError(
+            Code.invalid_pid, f"no PID and no deployment {subject} has a history in this store",
+            next_step="see `pvctl status`",
+        )  # fmt: skip
+    rows = [(each.at, pid, each.ref, each.deployment, each.revision[:12], each.actor, each.reason)
+            for pid, each in found]  # fmt: skip
     emit(
         settings,
-        [asdict(each) for each in entries],
-        lambda: columns(["SINCE", "VERSION", "DEPLOYMENT", "REVISION", "ACTOR", "REASON"], rows),
+        [{"pid": pid, **asdict(each)} for pid, each in found],
+        lambda: columns(["SINCE", "PID", "VERSION", "DEPLOYMENT", "REVISION", "ACTOR", "REASON"], rows),
     )
     return 0

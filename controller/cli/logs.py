@@ -1,4 +1,4 @@
-"""`pvctl logs`: the log of a deployment's processes."""
+"""`pvctl logs`: the log of a deployment's processes, or of those that answer a PID."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _POLL_SECONDS = 0.2
 
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
-    parser.add_argument("which", metavar="DEPLOYMENT[@VERSION]", help="Whose log: of all its versions, or of one.")
+    parser.add_argument("which", metavar="DEPLOYMENT[@VERSION]|PID",
+                        help="Whose log: of all its versions, or of one; of a PID, of what answers it.")  # fmt: skip
     parser.add_argument("-n", "--lines", type=count, default=100, metavar="N",
                         help="How many of the last lines of each process [default: %(default)s].")  # fmt: skip
     parser.add_argument("-f", "--follow", action="store_true",
@@ -33,6 +34,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Examples:
       pvctl logs screw-check
       pvctl logs screw-check@1.1.0 -f
+      pvctl logs A01
     """
     which = arguments.which
     deployment, _, version = which.partition("@")

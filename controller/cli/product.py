@@ -18,6 +18,9 @@ class Checks(Protocol):
     def tree(self, path: Path) -> Revision:
         """Return what a desired tree or one file of it says. Raises DesiredStateError with every problem of it."""
 
+    def text(self, data: bytes, shown: str) -> Revision:
+        """Return what the text of one file says, shown under that name. Raises DesiredStateError."""
+
     def trial(self, zip_path: Path, report: Report) -> Inspection:
         """Check a zip as an install would, environment and entry point included. Raises PackageError, StoreError."""
 

@@ -9,18 +9,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from controller.cli.output import columns, emit, flush, say, show, show_lines
+from controller.cli.parameters import name
 from controller.cli.parser import Parser
+from controller.cli.selection import about
 from controller.cli.settings import Settings
 from controller.station.commands.status import GetStatus
 
 if TYPE_CHECKING:
     from controller.model.status_document import ActiveRow, DeploymentRow, PidRow, StatusDocument
+    from controller.station.port import Report
 
 _WATCH_SECONDS = 1.0
 
 
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
+    parser.add_argument("name", metavar="DEPLOYMENT|PID", nargs="?", type=name, help="Only what is about this one.")
     parser.add_argument("-w", "--watch", action="store_true",
                         help="Show it again every second, until interrupted.")  # fmt: skip
 
@@ -32,11 +36,17 @@ def run(arguments: Namespace, settings: Settings) -> int:
 
     Examples:
       pvctl status
+      pvctl status screw-check
       pvctl status -o json | jq '.deployments[] | {name, phase}'
     """
+
+    def status(report: Report | None = None) -> StatusDocument:
+        document = settings.execute(GetStatus(), report)
+        return about(arguments.name, document) if arguments.name else document
+
     if arguments.watch:
-        return _watch(lambda: settings.execute(GetStatus()), settings)
-    document = settings.execute(GetStatus(), say)
+        return _watch(status, settings)
+    document = status(say)
     emit(settings, document, lambda: print_status(document))
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 
 from controller.cli.output import emit, show
@@ -14,7 +15,7 @@ from controller.errors import DesiredStateError
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
     parser.add_argument("path", metavar="PATH", nargs="?", type=path,
-                        help="A desired tree or one file [default: what --desired says].")  # fmt: skip
+                        help="A desired tree or one file, - for stdin [default: what --desired says].")  # fmt: skip
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
@@ -26,10 +27,12 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl validate
       pvctl validate desired/line-a.yaml
       pvctl validate -o json desired
+      kustomize build overlays/line-a | pvctl validate -
     """
     where = arguments.path or settings.desired
+    checks = settings.product.checks()
     try:
-        revision = settings.product.checks().tree(where)
+        revision = checks.text(_stdin(), "<stdin>") if str(where) == "-" else checks.tree(where)
     except DesiredStateError as error:
         problems = error.problems
         emit(settings, {"valid": False, "errors": list(problems)}, lambda: None)
@@ -42,6 +45,13 @@ def run(arguments: Namespace, settings: Settings) -> int:
         "revision": revision.id,
         "deployments": [each.name for each in revision.deployments],
     }
-    pids = len(revision.by_pid)
+    pids, where = len(revision.by_pid), "<stdin>" if str(where) == "-" else where
     emit(settings, document, lambda: show(f"{where}: valid, {len(revision.deployments)} deployments, {pids} PIDs"))
     return 0
+
+
+def _stdin() -> bytes:
+    """Return what stands on stdin, as far as it may be read; nothing where it is closed."""
+    from controller.sources.yaml_text import DEFAULT_LIMITS
+
+    return b"" if sys.stdin is None else sys.stdin.buffer.read(DEFAULT_LIMITS.size + 1)

@@ -13,7 +13,7 @@ from controller.sources.fingerprint import fingerprint
 from controller.sources.identity import git_revision
 from controller.sources.nodes import Mapping, Mark, Node, Problem
 from controller.sources.tree import Found, Listing, list_file, list_tree, read_bytes
-from controller.sources.yaml_text import DEFAULT_LIMITS, Limits, read_yaml
+from controller.sources.yaml_text import DEFAULT_LIMITS, Limits, YamlFile, read_yaml
 
 Now = Callable[[], str]
 _ATTEMPTS = 3
@@ -63,11 +63,21 @@ class FolderSource:
         raise DesiredStateError((f"{self._path}: {what}",))
 
 
+def load_text(data: bytes, shown: str, *, now: Now = utc_now, limits: Limits = DEFAULT_LIMITS) -> Revision:
+    """Return one file's text, from wherever, as a revision; `shown` is its name. Raises DesiredStateError."""
+    read = read_yaml(data, shown, limits)
+    return _revision(_understood(_worth_reading(read), read.problems), shown, None, now())
+
+
 def _read(listing: Listing, limits: Limits) -> Contents:
     problems = list(listing.problems)
     documents: list[Node] = []
     for found in listing.files:
         documents += _documents(found, limits, problems)
+    return _understood(documents, problems)
+
+
+def _understood(documents: Sequence[Node], problems: list[Problem]) -> Contents:
     contents = read_documents(documents)
     told = {problem.mark for problem in problems}
     contents.problems = problems + [problem for problem in contents.problems if problem.mark not in told]
@@ -82,6 +92,10 @@ def _documents(found: Found, limits: Limits, problems: list[Problem]) -> Sequenc
         problems.append(Problem(Mark(found.shown, 1, 1), "", message))
         return ()
     problems += read.problems
+    return _worth_reading(read)
+
+
+def _worth_reading(read: YamlFile) -> list[Node]:
     # After a syntax error a scrap of text may look like a document; only a mapping is worth a second look.
     return [root for root in read.documents if isinstance(root, Mapping) or not read.problems]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from controller.model.desired import Revision
 from controller.packages.inspection import Inspection
 from controller.packages.install import Installer
-from controller.sources.folder import FolderSource
+from controller.sources.folder import FolderSource, load_text
 from controller.station.port import Report
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
@@ -24,6 +24,10 @@ class StationlessChecks:
     def tree(self, path: Path) -> Revision:
         """Return what a desired tree or one file of it says. Raises DesiredStateError."""
         return FolderSource(path, now=self._now).load()
+
+    def text(self, data: bytes, shown: str) -> Revision:
+        """Return what the text of one file says, which is shown under that name. Raises DesiredStateError."""
+        return load_text(data, shown, now=self._now)
 
     def trial(self, zip_path: Path, report: Report) -> Inspection:
         """Check a zip as an install would, in a temporary folder. Raises PackageError, StoreError."""

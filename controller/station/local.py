@@ -12,7 +12,6 @@ from typing import cast
 from controller.calls.data_plane import DataPlane
 from controller.client.answers import Detection
 from controller.errors import Code, CodedError, DesiredStateError
-from controller.model.observed import HistoryEntry
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
 from controller.model.status_document import AuditRow, StatusDocument
@@ -46,7 +45,7 @@ from controller.station.commands.reconciling import (
     Reconcile,
     ReconcileReport,
 )
-from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
+from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
@@ -185,7 +184,7 @@ class LocalStation:
     async def _desired_tree(self, _query: GetDesiredTree, _caller: Caller, _report: Report) -> DesiredTree:
         return await asyncio.to_thread(tree_at, self._parts.desired)
 
-    async def _history(self, query: GetHistory, _caller: Caller, _report: Report) -> tuple[HistoryEntry, ...]:
+    async def _history(self, query: GetHistory, _caller: Caller, _report: Report) -> tuple[PidEntry, ...]:
         return await asyncio.to_thread(queries.history, self._parts.store, query)
 
     async def _audit(self, query: ReadAudit, _caller: Caller, _report: Report) -> tuple[AuditRow, ...]:

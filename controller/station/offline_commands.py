@@ -23,13 +23,12 @@ from controller.station.commands.operator import (
 )
 from controller.station.commands.packages import Install, PackageState, Uninstall
 from controller.station.commands.reconciling import Down, Ended, PreviewPlan, Reconcile, ReconcileReport
-from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
+from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.port import Caller, Command, Report, Result
 from controller.store.layout import StoreLayout
 
 if TYPE_CHECKING:
     from controller.client.answers import Detection
-    from controller.model.observed import HistoryEntry
     from controller.model.rollout import Instant
     from controller.model.status import DaemonStatus
     from controller.model.status_document import AuditRow
@@ -120,7 +119,7 @@ class OfflineCommands:
             preview(self._source(), store, observer, self._clock, allow_empty=query.allow_empty, serve=query.serve)
         )
 
-    def _history(self, query: GetHistory, _caller: Caller, _report: Report) -> tuple[HistoryEntry, ...]:
+    def _history(self, query: GetHistory, _caller: Caller, _report: Report) -> tuple[PidEntry, ...]:
         return queries.history(self._store(), query)
 
     def _audit(self, query: ReadAudit, _caller: Caller, _report: Report) -> tuple[AuditRow, ...]:

@@ -7,18 +7,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.errors import ControllerError
+from controller.model.observed import ActiveMapping
 
 if TYPE_CHECKING:
-    from controller.model.observed import HistoryEntry
     from controller.model.status_document import AuditRow
-    from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
+    from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
     from controller.store.audit import Verification
     from controller.store.store import Store
 
 
-def history(store: Store, query: GetHistory) -> tuple[HistoryEntry, ...]:
-    """Return a PID's history; empty where it never had one. Raises StoreError."""
-    return store.history.read(query.pid)
+def history(store: Store, query: GetHistory) -> tuple[PidEntry, ...]:
+    """Return a PID's history, else what a deployment made of its PIDs', oldest first; empty where there is none.
+
+    Raises StoreError.
+    """
+    from controller.station.commands.records import PidEntry  # noqa: PLC0415
+
+    if own := store.history.read(query.subject):
+        return tuple(PidEntry(query.subject, entry) for entry in own)
+    found = (PidEntry(pid, entry) for pid in store.history.pids() for entry in store.history.read(pid))
+    made = (each for each in found if each.entry.deployment == query.subject)
+    return tuple(sorted(made, key=lambda each: (each.entry.at, each.pid)))
 
 
 def audit(store: Store, query: ReadAudit) -> tuple[AuditRow, ...]:
@@ -43,6 +52,22 @@ def verify_audit(store: Store, query: VerifyAudit) -> Verification:
 
 
 def log_files(store: Store, query: FindLogs) -> tuple[Path, ...]:
-    """Return the logs of a deployment's processes, of all versions or of one, in order."""
-    folder = store.layout.logs / "algorithms" / query.deployment
-    return tuple(sorted(path for path in folder.glob("*.log") if query.version in {None, path.stem.rpartition("-")[0]}))
+    """Return the logs of a deployment's processes, of all versions or of one, in order.
+
+    A PID stands for its deployment, and for the version that answers it where none is named. Raises StoreError.
+    """
+    deployment, version = query.subject, query.version
+    folder = store.layout.logs / "algorithms"
+    if not (folder / deployment).is_dir() and (owner := _owner(store, query.subject)):
+        mapping = store.active.read(query.subject)
+        active = mapping.version if isinstance(mapping, ActiveMapping) else None
+        deployment, version = owner, version or active
+    logs = (folder / deployment).glob("*.log")
+    return tuple(sorted(path for path in logs if version in {None, path.stem.rpartition("-")[0]}))
+
+
+def _owner(store: Store, pid: str) -> str:
+    """Return the deployment that has a PID, by the desired state in force; nothing where none has it."""
+    revision = store.revision.read()
+    owner = revision.by_pid.get(pid) if revision is not None else None
+    return owner.name if owner is not None else ""

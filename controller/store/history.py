@@ -33,6 +33,10 @@ class PidHistory:
             raise StoreError(f"cannot read {path}: no line of it can be understood")
         return entries
 
+    def pids(self) -> tuple[str, ...]:
+        """Return the PIDs that have a history, in order."""
+        return tuple(sorted(path.stem for path in self._layout.history.glob("*.jsonl")))
+
     def append(self, pid: str, entry: HistoryEntry) -> None:
         """Add an entry durably. Raises StoreError."""
         append_durably(self._layout.pid_history(pid), orjson.dumps(entry) + b"\n")

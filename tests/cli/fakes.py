@@ -9,7 +9,7 @@ from controller.model.desired import Revision
 from controller.model.package import Manifest
 from controller.packages.inspection import Inspection
 from controller.packages.interpreters import Interpreter
-from controller.sources.folder import FolderSource
+from controller.sources.folder import FolderSource, load_text
 from controller.station.commands.reconciling import PreviewPlan
 from controller.station.port import Caller, Command, Report, Result, silent
 from tests.station.fake import FakeStation, detect_verdict
@@ -22,6 +22,9 @@ class FakeChecks:
 
     def tree(self, path: Path) -> Revision:
         return FolderSource(path, now=lambda: "2024-01-01T00:00:00Z").load()
+
+    def text(self, data: bytes, shown: str) -> Revision:
+        return load_text(data, shown, now=lambda: "2024-01-01T00:00:00Z")
 
     def inspect(self, zip_path: Path) -> Inspection:
         if "bad" in zip_path.name:

@@ -18,7 +18,7 @@ from tests.cli.fakes import RefusingStation
 from tests.station.fake import FakeStation
 
 PVCTL = Path(sys.executable).with_name("pvctl")
-COMMAND_LINES = [*([name] for name in COMMANDS), ["package", "validate"], ["package", "show"]]
+COMMAND_LINES = [*([name] for name in COMMANDS), ["package", "validate"], ["package", "show"], ["rollout", "status"]]
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,12 @@ def test_what_stands_after_the_command_wins(pvctl: Pvctl, monkeypatch: pytest.Mo
     assert pvctl.settings.log_level("warning") == "debug"
     pvctl("--store", "before", "package", "--store", "between", "show", "a.zip", "--store", "after")
     assert pvctl.settings.store == Path("after").absolute()
+
+
+def test_the_version_is_an_option_too(pvctl: Pvctl) -> None:
+    said = pvctl("--version")
+    assert (said.code, said.err, pvctl.asked) == (0, "", [])
+    assert pvctl("version").out.startswith(said.out.strip())
 
 
 def test_without_options_the_defaults_hold(pvctl: Pvctl) -> None:
@@ -113,7 +119,7 @@ def test_an_option_like_value_is_taken_where_it_can_be_nothing_else(pvctl: Pvctl
     assert pvctl("rollback", "A01", "--reason", "--stop the line--").code == 0
     assert pvctl("rollback", "A01", "--reason=--stop").code == 0
     assert pvctl.asked == [Rollback("A01", reason="--stop")]
-    assert "PID --pid has no history" in pvctl("history", "--", "--pid").err
+    assert "no PID and no deployment --pid has a history" in pvctl("history", "--", "--pid").err
 
 
 @pytest.mark.parametrize("words", COMMAND_LINES, ids=" ".join)

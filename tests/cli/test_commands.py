@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from controller.station.commands.operator import Abort, OperatorCommand, Pause, 
 from controller.station.commands.packages import Uninstall
 from controller.station.commands.reconciling import PlannedChanges, PreviewPlan, Reconcile
 from controller.station.commands.records import FindLogs
-from tests.cli.conftest import Pvctl
-from tests.station.fake import STATUS
+from tests.cli.conftest import Pvctl, Said
+from tests.station.fake import STATUS, FakeStation
 
 DEPLOYMENT = """apiVersion: procvision.dev/v1
 kind: AlgorithmDeployment
@@ -49,6 +50,86 @@ def test_status(pvctl: Pvctl) -> None:
     assert "revision abc123 from desired (converged)" in out
     assert "A01   screws       screw-check@1.0.0   1.0.0 (held)   yes     x" in out
     assert "waiting: screws until later: a bake" in out
+
+
+def station_of_two() -> FakeStation:
+    """A station that shows two deployments, the second with a PID, a process, a package and a wait of its own."""
+    station = FakeStation()
+    document: Any = json.loads(json.dumps(STATUS))
+    document["deployments"].append({**document["deployments"][0], "name": "welds", "package": "weld-check",
+                                    "phase": "Progressing", "desired_weight": 50, "actual_weight": 25,
+                                    "message": "step 1 of 2"})  # fmt: skip
+    document["pids"].append({**document["pids"][0], "pid": "B01", "deployment": "welds"})
+    document["waiting"].append({"what": "process/welds/weld-check@1.0.0-0", "until": None, "reason": "a breaker"})
+    document["packages"] = [{"name": each, "version": "1.0.0", "digest": "sha256:ab", "state": "installed",
+                             "error_code": None, "reason": "", "supported_pids": None}
+                            for each in ("screw-check", "weld-check")]  # fmt: skip
+    station.status = document
+    return station
+
+
+@pytest.mark.parametrize("name", ["welds", "B01"])
+def test_status_of_one_name(pvctl: Pvctl, name: str) -> None:
+    said = pvctl("status", name, "-o", "json", station=station_of_two())
+    found = json.loads(said.out)
+    assert [each["name"] for each in found["deployments"]] == ["welds"]
+    assert [each["pid"] for each in found["pids"]] == ["B01"]
+    assert [each["name"] for each in found["packages"]] == ["weld-check"]
+    assert [each["reason"] for each in found["waiting"]] == ["a breaker"]
+    assert found["revision"] == STATUS["revision"]
+    assert "screws" not in pvctl("status", name, station=station_of_two()).out
+
+
+def test_status_of_a_name_that_is_not_there(pvctl: Pvctl) -> None:
+    said = pvctl("status", "weld", station=station_of_two())
+    assert (said.code, said.out) == (1, "")
+    assert "weld is neither a deployment nor a PID of this station; did you mean welds?" in said.err
+
+
+def test_rollout_status(pvctl: Pvctl) -> None:
+    station = station_of_two()
+    said = pvctl("rollout", "status", "welds", station=station)
+    assert (said.code, said.out) == (
+        3, "welds: Progressing, weld-check@1.0.0 on 25% of the PIDs, of 50% in this step: step 1 of 2\n")  # fmt: skip
+    done = pvctl("rollout", "status", "screws", station=station)
+    assert (done.code, done.out) == (0, "screws: Healthy, screw-check@1.0.0 on 100% of the PIDs\n")
+    assert json.loads(pvctl("rollout", "status", "screws", "-o", "json", station=station).out)["phase"] == "Healthy"
+    station.status["deployments"][0]["phase"] = "Degraded"
+    assert pvctl("rollout", "status", "screws", station=station).code == 5
+
+
+def test_rollout_status_waits_for_the_end_and_tells_each_change(pvctl: Pvctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    station = station_of_two()
+    row = station.status["deployments"][1]
+    steps = iter([{"message": "step 2 of 2"}, {}, {"phase": "Healthy", "message": ""}, {}])
+
+    def pass_a_second(_: float) -> None:
+        row.update(next(steps))
+
+    monkeypatch.setattr("controller.cli.rollout.time.sleep", pass_a_second)
+    said = pvctl("rollout", "status", "welds", "--wait", station=station)
+    assert said.code == 0
+    assert [line.rpartition(": ")[2] for line in said.err.splitlines()[:2]] == ["step 1 of 2", "step 2 of 2"]
+    assert said.out == "welds: Healthy, weld-check@1.0.0 on 25% of the PIDs, of 50% in this step\n"
+
+    row.update({"phase": "Paused"})
+    assert pvctl("rollout", "status", "welds", "--wait", "--timeout", "0s", station=station).code == 3
+    station.status["daemon"] = {"alive": False, "os_pid": None, "started_at": None, "source": "", "age_s": 9.0}
+    said = pvctl("rollout", "status", "welds", "--wait", station=station)
+    assert (said.code, "no daemon runs" in said.err) == (3, True)
+
+
+def test_validate_of_stdin(pvctl: Pvctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    def typed(text: str, *words: str) -> Said:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+        return pvctl("validate", "-", *words)
+
+    assert typed(DEPLOYMENT).out == "<stdin>: valid, 1 deployments, 2 PIDs\n"
+    said = typed(DEPLOYMENT.replace("pids", "pidz"))
+    assert (said.code, "<stdin>:4:54: spec.pidz: unknown key" in said.err) == (4, True), said.err
+    assert json.loads(typed(DEPLOYMENT, "-o", "json").out)["deployments"] == ["screws"]
+    monkeypatch.setattr("sys.stdin", None)
+    assert pvctl("validate", "-").code == 0, "nothing is an empty tree"
 
 
 def test_validate(pvctl: Pvctl, tree: Path) -> None:
@@ -196,7 +277,8 @@ def test_uninstall(pvctl: Pvctl) -> None:
 
 def test_history(pvctl: Pvctl) -> None:
     assert documents(pvctl, "history", "A01")[0]["actor"] == "ann"
-    assert "t       screw-check@1.0.0   screws" in pvctl("history", "A01").out
+    assert "t       A01   screw-check@1.0.0   screws" in pvctl("history", "A01").out
+    assert documents(pvctl, "history", "screws")[0]["pid"] == "A01"
     assert pvctl("history", "B01").code == 1
 
 

@@ -27,7 +27,7 @@ from controller.model.status_document import StatusDocument
 from controller.reconciler.preview import Preview
 from controller.station.commands.operator import Message, Pause
 from controller.station.commands.reconciling import PreviewPlan, Reconcile, ReconcileReport
-from controller.station.commands.records import ReadAudit
+from controller.station.commands.records import PidEntry, ReadAudit
 from controller.station.commands.status import GetStatus
 from controller.station.port import Caller, Command, Report, Result, silent
 from tests.cli.conftest import Pvctl, Said
@@ -44,7 +44,7 @@ class HostileStation(FakeStation):
 
     def __init__(self) -> None:
         super().__init__(self._detected)
-        self.history = (HistoryEntry("t", "screw-check", "1.0.0", EVIL, EVIL, EVIL, EVIL),)
+        self.history = (PidEntry("A01", HistoryEntry("t", "screw-check", "1.0.0", EVIL, EVIL, EVIL, EVIL)),)
 
     async def _detected(self, request: DetectionRequest) -> Detection:
         if request.pid == "X99":

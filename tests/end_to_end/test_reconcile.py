@@ -94,6 +94,11 @@ def test_a_new_version_moves_exactly_its_deployments_pids(station: Station) -> N
     assert station.active("A01")["version"] == "1.1.0"
     assert station.active("A02") == untouched
     assert [entry["version"] for entry in station.json("history", "A01")] == ["1.0.0", "1.1.0"]
+    assert station.json("history", "first") == station.json("history", "A01")
+    assert station.pvctl("logs", "A01").stdout == station.pvctl("logs", "first@1.1.0").stdout
+    assert "no process of Z99" in station.pvctl("logs", "Z99", expect=1).stderr
+    assert [each["name"] for each in station.json("status", "A02")["deployments"]] == ["second"]
+    assert station.json("rollout", "status", "first", "--wait")["phase"] == "Healthy"
 
 
 HANGS_WHEN_SERVED = Algorithm(top="if sys.argv[0].endswith('adapter/__main__.py'): time.sleep(613)")

@@ -30,7 +30,7 @@ from controller.station.commands.reconciling import (
     Reconcile,
     ReconcileReport,
 )
-from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
+from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
 from controller.station.port import Caller, Command, Report, Result, require_access, silent
 from controller.store.audit import AuditHead, Verification
@@ -100,9 +100,10 @@ class FakeStation:
         self.callers: list[Caller] = []
         self.failure: BaseException | None = None
         self.readiness = Readiness(True)
+        self.status = STATUS
         self.tree = DesiredTree("/srv/desired")
-        self.history: tuple[HistoryEntry, ...] = (
-            HistoryEntry("t", "screw-check", "1.0.0", "screws", "abc123", "ann", "first"),
+        self.history: tuple[PidEntry, ...] = (
+            PidEntry("A01", HistoryEntry("t", "screw-check", "1.0.0", "screws", "abc123", "ann", "first")),
         )
         self.installed: bytes = b""
         self.plane = FakePlane()
@@ -132,17 +133,17 @@ class FakeStation:
         change = Change("screws", "spec.version", "1.0.0", "1.1.0", "changed")
         rows = tuple(cast(AuditRow, {**RECORD, "seq": number}) for number in (1, 2, 3))
         return {
-            GetStatus: lambda _: STATUS,
+            GetStatus: lambda _: self.status,
             GetReadiness: lambda _: self.readiness,
             GetDesiredTree: lambda _: self.tree,
             PreviewPlan: lambda _: Preview("abc123", (), (change,), Plan()),
             Reconcile: lambda _: ReconcileReport(3, STATUS),
-            GetHistory: lambda each: self.history if each.pid == "A01" else (),
+            GetHistory: lambda each: self.history if each.subject in {"A01", "screws"} else (),
             ReadAudit: lambda each: rows[3 - min(each.lines, 3) :],
             VerifyAudit: lambda each: Verification(
                 2, AuditHead(2, "ff"), 3 if each.head else None, "its hash differs" if each.head else ""
             ),
-            FindLogs: lambda each: tuple(path for path in [Path(each.deployment)] if path.exists()),
+            FindLogs: lambda each: tuple(path for path in [Path(each.subject)] if path.exists()),
             Install: lambda each: self._install(each.zip_path, report),
             Uninstall: lambda each: PackageState(each.name, each.version, "sha256:ab"),
             Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),

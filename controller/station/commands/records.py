@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from controller.station.port import Access, Command, Operation
 
 if TYPE_CHECKING:  # named in quotes where a query says its result
-    from controller.model.observed import HistoryEntry  # noqa: F401
+    from controller.model.observed import HistoryEntry
     from controller.model.status_document import AuditRow  # noqa: F401
     from controller.store.audit import Verification  # noqa: F401
 
 
-@dataclass(frozen=True, slots=True)
-class GetHistory(Command["tuple[HistoryEntry, ...]"]):
-    """Which versions answered a PID, oldest first."""
+class PidEntry(NamedTuple):
+    """An entry of one PID's history."""
 
     pid: str
-    operation: ClassVar = Operation(Access.viewer, "Say which versions answered a PID.")
+    entry: HistoryEntry
+
+
+@dataclass(frozen=True, slots=True)
+class GetHistory(Command[tuple[PidEntry, ...]]):
+    """Which versions answered a PID, or each PID of a deployment, oldest first."""
+
+    subject: str
+    operation: ClassVar = Operation(Access.viewer, "Say which versions answered a PID, or a deployment's PIDs.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +47,8 @@ class VerifyAudit(Command["Verification"]):
 
 @dataclass(frozen=True, slots=True)
 class FindLogs(Command[tuple[Path, ...]]):
-    """The log files of a deployment's processes, of all versions or of one."""
+    """The log files of a deployment's processes, of all versions or of one; of a PID, those of what answers it."""
 
-    deployment: str
+    subject: str
     version: str | None = None
-    operation: ClassVar = Operation(Access.viewer, "Return the log files of a deployment's processes.")
+    operation: ClassVar = Operation(Access.viewer, "Return the log files of a deployment's or a PID's processes.")
