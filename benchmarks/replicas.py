@@ -86,7 +86,7 @@ async def serving(layout: StoreLayout, spec: ProcessSpec, replicas: int) -> Asyn
     """A data plane with so many processes; every PID of the benchmark is active on their version."""
     active = ActiveMappings(layout)
     for pid in _PIDS:
-        active.write(pid, ActiveMapping(spec.key.name, spec.key.version, _now()), lambda _: None)
+        active.write_all({pid: ActiveMapping(spec.key.name, spec.key.version, _now())}, lambda _: None)
     runner = ProcessPool(layout, smoke=smoke, now=_now)
     await runner.open()
     supervisor = Supervisor(runner, on_exited=print)

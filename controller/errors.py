@@ -11,6 +11,7 @@ from enum import IntEnum
 TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
     from typing import Any, TypedDict
 
     class ErrorDocument(TypedDict):
@@ -107,6 +108,14 @@ class StartFailed(ControllerError):
 
 class StoreError(ControllerError):
     """The runtime store could not be read or written. What was there before is still there."""
+
+
+class NotSynced(StoreError):
+    """A file is in place or gone as wanted, but the disk has not confirmed it: `folder` is still to be synced."""
+
+    def __init__(self, folder: Path, error: OSError) -> None:
+        super().__init__(f"cannot sync {folder}: {error.strerror or error}", next_step="check the disk")
+        self.folder = folder
 
 
 class StoreBusy(StoreError):

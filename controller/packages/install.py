@@ -27,7 +27,7 @@ from controller.packages.names import invalid_zip
 from controller.packages.probe import prove
 from controller.packages.receipts import find_installations, installed_receipt, is_ours, is_whole, store_receipt
 from controller.packages.unpacking import prune_wheels, unpack
-from controller.store.atomic import fsync_folder
+from controller.store.atomic import sync_folder
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 
@@ -139,7 +139,9 @@ class Installer:
                 folder.rename(staging / "removed")
                 with suppress(OSError):  # other versions stand there
                     folder.parent.rmdir()
-            fsync_folder(self._layout.deployed)
+            for parent in (folder.parent, self._layout.deployed):  # the first is gone where nothing else stood there
+                if parent.exists():
+                    sync_folder(parent)
         with _disk_errors(self._layout.root):
             self._prune_cache()
 
@@ -227,7 +229,7 @@ class Installer:
                 target.rename(folder.with_name("damaged"))  # it goes with the staging folder
             folder.rename(target)
         for parent in (target.parent, self._layout.deployed, folder.parent):
-            fsync_folder(parent)
+            sync_folder(parent)
         return receipt
 
     def _prune_cache(self) -> None:

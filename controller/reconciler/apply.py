@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from controller.errors import ControllerError, StoreError
+from controller.errors import ControllerError, NotSynced, StoreError
 from controller.model.actions import (
     Action,
     Deactivate,
@@ -38,6 +38,7 @@ from controller.reconciler.in_flight import InFlight
 from controller.reconciler.ports import Packages, Processes
 from controller.store.atomic import remove_durably
 from controller.store.store import Store
+from controller.store.unrecorded import Missing
 
 log = logging.getLogger(__name__)
 
@@ -176,18 +177,33 @@ class Applier:
     async def _perform_alone(self, acts: Sequence[Act]) -> tuple[ActionResult, ...]:
         (act,) = acts
         try:
-            if type(act.action) in self._store_acts:
-                await asyncio.to_thread(self._change_store, act)
+            on_record = await asyncio.to_thread(self._record_intent, act)
+        except StoreError as error:  # what is not on record must not happen
+            result = ActionResult(act.action, error)
+        else:
+            result, unsynced = await self._carry_out(act)
+            if on_record:
+                await asyncio.to_thread(self._record_outcome, act, result, unsynced)
+        self._announce(act, result)
+        return (result,)
+
+    async def _carry_out(self, act: Act) -> tuple[ActionResult, Sequence[Path]]:
+        """Return what became of an act, and the folders whose sync failed though it took place."""
+        unsynced: Sequence[Path] = ()
+        try:
+            if (change := self._store_acts.get(type(act.action))) is not None:
+                await asyncio.to_thread(change, act.action, act.revision)
             else:
-                await self._do(act)
+                await self._acts[type(act.action)](act.action, act.revision)
             result = ActionResult(act.action)
+        except NotSynced as error:  # it took place; only the disk has not confirmed it
+            self._warn(f"{act.object}: {error}")
+            unsynced, result = (error.folder,), ActionResult(act.action)
         except ControllerError as error:  # tolerated here, once: one bad object never stops the others
-            await asyncio.to_thread(self._audit_failure, act, error)
             result = ActionResult(act.action, error)
         except Exception as defect:  # noqa: BLE001 - a defect in one object's way must not stop the others
             result = _defective(act, defect)
-        self._announce(act, result)
-        return (result,)
+        return result, unsynced
 
     def _announce(self, act: Act, result: ActionResult) -> None:
         action, error = act.action, result.error
@@ -197,25 +213,31 @@ class Applier:
         about = {"pid": getattr(action, "pid", None), "package": package_of(action), "revision": act.revision.id}
         log.log(_LEVELS[weight_of(result)], "%s", line, extra=about)
 
-    def _change_store(self, act: Act) -> None:
-        """Perform an act on the store's files with its audit, in one go: the disk must not hold up anybody's call."""
-        self._audit(act, "started")
-        self._store_acts[type(act.action)](act.action, act.revision)
-        self._audit(act, "succeeded")
+    def _record_intent(self, act: Act) -> bool:
+        """Put on record that an act begins; return whether it is.
 
-    async def _do(self, act: Act) -> None:
-        await asyncio.to_thread(self._note, act, "started")
-        await self._acts[type(act.action)](act.action, act.revision)
-        await asyncio.to_thread(self._note, act, "succeeded")
-
-    def _note(self, act: Act, outcome: str) -> None:
-        """Audit an act. A start or an end of a process goes ahead also where the disk is full: calls must go on."""
+        A start or an end of a process goes ahead also where the disk is full: calls must go on. Raises StoreError for
+        all others.
+        """
         try:
-            self._audit(act, outcome)
+            self._store.audit.append(audit_record(act, "started"))
         except StoreError as error:
-            if isinstance(act.action, Install):
+            if not isinstance(act.action, Preheat | Retire):
                 raise
             self._warn(f"{act.object}: not on record: {error}")
+            return False
+        return True
+
+    def _record_outcome(self, act: Act, result: ActionResult, unsynced: Sequence[Path]) -> None:
+        """Put on record what became of an act; where the disk does not take that now, it is done later."""
+        outcome = audit_record(act, "succeeded" if result.error is None else f"failed: {result.error}")
+        try:
+            if not unsynced:
+                self._store.audit.append(outcome)
+                return
+        except StoreError as error:
+            self._warn(f"{act.object}: not on record yet: {error}")
+        self._store.unrecorded.add([Missing(outcome, unsynced)])
 
     async def _install(self, action: Install, revision: Revision) -> None:
         zip_path = self._store.layout.zips / action.zip_name
@@ -252,15 +274,6 @@ class Applier:
     def _remove_zip(self, action: RemoveZip, revision: Revision) -> None:
         with self._store.lock.held():
             remove_durably(self._store.layout.zips / action.zip_name)
-
-    def _audit(self, act: Act, outcome: str) -> None:
-        self._store.audit.append(audit_record(act, outcome))
-
-    def _audit_failure(self, act: Act, error: ControllerError) -> None:
-        try:
-            self._audit(act, f"failed: {error}")
-        except StoreError as unrecorded:  # the failure itself is reported; that it is not on record is reported too
-            self._warn(f"{act.object}: not on record: {unrecorded}")
 
     def _warn(self, line: str) -> None:
         self._notify(line)

@@ -11,6 +11,8 @@ The order is what makes it safe to be killed between any two writes:
 | 5 | the outcomes of all, in one append of the audit | once | all that was acknowledged |
 
 One object's failure is its own. What depends on an object that failed in the batch is not begun; the audit says so.
+What was renamed has happened: where the disk then fails, what is missing of the record is completed later
+(`store/unrecorded.py`), by the next batch or pass, or from the intents by the next start.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from controller.errors import ControllerError, StoreError
+from controller.errors import ControllerError, NotSynced, StoreError
 from controller.model.actions import Action, Deactivate, SaveRollout, Switch
 from controller.model.objects import ObjectRef
 from controller.model.observed import ActiveMapping, HistoryEntry
 from controller.reconciler.acts import Act, ActionResult, audit_record
 from controller.store.store import Store
+from controller.store.unrecorded import Missing
 
 log = logging.getLogger(__name__)
 
@@ -50,33 +54,54 @@ class Batch:
     notify: Callable[[str], None]
     _errors: dict[ObjectRef, ControllerError] = field(default_factory=dict, init=False)
     _not_begun: set[ObjectRef] = field(default_factory=set, init=False)
+    _unsynced: dict[ObjectRef, Path] = field(default_factory=dict, init=False)
+    _unnoted: dict[ObjectRef, tuple[str, HistoryEntry]] = field(default_factory=dict, init=False)
 
     def perform(self) -> tuple[ActionResult, ...]:
-        """Perform the acts and return their results. Failures are among those: it does not raise."""
+        """Perform the acts and return their results. Failures are among those: it does not raise.
+
+        What took place succeeded, also where the disk does not take the record of it: that is completed later.
+        """
+        self.store.unrecorded.settle(self.store)  # first, so that the records keep their order
         try:
-            self._append("started")
+            self.store.audit.append(*(audit_record(act, "started") for act in self.acts))
         except StoreError as error:  # what is not on record must not happen
             self._errors = {act.object: error for act in self.acts}
         else:
             self._save_decisions()
             self._leave_out_what_depends_on_failures()
             self._note_history(self._move())
-        try:
-            self._append("succeeded")
-        except StoreError as error:
-            self.notify(f"not on record: {error}")
-            log.warning("not on record: %s", error)
-            self._errors = {act.object: error for act in self.acts} | self._errors
+            self._record_outcomes()
         return tuple(
             ActionResult(act.action, self._errors.get(act.object), act.object not in self._not_begun)
             for act in self.acts
         )
 
-    def _append(self, outcome: str) -> None:
-        """Put all acts on record at once, each with that outcome or with its error."""
-        errors = self._errors
-        outcomes = (f"failed: {errors[act.object]}" if act.object in errors else outcome for act in self.acts)
-        self.store.audit.append(*map(audit_record, self.acts, outcomes))
+    def _record_outcomes(self) -> None:
+        """Put what became of all on record at once; but for what is not complete, or does not find room: later."""
+        outcomes = {act.object: audit_record(act, self._outcome(act)) for act in self.acts}
+        late = {object_: outcomes.pop(object_) for object_ in (*self._unsynced, *self._unnoted) if object_ in outcomes}
+        try:
+            if outcomes:
+                self.store.audit.append(*outcomes.values())
+        except StoreError as error:
+            self._tell_missing(str(error))
+            late = outcomes | late
+        self.store.unrecorded.add(
+            Missing(
+                outcome,
+                [self._unsynced[object_]] if object_ in self._unsynced else [],
+                self._unnoted.get(object_),
+            )
+            for object_, outcome in late.items()
+        )
+
+    def _outcome(self, act: Act) -> str:
+        return f"failed: {self._errors[act.object]}" if act.object in self._errors else "succeeded"
+
+    def _tell_missing(self, why: str) -> None:
+        self.notify(f"not on record yet: {why}")
+        log.warning("not on record yet: %s", why)
 
     def _save_decisions(self) -> None:
         for act in self.acts:
@@ -85,10 +110,12 @@ class Batch:
 
     def _leave_out_what_depends_on_failures(self) -> None:
         for act in self.acts:
-            failed = next((each for each in act.action.depends_on if each in self._errors), None)
-            if failed is not None:
-                self._errors[act.object] = ControllerError(f"not begun: {failed} failed")
-                self._not_begun.add(act.object)
+            for each in act.action.depends_on:
+                if each in self._errors or each in self._unsynced:  # a decision is on the disk before it is acted on
+                    why = "failed" if each in self._errors else "is not on the disk yet"
+                    self._errors[act.object] = ControllerError(f"not begun: {each} {why}")
+                    self._not_begun.add(act.object)
+                    break
 
     def _move(self) -> list[tuple[Act, HistoryEntry]]:
         """Change the mappings; return the acts that did, with what is to be noted of them."""
@@ -122,7 +149,14 @@ class Batch:
 
     def _note_history(self, moved: Sequence[tuple[Act, HistoryEntry]]) -> None:
         for act, entry in moved:
-            self._try(act.object, self.store.history.append, act.object.name, entry)
+            pid = str(act.object.name)
+            try:
+                self.store.history.append(pid, entry)
+            except StoreError as error:
+                self._tell_missing(str(error))
+                self._unnoted[act.object] = pid, entry
+            except Exception as defect:  # noqa: BLE001 - one bad object never stops the others
+                self._fail(act.object, defect)
 
     def _failed(self, act: Act) -> bool:
         return act.object in self._errors
@@ -134,6 +168,11 @@ class Batch:
             self._fail(object_, error)
 
     def _fail(self, object_: ObjectRef, error: Exception) -> None:
+        """Note an error; what is in place, and only not confirmed by the disk, has happened."""
+        if isinstance(error, NotSynced):
+            self._tell_missing(str(error))
+            self._unsynced[object_] = error.folder
+            return
         if not isinstance(error, ControllerError):
             log.error("%s: a defect of the controller", object_, exc_info=error)
             error = ControllerError(f"a defect of the controller: {error!r}; see its log")

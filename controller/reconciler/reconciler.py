@@ -90,6 +90,7 @@ class Reconciler:
     )
     _document: StatusDocument | None = field(default=None, init=False)
     _head: AuditHead = field(default_factory=AuditHead, init=False)
+    _unrecorded: dict[str, str] = field(default_factory=dict, init=False)
 
     def __post_init__(self) -> None:
         self.backoff = Backoff(self.clock, self.jitter)
@@ -146,6 +147,8 @@ class Reconciler:
         if not observed.registry_lost:
             rows = registry_rows(observed.zips, observed.installed, observed.failures)
             self.later.write("registry.json", partial(self.store.registry.write, rows))
+        if self.store.unrecorded or self._unrecorded:
+            self._unrecorded = await asyncio.to_thread(self.store.unrecorded.settle, self.store)
         counted = tuple(self._counted(observed, planned))
         if counted:  # waited for: a later decision must not be overtaken by an earlier count
             await asyncio.to_thread(self._write_counted, counted)
@@ -187,7 +190,7 @@ class Reconciler:
         return self._look_at_records(), self.host.look(format_timestamp(self.clock().epoch))
 
     def _look_at_records(self) -> _Recorded:
-        troubles = dict(self.later.failing)
+        troubles = self.later.failing | {f"the record of {each}": why for each, why in self._unrecorded.items()}
         try:
             self._head = self.store.audit.head()
         except StoreError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from controller.errors import StoreError
 from controller.model.objects import ObjectRef
 from controller.model.observed import ActiveMapping, HistoryEntry
 from controller.model.package import PackageRef
@@ -26,9 +27,13 @@ def recover(store: Store, packages: Packages, actor: str, notify: Notify) -> Non
         for name in store.active.sweep():
             notify(f"removed the leftover active/{name} of an interrupted switch")
     store.rollouts.keep_copies()
+    store.unrecorded.settle(store)
     _note_missing_tail(store, actor, notify)
     for pid, intent in _unfinished_switches(store).items():
-        _complete(store, pid, intent, actor, notify)
+        try:
+            _complete(store, pid, intent, actor, notify)
+        except StoreError as error:  # only that PID's record: the next start tries again
+            notify(f"{ObjectRef('pid', pid)}: an interrupted {intent['action']} is not on record yet: {error}")
 
 
 def _note_missing_tail(store: Store, actor: str, notify: Notify) -> None:

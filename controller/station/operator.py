@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 
-from controller.errors import Code, CodedError, ControllerError
+from controller.errors import Code, CodedError, ControllerError, NotSynced
 from controller.model.desired import Deployment, Revision
 from controller.model.observed import Observed
 from controller.model.package import PackageRef
@@ -28,6 +29,7 @@ from controller.station.port import Caller
 from controller.station.subjects import no_deployment, no_subject, no_way_back, refused
 from controller.store.audit import AuditRecord
 from controller.store.store import Store
+from controller.store.unrecorded import Missing
 
 _NO_REASON = "no reason given"
 
@@ -52,29 +54,36 @@ class Operator:
         if revision is None:
             raise refused(f"cannot {verb}: there is no desired state in force", "run `pvctl reconcile --once`")
         decision = _Decision(self._store, self._packages, self._clock, revision, caller, verb)
-        self._audit(verb, command, decision, "started")
+        self._store.audit.append(_record(command, decision, "started"))
         try:
             message = decision.execute(command)
         except ControllerError as error:
-            self._audit(verb, command, decision, f"failed: {error.message}")
+            self._record_outcome(command, decision, f"failed: {error.message}")
             raise
-        self._audit(verb, command, decision, "succeeded")
-        return Message(message)
+        return Message(message + self._record_outcome(command, decision, "succeeded"))
 
-    def _audit(self, verb: str, command: OperatorCommand, decision: _Decision, outcome: str) -> None:
-        subject = subject_of(command)
-        kind = "deployment" if subject in decision.revision.by_name else "pid"
-        arguments = {
-            name: value
-            for name, value in asdict(command).items()
-            if value and name not in {"deployment", "subject", "kind"}
-        }
-        self._store.audit.append(
-            AuditRecord(
-                decision.caller.name, decision.revision.id, verb, f"{kind}/{subject}", None, arguments,
-                command.reason or _NO_REASON, outcome,
-            )
-        )  # fmt: skip
+    def _record_outcome(self, command: OperatorCommand, decision: _Decision, outcome: str) -> str:
+        """Put on record what became of a decision; return what to say where that is done later: the decision stands."""
+        missing = Missing(_record(command, decision, outcome), decision.unsynced)
+        self._store.unrecorded.add([missing])
+        failed = self._store.unrecorded.settle(self._store)
+        why = failed.get(missing.outcome.object, "")
+        return f" (not on record yet: {why})" if why else ""
+
+
+def _record(command: OperatorCommand, decision: _Decision, outcome: str) -> AuditRecord:
+    """Return what the audit has of a command."""
+    verb, subject = type(command).__name__.lower(), subject_of(command)
+    kind = "deployment" if subject in decision.revision.by_name else "pid"
+    arguments = {
+        name: value
+        for name, value in asdict(command).items()
+        if value and name not in {"deployment", "subject", "kind"}
+    }
+    return AuditRecord(
+        decision.caller.name, decision.revision.id, verb, f"{kind}/{subject}", None, arguments,
+        command.reason or _NO_REASON, outcome,
+    )  # fmt: skip
 
 
 def subject_of(command: OperatorCommand) -> str:
@@ -97,6 +106,8 @@ class _Decision:
         self._verb = verb
         self.revision = revision
         self.caller = caller
+        self.unsynced: list[Path] = []
+        """Folders of what is written, and only not confirmed by the disk."""
         self._store = store
         self._packages = packages
         self._clock = clock
@@ -158,9 +169,8 @@ class _Decision:
         # where one PID of a deployment that was rolled back follows git again, the others are held each for itself
         left = {holds[pid].deployment for pid in freed} - {subject, ""}
         kept = [hold for pid, hold in holds.items() if pid not in freed]
-        self._store.rollouts.write_holds(
-            [replace(each, deployment="") if each.deployment in left else each for each in kept]
-        )
+        changed = [replace(each, deployment="") if each.deployment in left else each for each in kept]
+        self._write(lambda: self._store.rollouts.write_holds(changed))
         if record.rollout is not None and paused:
             self._save(subject, record.with_rollout(replace(record.rollout, paused_by="")))
         return f"{subject}: follows the desired state again"
@@ -190,7 +200,7 @@ class _Decision:
         for pid, package in {**(stays or {}), **moves}.items():
             emergency = command.emergency and pid in moves
             holds[pid] = Hold(pid, package, self.caller.name, now, reason, emergency, whole)
-        self._store.rollouts.write_holds(holds.values())
+        self._write(lambda: self._store.rollouts.write_holds(holds.values()))
 
     def _observed(self, pids: Iterable[str]) -> Observed:
         """Return what a rollback may know: versions, mappings, histories, and what is on record."""
@@ -234,7 +244,13 @@ class _Decision:
         return self._store.rollouts.record(deployment)
 
     def _save(self, deployment: str, record: RolloutRecord) -> None:
-        self._store.rollouts.write(deployment, record)
+        self._write(lambda: self._store.rollouts.write(deployment, record))
+
+    def _write(self, write: Callable[[], object]) -> None:
+        try:
+            write()
+        except NotSynced as error:
+            self.unsynced.append(error.folder)
 
     def _deployment(self, name: str) -> Deployment:
         if name not in self.revision.by_name:

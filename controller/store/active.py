@@ -80,19 +80,14 @@ class ActiveMappings:
                 raise StoreError(f"cannot read {path}: {error.strerror}") from error
             return BrokenMapping(f"it cannot be read: {error.strerror or error}")
 
-    def write(self, pid: str, mapping: ActiveMapping, validate: Callable[[ActiveMapping], None]) -> None:
-        """Replace a PID's mapping durably.
-
-        `validate` gets the mapping as read back from the temporary file and raises where it must not go live.
-        Raises StoreError; the old mapping is then still in place.
-        """
-        for error in self.write_all({pid: mapping}, validate).values():
-            raise error
-
     def write_all(
         self, mappings: Mapping[str, ActiveMapping], validate: Callable[[ActiveMapping], None]
     ) -> dict[str, Exception]:
-        """Replace the mappings of several PIDs durably, in their order; return by PID what `write` would raise."""
+        """Replace the mappings of PIDs durably, in their order; return by PID what went wrong.
+
+        `validate` gets a mapping as read back from the temporary file and raises where it must not go live. The old
+        mapping is then still in place, but for NotSynced.
+        """
         pids = {self._layout.mapping(pid): pid for pid in mappings}
         failures = write_all_atomic(
             [

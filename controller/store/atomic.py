@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from controller.errors import StoreError
+from controller.errors import NotSynced, StoreError
 
 _ATTEMPTS = 3
 
@@ -37,6 +37,14 @@ def fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def sync_folder(folder: Path) -> None:
+    """Make durable what was renamed or removed in a folder. Raises NotSynced."""
+    try:
+        fsync_folder(folder)
+    except OSError as error:
+        raise NotSynced(folder, error) from error
+
+
 def write_atomic(path: Path, content: bytes, validate: Callable[[bytes], object] | None = None) -> None:
     """Replace `path` durably by `content`.
 
@@ -44,6 +52,7 @@ def write_atomic(path: Path, content: bytes, validate: Callable[[bytes], object]
     An EIO from the disk does not acknowledge anything: the whole write is done again, three times at most.
 
     Raises:
+        NotSynced: the new content is in place, but may be gone after a power cut.
         StoreError: the write failed; the old content is still in place and the temporary file is gone.
     """
     for error in write_all_atomic((Replacement(path, content, validate),)).values():
@@ -82,7 +91,13 @@ def _may_pass(error: Exception | None) -> bool:
     return isinstance(error, OSError) and error.errno == errno.EIO
 
 
+class _Unconfirmed(OSError):
+    """The sync of the folder failed, after the rename."""
+
+
 def _cannot_write(path: Path, error: Exception) -> Exception:
+    if isinstance(error, _Unconfirmed):
+        return NotSynced(path.parent, error)
     if not isinstance(error, OSError):
         return error
     return StoreError(f"cannot write {path}: {error.strerror or error}", next_step="check the disk and its free space")
@@ -91,13 +106,16 @@ def _cannot_write(path: Path, error: Exception) -> Exception:
 def _attempt(replacements: Sequence[Replacement]) -> dict[Path, Exception]:
     failures: dict[Path, Exception] = {}
     renamed = [each for each in replacements if _succeeds(each, _put, failures)]
-    try:
-        for folder in dict.fromkeys(each.path.parent for each in renamed):
+    for folder in dict.fromkeys(each.path.parent for each in renamed):
+        there = [each for each in renamed if each.path.parent == folder]
+        try:
             fsync_folder(folder)
-    except OSError as error:
-        return failures | dict.fromkeys((each.path for each in renamed), error)
-    for each in renamed:
-        _succeeds(each, _check, failures)
+        except OSError as error:
+            unconfirmed = _Unconfirmed(error.errno, error.strerror)
+            failures |= dict.fromkeys((each.path for each in there if _succeeds(each, _check, failures)), unconfirmed)
+        else:
+            for each in there:
+                _succeeds(each, _check, failures)
     return failures
 
 
@@ -169,13 +187,13 @@ def append_durably(path: Path, line: bytes) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
             size = os.fstat(descriptor).st_size
+            if not size:  # its name first: once the line is there, nothing is left that could fail
+                fsync_folder(path.parent)
             if size and os.pread(descriptor, 1, size - 1) != b"\n":
                 line = b"\n" + line
             append_or_cut(descriptor, line, size)
         finally:
             os.close(descriptor)
-        if not size:
-            fsync_folder(path.parent)
     except OSError as error:
         raise StoreError(
             f"cannot append to {path}: {error.strerror or error}",
@@ -196,9 +214,9 @@ def append_or_cut(descriptor: int, text: bytes, size: int) -> None:
 
 
 def remove_durably(path: Path) -> None:
-    """Unlink a file, if it is there, and make that durable. Raises StoreError."""
+    """Unlink a file, if it is there, and make that durable. Raises NotSynced, StoreError."""
     try:
         path.unlink(missing_ok=True)
-        fsync_folder(path.parent)
     except OSError as error:
         raise StoreError(f"cannot remove {path}: {error.strerror or error}") from error
+    sync_folder(path.parent)

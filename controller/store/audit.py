@@ -18,7 +18,7 @@ import orjson
 
 from controller.errors import StoreError
 from controller.model.status_document import AuditRow
-from controller.store.atomic import append_or_cut
+from controller.store.atomic import append_or_cut, fsync_folder
 from controller.store.layout import StoreLayout
 from controller.store.lock import PATIENCE, FileLock
 
@@ -125,10 +125,17 @@ class AuditLog:
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
         try:
-            return os.open(self._path, flags, 0o644)
+            descriptor = os.open(self._path, flags, 0o644)
         except FileNotFoundError:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            return os.open(self._path, flags, 0o644)
+            descriptor = os.open(self._path, flags, 0o644)
+        try:
+            if not os.fstat(descriptor).st_size:  # its name first: then the records are all that can fail
+                fsync_folder(self._path.parent)
+        except OSError:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def read(self) -> Iterator[AuditRow]:
         """Yield the records that can be read, oldest first; the others are `verify`'s to name. Raises StoreError."""

@@ -38,7 +38,7 @@ class PidHistory:
         return tuple(sorted(path.stem for path in self._layout.history.glob("*.jsonl")))
 
     def append(self, pid: str, entry: HistoryEntry) -> None:
-        """Add an entry durably. Raises StoreError."""
+        """Add an entry durably: all of it or, where it raises StoreError, nothing."""
         append_durably(self._layout.pid_history(pid), orjson.dumps(entry) + b"\n")
 
 

@@ -131,7 +131,11 @@ class _KeptFile(Generic[Content]):
             return None
 
     def write(self, content: bytes) -> bool:
-        changed = write_if_changed(self._path, content, self._parse)
+        try:
+            changed = write_if_changed(self._path, content, self._parse)
+        except StoreError:
+            self.keep_copy()  # the file may be in place all the same
+            raise
         if changed:
             self._keep(content)
         return changed

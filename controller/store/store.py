@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.errors import StoreError
 from controller.store.active import ActiveMappings
@@ -16,6 +16,7 @@ from controller.store.registry import Registry
 from controller.store.revisions import AppliedRevision
 from controller.store.rollouts import RolloutFiles
 from controller.store.status_file import StatusFile
+from controller.store.unrecorded import Unrecorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Store:
     status: StatusFile
     rollouts: RolloutFiles
     patch: PatchFile
+    unrecorded: Unrecorded = field(default_factory=Unrecorded)
 
     @classmethod
     def at(cls, layout: StoreLayout, now: Callable[[], str]) -> Store:

@@ -56,7 +56,7 @@ class Station:
             self._starting.add(asyncio.create_task(self.runner.start(self.restarts[key])))
 
     def switch(self, pid: str, ref: PackageRef) -> None:
-        self.active.write(pid, ActiveMapping(ref.name, ref.version, "2026-01-02T03:04:05Z"), lambda _: None)
+        self.active.write_all({pid: ActiveMapping(ref.name, ref.version, "2026-01-02T03:04:05Z")}, lambda _: None)
 
     def serve(self, *pids: str, deployment: str = KEY.deployment, ref: PackageRef = KEY.ref, **limits: Any) -> None:
         """Switch PIDs to a version and give the plane their service beside what it has already."""

@@ -25,7 +25,7 @@ def active(tmp_path):
 
 
 def switch(active, ref, pid="A01"):
-    active.write(pid, ActiveMapping(ref.name, ref.version, "2026-01-02T03:04:05Z"), lambda _: None)
+    active.write_all({pid: ActiveMapping(ref.name, ref.version, "2026-01-02T03:04:05Z")}, lambda _: None)
 
 
 def test_a_switch_is_seen_by_the_next_look_and_nothing_is_read_twice(active, monkeypatch):

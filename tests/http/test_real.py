@@ -50,7 +50,7 @@ class _Plane:
 
     def __init__(self, runner: ProcessPool, layout: StoreLayout, key: ProcessKey) -> None:
         active = ActiveMappings(layout)
-        active.write("A01", ActiveMapping(key.name, key.version, now()), lambda _: None)
+        active.write_all({"A01": ActiveMapping(key.name, key.version, now())}, lambda _: None)
         self._plane = DataPlane(runner, active)
         self._plane.configure({key.deployment: Service(deployment=key.deployment, pids=("A01",), start_timeout=0.2)})
         self.stop = self._plane.stop

@@ -77,9 +77,17 @@ class MemoryActive(ActiveMappings):
     def read_all(self) -> dict[str, ActiveMapping | BrokenMapping]:
         return dict(self.mappings)
 
-    def write(self, pid: str, mapping: ActiveMapping, validate: Callable[[ActiveMapping], None]) -> None:
-        validate(mapping)
-        self.mappings[pid] = mapping
+    def write_all(
+        self, mappings: Mapping[str, ActiveMapping], validate: Callable[[ActiveMapping], None]
+    ) -> dict[str, Exception]:
+        failures: dict[str, Exception] = {}
+        for pid, mapping in mappings.items():
+            try:
+                validate(mapping)
+                self.mappings[pid] = mapping
+            except StoreError as error:
+                failures[pid] = error
+        return failures
 
     def remove(self, pid: str) -> None:
         self.mappings.pop(pid, None)
@@ -247,10 +255,11 @@ class Tapped:
     def _write_all(self, mappings: Mapping[str, ActiveMapping], validate: Any) -> dict[str, Exception]:
         failures: dict[str, Exception] = {}
         for pid, mapping in mappings.items():
-            try:
-                self.write(pid, mapping, validate)
-            except StoreError as error:
-                failures[pid] = error
+            self._tap(self._name, "write", (pid, mapping), False)
+            failed = self.part.write_all({pid: mapping}, validate)
+            failures |= failed
+            if not failed:
+                self._tap(self._name, "write", (pid, mapping), True)
         return failures
 
 
