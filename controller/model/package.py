@@ -73,8 +73,8 @@ class Receipt:
 class PackageRecord:
     """One row of the registry and of the status document.
 
-    `zip_name` and `fingerprint` (size, mtime in ns, inode) tie a record to the zip it was read from, so that an
-    unchanged zip is not read again; both are None for a package whose zip is gone.
+    `zip_name` and `fingerprint` (size, mtime, inode, ctime; times in ns) tie a record to the zip it was read from, so
+    that an unchanged zip is not read again; both are None for a package whose zip is gone.
     """
 
     name: str
@@ -85,7 +85,7 @@ class PackageRecord:
     reason: str = ""
     supported_pids: tuple[str, ...] | None = None
     zip_name: str | None = None
-    fingerprint: tuple[int, int, int] | None = None
+    fingerprint: tuple[int, ...] | None = None
 
     @property
     def ref(self) -> PackageRef:

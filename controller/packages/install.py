@@ -14,7 +14,7 @@ from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
-from controller.errors import Code, PackageError, StoreError
+from controller.errors import Code, PackageError, RetryableError, StoreError
 from controller.model.package import Installation, Manifest, PackageRef, Receipt
 from controller.packages import bytecode, durability, venv
 from controller.packages.archive import Archive, open_archive
@@ -32,6 +32,8 @@ from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 
 Progress = Callable[[str], None]
+
+_LOOK_AGAIN_S = 1.0
 
 _UNPACKED = "unpacked"
 """uv's cache: what earlier releases had in `uv` shares files with installations that may have written to them."""
@@ -93,6 +95,7 @@ class Installer:
 
         Raises:
             PackageError: 2001–2005; nothing is left on the disk.
+            RetryableError: the zip is not the one of `expect_digest` any more.
             StoreError: the disk failed; nothing is left under `deployed/`.
         """
         with open_archive(Path(zip_path), self._limits) as archive:
@@ -263,11 +266,10 @@ def _check_expected(
     if expect is not None and ref != expect:
         raise invalid_zip(f"{archive.path.name} holds {ref}, not {expect}", next_step="correct the name or the version")
     if expect_digest is not None and digest != expect_digest:
-        raise PackageError(
-            Code.invalid_zip,
-            f"{archive.path.name} is not the zip that is wanted: its digest is {digest}, wanted is {expect_digest}",
-            next_step="deliver the right zip, or correct spec.package.digest",
-            details={"given": digest, "wanted": expect_digest},
+        raise RetryableError(
+            f"{archive.path.name} was changed since it was looked at: its digest was {expect_digest} and is {digest}",
+            delay=_LOOK_AGAIN_S,
+            next_step="nothing: it is looked at again",
         )
 
 

@@ -108,7 +108,8 @@ class Interpreters:
 
 def _identify(path: str) -> Interpreter | Unusable:
     try:
-        return _ask(path, Path(path).stat().st_mtime_ns)
+        state = Path(path).stat()
+        return _ask(path, (state.st_ino, state.st_mtime_ns, state.st_ctime_ns))
     except OSError as error:
         return Unusable(path, error.strerror or str(error))
     except _DoesNotRun as error:
@@ -134,7 +135,7 @@ class _DoesNotRun(Exception):
 
 
 @lru_cache(maxsize=64)
-def _ask(path: str, _mtime_ns: int) -> Interpreter | Unusable:
+def _ask(path: str, _state: tuple[int, int, int]) -> Interpreter | Unusable:
     """Run an interpreter to learn what it is; once, as long as its file is the same.
 
     One that gives no answer is asked again the next time: what it lacked may have been installed since. Raises

@@ -38,7 +38,7 @@ class ZipFolder:
             stat = path.stat()
         except FileNotFoundError:  # taken away since the folder was listed
             return None
-        fingerprint = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        fingerprint = (stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)  # `cp -p` keeps all but the last
         if known is not None and known.fingerprint == fingerprint:
             return known if not known.version else _as_candidate(known)
         try:

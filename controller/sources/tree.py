@@ -25,7 +25,7 @@ class Found:
 
     shown: str
     relative: str
-    state: tuple[int, int, int] = field(repr=False)
+    state: tuple[int, int, int, int] = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -116,5 +116,6 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
         yield from sorted(entries, key=lambda entry: entry.name)
 
 
-def _state(state: os.stat_result) -> tuple[int, int, int]:
-    return state.st_ino, state.st_mtime_ns, state.st_size
+def _state(state: os.stat_result) -> tuple[int, int, int, int]:
+    """What changes with the content, also where it is written in place and its time is put back (`cp -p`)."""
+    return state.st_ino, state.st_mtime_ns, state.st_size, state.st_ctime_ns

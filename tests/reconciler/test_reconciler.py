@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import orjson
@@ -55,6 +56,20 @@ async def test_a_second_reconcile_does_nothing_and_rewrites_nothing(rig: Rig) ->
     assert outcome.exit == Exit.done
     assert snapshot(rig) == before
     assert len(rig.packages.surveyed) == surveyed, "an unchanged zip was read again"
+
+
+async def test_a_damaged_zip_that_is_written_over_with_the_good_one_and_its_time_is_taken(rig: Rig) -> None:
+    """`cp -p` of the good zip over the damaged one: the same size, time and inode."""
+    path = rig.store.layout.zips / "screw-1.0.0.zip"
+    good, before = path.read_text(), path.stat()
+    path.write_text(orjson.dumps({"refuse": 2001}).decode().ljust(len(good)))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (await rig.reconcile(AT_V1)).exit == Exit.degraded
+
+    path.write_text(good)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.stat().st_ino == before.st_ino
+    assert (await rig.reconcile(AT_V1)).exit == Exit.done
 
 
 async def test_a_new_version_moves_the_pids_and_the_old_process_stays_warm_for_the_way_back(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,16 @@ def test_a_tree_that_vanishes_is_a_change_and_reading_it_says_why(tree: Quiescin
     assert tree.look() == "changing"
     clock.now += QUIET
     assert tree.look() == "quiet"
+
+
+def test_a_file_that_was_written_over_with_its_time_put_back_is_a_change(tree: QuiescingTree) -> None:
+    tree.look()
+    path = tree.folder / "a.yaml"
+    before = path.stat()
+    path.write_bytes(path.read_bytes()[::-1])
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    assert tree.look() == "changing"
 
 
 def test_it_can_be_told_to_read_again(tree: QuiescingTree) -> None:
