@@ -87,7 +87,7 @@ class Product:
         ):
             tree = QuiescingTree(desired.absolute(), time.monotonic)
             source = FolderSource(desired, now=utc_now)
-            packages = Installer(store.layout, store.lock, pythons=store.revision.pythons, now=utc_now)
+            packages = Installer.of(store, utc_now)
             parts = daemon.Parts(store, lock, source, tree, packages, own_name(), boot_time, utc_now, socket_group)
             run_async(daemon.run(parts))
 

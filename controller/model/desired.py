@@ -29,6 +29,7 @@ from controller.model.health import (
     Timeouts,
 )
 from controller.model.input import Input
+from controller.model.limits import PackageLimits
 from controller.model.package import PackageRef, package_ref
 from controller.model.strategy import Analysis, Canary, CanaryStep, Pause, Strategy
 from controller.model.units import Boolean, Count, Duration, Integer, Name, Pid, Text, Version, shown, unexpected
@@ -219,6 +220,7 @@ class PolicySpec(Part):
     pythons: tuple[InterpreterPath, ...] = Field(
         default=(), description="Extra interpreters for packages whose wheels need them."
     )
+    limits: PackageLimits = Field(default=PackageLimits(), description="How large a package may be, and how slow.")
     allow_undeclared_pids: Boolean = Field(
         default=False, description="true: a package without supported_pids may serve any PID."
     )

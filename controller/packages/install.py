@@ -22,7 +22,7 @@ from controller.packages.contents import Contents
 from controller.packages.inspection import Inspection, examine, read_manifest
 from controller.packages.interpreters import Interpreters
 from controller.packages.leftovers import end_processes
-from controller.packages.limits import Limits
+from controller.packages.limits import Limits, limits_of
 from controller.packages.names import invalid_zip
 from controller.packages.probe import prove
 from controller.packages.receipts import find_installations, installed_receipt, is_ours, is_whole, store_receipt
@@ -30,6 +30,7 @@ from controller.packages.unpacking import prune_wheels, unpack
 from controller.store.atomic import sync_folder
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
+from controller.store.store import Store
 
 Progress = Callable[[str], None]
 
@@ -46,8 +47,8 @@ def _silent(_: str) -> None:
 class Installer:
     """Installs packages into one store and removes them. Blocking: call it in a thread.
 
-    `pythons` returns further interpreters: what StationPolicy `spec.pythons` says by the time it is asked, which is
-    before each check of a zip. `now` returns an RFC 3339 timestamp.
+    `pythons` returns further interpreters and `limits` the bounds: what the StationPolicy says by the time it is asked,
+    which is before each check of a zip. `now` returns an RFC 3339 timestamp.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Installer:
         *,
         now: Callable[[], str],
         pythons: Callable[[], Sequence[str]] = tuple,
-        limits: Limits = Limits(),  # noqa: B008 - frozen
+        limits: Callable[[], Limits] = Limits,
     ) -> None:
         self._layout = layout
         self._lock = lock
@@ -65,12 +66,20 @@ class Installer:
         self._limits = limits
         self._pythons = pythons
 
+    @classmethod
+    def of(cls, store: Store, now: Callable[[], str]) -> Installer:
+        """Return the installer of a store, under the policy that is in force there."""
+        revision = store.revision
+        return cls(
+            store.layout, store.lock, now=now, pythons=revision.pythons, limits=lambda: limits_of(revision.read())
+        )
+
     def survey(self, zip_path: Path | str) -> tuple[Manifest, str]:
         """Return manifest and digest after a cheap look: structure and names are checked, no member is unpacked.
 
         Raises PackageError 2001 or 2002, StoreError.
         """
-        with open_archive(Path(zip_path), self._limits) as archive:
+        with open_archive(Path(zip_path), self._limits()) as archive:
             return read_manifest(archive), archive.digest()
 
     def inspect(self, zip_path: Path | str) -> Inspection:
@@ -78,7 +87,7 @@ class Installer:
 
         Raises PackageError 2001–2004, StoreError.
         """
-        with open_archive(Path(zip_path), self._limits) as archive:
+        with open_archive(Path(zip_path), self._limits()) as archive:
             return self._examine(archive, archive.digest())[0]
 
     def install(
@@ -98,7 +107,7 @@ class Installer:
             RetryableError: the zip is not the one of `expect_digest` any more.
             StoreError: the disk failed; nothing is left under `deployed/`.
         """
-        with open_archive(Path(zip_path), self._limits) as archive:
+        with open_archive(Path(zip_path), self._limits()) as archive:
             progress("checking")
             manifest, digest = read_manifest(archive), archive.digest()
             _check_expected(archive, manifest.ref, digest, expect, expect_digest)
@@ -122,7 +131,7 @@ class Installer:
         with tempfile.TemporaryDirectory(prefix="pvctl-trial-", ignore_cleanup_errors=True) as temporary:
             layout = StoreLayout.at(temporary)
             scratch = Installer(layout, MutationLock(layout), now=self._now, limits=self._limits)
-            with open_archive(Path(zip_path), self._limits) as archive, _disk_errors(layout.root):
+            with open_archive(Path(zip_path), self._limits()) as archive, _disk_errors(layout.root):
                 progress("checking")
                 inspection, contents = self._examine(archive, archive.digest())
                 layout.cache.mkdir(parents=True)
@@ -203,7 +212,7 @@ class Installer:
         self, archive: Archive, inspection: Inspection, contents: Contents, folder: Path, progress: Progress
     ) -> Receipt:
         """Make the whole installation in `folder`, and prove it."""
-        limits = self._limits
+        limits = self._limits()
         progress("unpacking")
         wheel_folders = unpack(archive, contents, inspection.wheels, self._layout.cache / "wheels", folder)
         progress("building the environment")

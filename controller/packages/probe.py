@@ -36,6 +36,10 @@ _GRACE_S = 5.0
 _ACKNOWLEDGED_S = 0.2
 _HEARTBEAT_MS = 5000
 _CORRECT = "correct the algorithm and pack it again"
+_GIVE_TIME = (
+    "if it needs that long to load, raise timeouts.start of the deployment, or spec.limits.proofTimeout of the "
+    "StationPolicy; else correct the algorithm and pack it again"
+)
 
 
 @dataclass(slots=True)
@@ -250,7 +254,7 @@ def _judge(manifest: Manifest, record: _Record, status: int | None, deadline: fl
     if record.failure:
         raise _failed(manifest, record, f"failed while {record.stage}: {record.failure}")
     if not record.answered:
-        raise _failed(manifest, record, _silence(record, status, deadline))
+        raise _failed(manifest, record, _silence(record, status, deadline), _GIVE_TIME if status is None else _CORRECT)
     if kind == "ok":
         _check_info(manifest, value, record)
 
@@ -280,10 +284,10 @@ def _check_info(manifest: Manifest, told: dict[str, Any], record: _Record) -> No
         )
 
 
-def _failed(manifest: Manifest, record: _Record, problem: str) -> PackageError:
+def _failed(manifest: Manifest, record: _Record, problem: str, next_step: str = _CORRECT) -> PackageError:
     tail = record.tail
     said = f" (its last words: {tail[-1][:300]})" if tail and record.verdict is None else ""
-    return _refused(record, f"the entry point {manifest.entry_point} {problem}{said}", _CORRECT)
+    return _refused(record, f"the entry point {manifest.entry_point} {problem}{said}", next_step)
 
 
 def _refused(record: _Record, problem: str, next_step: str) -> PackageError:

@@ -84,10 +84,10 @@ class Backoff:
         self._note(failure)
         return failure
 
-    def forgive(self, code: Code) -> None:
-        """Forget the failures of one kind: what they came from has changed, and a new attempt need not wait."""
+    def forgive(self, *codes: Code) -> None:
+        """Forget the failures of some kinds: what they came from has changed, and a new attempt need not wait."""
         left = {
-            name: {digest: failure for digest, failure in each.items() if failure.code != code}
+            name: {digest: failure for digest, failure in each.items() if failure.code not in codes}
             for name, each in self._failures.items()
         }
         self._failures = {name: each for name, each in left.items() if each}

@@ -43,6 +43,10 @@ class Observer:
         self._tally_store = tally_store or TallyStore(store.layout)
         self._told: tuple[str, ...] = ()
 
+    def look_again(self) -> None:
+        """Read the zips that were refused once more the next time."""
+        self._zips.look_again()
+
     async def observe(
         self, revision: Revision, failures: Mapping[ObjectRef, Failure], *, ways_back: bool = False
     ) -> Observed:

@@ -55,6 +55,9 @@ class Zips(Protocol):
     def survey(self, known: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
         """Return a record for each zip, reading no more than what is not `known` yet. Raises StoreError."""
 
+    def look_again(self) -> None:
+        """Read what was refused once more the next time: the limits that refused it have changed."""
+
 
 class Processes(Protocol):
     """Algorithm processes."""

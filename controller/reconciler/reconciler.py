@@ -14,7 +14,7 @@ import orjson
 
 from controller.errors import Code, ControllerError, PackageError, StartFailed, StoreError
 from controller.model.actions import Plan, SaveRollout
-from controller.model.desired import PolicySpec, Revision
+from controller.model.desired import Revision
 from controller.model.objects import ObjectRef
 from controller.model.observed import Observed
 from controller.model.rollout import Instant, RolloutRecord
@@ -22,6 +22,7 @@ from controller.model.status import DaemonStatus, HostStatus, RevisionStatus, St
 from controller.model.status_document import StatusDocument
 from controller.model.tally import Counted
 from controller.model.timestamps import format_timestamp
+from controller.packages.limits import Limits, limits_of
 from controller.planning.plan import plan
 from controller.planning.registry_rows import registry_rows
 from controller.reconciler.acts import ActionResult
@@ -84,6 +85,7 @@ class Reconciler:
     host: HostWatch = field(init=False)
     backoff: Backoff = field(init=False)
     _pythons: tuple[str, ...] | None = field(default=None, init=False)
+    _limits: Limits | None = field(default=None, init=False)
     later: Later = field(default_factory=Later, init=False)
     _last: tuple[tuple[Desired, Observed, Plan, _Recorded, tuple[str, ...]], Status] | None = field(
         default=None, init=False
@@ -125,14 +127,18 @@ class Reconciler:
 
     async def observe(self, desired: Desired) -> Observed:
         """Look at the station. Reads only. Raises StoreError."""
-        self._heed(desired.revision.policy)
+        self._heed(desired.revision)
         return await self.observer.observe(desired.revision, self.backoff.failures)
 
-    def _heed(self, policy: PolicySpec) -> None:
-        """Where the policy names other interpreters, let packages that found none be tried without more delay."""
-        if self._pythons not in {None, policy.pythons}:
+    def _heed(self, revision: Revision) -> None:
+        """Where the policy has other interpreters or limits, let what those refused be tried without more delay."""
+        pythons, limits = revision.policy.pythons, limits_of(revision)
+        if self._pythons not in {None, pythons}:
             self.backoff.forgive(Code.incompatible_python)
-        self._pythons = policy.pythons
+        if self._limits not in {None, limits}:
+            self.backoff.forgive(Code.invalid_zip, Code.install_failed)
+            self.observer.look_again()
+        self._pythons, self._limits = pythons, limits
 
     def plan(self, desired: Desired, observed: Observed, *, serve: bool = True) -> Plan:
         """Decide what is to be done now."""

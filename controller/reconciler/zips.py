@@ -17,15 +17,20 @@ class ZipFolder:
     def __init__(self, layout: StoreLayout, packages: Packages) -> None:
         self._folder = layout.zips
         self._packages = packages
+        self._refused: dict[str, tuple[int, ...]] = {}  # in this process, so under the limits in force
 
     def survey(self, known: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
         """Return a record for each zip; one that has not changed since it became known is not read again.
 
-        Raises StoreError.
+        Nor is one that was refused, as long as the limits are the same. Raises StoreError.
         """
         by_zip = {record.zip_name: record for record in known if record.zip_name is not None}
         surveyed = (self._survey(path, by_zip.get(path.name)) for path in self._paths())
         return tuple(record for record in surveyed if record is not None)
+
+    def look_again(self) -> None:
+        """Read what was refused once more the next time: the limits that refused it have changed."""
+        self._refused.clear()
 
     def _paths(self) -> list[Path]:
         try:
@@ -40,10 +45,14 @@ class ZipFolder:
             return None
         fingerprint = (stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)  # `cp -p` keeps all but the last
         if known is not None and known.fingerprint == fingerprint:
-            return known if not known.version else _as_candidate(known)
+            if known.version:
+                return _as_candidate(known)
+            if self._refused.get(path.name) == fingerprint:
+                return known
         try:
             manifest, digest = self._packages.survey(path)
         except PackageError as error:
+            self._refused[path.name] = fingerprint
             return PackageRecord(
                 path.name, "", "", "invalid", int(error.code), str(error), None, path.name, fingerprint
             )  # fmt: skip

@@ -39,4 +39,4 @@ class StationlessChecks:
 
     def _installer(self) -> Installer:
         store = Store.at(self._layout, self._now)
-        return Installer(store.layout, store.lock, pythons=store.revision.pythons, now=self._now)
+        return Installer.of(store, self._now)

@@ -86,7 +86,7 @@ class OfflineCommands:
     def _packages(self, store: Store) -> Installer:
         from controller.packages.install import Installer
 
-        return Installer(store.layout, store.lock, pythons=store.revision.pythons, now=self._now)
+        return Installer.of(store, self._now)
 
     def _observer(self, store: Store, packages: Installer) -> Observer:
         from controller.processes.census import observe_processes

@@ -158,7 +158,7 @@ def test_a_missing_file_or_a_folder_is_no_zip(tmp_path: Path, refused: Refused) 
 def test_limits_are_configurable(small_zip: Path, layout: StoreLayout, limits: Limits, words: str) -> None:
     before = snapshot(layout.root)
     with pytest.raises(PackageError, match=words) as caught:
-        Installer(layout, MutationLock(layout), now=lambda: NOW, limits=limits).install(small_zip)
+        Installer(layout, MutationLock(layout), now=lambda: NOW, limits=lambda: limits).install(small_zip)
     assert caught.value.code == Code.invalid_zip
     assert snapshot(layout.root) == before
 

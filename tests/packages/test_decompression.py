@@ -179,9 +179,9 @@ def test_the_ratio_is_configurable(small_zip: Path, tmp_path: Path, layout: Stor
     package = append(small_zip, tmp_path / "p.zip", "screw-check/z", bytes(2 * MiB), packed(zipfile.ZIP_DEFLATED))
     before = snapshot(layout.root)
     with pytest.raises(PackageError, match=r"raise the limit of the ratio in StationPolicy spec\.limits"):
-        Installer(layout, MutationLock(layout), now=lambda: NOW, limits=Limits(ratio=50, ratio_from_bytes=MiB)).install(
-            package
-        )
+        Installer(
+            layout, MutationLock(layout), now=lambda: NOW, limits=lambda: Limits(ratio=50, ratio_from_bytes=MiB)
+        ).install(package)
     assert snapshot(layout.root) == before
 
 

@@ -65,7 +65,7 @@ def variant(plain: dict[Generation, Path], target: Path, generation: Generation,
 
 def fails(layout: StoreLayout, package: Path, **limits: float) -> PackageError:
     before = visible(layout)
-    installer = Installer(layout, MutationLock(layout), now=lambda: NOW, limits=Limits(**limits))  # type: ignore[arg-type]
+    installer = Installer(layout, MutationLock(layout), now=lambda: NOW, limits=lambda: Limits(**limits))  # type: ignore[arg-type]
     with pytest.raises(PackageError) as caught:
         installer.install(package)
     assert caught.value.code == Code.install_failed
@@ -130,6 +130,7 @@ def test_a_hanging_setup_is_ended_with_its_children(
 ) -> None:
     error = fails(shared, variant(plain, tmp_path, "0.3", SETUP_HANGS), prove_timeout_s=5)
     assert "did not finish creating ProbedAlgorithm within 5 s" in error.message
+    assert "timeouts.start" in error.next_step
     assert error.details["output"] == ["loading"]
     assert marked(shared) == []
 

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from controller.errors import Code, DesiredStateError, PackageError, StartFailed, StoreError
+from controller.model.limits import PackageLimits
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.reconciler.exits import Exit, worst
@@ -70,6 +71,18 @@ async def test_a_damaged_zip_that_is_written_over_with_the_good_one_and_its_time
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert path.stat().st_ino == before.st_ino
     assert (await rig.reconcile(AT_V1)).exit == Exit.done
+
+
+async def test_a_zip_that_was_refused_is_read_again_only_where_the_limits_have_changed(rig: Rig) -> None:
+    (rig.store.layout.zips / "large.zip").write_bytes(orjson.dumps({"refuse": 2001}))
+    reconciler = rig.restart()
+    for _ in range(2):
+        await reconciler.converge(take_revision(FakeSource(AT_V1), rig.store))
+    assert rig.packages.surveyed.count("large.zip") == 1
+
+    policy = AT_V1.policy.model_copy(update={"limits": PackageLimits.model_validate({"unpackedSize": "8GiB"})})
+    await reconciler.converge(take_revision(FakeSource(AT_V1.model_copy(update={"policy": policy})), rig.store))
+    assert rig.packages.surveyed.count("large.zip") == 2
 
 
 async def test_a_new_version_moves_the_pids_and_the_old_process_stays_warm_for_the_way_back(

@@ -114,6 +114,9 @@ class SimZips:
     def survey(self, known: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
         return tuple(self.packages.zips.values())
 
+    def look_again(self) -> None:
+        """Nothing is refused here."""
+
 
 @dataclass(frozen=True)
 class SimProcesses:
