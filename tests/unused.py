@@ -31,6 +31,7 @@ ALLOWED = {
     "controller.json_log._Lines.handleError": "logging calls it where a record finds no room",
     "controller.json_log._Lines.prepare": "logging calls it for each record",
     "controller.model.desired.DeploymentSpec._parts_agree": "pydantic calls a validator",
+    "controller.model.document.Part._without_ignored": "pydantic calls a validator",
     "controller.model.strategy.CanaryStep._exactly_one": "the same",
     "controller.model.strategy.Strategy._progress_is_possible": "the same",
     "controller.processes.shim.serve.serve": "shim.py loads it by its place on the disk",

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from controller.model.desired import Revision
     from controller.packages.inspection import Inspection
+    from controller.sources.folder import Loaded
     from controller.station.port import Caller, Report, Station
 
 
 class Checks(Protocol):
     """Checks of files that need no station."""
 
-    def tree(self, path: Path) -> Revision:
+    def tree(self, path: Path) -> Loaded:
         """Return what a desired tree or one file of it says. Raises DesiredStateError with every problem of it."""
 
-    def text(self, data: bytes, shown: str) -> Revision:
+    def text(self, data: bytes, shown: str) -> Loaded:
         """Return what the text of one file says, shown under that name. Raises DesiredStateError."""
 
     def trial(self, zip_path: Path, report: Report) -> Inspection:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 
-from controller.cli.output import emit, show
+from controller.cli.output import emit, say, show
 from controller.cli.parameters import path
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
@@ -21,7 +21,8 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: Namespace, settings: Settings) -> int:
     """Check a desired tree or one file of it; no store is needed.
 
-    Every problem is printed as file:line:column, what is wrong and what was expected. Exit code 0 or 4.
+    Every problem is printed as file:line:column, what is wrong and what was expected. Exit code 0 or 4. Keys that begin
+    with x- (a place for anchors), annotations and creationTimestamp are ignored; of a namespace that is said.
 
     Examples:
       pvctl validate
@@ -32,16 +33,19 @@ def run(arguments: Namespace, settings: Settings) -> int:
     where = arguments.path or settings.desired
     checks = settings.product.checks()
     try:
-        revision = checks.text(_stdin(), "<stdin>") if str(where) == "-" else checks.tree(where)
+        revision, notes = checks.text(_stdin(), "<stdin>") if str(where) == "-" else checks.tree(where)
     except DesiredStateError as error:
         problems = error.problems
         emit(settings, {"valid": False, "errors": list(problems)}, lambda: None)
         if settings.output == "table":
             raise
         return 4
+    for note in notes:
+        say(f"warning: {note}")
     document = {
         "valid": True,
         "errors": [],
+        "warnings": list(notes),
         "revision": revision.id,
         "deployments": [each.name for each in revision.deployments],
     }

@@ -104,11 +104,12 @@ Digest = Annotated[
 
 
 class Metadata(Part):
-    """A document's name and its free labels."""
+    """A document's name and its free labels. What kubectl and kustomize write beside them is taken and ignored."""
+
+    ignored_keys = frozenset({"annotations", "creationTimestamp", "namespace"})
 
     name: Name = Field(description="Unique within the tree.")
     labels: dict[str, Text] = Field(default_factory=dict, description="Free text for people and tools.")
-    annotations: dict[str, Text] = Field(default_factory=dict, description="Free text for people and tools.")
 
 
 class PackageSelector(Part):

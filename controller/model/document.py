@@ -1,15 +1,20 @@
-"""The shape of every part of a desired-state document: frozen, camelCase on the wire, unknown keys refused."""
+"""The shape of every part of a desired-state document: frozen, camelCase on the wire, unknown keys refused.
+
+Keys that begin with `x-` are the author's own and passed over, wherever keys are fixed.
+"""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+EXTENSION = "x-"
+"""How keys begin that are the author's own: a place for anchors, as in a compose file."""
 Location = tuple[str | int, ...]
 
 
@@ -17,6 +22,20 @@ class Part(BaseModel):
     """One mapping of a desired-state document."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
+    ignored_keys: ClassVar[frozenset[str]] = frozenset()
+    """Keys that other tools write and that mean nothing here, beside those that begin with `x-`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_ignored(cls, written: object) -> object:
+        if isinstance(written, dict) and any(cls.ignores(key) for key in written):
+            return {key: value for key, value in written.items() if not cls.ignores(key)}
+        return written
+
+    @classmethod
+    def ignores(cls, key: object) -> bool:
+        """Whether a key of this mapping may be written and is passed over."""
+        return isinstance(key, str) and (key.startswith(EXTENSION) or key in cls.ignored_keys)
 
 
 class Conflict(NamedTuple):

@@ -21,11 +21,12 @@ _Model = TypeVar("_Model", Deployment, StationPolicy)
 
 @dataclass(slots=True)
 class Contents:
-    """What the documents of a tree say, and everything that is wrong with them."""
+    """What the documents of a tree say, everything that is wrong with them, and what is passed over."""
 
     deployments: list[Deployment] = field(default_factory=list)
     policy: PolicySpec = field(default_factory=PolicySpec)
     problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
 
 
 def read_documents(documents: Sequence[Node]) -> Contents:
@@ -47,6 +48,7 @@ def read_documents(documents: Sequence[Node]) -> Contents:
     reported = {problem.mark for problem in contents.problems}
     for deployment in deployments:
         _read_deployment(deployment, policies[0] if policies else None, reported, contents)
+    contents.notes += _namespaces([*policies, *deployments])
     contents.problems += _one_policy(policies)
     contents.problems += _unique_names(deployments)
     contents.problems += _unique_pids(deployments)
@@ -142,6 +144,14 @@ def _weight(step: Node) -> int | None:
         return parse_weight(text_of(descend(step, "setWeight")))
     except ValueError:
         return None
+
+
+def _namespaces(roots: Sequence[Mapping]) -> Iterator[Problem]:
+    """Yield one note for all the namespaces of a tree: whoever wrote them may count on them."""
+    found = [node for root in roots if (node := descend(root, "metadata", "namespace")) is not None]
+    if found:
+        others = f"; so it is in {len(found) - 1} other documents" if len(found) > 1 else ""
+        yield Problem(found[0].mark, "metadata.namespace", f"is ignored: a station has no namespaces{others}")
 
 
 def _one_policy(policies: Sequence[Mapping]) -> Iterator[Problem]:

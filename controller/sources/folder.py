@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from controller.errors import DesiredStateError
 from controller.host.clock import utc_now
@@ -19,6 +20,13 @@ Now = Callable[[], str]
 _ATTEMPTS = 3
 
 
+class Loaded(NamedTuple):
+    """A revision, and a line for everything in its files that is taken and ignored."""
+
+    revision: Revision
+    notes: tuple[str, ...] = ()
+
+
 class FolderSource:
     """The desired state in every `*.yaml` and `*.yml` below a folder. A path that is one file is that file alone."""
 
@@ -28,7 +36,13 @@ class FolderSource:
         self._limits = limits
 
     def load(self) -> Revision:
-        """Return the folder's state as one revision. Raises DesiredStateError with every problem in every file.
+        """Return the folder's state as one revision; see `read`."""
+        return self.read().revision
+
+    def read(self) -> Loaded:
+        """Return the folder's state, with what is passed over in it.
+
+        Raises DesiredStateError with every problem in every file.
 
         A folder without documents is a revision without deployments. Files that change while they are read are read
         again, so that a revision is never a mixture of two states.
@@ -38,7 +52,7 @@ class FolderSource:
             contents = _read(before, self._limits)
             commit = self._commit(before)
             if self._listing() == before:
-                return _revision(contents, str(self._path), commit, self._now())
+                return _loaded(contents, str(self._path), commit, self._now())
         message = "the files keep changing while they are read (expected them to be still); try again when they are"
         raise DesiredStateError((f"{self._path}: {message}",))
 
@@ -63,10 +77,10 @@ class FolderSource:
         raise DesiredStateError((f"{self._path}: {what}",))
 
 
-def load_text(data: bytes, shown: str, *, now: Now = utc_now, limits: Limits = DEFAULT_LIMITS) -> Revision:
-    """Return one file's text, from wherever, as a revision; `shown` is its name. Raises DesiredStateError."""
+def load_text(data: bytes, shown: str, *, now: Now = utc_now, limits: Limits = DEFAULT_LIMITS) -> Loaded:
+    """Return what one file's text says, from wherever; `shown` is its name. Raises DesiredStateError."""
     read = read_yaml(data, shown, limits)
-    return _revision(_understood(_worth_reading(read), read.problems), shown, None, now())
+    return _loaded(_understood(_worth_reading(read), read.problems), shown, None, now())
 
 
 def _read(listing: Listing, limits: Limits) -> Contents:
@@ -100,7 +114,7 @@ def _worth_reading(read: YamlFile) -> list[Node]:
     return [root for root in read.documents if isinstance(root, Mapping) or not read.problems]
 
 
-def _revision(contents: Contents, source: str, commit: str | None, loaded_at: str) -> Revision:
+def _loaded(contents: Contents, source: str, commit: str | None, loaded_at: str) -> Loaded:
     if contents.problems:
         raise DesiredStateError(tuple(str(problem) for problem in sorted(set(contents.problems))))
     deployments = tuple(contents.deployments)
@@ -108,10 +122,11 @@ def _revision(contents: Contents, source: str, commit: str | None, loaded_at: st
         [part.model_dump(mode="json", by_alias=True) for part in deployments],
         contents.policy.model_dump(mode="json"),
     ]
-    return Revision(
+    revision = Revision(
         id=commit or f"sha256:{content_hash(state)[:16]}",
         source=source,
         loaded_at=loaded_at,
         deployments=deployments,
         policy=contents.policy,
     )
+    return Loaded(revision, tuple(str(note) for note in contents.notes))

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from controller.model.desired import Deployment, StationPolicy
-from controller.model.document import Location, Part, one_of
+from controller.model.document import EXTENSION, Location, Part, one_of
 
 DOCUMENTS: dict[str, type[Deployment | StationPolicy]] = {
     "AlgorithmDeployment": Deployment,
@@ -50,6 +50,11 @@ def _tidy(definition: dict[str, Any], model: type[Part]) -> None:
             field["default"] = defaults[name]
         if "patternProperties" in field:
             field["additionalProperties"] = False
+    for name in sorted(model.ignored_keys):
+        definition["properties"][name] = {"description": "Taken and ignored: other tools write it."}
+    definition["patternProperties"] = {
+        f"^{EXTENSION}": {"description": "The author's own, such as a place for anchors."}
+    }
 
 
 @cache

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from controller.model.desired import Revision
 from controller.packages.inspection import Inspection
 from controller.packages.install import Installer
-from controller.sources.folder import FolderSource, load_text
+from controller.sources.folder import FolderSource, Loaded, load_text
 from controller.station.port import Report
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
@@ -21,11 +20,11 @@ class StationlessChecks:
         self._layout = layout
         self._now = now
 
-    def tree(self, path: Path) -> Revision:
+    def tree(self, path: Path) -> Loaded:
         """Return what a desired tree or one file of it says. Raises DesiredStateError."""
-        return FolderSource(path, now=self._now).load()
+        return FolderSource(path, now=self._now).read()
 
-    def text(self, data: bytes, shown: str) -> Revision:
+    def text(self, data: bytes, shown: str) -> Loaded:
         """Return what the text of one file says, which is shown under that name. Raises DesiredStateError."""
         return load_text(data, shown, now=self._now)
 

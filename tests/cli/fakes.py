@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from controller.errors import Code, DesiredStateError, PackageError
-from controller.model.desired import Revision
 from controller.model.package import Manifest
 from controller.packages.inspection import Inspection
 from controller.packages.interpreters import Interpreter
-from controller.sources.folder import FolderSource, load_text
+from controller.sources.folder import FolderSource, Loaded, load_text
 from controller.station.commands.reconciling import PreviewPlan
 from controller.station.port import Caller, Command, Report, Result, silent
 from tests.station.fake import FakeStation, detect_verdict
@@ -20,10 +19,10 @@ CALLER = Caller("mia")
 class FakeChecks:
     """Knows one good package and one bad one, by the zip's name."""
 
-    def tree(self, path: Path) -> Revision:
-        return FolderSource(path, now=lambda: "2024-01-01T00:00:00Z").load()
+    def tree(self, path: Path) -> Loaded:
+        return FolderSource(path, now=lambda: "2024-01-01T00:00:00Z").read()
 
-    def text(self, data: bytes, shown: str) -> Revision:
+    def text(self, data: bytes, shown: str) -> Loaded:
         return load_text(data, shown, now=lambda: "2024-01-01T00:00:00Z")
 
     def inspect(self, zip_path: Path) -> Inspection:

@@ -128,6 +128,10 @@ def test_validate_of_stdin(pvctl: Pvctl, monkeypatch: pytest.MonkeyPatch) -> Non
     said = typed(DEPLOYMENT.replace("pids", "pidz"))
     assert (said.code, "<stdin>:4:54: spec.pidz: unknown key" in said.err) == (4, True), said.err
     assert json.loads(typed(DEPLOYMENT, "-o", "json").out)["deployments"] == ["screws"]
+    said = typed(DEPLOYMENT.replace("name: screws", "name: screws, namespace: line-a, creationTimestamp: null"))
+    assert (said.code, said.out) == (0, "<stdin>: valid, 1 deployments, 2 PIDs\n")
+    assert said.err == (
+        "warning: <stdin>:3:37: metadata.namespace: is ignored: a station has no namespaces\n")  # fmt: skip
     monkeypatch.setattr("sys.stdin", None)
     assert pvctl("validate", "-").code == 0, "nothing is an empty tree"
 

@@ -25,3 +25,30 @@ def load(folder: Path, **files: str) -> Revision:
     for name, text in files.items():
         (folder / f"{name}.yaml").write_text(text)
     return FolderSource(folder, now=lambda: "2026-01-01T00:00:00Z").load()
+
+
+FROM_KUSTOMIZE = """
+apiVersion: procvision.dev/v1
+kind: AlgorithmDeployment
+x-common: &common
+  x-inner: {any: [thing]}
+  timeouts: {call: 7s}
+  pinned: {x-1: 0.9.0}
+metadata:
+  name: screws
+  namespace: line-a
+  creationTimestamp: null
+  labels: {x-team: vision}
+  annotations:
+    kubectl.kubernetes.io/last-applied-configuration: |
+      {"apiVersion": "procvision.dev/v1"}
+    config.kubernetes.io/index: 3
+    empty:
+spec:
+  <<: *common
+  x-note: [free]
+  package: {name: screw-check, version: 1.0.0, x-built: yesterday}
+  pids: [A01, x-1]
+  strategy: {canary: {steps: [{setWeight: 50, x-why: half}], x-more: 1}}
+"""
+"""As `kustomize build` and `kubectl` write a document, with anchors as people keep them in compose files."""

@@ -12,10 +12,17 @@ from controller.errors import DesiredStateError
 from controller.model.desired import DeploymentSpec
 from controller.model.units import PID_PATTERN
 from controller.sources.documents import read_documents
+from controller.sources.nodes import Node
 from controller.sources.yaml_text import read_yaml
-from tests.sources.desired_text import deployment, load, policy
+from tests.sources.desired_text import FROM_KUSTOMIZE, deployment, load, policy
 
 NULLS = {"null", "Null", "NULL"}
+
+
+def nodes(text: str) -> list[Node]:
+    read = read_yaml(text.encode(), "d.yaml")
+    assert read.problems == []
+    return read.documents
 
 
 def problems(*texts: str) -> list[str]:
@@ -212,3 +219,18 @@ def test_a_tree_with_problems_raises_them_all_sorted_by_file_and_line(tmp_path: 
         load(tmp_path, b=deployment("b", "[A/]") + "---\na: [\n", a=deployment("a", "[B]", "  x: 1\n  y: 2\n"))
     places = [line.split(" ")[0].removeprefix(f"{tmp_path}/") for line in caught.value.problems]
     assert places == ["a.yaml:7:3:", "a.yaml:8:3:", "b.yaml:6:10:", "b.yaml:9:1:"]
+
+
+def test_what_other_tools_write_is_taken_and_ignored_and_a_namespace_is_told() -> None:
+    welds = FROM_KUSTOMIZE.replace("screws", "welds").replace("A01, x-1", "B01, x-2").replace("x-1:", "x-2:")
+    told = read_documents([*nodes(FROM_KUSTOMIZE), *nodes(welds)])
+
+    [screws, _] = told.deployments
+    assert (screws.spec.pids, screws.spec.pinned) == (("A01", "x-1"), {"x-1": "0.9.0"})
+    assert screws.spec.timeouts.call == 7
+    assert screws.metadata.labels == {"x-team": "vision"}
+    assert told.problems == []
+    [note] = told.notes
+    assert note.path == "metadata.namespace"
+    assert note.message == "is ignored: a station has no namespaces; so it is in 1 other documents"
+    assert "annotations" not in screws.model_dump_json()

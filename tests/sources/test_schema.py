@@ -13,6 +13,7 @@ import yaml
 from controller.sources.documents import read_documents
 from controller.sources.schema import json_schema
 from controller.sources.yaml_text import read_yaml
+from tests.sources.desired_text import FROM_KUSTOMIZE
 
 ON_DISK = Path(__file__).parents[2] / "docs" / "schema" / "desired.schema.json"
 EXAMPLE = f"""\
@@ -81,6 +82,7 @@ def test_the_file_on_disk_is_the_models_own_schema() -> None:
 
 def test_the_contracts_example_satisfies_schema_and_loader() -> None:
     jsonschema.Draft202012Validator.check_schema(json_schema())
+    jsonschema.validate(yaml.safe_load(FROM_KUSTOMIZE), json_schema(), jsonschema.Draft202012Validator)
     for document in yaml.safe_load_all(EXAMPLE):
         jsonschema.validate(document, json_schema(), jsonschema.Draft202012Validator)
     contents = read_documents(read_yaml(EXAMPLE.encode(), "example.yaml").documents)
