@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from controller import __version__
 from controller.calls.data_plane import DataPlane
 from controller.calls.detection import smoke
+from controller.calls.feedback import Feedback
 from controller.calls.service import Service
 from controller.errors import StoreError
 from controller.host import service_manager
@@ -41,6 +42,7 @@ from controller.station.progress import Progress
 from controller.store.lock import ControllerLock
 from controller.store.store import Store
 from controller.store.tally_store import TallyStore
+from controller.store.verdicts import VerdictJournal
 
 log = logging.getLogger(__name__)
 
@@ -124,12 +126,13 @@ class Daemon:
         self._loop = Loop(reconciler, self._taker.take, self._configure, self._on_pass)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)
         self._plane = DataPlane(runner, store.active)
+        self._feedback = Feedback(VerdictJournal(layout), self._plane)
         self._watch = FolderWatch(
             self._wake_from_thread, flat=(layout.zips, layout.active), recursive=(parts.tree.folder,)
         )
         station = LocalStation(
             StationParts(
-                store, parts.source, observer, self._loop, self._taker, self._plane,
+                store, parts.source, observer, self._loop, self._taker, self._plane, self._feedback,
                 Operator(store, parts.packages, parts.clock),
                 PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
                 progress, parts.clock, self._end_processes, parts.tree.folder,
@@ -164,6 +167,7 @@ class Daemon:
             self._supervisor.stop()
             await self._plane.stop()
             self._keep_counts()
+            await asyncio.to_thread(self._keep_verdicts)
             await asyncio.to_thread(self._watch.stop)
             going_on = sum(process.state in {"ready", "busy"} for process in self._runner.processes())
             log.info("stopped; %s algorithm processes go on", going_on)
@@ -205,6 +209,7 @@ class Daemon:
             await asyncio.sleep(_COUNT_EVERY)
             before = self._tally_store.tallies
             self._keep_counts()
+            await asyncio.to_thread(self._keep_verdicts)
             if self._tally_store.tallies != before and self._loop.judging:
                 self._loop.wake()
             service_manager.notify("WATCHDOG=1")
@@ -251,6 +256,12 @@ class Daemon:
             self._tally_store.save()
         except OSError as error:  # a full disk: calls and verdicts go on with what is in memory
             log.warning("cannot write down what calls came to: %s", error)
+
+    def _keep_verdicts(self) -> None:
+        try:
+            self._feedback.save()
+        except OSError as error:  # feedback on these is refused for as long
+            log.warning("cannot write down which verdicts were given: %s", error)
 
     async def _end_processes(self) -> tuple[str, ...]:
         self._supervisor.stop()

@@ -22,7 +22,7 @@ from controller.errors import CallError, Code, ControllerError
 from controller.model.input import PictureInput
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
-from controller.model.tally import Counted, Tally
+from controller.model.tally import Counted, PartVerdict, Tally
 from controller.processes.pool import PoolObserver, ProcessPool
 from controller.processes.process import AlgorithmProcess
 from controller.store.active import ActiveMappings
@@ -42,6 +42,7 @@ class DataPlane(PoolObserver):
         self._by_pid: dict[str, Service] = {}
         self._dispatchers: dict[tuple[str, PackageRef], Dispatcher] = {}
         self._statistics = CallStatistics()
+        self._hear_answer: Callable[[Detection, PackageRef], None] = lambda *_: None
         self._pictures = PictureRoom()
         self._looking: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -156,6 +157,7 @@ class DataPlane(PoolObserver):
         dispatcher.took(detection.latency_ms / 1000)
         if not request.is_info:  # no part was looked at, so it is no sample of how well the version does that
             self._statistics.answered(detection, dispatcher.ref)
+            self._hear_answer(detection, dispatcher.ref)
         return detection
 
     # Processes.
@@ -216,6 +218,14 @@ class DataPlane(PoolObserver):
     def report_failing(self, hear: Callable[[], None]) -> None:
         """Have `hear` called at each failure that counts: a verdict may not wait for the next look."""
         self._statistics.on_failing = hear
+
+    def report_answers(self, hear: Callable[[Detection, PackageRef], None]) -> None:
+        """Have `hear` called with each answer about a part, and the version that gave it. It must not wait."""
+        self._hear_answer = hear
+
+    def reviewed(self, pid: str, ref: PackageRef, verdict: PartVerdict, truth: PartVerdict) -> None:
+        """Count what was true of a part that a version judged."""
+        self._statistics.reviewed(pid, ref, verdict, truth)
 
     def restore(self, tallies: Mapping[Counted, Tally]) -> None:
         """Count on from an earlier life's tallies; calls that were counted already stay counted."""

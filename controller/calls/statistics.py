@@ -8,7 +8,7 @@ from controller.calls.failure_log import FailureLog
 from controller.client.answers import Detection
 from controller.errors import CallError
 from controller.model.package import PackageRef
-from controller.model.tally import Counted, Kind, Recorder, Tally, classify, classify_result
+from controller.model.tally import Counted, Kind, PartVerdict, Recorder, Tally, classify, classify_result
 from controller.processes.process import AlgorithmProcess
 
 _WORDS = 500
@@ -46,6 +46,12 @@ class CallStatistics:
         self.last_errors[pid, ref] = words[:_WORDS]
         self._log.tell(pid, ref, what, words[:_WORDS])
         self.on_failing()
+
+    def reviewed(self, pid: str, ref: PackageRef, verdict: PartVerdict, truth: PartVerdict) -> None:
+        """Count what was true of a part, for the version that judged it."""
+        self._recorder(pid, ref).reviewed(verdict, truth)
+        if verdict != truth:
+            self.on_failing()
 
     def ended(self, process: AlgorithmProcess, pid: str) -> None:
         """Count an unexpected exit: once, for one PID (empty: none is known), because judging pools over PIDs."""

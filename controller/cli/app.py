@@ -38,6 +38,7 @@ COMMANDS = {
     "resume": "End a pause or a hold.",
     "abort": "Roll a rollout back.",
     "retry": "Lift a quarantine.",
+    "feedback": "Tell what was true of a part.",
     "rollback": "Hold a PID or a deployment on an older version.",
     "package": "Check a zip, or show what is in it.",
     "install": "Install a zip by hand.",

@@ -11,7 +11,18 @@ from typing import Literal, NamedTuple
 
 Outcome = Literal["pass", "fail", "inconclusive", "suspended"]
 Metric = Literal[
-    "samples", "errorRate", "timeoutRate", "latencyP95", "ngRate", "memory", "cpu", "heartbeat", "restarts", "ready"
+    "samples",
+    "errorRate",
+    "timeoutRate",
+    "latencyP95",
+    "ngRate",
+    "memory",
+    "cpu",
+    "heartbeat",
+    "restarts",
+    "ready",
+    "escapes",
+    "overkill",
 ]
 
 

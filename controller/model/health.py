@@ -12,6 +12,11 @@ _WINDOW = (
     "touch, and after the rollback window."
 )
 
+_FEEDBACK = (
+    "Fewer verdicts with feedback than this is inconclusive. 0: feedback, which may come hours later, holds up no "
+    "rollout."
+)
+
 
 class RateLimit(Part):
     """A share of calls that may go wrong. A rollout is judged by all its calls, not by the window."""
@@ -31,6 +36,22 @@ class TimeoutRateLimit(RateLimit):
     """Calls that ran into their deadline."""
 
     max: Ratio = Field(default=0.01, description="Largest share of calls that may time out, such as 1%.")
+
+
+class EscapesLimit(RateLimit):
+    """Parts that were NG and were called OK, among the verdicts about which feedback told the truth."""
+
+    max: Ratio = Field(description="Largest share of the verdicts with feedback, such as 0.5%.")
+    window: Duration = Field(default=86400.0, gt=0, description=_WINDOW)
+    min_samples: Integer = Field(default=0, ge=0, description=_FEEDBACK)
+
+
+class OverkillLimit(RateLimit):
+    """Parts that were OK and were called NG, among the verdicts about which feedback told the truth."""
+
+    max: Ratio = Field(description="Largest share of the verdicts with feedback, such as 3%.")
+    window: Duration = Field(default=86400.0, gt=0, description=_WINDOW)
+    min_samples: Integer = Field(default=0, ge=0, description=_FEEDBACK)
 
 
 class LatencyLimit(Part):
@@ -86,6 +107,12 @@ class Health(Part):
     )
     ng_rate: ChangeLimit | None = Field(
         default=None, description="Change of the NG share, canary against stable; not judged when absent."
+    )
+    escapes: EscapesLimit | None = Field(
+        default=None, description="Bad parts called OK, by feedback; not judged when absent."
+    )
+    overkill: OverkillLimit | None = Field(
+        default=None, description="Good parts called NG, by feedback; not judged when absent."
     )
     memory: MemoryLimit | None = Field(default=None, description="Resident memory; not judged when absent.")
     cpu: CpuLimit | None = Field(default=None, description="Processor time; not judged when absent.")

@@ -88,6 +88,9 @@ class PidHealth:
     latency_p50_ms: float | None = None
     latency_p95_ms: float | None = None
     ng_rate: float | None = None
+    reviewed: int = 0
+    escapes: int = 0
+    overkill: int = 0
 
 
 @dataclass(frozen=True, slots=True)

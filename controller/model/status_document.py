@@ -74,6 +74,9 @@ class HealthRow(TypedDict):
     latency_p50_ms: float | None
     latency_p95_ms: float | None
     ng_rate: float | None
+    reviewed: NotRequired[int]
+    escapes: NotRequired[int]
+    overkill: NotRequired[int]
 
 
 class PidRow(TypedDict):

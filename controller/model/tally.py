@@ -10,13 +10,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import Enum
-from typing import Self
+from typing import Literal, Self
 
 from controller.errors import Code
 from controller.model.package import PackageRef
 
 Counted = tuple[str, PackageRef]
 """What calls are counted by: a PID and the version that answered it."""
+
+
+PartVerdict = Literal["OK", "NG"]
+"""What is said, or true, of a part."""
 
 
 class Kind(Enum):
@@ -125,7 +129,8 @@ class Tally:
     `calls` are those that count: `errors` (ERROR results, exceptions, a process that died or spoke garbage),
     `timeouts`, `verdicts_ok`, `verdicts_ng`, and results without a verdict. `latency` holds the answered ones, and
     those that timed out at the time they were given; an error leaves no latency, or quick failures would make a slow
-    version look fast.
+    version look fast. `reviewed` are the verdicts about which the truth was told afterwards: `escapes` said OK about a
+    part that was NG, `overkill` said NG about a part that was OK.
     """
 
     calls: int = 0
@@ -136,6 +141,9 @@ class Tally:
     crashes: int = 0
     heartbeat_losses: int = 0
     memory_excesses: int = 0
+    reviewed: int = 0
+    escapes: int = 0
+    overkill: int = 0
     latency: LatencySketch = LatencySketch()
 
     @property
@@ -193,6 +201,12 @@ class Recorder:
     def memory_exceeded(self) -> None:
         """Count a process that was ended because it used more memory than its limit."""
         self._counts["memory_excesses"] += 1
+
+    def reviewed(self, verdict: PartVerdict, truth: PartVerdict) -> None:
+        """Count the truth about a part, told after the verdict on it."""
+        self._counts["reviewed"] += 1
+        if verdict != truth:
+            self._counts["overkill" if truth == "OK" else "escapes"] += 1
 
     @property
     def tally(self) -> Tally:

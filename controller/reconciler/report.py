@@ -256,6 +256,8 @@ def _health(observed: Observed, pid: str, limits: Health) -> PidHealth:
     """What the PID's calls on its active version came to: each rate over the window of its own limit."""
     errors, timeouts = (_recent(observed, pid, each.window) for each in (limits.error_rate, limits.timeout_rate))
     timed = _recent(observed, pid, limits.latency_p95.window) if limits.latency_p95 else errors
+    ref = observed.mapped_ref(pid)
+    told = observed.tallies.get((pid, ref), Tally()) if ref is not None else Tally()  # however long ago
     return PidHealth(
         samples=errors.calls,
         error_rate=_share(errors.errors, errors.calls),
@@ -263,6 +265,9 @@ def _health(observed: Observed, pid: str, limits: Health) -> PidHealth:
         latency_p50_ms=_milliseconds(timed.latency.quantile(0.5)),
         latency_p95_ms=_milliseconds(timed.latency.quantile(0.95)),
         ng_rate=_share(errors.verdicts_ng, errors.verdicts),
+        reviewed=told.reviewed,
+        escapes=told.escapes,
+        overkill=told.overkill,
     )
 
 

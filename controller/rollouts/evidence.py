@@ -203,6 +203,10 @@ def _windows(health: Health) -> Iterator[tuple[Metric, float]]:
     yield "timeoutRate", health.timeout_rate.window
     if health.latency_p95 is not None:
         yield "latencyP95", health.latency_p95.window
+    if health.escapes is not None:
+        yield "escapes", health.escapes.window
+    if health.overkill is not None:
+        yield "overkill", health.overkill.window
 
 
 def _of_versions(tallies: Tallies, versions: Mapping[str, PackageRef]) -> dict[str, Tally]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import cast
 
 from controller.calls.data_plane import DataPlane
+from controller.calls.feedback import Feedback
 from controller.client.answers import Detection
 from controller.errors import Code, CodedError, DesiredStateError
 from controller.model.package import PackageRef
@@ -23,6 +24,7 @@ from controller.reconciler.preview import Preview, preview
 from controller.reconciler.revisions import RevisionTaker
 from controller.station import queries
 from controller.station.commands.detecting import Detect
+from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
 from controller.station.commands.operator import (
     Abort,
     Message,
@@ -72,6 +74,7 @@ class Parts:
     loop: Loop
     taker: RevisionTaker
     plane: DataPlane
+    feedback: Feedback
     operator: Operator
     packages: PackageOperations
     progress: Progress
@@ -96,6 +99,7 @@ class LocalStation:
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Resume, Rollback), self._operate),
                 PreviewPlan: self._preview, GetHistory: self._history, ReadAudit: self._audit,
                 VerifyAudit: self._verify_audit, FindLogs: self._logs, GetDesiredTree: self._desired_tree,
+                GiveFeedback: self._give_feedback,
             },
         )  # fmt: skip
 
@@ -106,6 +110,14 @@ class LocalStation:
 
     async def _detect(self, command: Detect, _caller: Caller, _report: Report) -> Detection:
         return await self._parts.plane.execute(command.request)
+
+    async def _give_feedback(self, command: GiveFeedback, caller: Caller, _report: Report) -> FeedbackCounted:
+        source = command.source or caller.name
+        given = await self._parts.feedback.give(command.request_id, command.truth, source)
+        return FeedbackCounted(
+            given.request_id, given.pid, given.package.name, given.package.version, given.verdict, command.truth,
+            counted(given.verdict, command.truth),
+        )  # fmt: skip
 
     async def _status(self, _command: GetStatus, _caller: Caller, _report: Report) -> StatusDocument:
         """Return the status as of the last pass that could be finished, and why a later one could not be."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from controller.station import queries
 from controller.station.commands.detecting import Detect
+from controller.station.commands.feedback import FeedbackCounted, GiveFeedback
 from controller.station.commands.operator import (
     Abort,
     Message,
@@ -63,13 +64,22 @@ class OfflineCommands:
                 Uninstall: self._uninstall, Down: self._down, PreviewPlan: self._preview,
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Resume, Rollback), self._operate),
                 GetHistory: self._history, ReadAudit: self._audit, VerifyAudit: self._verify_audit,
-                FindLogs: self._logs,
+                FindLogs: self._logs, GiveFeedback: self._give_feedback,
             },
         )  # fmt: skip
 
     def execute(self, command: Command[Result], caller: Caller, report: Report) -> Result:
         """Carry out a command. Raises StoreBusy: it changes something, and another controller holds the store."""
         return cast(Result, self._executors[type(command)](command, caller, report))
+
+    def _give_feedback(self, _command: GiveFeedback, _caller: Caller, _report: Report) -> FeedbackCounted:
+        from controller.errors import Code, CodedError
+
+        raise CodedError(
+            Code.not_initialized,
+            "no daemon runs, and only that counts calls",
+            next_step="start `pvctl run`, then tell it again",
+        )
 
     # Parts.
 

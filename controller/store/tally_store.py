@@ -17,6 +17,7 @@ from controller.store.layout import StoreLayout
 Words = Mapping[Counted, str]
 _Value = TypeVar("_Value")
 
+_LATER = frozenset({"reviewed", "escapes", "overkill"})
 EVERY = 5.0
 """Seconds between two snapshots of the last minutes: how exact the edge of a short window is."""
 SHARE = 1 / 20
@@ -76,7 +77,7 @@ class TallyStore:
     def _within(self, window: float) -> Tallies:
         before = self.snapshots.before(window)
         since = {key: _since(tally, before.get(key)) for key, tally in self.tallies.items()}
-        return {key: tally for key, tally in since.items() if tally.calls}
+        return {key: tally for key, tally in since.items() if tally.calls or tally.reviewed}
 
     def _write(self, tallies: Tallies) -> None:
         rows = [
@@ -156,8 +157,12 @@ def _since(tally: Tally, before: Tally | None) -> Tally:
 
 
 def tally_document(tally: Tally) -> dict[str, Any]:
-    """Return the JSON form that `parse_tally` reads back; the latency as [bin, count] pairs."""
-    return {**asdict(tally), "latency": [list(pair) for pair in tally.latency.bins]}
+    """Return the JSON form that `parse_tally` reads back; the latency as [bin, count] pairs.
+
+    Counts of feedback stand in it where there are any: a release that does not know them can read the others.
+    """
+    counts = {name: count for name, count in asdict(tally).items() if count or name not in _LATER}
+    return {**counts, "latency": [list(pair) for pair in tally.latency.bins]}
 
 
 def parse_tally(document: dict[str, Any]) -> Tally:

@@ -13,6 +13,7 @@ import yaml
 from controller.calls.request import DetectionRequest
 from controller.client.arguments import CallArguments
 from controller.station.commands.detecting import Detect
+from controller.station.commands.feedback import GiveFeedback
 from controller.station.commands.operator import Abort, OperatorCommand, Pause, Promote, Resume, Retry, Rollback
 from controller.station.commands.packages import Uninstall
 from controller.station.commands.reconciling import PlannedChanges, PreviewPlan, Reconcile
@@ -277,6 +278,18 @@ def test_uninstall(pvctl: Pvctl) -> None:
     said = pvctl("uninstall", "screw-check", "--store", "x", "1.0.0")
     assert (said.code, said.out) == (0, "")
     assert pvctl.asked == [Uninstall("screw-check", "1.0.0")]
+
+
+def test_feedback(pvctl: Pvctl) -> None:
+    assert documents(pvctl, "feedback", "r1", "NG", "--source", "ann")["counted"] == "escape"
+    assert pvctl.asked == [GiveFeedback("r1", "NG", "ann")]
+    assert pvctl("feedback", "r1", "NG").out == (
+        "A01: screw-check@1.0.0 said OK, the part was NG: an escape: a bad part passed\n"
+    )
+    assert pvctl("feedback", "r1", "GOOD").code == 64
+    said = pvctl("feedback", "../r1", "OK")
+    assert (said.code, said.out) == (1, "")
+    assert "request_id is not valid" in said.err
 
 
 def test_history(pvctl: Pvctl) -> None:

@@ -265,3 +265,20 @@ def test_it_does_not_matter_on_which_pid_a_call_fell(parts: list[tuple[int, int]
     apart, whole = Observation(each), Observation({"A": together})
     assert advance(health(), apart) == advance(health(), whole)
     assert verdict_on(health(), None, apart).outcome == verdict_on(health(), None, whole).outcome
+
+
+@pytest.mark.parametrize("metric", ["escapes", "overkill"])
+def test_feedback_fails_a_version_whose_verdicts_are_wrong(metric: str) -> None:
+    limits = health(**{metric: {"max": "2%"}})
+    told = replace(tally(100), reviewed=40, **{metric: 12})
+    verdict = verdict_on(limits, None, seen(told))
+    assert verdict.outcome == "fail"
+    assert f"{metric} 30 % over 40 verdicts with feedback on A04, limit 2%" in verdict.reason
+    assert verdict_on(health(), None, seen(told)).outcome == "pass"
+
+
+def test_feedback_that_has_not_come_holds_up_no_rollout_unless_it_is_asked_for() -> None:
+    assert verdict_on(health(escapes={"max": "2%"}), ANALYSIS, seen(tally(100))).outcome == "pass"
+    asked = verdict_on(health(escapes={"max": "2%", "minSamples": 30}), ANALYSIS, seen(tally(100)))
+    assert asked.outcome == "inconclusive"
+    assert "30 verdicts with feedback are needed" in finding(asked, "escapes").sentence

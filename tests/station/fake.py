@@ -17,6 +17,7 @@ from controller.model.status_document import AuditRow, StatusDocument
 from controller.reconciler.changes import Change
 from controller.reconciler.preview import Preview
 from controller.station.commands.detecting import Detect
+from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
 from controller.station.commands.operator import Message, Promote
 from controller.station.commands.packages import Install, PackageState, Uninstall
 from controller.station.commands.reconciling import (
@@ -146,6 +147,9 @@ class FakeStation:
             FindLogs: lambda each: tuple(path for path in [Path(each.subject)] if path.exists()),
             Install: lambda each: self._install(each.zip_path, report),
             Uninstall: lambda each: PackageState(each.name, each.version, "sha256:ab"),
+            GiveFeedback: lambda each: FeedbackCounted(
+                each.request_id, "A01", "screw-check", "1.0.0", "OK", each.truth, counted("OK", each.truth)
+            ),
             Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),
         }
 

@@ -64,7 +64,10 @@ def judged_metrics(health: Health) -> int:
 
 
 class _Rate(NamedTuple):
-    """A metric that is judged as a share of calls: at most `share` of them may fail, or be slower than `limit.max`."""
+    """A metric that is judged as a share: at most `share` of the calls may fail, or be slower than `limit.max`.
+
+    Of the verdicts about which feedback told the truth, for escapes and overkill.
+    """
 
     metric: Metric
     share: float
@@ -78,15 +81,39 @@ class _Rate(NamedTuple):
         """Return calls and failures."""
         if self.slower_than is not None:
             return tally.latency.samples, tally.latency.slower_than(self.slower_than)
-        return tally.calls, tally.timeouts if self.metric == "timeoutRate" else tally.errors
+        match self.metric:
+            case "escapes":
+                return tally.reviewed, tally.escapes
+            case "overkill":
+                return tally.reviewed, tally.overkill
+            case "timeoutRate":
+                return tally.calls, tally.timeouts
+        return tally.calls, tally.errors
+
+    @property
+    def unit(self) -> str:
+        """What is counted, as a plural."""
+        return "calls" if self.metric not in _BY_FEEDBACK else "verdicts with feedback"
+
+
+_BY_FEEDBACK: frozenset[Metric] = frozenset({"escapes", "overkill"})
+_NAMES: Mapping[Metric, str] = {
+    "errorRate": "error rate", "timeoutRate": "timeout rate", "escapes": "escapes", "overkill": "overkill",
+}  # fmt: skip
 
 
 def _rates(health: Health) -> tuple[_Rate, ...]:
-    always = (
+    found = [
         _Rate("errorRate", health.error_rate.max, health.error_rate),
         _Rate("timeoutRate", health.timeout_rate.max, health.timeout_rate),
-    )
-    return (*always, _Rate("latencyP95", SLOW_SHARE, health.latency_p95)) if health.latency_p95 else always
+    ]
+    if health.latency_p95 is not None:
+        found.append(_Rate("latencyP95", SLOW_SHARE, health.latency_p95))
+    if health.escapes is not None:
+        found.append(_Rate("escapes", health.escapes.max, health.escapes))
+    if health.overkill is not None:
+        found.append(_Rate("overkill", health.overkill.max, health.overkill))
+    return tuple(found)
 
 
 def _advanced(test: RateTest | None, rate: _Rate, tallies: Mapping[str, Tally]) -> RateTest:
@@ -129,7 +156,7 @@ def _rate_finding(rate: _Rate, test: RateTest, tallies: Mapping[str, Tally], nee
     return Finding(
         rate.metric,
         outcome,
-        sentence + _why(outcome, chance, f"{rate.limit.min_samples} calls"),
+        sentence + _why(outcome, chance, f"{rate.limit.min_samples} {rate.unit}"),
         observed=observed,
         limit=rate.limit.max,
         samples=test.calls,
@@ -145,10 +172,10 @@ def _described(
 ) -> tuple[float | None, str]:
     """Return what was observed, in the metric's own unit, and how to say it."""
     share = test.failures / test.calls if test.calls else None
-    over = f"over {_calls(test.calls)}{_on(where)}"
+    counted = _calls(test.calls) if rate.metric not in _BY_FEEDBACK else f"{test.calls:,} {rate.unit}"
+    over = f"over {counted}{_on(where)}"
     if rate.slower_than is None:
-        name = "timeout" if rate.metric == "timeoutRate" else "error"
-        return share, f"{name} rate {_percent(share)} {over}, limit {format_ratio(rate.share)}"
+        return share, f"{_NAMES[rate.metric]} {_percent(share)} {over}, limit {format_ratio(rate.share)}"
     p95 = pooled(tallies.values()).latency.quantile(1 - SLOW_SHARE)
     shown, limit = "unknown" if p95 is None else format_duration(p95), format_duration(rate.slower_than)
     return p95, f"p95 latency {shown} {over}, limit {limit} ({_percent(share)} took longer, 5 % may)"
