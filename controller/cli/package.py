@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from controller.cli.output import columns, emit, show, show_error
 from controller.cli.parameters import path
 from controller.cli.parser import Parser
 from controller.cli.progress import progress
 from controller.cli.settings import Settings, add_global_options
-from controller.errors import PackageError
 
 if TYPE_CHECKING:
     from controller.cli.product import Checks
     from controller.errors import ErrorDocument
+    from controller.packages.inspection import Examination
     from controller.station.port import Report
 
 
@@ -46,7 +47,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
 def validate(arguments: Namespace, settings: Settings) -> int:
     """Check each ZIP as an install would: structure, wheels, environment, and the entry point in a process of its own.
 
-    Exit code 0 where all are good, 4 otherwise.
+    Everything that is found is told, errors and warnings. Exit code 0 where all are good, 4 otherwise.
 
     Example:
       pvctl package validate build/*.zip
@@ -55,61 +56,92 @@ def validate(arguments: Namespace, settings: Settings) -> int:
     with progress() as notify:
         rows = [_check(checks, each, notify) for each in arguments.zips]
     emit(settings, [row.to_document() for row in rows], lambda: _print(rows))
-    return 0 if all(row.error is None for row in rows) else 4
+    return 4 if any(row.errors for row in rows) else 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What was found about one zip; `error` is the contract's object."""
+    """What was found about one zip; `errors` are the contract's objects, and `error` the first of them."""
 
     zip: str
-    error: ErrorDocument | None
-    package: str = ""
+    package: str
+    errors: list[ErrorDocument]
+    warnings: list[str]
 
     def to_document(self) -> dict[str, object]:
         found = {"package": self.package} if self.package else {}
-        return {"zip": self.zip, "valid": self.error is None, "error": self.error, **found}
+        first = self.errors[0] if self.errors else None
+        return {
+            "zip": self.zip, "valid": not self.errors, "error": first, **found, "errors": self.errors,
+            "warnings": self.warnings,
+        }  # fmt: skip
 
 
 def _check(checks: Checks, zip_path: Path, report: Report) -> _Row:
-    try:
-        inspection = checks.trial(zip_path, lambda step: report(f"{zip_path.name}: {step}"))
-    except PackageError as error:
-        return _Row(str(zip_path), error.to_document())
-    return _Row(str(zip_path), None, str(inspection.manifest.ref))
+    found = checks.trial(zip_path, lambda step: report(f"{zip_path.name}: {step}"))
+    package = str(found.manifest.ref) if found.manifest else ""
+    return _Row(str(zip_path), package, [error.to_document() for error in found.errors], found.warnings)
 
 
 def _print(rows: list[_Row]) -> None:
+    """Print a line for each finding, with the zip before it, as compilers do."""
     for row in rows:
-        if row.error is None:
+        if not row.errors:
             show(f"{row.zip}: valid, {row.package}")
-        else:
-            show(f"{row.zip}: [{row.error['code']} {row.error['name']}] {row.error['message']}")
+        for error in row.errors:
+            show(f"{row.zip}: [{error['code']} {error['name']}] {error['message']}")
+        for warning in row.warnings:
+            show(f"{row.zip}: warning: {warning}")
 
 
 def show_package(arguments: Namespace, settings: Settings) -> int:
-    """Show a ZIP's manifest, digest, layout and wheels.
+    """Show what is in a ZIP, whatever it was packed for: manifest, steps, digest, layout, wheels, and what is wrong.
+
+    Exit code 0 where its manifest can be read, 4 otherwise.
 
     Example:
       pvctl package show screw-check-1.1.0.zip
     """
-    try:
-        inspection = settings.product.checks().inspect(arguments.zip_path)
-    except PackageError as error:
-        show_error(error, settings.output)
+    found = settings.product.checks().look(arguments.zip_path)
+    if found.manifest is None:
+        show_error(found.errors[0], settings.output)
         return 4
-    document = {
-        **asdict(inspection.manifest),
-        "digest": inspection.digest,
-        "layout": inspection.layout,
-        "interpreter": inspection.interpreter.executable,
-        "wheels": sorted(inspection.wheels),
-        "warnings": list(inspection.warnings),
+    document: dict[str, object] = {
+        **asdict(found.manifest),
+        "required_assets": [str(asset) for asset in found.manifest.required_assets],
+        "digest": found.digest,
+        "layout": found.contents.shape if found.contents else None,
+        "interpreter": found.interpreter.executable if found.interpreter else None,
+        "wheels": sorted(wheel.file for wheel in found.wheels),
+        "errors": [error.to_document() for error in found.errors],
+        "warnings": found.warnings,
     }
-    rows = [(key, _shown(value)) for key, value in document.items()]
-    emit(settings, document, lambda: columns(["FIELD", "VALUE"], rows))
+    emit(settings, document, lambda: _print_package(document, found))
     return 0
 
 
+def _print_package(document: dict[str, object], found: Examination) -> None:
+    rows = [(key, _shown(value)) for key, value in document.items() if key not in {"steps", "errors", "warnings"}]
+    steps = found.manifest.steps if found.manifest else ()
+    columns(["FIELD", "VALUE"], [*rows, *(row for step in steps for row in _step_rows(step))])
+    for error in found.errors:
+        show(f"error: [{int(error.code)} {error.code.name}] {error}")
+    for warning in found.warnings:
+        show(f"warning: {warning}")
+
+
+def _step_rows(step: dict[str, Any]) -> Iterator[tuple[str, object]]:
+    """Yield a line for a step of the manifest and one for each of its parameters, in words of the manifest."""
+    name = f"step {step.get('index', '')}".rstrip()
+    yield name, step.get("name", "")
+    params = step.get("params")
+    for each in params if isinstance(params, list) else ():
+        if isinstance(each, dict):
+            facts = ", ".join(f"{key}: {value}" for key, value in each.items() if key != "key")
+            yield f"  param {each.get('key', '')}", facts
+
+
 def _shown(value: object) -> object:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple | dict) else value
+    if value is None:
+        return "none"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value

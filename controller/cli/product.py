@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from controller.packages.inspection import Inspection
+    from controller.packages.inspection import Examination
     from controller.sources.folder import Loaded
     from controller.station.port import Caller, Report, Station
 
@@ -21,11 +21,11 @@ class Checks(Protocol):
     def text(self, data: bytes, shown: str) -> Loaded:
         """Return what the text of one file says, shown under that name. Raises DesiredStateError."""
 
-    def trial(self, zip_path: Path, report: Report) -> Inspection:
-        """Check a zip as an install would, environment and entry point included. Raises PackageError, StoreError."""
+    def trial(self, zip_path: Path, report: Report) -> Examination:
+        """Check a zip as an install would, environment and entry point included. Raises StoreError."""
 
-    def inspect(self, zip_path: Path) -> Inspection:
-        """Return what reading tells about a zip. Raises PackageError, StoreError."""
+    def look(self, zip_path: Path) -> Examination:
+        """Return what reading tells about a zip, whatever it was packed for. Raises StoreError."""
 
 
 class Product(Protocol):

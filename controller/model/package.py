@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 PackageState = Literal["discovered", "validated", "installed", "invalid"]
 
@@ -27,15 +27,30 @@ def package_ref(name: str, version: str) -> PackageRef:
 
 
 @dataclass(frozen=True, slots=True)
+class RequiredAsset:
+    """A file that a package needs, relative to its root; `key` is what the manifest wants it for (`A02/model`)."""
+
+    path: str
+    key: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.path}" if self.key else self.path
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
-    """The checked content of a `manifest.json`. `supported_pids` is None where the package declares none."""
+    """The checked content of a `manifest.json`. `supported_pids` is None where the package declares none.
+
+    `steps` is as the manifest has it: objects with `params`, of which SDK 0.0.x says `key`, `type`, `default` and more.
+    """
 
     name: str
     version: str
     entry_point: str
     description: str = ""
     supported_pids: tuple[str, ...] | None = None
-    required_assets: tuple[str, ...] = ()
+    required_assets: tuple[RequiredAsset, ...] = ()
+    steps: tuple[dict[str, Any], ...] = ()
 
     @property
     def ref(self) -> PackageRef:

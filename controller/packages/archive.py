@@ -19,7 +19,7 @@ from controller.errors import PackageError, StoreError
 from controller.packages.decompression import DAMAGE, METHODS, member_pieces
 from controller.packages.directory import read_directory
 from controller.packages.limits import Limits
-from controller.packages.names import check_name, collision_key, decode_name, invalid_zip
+from controller.packages.names import check_name, collision_key, decode_name, invalid_zip, plain_name
 
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # traditional, strong, and masked headers
 
@@ -121,11 +121,13 @@ def _checked_members(infos: Iterable[zipfile.ZipInfo]) -> tuple[Mapping[str, Mem
     folders: set[str] = set()
     declared: set[str] = set()
     for info in infos:
-        name = decode_name(info)
+        name = plain_name(decode_name(info))
+        if not name:
+            continue
         check_name(name)
         _check_kind(name, info)
         path = name.removesuffix("/")
-        if path in files or path in declared:
+        if path in files:
             raise invalid_zip(f"{path!r} is there twice")
         parents = [str(parent) for parent in PurePosixPath(path).parents][:-1]
         for each in (path, *parents):

@@ -6,14 +6,16 @@ zip itself has `manifest.json` beside `src/` and keeps that shape).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
 from controller.errors import Code, PackageError
+from controller.model.package import RequiredAsset
 from controller.packages.archive import Archive, Member
 from controller.packages.names import invalid_zip
+from controller.packages.wheels import is_named_like_a_wheel
 
 Shape = Literal["enclosed", "deployed"]
 _OURS = ("venv", "receipt.json")
@@ -25,6 +27,7 @@ class Contents:
     """The parts of a package. `root` is the package root's prefix in the zip: empty or ending with a slash.
 
     `tree` maps paths relative to the installation to members, wheels excluded; `wheels` maps file names to members.
+    `ignored` are members that are no part of the package, and `misnamed` files among the wheels that cannot be any.
     """
 
     root: str
@@ -33,6 +36,7 @@ class Contents:
     folders: tuple[str, ...]
     wheels: Mapping[str, Member]
     ignored: tuple[str, ...]
+    misnamed: tuple[str, ...] = ()
 
     @property
     def working_directory(self) -> str:
@@ -50,11 +54,11 @@ class Contents:
         present = {PurePosixPath(path).parts[1] for path in (*self.tree, *self.folders) if path.count("/")}
         return tuple(name for name in _LINKED if name in present)
 
-    def missing(self, assets: tuple[str, ...]) -> tuple[str, ...]:
-        """Return those of `assets` (paths relative to the package root) that the package does not hold."""
+    def missing(self, assets: Iterable[RequiredAsset]) -> tuple[RequiredAsset, ...]:
+        """Return those assets (their paths are relative to the package root) that the package does not hold."""
         prefix = "" if self.shape == "deployed" else "src/"
         present = {*self.tree, *self.folders}
-        return tuple(asset for asset in assets if prefix + asset.removesuffix("/") not in present)
+        return tuple(asset for asset in assets if prefix + asset.path.removesuffix("/") not in present)
 
 
 def find_root(archive: Archive) -> str:
@@ -86,9 +90,10 @@ def lay_out(archive: Archive) -> Contents:
         )
     shape: Shape = "deployed" if f"{root}src" in archive.folders else "enclosed"
     prefix = "" if shape == "deployed" else "src/"
+    beside = _wheel_folders(root)
     tree, ignored = {}, []
     for name, member in archive.files.items():
-        if _in_wheels(name, root):
+        if name.startswith(beside):
             continue
         if name.startswith(root):
             tree[prefix + name.removeprefix(root)] = member
@@ -97,15 +102,18 @@ def lay_out(archive: Archive) -> Contents:
     folders = [
         prefix + name.removeprefix(root)
         for name in archive.folders
-        if name.startswith(root) and not _in_wheels(name + "/", root)
+        if name.startswith(root) and not f"{name}/".startswith(beside)
     ]
     if shape == "deployed":
         _check_reserved((*tree, *folders))
-    return Contents(root, shape, tree, tuple(sorted(folders)), _wheels(archive, root), tuple(ignored))
+    wheels, misnamed = _wheels(archive, beside)
+    return Contents(root, shape, tree, tuple(sorted(folders)), wheels, tuple(ignored), misnamed)
 
 
-def _in_wheels(name: str, root: str) -> bool:
-    return name.startswith(("wheels/", f"{root}wheels/"))
+def _wheel_folders(root: str) -> tuple[str, ...]:
+    """Return where wheels may stand: in the package root or beside it, however deep it is."""
+    above = [str(parent) for parent in PurePosixPath(root).parents] if root else []
+    return ("wheels/", f"{root}wheels/", *(f"{folder}/wheels/" for folder in above if folder != "."))
 
 
 def _check_reserved(paths: tuple[str, ...]) -> None:
@@ -114,19 +122,30 @@ def _check_reserved(paths: tuple[str, ...]) -> None:
             raise invalid_zip(f"{top} beside manifest.json is a name that the installation needs for itself")
 
 
-def _wheels(archive: Archive, root: str) -> dict[str, Member]:
+def _wheels(archive: Archive, folders: tuple[str, ...]) -> tuple[dict[str, Member], tuple[str, ...]]:
     wheels: dict[str, Member] = {}
+    misnamed = []
     for name, member in archive.files.items():
-        if not _in_wheels(name, root) or not name.endswith(".whl"):
+        if not name.startswith(folders) or not name.endswith(".whl"):
             continue
         file = PurePosixPath(name).name
-        if file in wheels:
-            raise invalid_zip(f"{name} and {wheels[file].name} are two wheels of one name")
-        wheels[file] = member
+        if not is_named_like_a_wheel(file):
+            misnamed.append(name)
+        elif _is_same(wheels.setdefault(file, member), member):
+            continue
+        else:
+            raise invalid_zip(
+                f"{name} and {wheels[file].name} are two wheels of one name", next_step="leave out one of them"
+            )
     if not wheels:
+        found = f"; not named like a wheel: {', '.join(misnamed[:5])}" if misnamed else ""
         raise PackageError(
             Code.wheels_missing,
-            "there are no wheels in it: wheels/ is missing or empty",
+            f"there are no wheels in it: wheels/ is missing or empty{found}",
             next_step="pack it with `procvision-cli package`, without --skip-download",
         )
-    return wheels
+    return wheels, tuple(misnamed)
+
+
+def _is_same(one: Member, other: Member) -> bool:
+    return (one.size, one.info.CRC) == (other.size, other.info.CRC)

@@ -1,27 +1,35 @@
-"""The static check of a package: everything that can be judged without writing or running anything of it."""
+"""The static check of a package: everything that can be judged without writing or running anything of it.
+
+`examine` goes on after what it finds wrong, as far as that makes sense, so that a package's author hears of all of it
+at once. An install asks for the `inspection`, which is refused for the first error.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict, deque
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from packaging.requirements import Requirement
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import canonicalize_name
 
 from controller.errors import Code, PackageError
 from controller.model.package import Manifest
 from controller.packages.archive import Archive
+from controller.packages.closure import Closure, Misfit
 from controller.packages.contents import Contents, Shape, find_root, lay_out
 from controller.packages.decompression import CHUNK
 from controller.packages.interpreters import Interpreter, Interpreters, Unusable
 from controller.packages.manifest import decode_text, parse_manifest
 from controller.packages.names import invalid_zip
-from controller.packages.requirements import PinnedRequirement, parse_requirements
-from controller.packages.wheels import Misfit, Wheel, allowed, check_closure, parse_wheel
+from controller.packages.platforms import packed_for
+from controller.packages.requirements import PinnedRequirement, Requirements, read_requirements
+from controller.packages.wheels import Wheel, named_wheel, parse_wheel
 
-_SDK = "procvision-algorithm-sdk"
+_SDK = canonicalize_name("procvision-algorithm-sdk")
+_ADAPTER = "procvision_algorithm_sdk/adapter/__main__.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,47 +49,109 @@ class Inspection:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(slots=True)
+class Examination:
+    """What reading a zip tells, whatever is wrong with it. What could not be read is None, or empty."""
+
+    digest: str = ""
+    manifest: Manifest | None = None
+    contents: Contents | None = None
+    requirements: Requirements | None = None
+    wheels: list[Wheel] = field(default_factory=list)
+    interpreter: Interpreter | None = None
+    allowed: frozenset[str] = frozenset()
+    errors: list[PackageError] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Note a PackageError, and go on after the block."""
+        try:
+            yield
+        except PackageError as error:
+            if str(error) not in map(str, self.errors):
+                self.errors.append(error)
+
+    def inspection(self) -> tuple[Inspection, Contents]:
+        """Return what an install needs. Raises the first error that was found."""
+        if self.errors:
+            raise self.errors[0]
+        if not (self.manifest and self.contents and self.requirements and self.interpreter):
+            raise AssertionError("a check that found no error has read everything")
+        digests = {wheel.file: wheel.sha256 for wheel in self.wheels}
+        found = Inspection(
+            self.manifest, self.digest, self.contents.shape, digests, self.allowed, self.interpreter,
+            self.requirements.wanted, tuple(self.warnings),
+        )  # fmt: skip
+        return found, self.contents
+
+
 def read_manifest(archive: Archive) -> Manifest:
     """Return the manifest at the package root. Raises PackageError 2001 or 2002."""
     path = f"{find_root(archive)}manifest.json"
     return parse_manifest(archive.read_text(path), path)
 
 
-def examine(archive: Archive, digest: str, interpreters: Interpreters) -> tuple[Inspection, Contents]:
+def examine(archive: Archive, digest: str, interpreters: Interpreters, *, in_full: bool = True) -> Examination:
     """Check everything about an archive that can be checked by reading it; read every byte once.
 
-    Raises:
-        PackageError: 2001 structure, damage or manifest; 2002 no manifest; 2003 no interpreter for its wheels;
-            2004 a requirement without a wheel.
+    Where not `in_full`, only the manifest and the requirements are read, and wheels are judged by their names. Errors
+    are 2001 structure, damage or manifest; 2002 no manifest; 2003 no interpreter for its wheels; 2004 a requirement
+    without a wheel; 2005 an SDK that nothing can be started with.
     """
-    manifest = read_manifest(archive)
-    contents = lay_out(archive)
+    found = Examination(digest)
+    with found.noting():
+        found.manifest = read_manifest(archive)
+    with found.noting():
+        found.contents = contents = lay_out(archive)
+        if found.manifest is not None:
+            _check_assets(found, contents, found.manifest)
+        with found.noting():
+            found.requirements = _requirements(archive, contents.root)
+        with found.noting():
+            asked = found.requirements or Requirements()
+            found.wheels = _read_everything(archive, contents, asked) if in_full else _by_name(contents)
+            if found.requirements is not None:
+                _choose(found, found.requirements, interpreters)
+        _warn(found, contents)
+    found.warnings[:0] = [f"spec.pythons: {each}" for each in interpreters.unusable()]
+    return found
+
+
+def _check_assets(found: Examination, contents: Contents, manifest: Manifest) -> None:
     if missing := contents.missing(manifest.required_assets):
-        raise invalid_zip(
-            f"the manifest requires {', '.join(missing)}, which the package does not hold",
-            next_step="add the asset and pack again",
+        names = ", ".join(map(str, missing))
+        found.errors.append(
+            invalid_zip(
+                f"the manifest requires {names}, which the package does not hold",
+                next_step="add the asset and pack again",
+            )
         )
-    path = f"{contents.root}requirements.txt"
-    requirements = _with_sdk(parse_requirements(decode_text(archive.read_text(path), path), path))
-    algorithms = {"sha256", *(value.split(":")[0] for pinned in requirements for value in pinned.hashes)}
-    wheels = _read_everything(archive, contents, algorithms)
-    interpreter = _choose(requirements, wheels, interpreters)
-    digests = {wheel.file: wheel.sha256 for wheel in wheels}
-    warnings = tuple(_warnings(contents, interpreters.unusable(), manifest))
-    usable = allowed(requirements, wheels, interpreter)
-    found = Inspection(manifest, digest, contents.shape, digests, usable, interpreter, requirements, warnings)
-    return found, contents
 
 
-def _with_sdk(requirements: tuple[PinnedRequirement, ...]) -> tuple[PinnedRequirement, ...]:
-    """Ask for the SDK even where requirements.txt forgot it: nothing starts without it."""
-    if any(canonicalize_name(pinned.requirement.name) == _SDK for pinned in requirements):
+def _requirements(archive: Archive, root: str) -> Requirements:
+    """Return what the package asks for; the SDK also where requirements.txt forgot it: nothing starts without it."""
+
+    def read(path: str) -> str | None:
+        return decode_text(archive.read_text(path), path) if path in archive.files else None
+
+    requirements = read_requirements(f"{root}requirements.txt", read)
+    if any(canonicalize_name(pinned.requirement.name) == _SDK for pinned in requirements.wanted):
         return requirements
-    return (*requirements, PinnedRequirement(Requirement(_SDK), wanted_by="every algorithm"))
+    return replace(
+        requirements,
+        wanted=(*requirements.wanted, PinnedRequirement(Requirement(_SDK), wanted_by="every algorithm")),
+    )
 
 
-def _read_everything(archive: Archive, contents: Contents, algorithms: set[str]) -> list[Wheel]:
+def _by_name(contents: Contents) -> list[Wheel]:
+    return [named_wheel(file) for file in contents.wheels]
+
+
+def _read_everything(archive: Archive, contents: Contents, requirements: Requirements) -> list[Wheel]:
     """Read each member to its end, which proves its CRC; take the wheels' digests and metadata on the way."""
+    hashes = (value for pinned in (*requirements.wanted, *requirements.constraints) for value in pinned.hashes)
+    algorithms = {"sha256", *(value.split(":")[0] for value in hashes)}
     files = {member.name: file for file, member in contents.wheels.items()}
     tail_bytes = archive.limits.wheel_directory_bytes
     wheels = []
@@ -95,25 +165,34 @@ def _read_everything(archive: Archive, contents: Contents, algorithms: set[str])
                     digest.update(chunk)
                 tail.append(chunk)
         if file is not None:
-            found = frozenset(f"{digest.name}:{digest.hexdigest()}" for digest in digests)
-            wheels.append(parse_wheel(file, found, b"".join(tail)[-tail_bytes:], archive.limits))
+            told = frozenset(f"{digest.name}:{digest.hexdigest()}" for digest in digests)
+            wheels.append(parse_wheel(file, told, b"".join(tail)[-tail_bytes:], archive.limits))
     return wheels
 
 
-def _choose(
-    requirements: tuple[PinnedRequirement, ...], wheels: list[Wheel], interpreters: Interpreters
-) -> Interpreter:
-    """Return the first interpreter for which everything is there. Raises PackageError 2003 or 2004."""
-    by_name: dict[NormalizedName, list[Wheel]] = defaultdict(list)
-    for wheel in wheels:
-        by_name[wheel.name].append(wheel)
+def _choose(found: Examination, requirements: Requirements, interpreters: Interpreters) -> None:
+    """Find the first interpreter for which everything is there. Raises PackageError 2003, 2004 or 2005."""
     misfits: list[tuple[Interpreter, Misfit]] = []
     for interpreter in interpreters.at_hand():
-        misfit = check_closure(requirements, by_name, interpreter)
+        closure = Closure(found.wheels, requirements, interpreter)
+        misfit = closure.misfit()
         if misfit is None:
-            return interpreter
+            _check_sdk(closure.candidates(_SDK))
+            found.interpreter, found.allowed = interpreter, closure.allowed()
+            return
         misfits.append((interpreter, misfit))
     raise _none_fits(misfits, interpreters.unusable())
+
+
+def _check_sdk(candidates: list[Wheel]) -> None:
+    """Refuse a package none of whose SDKs has the adapter that an algorithm process is. Raises PackageError 2005."""
+    if candidates and all(wheel.files is not None and _ADAPTER not in wheel.files for wheel in candidates):
+        versions = ", ".join(str(wheel.version) for wheel in candidates)
+        raise PackageError(
+            Code.install_failed,
+            f"{_SDK} {versions} has no adapter: nothing can start an algorithm with it",
+            next_step=f"ask for {_SDK}>=0.0.6 in requirements.txt and pack it again",
+        )
 
 
 def _none_fits(misfits: list[tuple[Interpreter, Misfit]], unusable: list[Unusable]) -> PackageError:
@@ -125,21 +204,37 @@ def _none_fits(misfits: list[tuple[Interpreter, Misfit]], unusable: list[Unusabl
                 next_step="add the wheel to wheels/ and pack again",
                 details={"missing": list(misfit.missing), "interpreter": str(interpreter)},
             )
-    wants = list(misfits[0][1].incompatible) if misfits else []
-    here = [str(interpreter) for interpreter, _ in misfits]
+    wheels = misfits[0][1].incompatible if misfits else ()
+    here = [interpreter for interpreter, _ in misfits]
+    target = packed_for(wheels, here)
     broken = f"; not usable: {', '.join(map(str, unusable))}" if unusable else ""
     return PackageError(
         Code.incompatible_python,
-        f"no interpreter here fits its wheels: {'; '.join(wants)}; here is {', '.join(here) or 'none'}{broken}",
-        next_step="pack it for a Python that is here, or name another one in StationPolicy spec.pythons",
-        details={"wants": wants, "interpreters": here},
+        f"{target.words}: no interpreter here fits its wheels: {'; '.join(wheel.wants for wheel in wheels)}; here is "
+        f"{', '.join(map(str, here)) or 'none'}{broken}",
+        next_step=target.next_step,
+        details={"wants": [wheel.wants for wheel in wheels], "interpreters": [str(each) for each in here]},
     )
 
 
-def _warnings(contents: Contents, unusable: list[Unusable], manifest: Manifest) -> Iterable[str]:
-    for each in unusable:
-        yield f"spec.pythons: {each}"
+def _warn(found: Examination, contents: Contents) -> None:
+    """Note what is no error, and that nobody would hear of otherwise."""
     if contents.ignored:
-        yield f"not part of the package and left out: {', '.join(contents.ignored[:5])}"
-    if manifest.supported_pids is None:
-        yield "the manifest declares no supported_pids"
+        found.warnings.append(f"not part of the package and left out: {_some(contents.ignored)}")
+    if contents.misnamed:
+        found.warnings.append(f"not named like a wheel and left out: {_some(contents.misnamed)}")
+    if found.requirements is not None:
+        found.warnings += [f"ignored: {line}" for line in found.requirements.ignored]
+    if found.interpreter is not None:
+        interpreter = found.interpreter
+        if strange := [wheel.file for wheel in found.wheels if not wheel.fits(interpreter)]:
+            found.warnings.append(f"for another platform or Python than {interpreter}, and of no use: {_some(strange)}")
+    if found.manifest is not None and found.manifest.supported_pids is None:
+        found.warnings.append(
+            "the manifest declares no supported_pids: no PID may be served by it (2006), unless the StationPolicy says "
+            "allowUndeclaredPids"
+        )
+
+
+def _some(names: tuple[str, ...] | list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -19,7 +19,7 @@ from controller.model.package import Installation, Manifest, PackageRef, Receipt
 from controller.packages import bytecode, durability, venv
 from controller.packages.archive import Archive, open_archive
 from controller.packages.contents import Contents
-from controller.packages.inspection import Inspection, examine, read_manifest
+from controller.packages.inspection import Examination, Inspection, examine, read_manifest
 from controller.packages.interpreters import Interpreters
 from controller.packages.leftovers import end_processes
 from controller.packages.limits import Limits, limits_of
@@ -88,7 +88,15 @@ class Installer:
         Raises PackageError 2001–2004, StoreError.
         """
         with open_archive(Path(zip_path), self._limits()) as archive:
-            return self._examine(archive, archive.digest())[0]
+            return self._examine(archive, archive.digest()).inspection()[0]
+
+    def look(self, zip_path: Path | str) -> Examination:
+        """Return what reading tells of a zip, with everything that is wrong with it. Raises StoreError."""
+        try:
+            with open_archive(Path(zip_path), self._limits()) as archive:
+                return self._examine(archive, archive.digest())
+        except PackageError as error:
+            return Examination(errors=[error])
 
     def install(
         self,
@@ -113,7 +121,7 @@ class Installer:
             _check_expected(archive, manifest.ref, digest, expect, expect_digest)
             if (receipt := self._same_or_refuse(manifest.ref, digest)) is not None:
                 return receipt
-            inspection, contents = self._examine(archive, digest)
+            inspection, contents = self._examine(archive, digest).inspection()
             with _disk_errors(self._layout.root), self._staging() as staging:
                 folder = staging / "package"
                 with durability.cache_in_use(self._layout.cache, staging.name):
@@ -123,20 +131,25 @@ class Installer:
                     durability.sync_file_system(folder)
                 return self._publish(folder, receipt)
 
-    def trial(self, zip_path: Path | str, progress: Progress = _silent) -> Inspection:
+    def trial(self, zip_path: Path | str, progress: Progress = _silent) -> Examination:
         """Do everything that an install does, in a temporary folder of which nothing is kept.
 
-        Raises as `install` does.
+        Returns everything that is wrong with the zip; what reading finds wrong is not built. Raises StoreError.
         """
         with tempfile.TemporaryDirectory(prefix="pvctl-trial-", ignore_cleanup_errors=True) as temporary:
             layout = StoreLayout.at(temporary)
             scratch = Installer(layout, MutationLock(layout), now=self._now, limits=self._limits)
-            with open_archive(Path(zip_path), self._limits()) as archive, _disk_errors(layout.root):
-                progress("checking")
-                inspection, contents = self._examine(archive, archive.digest())
-                layout.cache.mkdir(parents=True)
-                scratch._build(archive, inspection, contents, layout.root / "package", progress)
-        return inspection
+            try:
+                with open_archive(Path(zip_path), self._limits()) as archive, _disk_errors(layout.root):
+                    progress("checking")
+                    found = self._examine(archive, archive.digest())
+                    if not found.errors:
+                        layout.cache.mkdir(parents=True)
+                        with found.noting():
+                            scratch._build(archive, *found.inspection(), layout.root / "package", progress)
+                    return found
+            except PackageError as error:
+                return Examination(errors=[error])
 
     def uninstall(self, ref: PackageRef) -> None:
         """Remove an installed package; the caller has made sure that nothing needs it. Raises StoreError.
@@ -174,7 +187,7 @@ class Installer:
             torn = durability.discard_torn_cache(self._layout.cache)
         return tuple(str(path) for path in leftovers) + ((str(self._layout.cache),) if torn else ())
 
-    def _examine(self, archive: Archive, digest: str) -> tuple[Inspection, Contents]:
+    def _examine(self, archive: Archive, digest: str) -> Examination:
         return examine(archive, digest, Interpreters(self._pythons()))
 
     def _same_or_refuse(self, ref: PackageRef, digest: str) -> Receipt | None:

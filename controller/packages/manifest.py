@@ -4,109 +4,150 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from controller.model.names import NAME_PATTERN, PID_PATTERN, VERSION_PATTERN
-from controller.model.package import Manifest
-from controller.packages.names import check_name, invalid_zip
+from controller.model.package import Manifest, RequiredAsset
+from controller.packages.names import invalid_zip, name_problem
 
-_KINDS: dict[type, str] = {str: "text", list: "a list", dict: "an object"}
+_KINDS: dict[type, str] = {str: "text", list: "a list"}
+_MOST_DEPTH = 64
+_NEXT = "correct the manifest and pack again"
 
 
 def decode_text(content: bytes, where: str) -> str:
-    """Return the text of a file that a person or a Windows editor wrote: UTF-8 (BOM or not), else GBK."""
-    for encoding in ("utf-8-sig", "gbk"):
+    """Return the text of a file that a person or a Windows tool wrote: UTF-8 or UTF-16 (BOM or not), else GBK.
+
+    UTF-16 is what the `>` of Windows PowerShell writes. Raises PackageError 2001.
+    """
+    for encoding in (json.detect_encoding(content), "gbk"):
         try:
             return content.decode(encoding)
         except UnicodeDecodeError:
             continue
-    raise invalid_zip(f"{where} is neither UTF-8 nor GBK text", next_step="save it as UTF-8")
+    raise invalid_zip(f"{where} is neither UTF-8, UTF-16 nor GBK text", next_step="save it as UTF-8")
 
 
 def parse_manifest(content: bytes, where: str) -> Manifest:
-    """Return the checked manifest. Keys that are not ours are let be. Raises PackageError 2001."""
+    """Return the checked manifest. Keys that are not ours are let be.
+
+    Raises PackageError 2001, naming each key that is wrong.
+    """
     try:
         document = json.loads(decode_text(content, where))
+        _check_depth(document)
     except (ValueError, RecursionError) as error:
         raise invalid_zip(f"{where} is not JSON: {error}", next_step="correct it and pack again") from error
     if not isinstance(document, dict):
-        raise _refused(where, "", "must be an object")
-    return Manifest(
-        name=_pattern(document, "name", NAME_PATTERN, where),
-        version=_pattern(document, "version", VERSION_PATTERN, where),
-        entry_point=_entry_point(document, where),
-        description=_optional(document, "description", str, where) or "",
-        supported_pids=_pids(document, where),
-        required_assets=_assets(document, where),
+        raise invalid_zip(f"{where} must be an object", next_step=_NEXT)
+    keys = _Keys(document)
+    manifest = Manifest(
+        name=keys.pattern("name", NAME_PATTERN),
+        version=keys.pattern("version", VERSION_PATTERN),
+        entry_point=keys.entry_point(),
+        description=keys.optional("description", str) or "",
+        supported_pids=keys.pids(),
+        required_assets=keys.assets(),
+        steps=keys.steps(),
     )
+    if keys.problems:
+        raise invalid_zip("; ".join(f"{where}: {problem}" for problem in keys.problems), next_step=_NEXT)
+    return manifest
 
 
-def _refused(where: str, key: str, problem: str) -> Exception:
-    subject = f"{where}: {key}" if key else where
-    return invalid_zip(f"{subject} {problem}", next_step="correct the manifest and pack again")
+class _Keys:
+    """Takes the keys of a manifest, and notes what is wrong with them; what is wrong reads as empty."""
 
+    def __init__(self, document: dict[str, Any]) -> None:
+        self._document = document
+        self.problems: list[str] = []
 
-def _optional(document: dict[str, Any], key: str, kind: type, where: str) -> Any:
-    value = document.get(key)
-    if value is not None and not isinstance(value, kind):
-        raise _refused(where, key, f"must be {_KINDS[kind]}, got {json.dumps(value, ensure_ascii=False)[:80]}")
-    return value
+    def optional(self, key: str, kind: type) -> Any:
+        return self._of_kind(key, self._document.get(key), kind)
 
+    def pattern(self, key: str, pattern: str) -> str:
+        value = self._required(key)
+        if value and not re.fullmatch(pattern, value):
+            self.problems.append(
+                f"{key} {value[:100]!r} is not safe as a folder's name: letters, digits, dot, dash and underscore, "
+                "starting with a letter or digit, 63 at most"
+            )
+        return value
 
-def _required(document: dict[str, Any], key: str, where: str) -> str:
-    value: str | None = _optional(document, key, str, where)
-    if not value:
-        raise _refused(where, key, "is missing" if value is None else "is empty")
-    return value
+    def entry_point(self) -> str:
+        value = self._required("entry_point")
+        module, colon, name = value.partition(":")
+        if value and (not colon or not all(part.isidentifier() for part in [*module.split("."), name])):
+            self.problems.append(f"entry_point must be like package.module:Class, got {value[:100]!r}")
+        return value
 
+    def pids(self) -> tuple[str, ...] | None:
+        value = self.optional("supported_pids", list)
+        if value is None:
+            return None
+        for index, pid in enumerate(value):
+            if not isinstance(pid, str):
+                self.problems.append(f"supported_pids[{index}] must be text, got {_shown(pid)}")
+            elif not re.fullmatch(PID_PATTERN, pid):
+                self.problems.append(f"supported_pids[{index}] {pid[:100]!r} is not a safe PID")
+        return tuple(dict.fromkeys(pid for pid in value if isinstance(pid, str)))
 
-def _pattern(document: dict[str, Any], key: str, pattern: str, where: str) -> str:
-    value = _required(document, key, where)
-    if not re.fullmatch(pattern, value):
-        raise _refused(
-            where, key, f"{value[:100]!r} is not safe as a folder's name: letters, digits, dot, dash and underscore, "
-            "starting with a letter or digit, 63 at most",
-        )  # fmt: skip
-    return value
+    def assets(self) -> tuple[RequiredAsset, ...]:
+        """Return what `required_assets`, `assets.required` or `assets` names: paths, or objects of paths by their use.
 
+        The SDK's own form is an object for each PID: `{"A01": {"model": "models/a.pt"}}`.
+        """
+        key, value = "required_assets", self._document.get("required_assets")
+        if value is None and isinstance(assets := self._document.get("assets"), dict):
+            key, value = ("assets.required", assets["required"]) if "required" in assets else ("assets", None)
+        elif value is None:
+            key, value = "assets", self._document.get("assets")
+        if value is not None and not isinstance(value, list | dict):
+            self.problems.append(f"{key} must be a list of paths, or an object of them, got {_shown(value)}")
+            return ()
+        return tuple(dict.fromkeys(self._paths(value, key, "")))
 
-def _entry_point(document: dict[str, Any], where: str) -> str:
-    value = _required(document, "entry_point", where)
-    module, colon, name = value.partition(":")
-    if not colon or not all(part.isidentifier() for part in [*module.split("."), name]):
-        raise _refused(where, "entry_point", f"must be like package.module:Class, got {value[:100]!r}")
-    return value
+    def _paths(self, value: Any, where: str, use: str) -> Iterator[RequiredAsset]:
+        """Yield the paths in a list, or in an object of paths, lists and objects; null names none."""
+        if isinstance(value, str):
+            if problem := name_problem(value.removesuffix("/")):
+                self.problems.append(f"{where} {value[:100]!r} {problem}")
+            yield RequiredAsset(value, use)
+        elif isinstance(value, list):
+            for index, each in enumerate(value):
+                yield from self._paths(each, f"{where}[{index}]", use)
+        elif isinstance(value, dict):
+            for key, each in value.items():
+                yield from self._paths(each, f"{where}.{key}", f"{use}/{key}" if use else key)
+        elif value is not None:
+            self.problems.append(f"{where} must be text, got {_shown(value)}")
 
+    def steps(self) -> tuple[dict[str, Any], ...]:
+        value = self._document.get("steps")
+        return tuple(step for step in value if isinstance(step, dict)) if isinstance(value, list) else ()
 
-def _texts(value: list[Any], key: str, where: str) -> tuple[str, ...]:
-    for index, item in enumerate(value):
-        if not isinstance(item, str):
-            raise _refused(where, f"{key}[{index}]", f"must be text, got {json.dumps(item)[:80]}")
-    return tuple(dict.fromkeys(value))
+    def _required(self, key: str) -> str:
+        before = len(self.problems)
+        value: str = self.optional(key, str) or ""
+        if not value and len(self.problems) == before:
+            self.problems.append(f"{key} is {'missing' if self._document.get(key) is None else 'empty'}")
+        return value
 
-
-def _pids(document: dict[str, Any], where: str) -> tuple[str, ...] | None:
-    value = _optional(document, "supported_pids", list, where)
-    if value is None:
+    def _of_kind(self, key: str, value: Any, kind: type) -> Any:
+        if value is None or isinstance(value, kind):
+            return value
+        self.problems.append(f"{key} must be {_KINDS[kind]}, got {_shown(value)}")
         return None
-    pids = _texts(value, "supported_pids", where)
-    for index, pid in enumerate(pids):
-        if not re.fullmatch(PID_PATTERN, pid):
-            raise _refused(where, f"supported_pids[{index}]", f"{pid[:100]!r} is not a safe PID")
-    return pids
 
 
-def _assets(document: dict[str, Any], where: str) -> tuple[str, ...]:
-    key, value = "required_assets", _optional(document, "required_assets", list, where)
-    if value is None:
-        key, value = "assets", document.get("assets")
-        if isinstance(value, dict):
-            key, value = "assets.required", _optional(value, "required", list, f"{where}: assets")
-    if value is None:
-        return ()
-    if not isinstance(value, list):
-        raise _refused(where, key, "must be a list of paths")
-    assets = _texts(value, key, where)
-    for asset in assets:
-        check_name(asset)
-    return assets
+def _check_depth(value: Any, left: int = _MOST_DEPTH) -> None:
+    """Refuse what is nested deeper than anything that will have to read or write it can go. Raises ValueError."""
+    if not left:
+        raise ValueError(f"it is nested more than {_MOST_DEPTH} deep")
+    for each in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _check_depth(each, left - 1)
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)[:80]

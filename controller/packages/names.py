@@ -39,13 +39,21 @@ def decode_name(info: zipfile.ZipInfo) -> str:
     raise invalid_zip(f"the member name {raw!r} is neither UTF-8 nor GBK")
 
 
+def plain_name(name: str) -> str:
+    """Return a name without the `./` that `tar -a -cf x.zip .` puts before each; empty for the folder of all."""
+    while name.startswith("./"):
+        name = name.removeprefix("./")
+    return "" if name == "." else name
+
+
 def check_name(name: str) -> None:
     """Refuse a name that is not a plain relative path in the one spelling it has. Raises PackageError 2001."""
-    if problem := _problem(name):
+    if problem := name_problem(name):
         raise invalid_zip(f"the member name {name[:200]!r} {problem}")
 
 
-def _problem(name: str) -> str:  # noqa: PLR0911 - one line for each rule reads best
+def name_problem(name: str) -> str:  # noqa: PLR0911 - one line for each rule reads best
+    """Return why a name is not a plain relative path in the one spelling it has; empty where it is."""
     if any(unicodedata.category(character) in {"Cc", "Cs"} for character in name):
         return "holds a control character"
     if "\\" in name:

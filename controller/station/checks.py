@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from controller.packages.inspection import Inspection
+from controller.packages.inspection import Examination
 from controller.packages.install import Installer
 from controller.sources.folder import FolderSource, Loaded, load_text
 from controller.station.port import Report
@@ -28,13 +28,13 @@ class StationlessChecks:
         """Return what the text of one file says, which is shown under that name. Raises DesiredStateError."""
         return load_text(data, shown, now=self._now)
 
-    def trial(self, zip_path: Path, report: Report) -> Inspection:
-        """Check a zip as an install would, in a temporary folder. Raises PackageError, StoreError."""
+    def trial(self, zip_path: Path, report: Report) -> Examination:
+        """Check a zip as an install would, in a temporary folder; return all that was found. Raises StoreError."""
         return self._installer().trial(zip_path, progress=report)
 
-    def inspect(self, zip_path: Path) -> Inspection:
-        """Return what reading tells about a zip. Raises PackageError, StoreError."""
-        return self._installer().inspect(zip_path)
+    def look(self, zip_path: Path) -> Examination:
+        """Return what reading tells about a zip, whatever it was packed for. Raises StoreError."""
+        return self._installer().look(zip_path)
 
     def _installer(self) -> Installer:
         store = Store.at(self._layout, self._now)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from controller.errors import Code, DesiredStateError, PackageError
 from controller.model.package import Manifest
-from controller.packages.inspection import Inspection
-from controller.packages.interpreters import Interpreter
+from controller.packages.inspection import Examination
+from controller.packages.wheels import named_wheel
 from controller.sources.folder import FolderSource, Loaded, load_text
 from controller.station.commands.reconciling import PreviewPlan
 from controller.station.port import Caller, Command, Report, Result, silent
@@ -25,16 +25,23 @@ class FakeChecks:
     def text(self, data: bytes, shown: str) -> Loaded:
         return load_text(data, shown, now=lambda: "2024-01-01T00:00:00Z")
 
-    def inspect(self, zip_path: Path) -> Inspection:
+    def look(self, zip_path: Path) -> Examination:
         if "bad" in zip_path.name:
-            raise PackageError(Code.manifest_missing, f"{zip_path} has no manifest.json")
-        manifest = Manifest("screw-check", "1.0.0", "main:A", supported_pids=("A01", "A02"))
-        python = Interpreter("/usr/bin/python3", "3.11.7", (3, 11))
-        return Inspection(manifest, "sha256:ab", "enclosed", {"numpy.whl": "cd"}, frozenset(), python, ())
+            return Examination(errors=[PackageError(Code.manifest_missing, f"{zip_path} has no manifest.json")])
+        steps = ({"index": 0, "name": "look", "params": [{"key": "threshold", "type": "float", "default": 0.5}]},)
+        manifest = Manifest("screw-check", "1.0.0", "main:A", supported_pids=("A01", "A02"), steps=steps)
+        found = Examination("sha256:ab", manifest, wheels=[named_wheel("numpy-2.0.0-cp311-cp311-win_amd64.whl")])
+        if "windows" in zip_path.name:
+            found.errors = [
+                PackageError(Code.incompatible_python, "it is packed for Windows"),
+                PackageError(Code.wheels_missing, "glass: there is no wheel of it"),
+            ]
+        found.warnings = ["ignored: requirements.txt:1: -i"]
+        return found
 
-    def trial(self, zip_path: Path, report: Report) -> Inspection:
+    def trial(self, zip_path: Path, report: Report) -> Examination:
         report("checking …")
-        return self.inspect(zip_path)
+        return self.look(zip_path)
 
 
 class FakeProduct:

@@ -249,19 +249,32 @@ def test_exec_that_fails(pvctl: Pvctl) -> None:
 
 
 def test_package_validate(pvctl: Pvctl) -> None:
-    said = pvctl("package", "validate", "good.zip", "bad.zip")
+    said = pvctl("package", "validate", "good.zip", "bad.zip", "windows.zip")
     assert said.code == 4
     assert said.out == (
-        "good.zip: valid, screw-check@1.0.0\nbad.zip: [2002 manifest_missing] bad.zip has no manifest.json\n"
+        "good.zip: valid, screw-check@1.0.0\ngood.zip: warning: ignored: requirements.txt:1: -i\n"
+        "bad.zip: [2002 manifest_missing] bad.zip has no manifest.json\n"
+        "windows.zip: [2003 incompatible_python] it is packed for Windows\n"
+        "windows.zip: [2004 wheels_missing] glass: there is no wheel of it\n"
+        "windows.zip: warning: ignored: requirements.txt:1: -i\n"
     )
-    assert said.err == "good.zip: checking …\nbad.zip: checking …\n"
+    assert said.err == "good.zip: checking …\nbad.zip: checking …\nwindows.zip: checking …\n"
     assert [each["valid"] for each in documents(pvctl, "package", "validate", "good.zip")] == [True]
     assert pvctl("package", "validate", "good.zip").code == 0
+    found = documents(pvctl, "package", "validate", "windows.zip")[0]
+    assert found["error"] == found["errors"][0]
+    assert [each["code"] for each in found["errors"]] == [2003, 2004]
+    assert found["warnings"] == ["ignored: requirements.txt:1: -i"]
 
 
 def test_package_show(pvctl: Pvctl) -> None:
-    assert documents(pvctl, "package", "show", "good.zip")["wheels"] == ["numpy.whl"]
-    assert "supported_pids    A01, A02" in pvctl("package", "show", "good.zip").out
+    assert documents(pvctl, "package", "show", "good.zip")["wheels"] == ["numpy-2.0.0-cp311-cp311-win_amd64.whl"]
+    assert "supported_pids      A01, A02" in pvctl("package", "show", "good.zip").out
+    assert "  param threshold   type: float, default: 0.5" in pvctl("package", "show", "good.zip").out
+    assert documents(pvctl, "package", "show", "good.zip")["steps"][0]["params"][0]["key"] == "threshold"
+    windows = pvctl("package", "show", "windows.zip")
+    assert windows.code == 0
+    assert "error: [2004 wheels_missing] glass: there is no wheel of it\nwarning: ignored" in windows.out
     assert documents(pvctl, "package", "show", "bad.zip")["error"]["code"] == 2002
     said = pvctl("package", "show", "bad.zip")
     assert (said.code, said.out) == (4, "")

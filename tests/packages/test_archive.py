@@ -20,7 +20,7 @@ from controller.packages.names import check_name, collision_key
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from tests.packages.conftest import NOW, snapshot
-from tests.packages.zips import append, flip_bits, patch_central, raw_name
+from tests.packages.zips import append, flip_bits, patch_central, raw_name, rewrite
 
 Refused = Callable[[Path, Code], PackageError]
 MANIFEST = "screw-check/manifest.json"
@@ -213,3 +213,22 @@ def test_an_accepted_name_stays_below_its_folder(name: str) -> None:
 @pytest.mark.parametrize(("one", "other"), [("A/é", "a/e\u0301"), ("STRASSE", "straße"), ("Ǆ", "ǆ")])
 def test_a_collision_key_folds_case_and_accents(one: str, other: str) -> None:
     assert collision_key(one) == collision_key(other)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("before", ["./", "outer/", "outer/more/"])
+def test_a_zip_that_was_made_by_hand_is_read(
+    small_zip: Path, tmp_path: Path, installer: Installer, before: str
+) -> None:
+    """`tar -a -cf x.zip .` writes `./` before each name; who packs a package's folder has it one folder deeper."""
+    package = rewrite(small_zip, tmp_path / "p.zip", rename=lambda name: before + name)
+    for folder in (before, f"{before}wheels/", f"{before}wheels/", f"{before}screw-check/"):
+        package = append(package, tmp_path / "q.zip", folder, b"", as_folder).replace(tmp_path / "p.zip")
+    with open_archive(package, Limits()) as archive:
+        assert not [name for name in (*archive.files, *archive.folders) if name.startswith(".")]
+    found, plain = installer.inspect(package), installer.inspect(small_zip)
+    assert (found.manifest, found.wheels, found.warnings) == (plain.manifest, plain.wheels, plain.warnings)
+
+
+def as_folder(info: zipfile.ZipInfo) -> None:
+    info.external_attr = (stat.S_IFDIR | 0o755) << 16

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from controller.errors import Code, PackageError
+from controller.model.package import RequiredAsset
 from controller.packages.install import Installer
 from controller.packages.manifest import parse_manifest
 from tests.packages.zips import rewrite
@@ -53,6 +54,8 @@ def as_bytes(**changes: Any) -> bytes:
         ({"supported_pids": [""]}, "supported_pids[0] '' is not a safe PID"),
         ({"required_assets": "golden.png"}, "required_assets must be a list"),
         ({"required_assets": [1]}, "required_assets[0] must be text"),
+        ({"required_assets": {"A01": {"model": 7}}}, "required_assets.A01.model must be text, got 7"),
+        ({"required_assets": {"A01": {"model": "../x"}}}, "required_assets.A01.model '../x' leaves the package"),
         ({"assets": {"required": 1}}, "assets"),
         ({"assets": 1}, "assets must be a list"),
     ],
@@ -71,6 +74,35 @@ def test_what_is_no_object_is_refused(content: bytes) -> None:
     assert caught.value.code == Code.invalid_zip
 
 
+def test_everything_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(PackageError) as caught:
+        parse_manifest(as_bytes(name=..., entry_point="main", supported_pids=[1]), "manifest.json")
+    assert [each.split(" ")[:2] for each in caught.value.message.split("; ")] == [
+        ["manifest.json:", "name"], ["manifest.json:", "entry_point"], ["manifest.json:", "supported_pids[0]"],
+    ]  # fmt: skip
+
+
+def test_what_is_nested_too_deep_for_anybody_is_refused() -> None:
+    steps: list[Any] = []
+    for _ in range(300):
+        steps = [steps]
+    with pytest.raises(PackageError, match="nested more than 64 deep"):
+        parse_manifest(as_bytes(steps=steps), "manifest.json")
+
+
+def test_steps_are_kept_as_they_are_written() -> None:
+    steps = [
+        {"index": 0, "name": "示例", "params": [{"key": "threshold", "type": "float", "default": 0.5, "min": 0.0}]}
+    ]
+    assert parse_manifest(as_bytes(steps=steps), "manifest.json").steps == tuple(steps)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "gbk"])
+def test_what_windows_writes_is_read(encoding: str) -> None:
+    text = json.dumps({**GOOD, "description": "螺丝检测"}, ensure_ascii=False)
+    assert parse_manifest(text.encode(encoding), "manifest.json").description == "螺丝检测"
+
+
 def test_a_byte_order_mark_and_gbk_are_read() -> None:
     assert parse_manifest(b"\xef\xbb\xbf" + as_bytes(), "manifest.json").name == "screw-check"
     text = json.dumps({**GOOD, "description": "螺丝检测"}, ensure_ascii=False)
@@ -87,7 +119,7 @@ def test_absent_pids_are_none_and_an_empty_list_is_none_supported() -> None:
     "assets", [{"required_assets": ["a.png"]}, {"assets": ["a.png"]}, {"assets": {"required": ["a.png"]}}]
 )
 def test_required_assets_have_three_spellings(assets: dict[str, Any]) -> None:
-    assert parse_manifest(as_bytes(**assets), "manifest.json").required_assets == ("a.png",)
+    assert parse_manifest(as_bytes(**assets), "manifest.json").required_assets == (RequiredAsset("a.png"),)
 
 
 def test_no_manifest_is_2002(small_zip: Path, tmp_path: Path, refused: Refused) -> None:
@@ -113,6 +145,22 @@ def test_a_broken_manifest_in_a_zip_says_where(small_zip: Path, tmp_path: Path, 
 def test_a_missing_asset_is_refused(small_zip: Path, tmp_path: Path, refused: Refused) -> None:
     bad = rewrite(small_zip, tmp_path / "bad.zip", replace={MANIFEST: as_bytes(required_assets=["assets/golden.png"])})
     assert "assets/golden.png" in refused(bad, Code.invalid_zip).message
+
+
+def test_assets_in_the_form_of_the_sdk_are_named_by_their_use(
+    small_zip: Path, tmp_path: Path, installer: Installer, refused: Refused
+) -> None:
+    required = {"A01": {"model": "screw_check/main.py"}, "A02": {"model": "models/a.pt", "more": ["models/", None]}}
+    manifest = as_bytes(required_assets=required, default_config={"A01": {"threshold": 0.5}})
+    bad = rewrite(small_zip, tmp_path / "bad.zip", replace={MANIFEST: manifest})
+    assert (
+        "the manifest requires A02/model: models/a.pt, A02/more: models/, which"
+        in refused(bad, Code.invalid_zip).message
+    )
+    good = rewrite(
+        small_zip, tmp_path / "good.zip", replace={MANIFEST: manifest}, add={"screw-check/models/a.pt": b"weights"}
+    )
+    assert installer.inspect(good).manifest.required_assets[1] == RequiredAsset("models/a.pt", "A02/model")
 
 
 def test_no_requirements_is_2001(small_zip: Path, tmp_path: Path, refused: Refused) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import platform
+import sys
 import sysconfig
 import zipfile
 from collections.abc import Callable
@@ -14,7 +17,7 @@ from controller.errors import Code, PackageError
 from controller.packages.inspection import Inspection
 from controller.packages.install import Installer
 from controller.packages.interpreters import Interpreter, Interpreters
-from controller.packages.requirements import parse_requirements
+from controller.packages.requirements import Requirements, read_requirements
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from examples.packing import make_wheel
@@ -202,14 +205,25 @@ def test_no_sdk_among_the_wheels_is_2004(small_zip: Path, tmp_path: Path, refuse
     assert "procvision-algorithm-sdk (wanted by every algorithm)" in refused(bad, Code.wheels_missing).message
 
 
-def test_a_file_that_is_not_named_like_a_wheel_is_2004(small_zip: Path, tmp_path: Path, refused: Refused) -> None:
-    bad = rewrite(small_zip, tmp_path / "bad.zip", add={"wheels/numpy.whl": b"x"})
-    assert "wheels/numpy.whl" in refused(bad, Code.wheels_missing).message
+def test_what_is_not_named_like_a_wheel_is_left_out_and_said(
+    small_zip: Path, tmp_path: Path, refused: Refused, installer: Installer
+) -> None:
+    strange = {"wheels/notes.whl": b"x", "wheels/numpy-2.0.0-py3-none-any (1).whl": b"x"}
+    found = installer.inspect(rewrite(small_zip, tmp_path / "p.zip", add=strange))
+    assert (
+        "not named like a wheel and left out: wheels/notes.whl, wheels/numpy-2.0.0-py3-none-any (1).whl"
+        in found.warnings
+    )
+    assert len(found.wheels) == 2
+    only = rewrite(
+        small_zip, tmp_path / "b.zip", rename=lambda name: None if name.startswith("wheels/") else name, add=strange
+    )
+    assert "wheels/notes.whl" in refused(only, Code.wheels_missing).message
 
 
 def test_two_wheels_of_one_name_are_2001(small_zip: Path, tmp_path: Path, refused: Refused) -> None:
     wheel = make_wheel(tmp_path, "lenses")
-    both = {f"{folder}wheels/{wheel.name}": wheel.read_bytes() for folder in ("", "screw-check/")}
+    both = {f"{folder}wheels/{wheel.name}": wheel.read_bytes() + folder.encode() for folder in ("", "screw-check/")}
     assert (
         "two wheels of one name" in refused(rewrite(small_zip, tmp_path / "b.zip", add=both), Code.invalid_zip).message
     )
@@ -241,14 +255,20 @@ def test_the_digest_of_each_wheel_is_that_of_its_bytes(small_zip: Path, installe
     assert installer.inspect(small_zip).wheels == real
 
 
+def parsed(text: str, **files: str) -> Requirements:
+    """Read `requirements.txt` in the folder `p` of a zip that has `files` there too, `_` for a dot."""
+    there = {"p/requirements.txt": text, **{f"p/{name.replace('_', '.')}": content for name, content in files.items()}}
+    return read_requirements("p/requirements.txt", there.get)
+
+
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("-r other.txt", "the option -r is not allowed"),
+        ("-r other.txt", "p/other.txt is not in the package"),
+        ("-r ../../other.txt", "is not a file of the package"),
+        ("-c https://example.org/c.txt", "is not a file of the package"),
         ("-e .", "the option -e"),
-        ("-c constraints.txt", "the option -c"),
-        ("--index-url https://example.org/simple", "the option --index-url"),
-        ("--find-links=/tmp", "the option --find-links"),
+        ("--editable=.", "the option --editable"),
         ("numpy @ https://example.org/numpy.whl", "is to come from https://example.org/numpy.whl"),
         ("https://example.org/numpy.whl", "is not a requirement"),
         ("./wheels/numpy.whl", "is not a requirement"),
@@ -259,10 +279,32 @@ def test_the_digest_of_each_wheel_is_that_of_its_bytes(small_zip: Path, installe
 )
 def test_lines_that_need_more_than_wheels_are_refused(line: str, words: str) -> None:
     with pytest.raises(PackageError) as caught:
-        parse_requirements(f"# first\n{line}\n", "requirements.txt")
+        parsed(f"# first\n{line}\n-e .\n")
     assert caught.value.code == Code.wheels_missing
     assert words in caught.value.message
     assert "requirements.txt:2" in caught.value.message
+    assert "requirements.txt:3: the option -e" in caught.value.message
+
+
+def test_lines_about_where_to_download_from_are_ignored_and_said() -> None:
+    lines = [
+        "-i https://example.org/simple", "--index-url=https://example.org", "--extra-index-url https://example.org",
+        "--find-links=/tmp", "-f /tmp", "--trusted-host example.org", "--prefer-binary", "--no-index",
+    ]  # fmt: skip
+    found = parsed("\n".join([*lines, "numpy"]))
+    assert [str(pinned.requirement) for pinned in found.wanted] == ["numpy"]
+    assert len(found.ignored) == len(lines)
+    assert found.ignored[0].startswith("p/requirements.txt:1: -i says where")
+
+
+def test_files_that_are_named_are_followed_once_each() -> None:
+    found = parsed(
+        "-r base.txt\n--constraint=pins.txt\nlenses\n", base_txt="numpy\n-rbase.txt\n-r requirements.txt\n",
+        pins_txt="glass<2\n-c base.txt\n",
+    )  # fmt: skip
+    assert [str(pinned.requirement) for pinned in found.wanted] == ["numpy", "lenses"]
+    assert [str(pinned.requirement) for pinned in found.constraints] == ["glass<2", "numpy", "lenses"]
+    assert found.wanted[0].wanted_by == "base.txt"
 
 
 def test_comments_continuations_extras_and_markers_are_read() -> None:
@@ -270,9 +312,100 @@ def test_comments_continuations_extras_and_markers_are_read() -> None:
         "# a comment\n\nnumpy==1.26.4  # why\nlenses[zoom,\\\nwide] >= 2 ; python_version > '3' \\\n"
         f"  --hash=sha256:{'A' * 64}\n# a comment that ends with a backslash \\\nlast\\\n"
     )
-    lines = parse_requirements(text, "requirements.txt")
+    lines = parsed(text).wanted
     assert [str(pinned.requirement) for pinned in lines] == [
         "numpy==1.26.4", 'lenses[wide,zoom]>=2; python_version > "3"', "last",
     ]  # fmt: skip
     assert lines[1].hashes == (f"sha256:{'a' * 64}",)
     assert lines[1].line.endswith(f"--hash=sha256:{'a' * 64}")
+
+
+def test_constraints_choose_among_the_wheels(
+    small_zip: Path, tmp_path: Path, refused: Refused, installer: Installer
+) -> None:
+    wheels = [make_wheel(tmp_path, "glass", version) for version in ("1.0", "2.0")]
+    package = with_requirements(small_zip, tmp_path / "p.zip", SDK + "numpy\nglass\n-c pins.txt\n", *wheels)
+    pinned = rewrite(package, tmp_path / "pinned.zip", add={"screw-check/pins.txt": "glass<2\r\n".encode("utf-16")})
+    assert {file for file in installer.inspect(pinned).allowed if "glass" in file} == {wheels[0].name}
+    bad = rewrite(package, tmp_path / "bad.zip", add={"screw-check/pins.txt": b"glass<1\n"})
+    assert "the constraints exclude 1.0, 2.0" in refused(bad, Code.wheels_missing).message
+
+
+def test_a_spare_wheel_that_lacks_something_is_no_obstacle(
+    small_zip: Path, tmp_path: Path, refused: Refused, installer: Installer
+) -> None:
+    """uv would choose acase 1.0, which needs nothing, for bcase too."""
+    wheels = [
+        make_wheel(tmp_path, "acase", "1.0"),
+        make_wheel(tmp_path, "acase", "2.0", requires=["ccase"]),
+        make_wheel(tmp_path, "bcase", "1.0", requires=["acase"]),
+        make_wheel(tmp_path, "ring-a", requires=["ring-b"]),
+        make_wheel(tmp_path, "ring-b", requires=["ring-a", "acase"]),
+    ]
+    text = f"{SDK}numpy\nacase==1.0\nbcase==1.0\nring-a\n"
+    assert installer.inspect(with_requirements(small_zip, tmp_path / "p.zip", text, *wheels)).wheels
+    bad = with_requirements(small_zip, tmp_path / "bad.zip", f"{SDK}numpy\nring-a\nacase==2.0\n", *wheels)
+    assert "ccase (wanted by acase 2.0): there is no wheel of it" in refused(bad, Code.wheels_missing).message
+    without = [wheel for wheel in wheels if "acase-1" not in wheel.name]
+    bad = with_requirements(small_zip, tmp_path / "bad.zip", f"{SDK}numpy\nring-a\n", *without)
+    assert "ccase (wanted by acase 2.0)" in refused(bad, Code.wheels_missing).message
+
+
+def test_a_package_for_windows_is_told_how_to_be_packed_for_here(
+    small_zip: Path, tmp_path: Path, refused: Refused, installer: Installer
+) -> None:
+    package = retagged(small_zip, tmp_path / "windows.zip", "cp310-cp310-win_amd64")
+    error = refused(package, Code.incompatible_python)
+    assert "it is packed for Windows (win_amd64), this machine is Linux" in error.message
+    major, minor = sys.version_info[:2]
+    assert f"`procvision-cli package DIR -w manylinux2014_{platform.machine()} -p " in error.next_step
+    assert f"-b cp{major}{minor}`" in error.next_step
+
+    found = installer.look(package)
+    assert found.manifest is not None
+    assert found.manifest.name == "screw-check"
+    assert [each.code for each in found.errors] == [Code.incompatible_python]
+    assert len(found.wheels) == 2
+
+
+def test_a_package_for_another_python_of_this_machine_may_get_it(
+    small_zip: Path, tmp_path: Path, refused: Refused
+) -> None:
+    error = refused(retagged(small_zip, tmp_path / "b.zip", "cp39-cp39-linux_x86_64"), Code.incompatible_python)
+    assert "it is packed for Python 3.9" in error.message
+    assert "spec.pythons" in error.next_step
+
+
+@pytest.mark.parametrize("version", ["0.0.3", "0.0.5"])
+def test_an_sdk_without_an_adapter_is_named(small_zip: Path, tmp_path: Path, refused: Refused, version: str) -> None:
+    """These versions have no `procvision_algorithm_sdk.adapter`; what they were packed with is told by the wheel."""
+    wheel = make_wheel(tmp_path, "procvision-algorithm-sdk", version)
+    package = with_requirements(small_zip, tmp_path / "b.zip", f"procvision-algorithm-sdk=={version}\nnumpy\n", wheel)
+    error = refused(package, Code.install_failed)
+    assert f"procvision-algorithm-sdk {version} has no adapter" in error.message
+    assert "procvision-algorithm-sdk>=0.0.6" in error.next_step
+
+
+def test_everything_that_is_wrong_or_strange_is_found_at_once(
+    small_zip: Path, tmp_path: Path, installer: Installer
+) -> None:
+    manifest = {"name": "screw-check", "version": "1.0.0", "entry_point": "a.b:C", "required_assets": ["golden.png"]}
+    spare = make_wheel(tmp_path, "numpy", "2.0.0", tag="cp310-cp310-win_amd64")
+    package = with_requirements(small_zip, tmp_path / "p.zip", f"{SDK}numpy\n-i https://example.org\n", spare)
+    package = rewrite(
+        package, tmp_path / "q.zip", replace={"screw-check/manifest.json": json.dumps(manifest).encode()},
+        add={"notes.txt": b"", "wheels/notes.whl": b""},
+    )  # fmt: skip
+    found = installer.look(package)
+    assert [str(each.code.name) for each in found.errors] == ["invalid_zip"]
+    assert "golden.png" in found.errors[0].message
+    strange = "\n".join(found.warnings)
+    for words in (
+        "left out: notes.txt", "left out: wheels/notes.whl", "requirements.txt:3: -i", "declares no supported_pids",
+        f"of no use: {spare.name}",
+    ):  # fmt: skip
+        assert words in strange
+    assert len(found.warnings) == 5
+    worse = rewrite(package, tmp_path / "r.zip", replace={REQUIREMENTS: b"-e .\n"})
+    assert [each.code for each in installer.look(worse).errors] == [Code.invalid_zip, Code.wheels_missing]
+    assert [each.code for each in installer.trial(worse).errors] == [Code.invalid_zip, Code.wheels_missing]
