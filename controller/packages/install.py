@@ -82,14 +82,6 @@ class Installer:
         with open_archive(Path(zip_path), self._limits()) as archive:
             return read_manifest(archive), archive.digest()
 
-    def inspect(self, zip_path: Path | str) -> Inspection:
-        """Check all that reading can tell; nothing is written anywhere.
-
-        Raises PackageError 2001–2004, StoreError.
-        """
-        with open_archive(Path(zip_path), self._limits()) as archive:
-            return self._examine(archive, archive.digest()).inspection()[0]
-
     def look(self, zip_path: Path | str) -> Examination:
         """Return what reading tells of a zip, with everything that is wrong with it. Raises StoreError."""
         try:

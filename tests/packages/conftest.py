@@ -12,6 +12,7 @@ import pytest
 
 from controller.errors import Code, PackageError
 from controller.host.environment import STAGING_VARIABLE
+from controller.packages.inspection import Inspection
 from controller.packages.install import Installer
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
@@ -46,6 +47,11 @@ def layout(tmp_path: Path) -> StoreLayout:
 @pytest.fixture
 def installer(layout: StoreLayout) -> Installer:
     return Installer(layout, MutationLock(layout), now=lambda: NOW)
+
+
+def inspected(installer: Installer, zip_path: Path) -> Inspection:
+    """Return what an install would go on with. Raises the first error that reading the zip finds."""
+    return installer.look(zip_path).inspection()[0]
 
 
 def snapshot(root: Path) -> Snapshot:

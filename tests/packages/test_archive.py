@@ -19,7 +19,7 @@ from controller.packages.limits import Limits
 from controller.packages.names import check_name, collision_key
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
-from tests.packages.conftest import NOW, snapshot
+from tests.packages.conftest import NOW, inspected, snapshot
 from tests.packages.zips import append, flip_bits, patch_central, raw_name, rewrite
 
 Refused = Callable[[Path, Code], PackageError]
@@ -226,7 +226,7 @@ def test_a_zip_that_was_made_by_hand_is_read(
         package = append(package, tmp_path / "q.zip", folder, b"", as_folder).replace(tmp_path / "p.zip")
     with open_archive(package, Limits()) as archive:
         assert not [name for name in (*archive.files, *archive.folders) if name.startswith(".")]
-    found, plain = installer.inspect(package), installer.inspect(small_zip)
+    found, plain = inspected(installer, package), inspected(installer, small_zip)
     assert (found.manifest, found.wheels, found.warnings) == (plain.manifest, plain.wheels, plain.warnings)
 
 

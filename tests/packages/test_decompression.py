@@ -22,7 +22,7 @@ from controller.packages.limits import Limits
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from examples.packing import make_wheel
-from tests.packages.conftest import NOW, snapshot, visible
+from tests.packages.conftest import NOW, inspected, snapshot, visible
 from tests.packages.zips import append, patch_central, rewrite
 
 Refused = Callable[[Path, Code], PackageError]
@@ -172,7 +172,7 @@ def test_honest_files_that_pack_well_are_no_bomb(small_zip: Path, tmp_path: Path
         assert all(
             info.file_size > 300 * info.compress_size for info in archive.infolist() if "assets" in info.filename
         )
-    assert installer.inspect(package).manifest.name == "screw-check"
+    assert inspected(installer, package).manifest.name == "screw-check"
 
 
 def test_the_ratio_is_configurable(small_zip: Path, tmp_path: Path, layout: StoreLayout) -> None:

@@ -28,7 +28,7 @@ from controller.packages.receipts import load_receipt, store_receipt
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from examples.packing import BRIGHTNESS, OK, SETUP_HANGS, build_package, make_wheel, sdk_wheels
-from tests.packages.conftest import NOW, marked, snapshot, visible
+from tests.packages.conftest import NOW, inspected, marked, snapshot, visible
 from tests.packages.zips import append, raw_name, rewrite
 
 pytestmark = pytest.mark.real
@@ -227,7 +227,7 @@ def test_wheels_inside_the_package_root_and_strangers_beside_it(
         good_zip, tmp_path / "p.zip", rename=lambda name: ROOT + name if name.startswith("wheels/") else name,
         add={"__MACOSX/._x": b"", f"{ROOT}empty/": b""},
     )  # fmt: skip
-    assert any("__MACOSX/._x" in warning for warning in installer.inspect(package).warnings)
+    assert any("__MACOSX/._x" in warning for warning in inspected(installer, package).warnings)
     installer.install(package)
     folder = layout.package(SCREW)
     assert not (folder / "src" / "wheels").exists()
@@ -472,7 +472,7 @@ def test_a_receipt_that_makes_no_sense_is_none(tmp_path: Path) -> None:
 
 def test_undeclared_pids_stay_undeclared(tmp_path: Path, installer: Installer) -> None:
     package = build_package(tmp_path, name="any-pid", source=OK, supported_pids=None)
-    assert "the manifest declares no supported_pids" in installer.inspect(package).warnings
+    assert "the manifest declares no supported_pids" in inspected(installer, package).warnings
     assert installer.install(package).supported_pids is None
 
 

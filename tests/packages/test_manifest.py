@@ -13,6 +13,7 @@ from controller.errors import Code, PackageError
 from controller.model.package import RequiredAsset
 from controller.packages.install import Installer
 from controller.packages.manifest import parse_manifest
+from tests.packages.conftest import inspected
 from tests.packages.zips import rewrite
 
 Refused = Callable[[Path, Code], PackageError]
@@ -134,7 +135,7 @@ def test_two_manifests_at_one_depth_are_ambiguous(small_zip: Path, tmp_path: Pat
 
 def test_a_deeper_manifest_is_no_ambiguity(small_zip: Path, tmp_path: Path, installer: Installer) -> None:
     package = rewrite(small_zip, tmp_path / "p.zip", add={"screw-check/models/manifest.json": b"{}"})
-    assert installer.inspect(package).manifest.name == "screw-check"
+    assert inspected(installer, package).manifest.name == "screw-check"
 
 
 def test_a_broken_manifest_in_a_zip_says_where(small_zip: Path, tmp_path: Path, refused: Refused) -> None:
@@ -160,7 +161,7 @@ def test_assets_in_the_form_of_the_sdk_are_named_by_their_use(
     good = rewrite(
         small_zip, tmp_path / "good.zip", replace={MANIFEST: manifest}, add={"screw-check/models/a.pt": b"weights"}
     )
-    assert installer.inspect(good).manifest.required_assets[1] == RequiredAsset("models/a.pt", "A02/model")
+    assert inspected(installer, good).manifest.required_assets[1] == RequiredAsset("models/a.pt", "A02/model")
 
 
 def test_no_requirements_is_2001(small_zip: Path, tmp_path: Path, refused: Refused) -> None:
@@ -174,7 +175,7 @@ def test_survey_reads_manifest_and_digest_only(small_zip: Path, tmp_path: Path, 
     manifest, digest = installer.survey(small_zip)
     assert (manifest.name, manifest.version) == ("screw-check", "1.0.0")
     assert manifest.supported_pids == ("A01", "A02", "A03", "A04")
-    assert digest == installer.inspect(small_zip).digest
+    assert digest == inspected(installer, small_zip).digest
     with pytest.raises(PackageError) as caught:
         installer.survey(
             rewrite(small_zip, tmp_path / "bad.zip", rename=lambda name: None if name == MANIFEST else name)

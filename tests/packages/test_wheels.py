@@ -21,7 +21,7 @@ from controller.packages.requirements import Requirements, read_requirements
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from examples.packing import make_wheel
-from tests.packages.conftest import NOW, snapshot
+from tests.packages.conftest import NOW, inspected, snapshot
 from tests.packages.zips import rewrite
 
 Refused = Callable[[Path, Code], PackageError]
@@ -93,7 +93,7 @@ def test_a_policy_interpreter_that_does_not_run_is_a_warning_where_another_fits(
     small_zip: Path, layout: StoreLayout
 ) -> None:
     installer = Installer(layout, MutationLock(layout), now=lambda: NOW, pythons=lambda: ["/nowhere/python3"])
-    assert "spec.pythons: /nowhere/python3: No such file or directory" in installer.inspect(small_zip).warnings
+    assert "spec.pythons: /nowhere/python3: No such file or directory" in inspected(installer, small_zip).warnings
 
 
 def says_that_it_is_3_99(folder: Path) -> Path:
@@ -115,12 +115,12 @@ def test_a_policy_that_is_edited_is_in_force_at_the_next_look(
     installer = Installer(layout, MutationLock(layout), now=lambda: NOW, pythons=lambda: tuple(pythons))
     package = retagged(small_zip, tmp_path / "p.zip", "cp399-none-any")
     with pytest.raises(PackageError, match="no interpreter here fits"):
-        installer.inspect(package)
+        inspected(installer, package)
     pythons.append(str(says_that_it_is_3_99(tmp_path)))
-    assert installer.inspect(package).interpreter.numbers == (3, 99)
+    assert inspected(installer, package).interpreter.numbers == (3, 99)
     pythons.clear()
     with pytest.raises(PackageError, match="no interpreter here fits"):
-        installer.inspect(package)
+        inspected(installer, package)
 
 
 def test_an_interpreter_that_did_not_run_is_asked_again_and_one_that_did_is_not(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_requirement_that_a_marker_excludes_is_not_asked_for(
 ) -> None:
     wheel = make_wheel(tmp_path, "pywin32", tag="cp310-cp310-win_amd64")
     text = SDK + 'numpy\npywin32; sys_platform == "win32"\n'
-    found = installer.inspect(with_requirements(small_zip, tmp_path / "p.zip", text, wheel))
+    found = inspected(installer, with_requirements(small_zip, tmp_path / "p.zip", text, wheel))
     assert isinstance(found, Inspection)
     assert wheel.name in found.wheels
 
@@ -183,7 +183,7 @@ def test_a_requirement_that_a_marker_excludes_is_not_asked_for(
 def test_extras_are_followed(small_zip: Path, tmp_path: Path, refused: Refused, installer: Installer) -> None:
     wheel = make_wheel(tmp_path, "lenses", requires=['glass>=2; extra == "zoom"'])
     plain = with_requirements(small_zip, tmp_path / "plain.zip", SDK + "numpy\nlenses\n", wheel)
-    assert installer.inspect(plain).wheels
+    assert inspected(installer, plain).wheels
     zoom = with_requirements(small_zip, tmp_path / "zoom.zip", SDK + "numpy\nlenses[zoom]\n", wheel)
     assert "glass>=2" in refused(zoom, Code.wheels_missing).message
 
@@ -209,7 +209,7 @@ def test_what_is_not_named_like_a_wheel_is_left_out_and_said(
     small_zip: Path, tmp_path: Path, refused: Refused, installer: Installer
 ) -> None:
     strange = {"wheels/notes.whl": b"x", "wheels/numpy-2.0.0-py3-none-any (1).whl": b"x"}
-    found = installer.inspect(rewrite(small_zip, tmp_path / "p.zip", add=strange))
+    found = inspected(installer, rewrite(small_zip, tmp_path / "p.zip", add=strange))
     assert (
         "not named like a wheel and left out: wheels/notes.whl, wheels/numpy-2.0.0-py3-none-any (1).whl"
         in found.warnings
@@ -240,10 +240,10 @@ def test_a_hash_that_no_wheel_has_is_2004(small_zip: Path, tmp_path: Path, refus
 
 
 def test_a_hash_that_a_wheel_has_is_taken(small_zip: Path, tmp_path: Path, installer: Installer) -> None:
-    wheels = installer.inspect(small_zip).wheels
+    wheels = inspected(installer, small_zip).wheels
     numpy = next(digest for file, digest in wheels.items() if file.startswith("numpy"))
     text = f"{SDK}numpy \\\n  --hash=sha256:{'0' * 64} \\\n  --hash=sha256:{numpy}\n"
-    assert installer.inspect(with_requirements(small_zip, tmp_path / "p.zip", text)).wheels == wheels
+    assert inspected(installer, with_requirements(small_zip, tmp_path / "p.zip", text)).wheels == wheels
 
 
 def test_the_digest_of_each_wheel_is_that_of_its_bytes(small_zip: Path, installer: Installer) -> None:
@@ -252,7 +252,7 @@ def test_the_digest_of_each_wheel_is_that_of_its_bytes(small_zip: Path, installe
             name.removeprefix("wheels/"): hashlib.sha256(archive.read(name)).hexdigest()
             for name in archive.namelist() if name.startswith("wheels/")
         }  # fmt: skip
-    assert installer.inspect(small_zip).wheels == real
+    assert inspected(installer, small_zip).wheels == real
 
 
 def parsed(text: str, **files: str) -> Requirements:
@@ -326,7 +326,7 @@ def test_constraints_choose_among_the_wheels(
     wheels = [make_wheel(tmp_path, "glass", version) for version in ("1.0", "2.0")]
     package = with_requirements(small_zip, tmp_path / "p.zip", SDK + "numpy\nglass\n-c pins.txt\n", *wheels)
     pinned = rewrite(package, tmp_path / "pinned.zip", add={"screw-check/pins.txt": "glass<2\r\n".encode("utf-16")})
-    assert {file for file in installer.inspect(pinned).allowed if "glass" in file} == {wheels[0].name}
+    assert {file for file in inspected(installer, pinned).allowed if "glass" in file} == {wheels[0].name}
     bad = rewrite(package, tmp_path / "bad.zip", add={"screw-check/pins.txt": b"glass<1\n"})
     assert "the constraints exclude 1.0, 2.0" in refused(bad, Code.wheels_missing).message
 
@@ -343,7 +343,7 @@ def test_a_spare_wheel_that_lacks_something_is_no_obstacle(
         make_wheel(tmp_path, "ring-b", requires=["ring-a", "acase"]),
     ]
     text = f"{SDK}numpy\nacase==1.0\nbcase==1.0\nring-a\n"
-    assert installer.inspect(with_requirements(small_zip, tmp_path / "p.zip", text, *wheels)).wheels
+    assert inspected(installer, with_requirements(small_zip, tmp_path / "p.zip", text, *wheels)).wheels
     bad = with_requirements(small_zip, tmp_path / "bad.zip", f"{SDK}numpy\nring-a\nacase==2.0\n", *wheels)
     assert "ccase (wanted by acase 2.0): there is no wheel of it" in refused(bad, Code.wheels_missing).message
     without = [wheel for wheel in wheels if "acase-1" not in wheel.name]
