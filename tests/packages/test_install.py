@@ -472,7 +472,7 @@ def test_a_receipt_that_makes_no_sense_is_none(tmp_path: Path) -> None:
 
 def test_undeclared_pids_stay_undeclared(tmp_path: Path, installer: Installer) -> None:
     package = build_package(tmp_path, name="any-pid", source=OK, supported_pids=None)
-    assert "the manifest declares no supported_pids" in inspected(installer, package).warnings
+    assert "the manifest declares no supported_pids" in inspected(installer, package).warnings[0]
     assert installer.install(package).supported_pids is None
 
 
