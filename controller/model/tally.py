@@ -141,10 +141,10 @@ class Tally:
     crashes: int = 0
     heartbeat_losses: int = 0
     memory_excesses: int = 0
+    latency: LatencySketch = LatencySketch()
     reviewed: int = 0
     escapes: int = 0
     overkill: int = 0
-    latency: LatencySketch = LatencySketch()
 
     @property
     def answered(self) -> int:

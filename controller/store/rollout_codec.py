@@ -31,6 +31,7 @@ from controller.model.rollout import (
     Step,
 )
 from controller.model.tally import Tally
+from controller.store.tally_store import plain_tally
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -220,7 +221,7 @@ def _rollout_document(rollout: Rollout) -> dict[str, Any]:
 
 
 def _tally_documents(tallies: Any) -> dict[str, Any]:
-    return {pid: asdict(tally) for pid, tally in tallies.items()}
+    return {pid: plain_tally(tally) for pid, tally in tallies.items()}
 
 
 def _trials_document(tests: SequentialTests) -> dict[str, Any]:

@@ -157,12 +157,16 @@ def _since(tally: Tally, before: Tally | None) -> Tally:
 
 
 def tally_document(tally: Tally) -> dict[str, Any]:
-    """Return the JSON form that `parse_tally` reads back; the latency as [bin, count] pairs.
+    """Return the JSON form that `parse_tally` reads back; the latency as [bin, count] pairs."""
+    return {**plain_tally(tally), "latency": [list(pair) for pair in tally.latency.bins]}
+
+
+def plain_tally(tally: Tally) -> dict[str, Any]:
+    """Return a tally as plain data.
 
     Counts of feedback stand in it where there are any: a release that does not know them can read the others.
     """
-    counts = {name: count for name, count in asdict(tally).items() if count or name not in _LATER}
-    return {**counts, "latency": [list(pair) for pair in tally.latency.bins]}
+    return {name: value for name, value in asdict(tally).items() if value or name not in _LATER}
 
 
 def parse_tally(document: dict[str, Any]) -> Tally:
