@@ -314,7 +314,9 @@ asyncio.run(main(*sys.argv[1:]))
 async def test_the_plane_of_the_next_controller_answers_from_the_processes_of_one_killed_under_load(layout, make_spec):
     specs = [make_spec(), make_spec(key=TWIN)]
     layout.active.mkdir()
-    ActiveMappings(layout).write("A01", ActiveMapping(KEY.name, KEY.version, "2026-01-02T03:04:05Z"), lambda _: None)
+    ActiveMappings(layout).write_all(
+        {"A01": ActiveMapping(KEY.name, KEY.version, "2026-01-02T03:04:05Z")}, lambda _: None
+    )
     arguments = [sys.executable, "-c", LOADED, str(layout.root), *(json.dumps(spec.to_document()) for spec in specs)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as controller:
         os_pids = set(map(int, controller.stdout.readline().split()))
