@@ -7,6 +7,7 @@ terminal, and is the same data as ever in a document.
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 
 from controller.cli.settings import Settings
 from controller.errors import CodedError, ControllerError, DesiredStateError, OtherTree
@@ -14,7 +15,9 @@ from controller.host.terminal import printable, printable_json, printable_lines,
 
 TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from controller.cli.screen import Span
 
 
 USAGE = 64
@@ -29,6 +32,33 @@ def show(text: str = "") -> None:
 def show_lines(text: str) -> None:
     """Print lines of the result for a person, with the ends that they have."""
     print(printable_lines(text), end="")
+
+
+def show_painted(line: Iterable[Span], *, colour: bool) -> None:
+    """Print one line of the result, of parts that are printable already, in colour or without."""
+    from controller.cli.screen import painted
+
+    print(painted(line, colour=colour))
+
+
+@contextmanager
+def own_screen() -> Iterator[None]:
+    """Have the terminal's other screen for a while, and leave what stands in the first one as it was."""
+    sys.stdout.write("\x1b[?1049h\x1b[?25l")
+    try:
+        yield
+    finally:
+        sys.stdout.write("\x1b[?25h\x1b[?1049l")
+        sys.stdout.flush()
+
+
+def draw(lines: Iterable[Iterable[Span]], *, colour: bool) -> None:
+    """Put lines, of parts that are printable already, in the place of what stands on the terminal."""
+    from controller.cli.screen import painted
+
+    frame = "\x1b[K\r\n".join(painted(line, colour=colour) for line in lines)
+    sys.stdout.write(f"\x1b[H{frame}\x1b[K\x1b[J")
+    sys.stdout.flush()
 
 
 def say(text: str) -> None:
@@ -102,9 +132,11 @@ def plain(document: object) -> object:
 
 def columns(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print aligned columns, as `kubectl get` does; an empty cell is a dash."""
+    from controller.cli.screen import width_of
+
     shown = (tuple("-" if cell in {None, ""} else printable(str(cell)) for cell in row) for row in rows)
     lines = [tuple(headers), *shown]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
+    widths = [max(width_of(line[column]) for line in lines) for column in range(len(headers))]
     for line in lines:
-        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        cells = (cell + " " * (width - width_of(cell)) for cell, width in zip(line, widths, strict=True))
         show("   ".join(cells).rstrip())

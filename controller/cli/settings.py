@@ -31,12 +31,14 @@ _NAMES = ("desired", "store", "output", "log_level")
 class Settings:
     """The global options of one command line, and the parts of the product that the composition root builds for them.
 
-    `options` holds what was given, the winner where it was given twice.
+    `options` holds what was given, the winner where it was given twice. `wide`: tables in full.
     """
 
     def __init__(self, options: Options, product_for: Callable[[Settings], Product]) -> None:
         self._options = options
-        self.output: str = options.get("output", "table")
+        form = options.get("output", "table")
+        self.wide = form == "wide"
+        self.output: str = "table" if self.wide else form
         self._log_level: str | None = options.get("log_level")
         self._product_for = product_for
 
@@ -86,8 +88,9 @@ def add_global_options(parser: Parser) -> None:
                           "where a daemon runs, its own]."}),
         (("--store",), {"metavar": "DIR", "type": folder,
                         "help": "Folder of the runtime store [default: runtime_store]."}),
-        (("-o", "--output"), {"metavar": "FORM", "choices": ("table", "json", "yaml"),
-                              "help": "Form of what goes to stdout: table, json, yaml [default: table]."}),
+        (("-o", "--output"), {"metavar": "FORM", "choices": ("table", "wide", "json", "yaml"),
+                              "help": "Form of what goes to stdout: table, wide (with every column), json, yaml "
+                              "[default: table]."}),
         (("--log-level",), {"metavar": "LEVEL", "choices": ("debug", "info", "warning", "error"),
                             "help": "How much goes to the log: debug, info, warning, error [default: warning; of the "
                             "daemon: info]."}),

@@ -5,18 +5,22 @@ from __future__ import annotations
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from controller.cli.output import columns, emit, flush, say, show, show_lines
+from controller.cli.output import emit, flush, say, show_painted
 from controller.cli.parameters import name
 from controller.cli.parser import Parser
+from controller.cli.screen import Line, has_colour, screen_width, wrapped
 from controller.cli.selection import about
 from controller.cli.settings import Settings
+from controller.cli.status_view import View
+from controller.errors import ControllerError
 from controller.station.commands.status import GetStatus
 
 if TYPE_CHECKING:
-    from controller.model.status_document import ActiveRow, DeploymentRow, PidRow, StatusDocument
+    from collections.abc import Callable
+
+    from controller.model.status_document import StatusDocument
     from controller.station.port import Report
 
 _WATCH_SECONDS = 1.0
@@ -30,13 +34,16 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
-    """Show deployments, PIDs, processes and packages as of the last pass; processes are looked at now.
+    """Show deployments, PIDs, processes and packages as of the last pass, what needs somebody first.
 
-    Exit code 0, whatever the status says; 1 where the store has none yet.
+    Without a daemon, processes, the desired tree and the host are looked at now, and the age of the rest is said. The
+    table fits the screen (80 columns where there is none); -o wide shows every field in full. Exit code 0, whatever the
+    status says; 1 where the store has none yet.
 
     Examples:
       pvctl status
       pvctl status screw-check
+      pvctl status -o wide
       pvctl status -o json | jq '.deployments[] | {name, phase}'
     """
 
@@ -47,19 +54,25 @@ def run(arguments: Namespace, settings: Settings) -> int:
     if arguments.watch:
         return _watch(status, settings)
     document = status(say)
-    emit(settings, document, lambda: print_status(document))
+    emit(settings, document, lambda: print_status(document, wide=settings.wide))
     return 0
 
 
 def _watch(status: Callable[[], StatusDocument], settings: Settings) -> int:
     """Show the status again and again: live on a terminal, one document after another otherwise."""
     if not sys.stdout.isatty() or settings.output != "table":
-        return _repeat(lambda: emit(settings, document := status(), lambda: print_status(document)))
-    from rich.live import Live
-    from rich.text import Text
+        return _repeat(lambda: emit(settings, document := status(), lambda: print_status(document, wide=settings.wide)))
+    from controller.cli.watching import fitted, watch
 
-    with Live(screen=True, auto_refresh=False) as live:
-        return _repeat(lambda: live.update(Text(_rendered(status())), refresh=True))
+    def view(width: int, height: int) -> list[Line]:
+        at = time.strftime("%H:%M:%S")
+        try:
+            sections = View(status(), width, time.time(), wide=settings.wide).sections()
+        except ControllerError as error:  # a daemon that is being restarted, say: it is looked for again
+            return [[(line, "bad")] for line in wrapped(f"{at} error: {error.message}", width)]
+        return [[(at, "head")], *fitted(sections, width, height - 1)]
+
+    return watch(view)
 
 
 def _repeat(show: Callable[[], None]) -> int:
@@ -72,74 +85,11 @@ def _repeat(show: Callable[[], None]) -> int:
         return 0
 
 
-def _rendered(document: StatusDocument) -> str:
-    import contextlib
-    import io
-
-    text = io.StringIO()
-    with contextlib.redirect_stdout(text):
-        print_status(document)
-    return text.getvalue()
-
-
-def print_status(document: StatusDocument) -> None:
+def print_status(document: StatusDocument, *, wide: bool = False) -> None:
     """Print a status document for a person."""
-    revision = document["revision"]
-    state = "converged" if document["converged"] else "not converged"
-    show(f"revision {revision['id']} from {revision['source']} ({state})")
-    for problem in revision["errors"]:
-        show(f"  refused: {problem}")
-    _section("DEPLOYMENT PHASE PACKAGE VERSION STABLE WEIGHT MESSAGE", [
-        (each["name"], each["phase"], each["package"], each["target_version"], each["stable_version"],
-         f"{each['actual_weight']}%", each["message"]) for each in document["deployments"]])  # fmt: skip
-    _section("PID DEPLOYMENT ACTIVE TARGET READY SINCE", [
-        (each["pid"], each["deployment"], _ref(each["active"]),
-         _marked(each), "yes" if each["ready"] else "no",
-         each["active"] and each["active"]["activated_at"]) for each in document["pids"]])  # fmt: skip
-    _section("PROCESS STATE OS_PID SDK MEMORY RESTARTS STARTED", [
-        (f"{each['deployment']}/{each['name']}@{each['version']}-{each['replica']}", each["state"], each["os_pid"],
-         each["sdk_version"], _mebibytes(each["rss_bytes"]), each["restarts"], each["started_at"])
-        for each in document["processes"]])  # fmt: skip
-    _section("PACKAGE VERSION STATE DIGEST REASON", [
-        (each["name"], each["version"], each["state"], each["digest"][:19],
-         f"{each['reason']} ({each['error_code']})" if each["error_code"] else each["reason"])
-        for each in document["packages"]])  # fmt: skip
-    for each in document["deployments"]:
-        _print_evidence(each)
-    for wait in document["waiting"]:
-        show(f"waiting: {wait['what']} until {wait['until'] or 'further notice'}: {wait['reason']}")
-    for path in document.get("unmanaged", ()):
-        show(f"warning: {path} was not made by this controller; it is left alone")
-
-
-def _print_evidence(deployment: DeploymentRow) -> None:
-    """Print what a failed version said last, and the patch that would make git agree."""
-    if deployment.get("last_words"):
-        show()
-        show(f"last errors and log lines of {deployment['last_words_of']}:")
-        for line in deployment["last_words"]:
-            show(f"  {line}")
-    if deployment.get("patch"):
-        show()
-        show("this patch would make git agree (also in status.patch.yaml):")
-        show_lines(deployment["patch"])
-
-
-def _section(headers: str, rows: list[tuple[object, ...]]) -> None:
-    if rows:
-        show()
-        columns(headers.split(), rows)
-
-
-def _ref(active: ActiveRow | None) -> str:
-    return f"{active['name']}@{active['version']}" if active else ""
-
-
-def _marked(pid: PidRow) -> str:
-    marks = [name for name, given in (("pinned", pid["pinned"]), ("held", pid["held"])) if given]
-    target = pid["target_version"] or ""
-    return f"{target} ({', '.join(marks)})" if marks else target
-
-
-def _mebibytes(size: int | None) -> str:
-    return f"{size / 2**20:.0f} MiB" if size else ""
+    colour = has_colour()
+    for index, section in enumerate(View(document, screen_width(), time.time(), wide=wide).sections()):
+        if index:
+            show_painted([], colour=False)
+        for line in section.lines:
+            show_painted(line, colour=colour)

@@ -100,7 +100,7 @@ class Finding:
     `observed` and `limit` are in the metric's own unit (share, seconds, bytes, cores, count); `failures` of `samples`
     calls. `chance` bounds the probability that a version within the limit would ever look like this; None where no
     test was made. `where` names the PIDs that had the failures, or the processes. `progress` is how far it is on the
-    way to a fail, 0 to 1.
+    way to a fail, 0 to 1. `needed` is how many samples a pass needs (0: none).
     """
 
     metric: Metric
@@ -113,6 +113,7 @@ class Finding:
     chance: float | None = None
     where: tuple[str, ...] = ()
     progress: float = 0.0
+    needed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,8 @@ class Condition:
 class EvidenceStatus:
     """What one metric says of the version that is judged, in the metric's own unit (share, seconds, bytes, count).
 
-    `progress` is how far it is on the way to a rollback, 0 to 1; `message` says the same in words.
+    `progress` is how far it is on the way to a rollback, 0 to 1; `message` says the same in words; `needed` is how many
+    samples a pass needs (0: none).
     """
 
     metric: str
@@ -47,6 +48,7 @@ class EvidenceStatus:
     samples: int
     progress: float
     message: str
+    needed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class EvidenceRow(TypedDict):
     samples: int
     progress: float
     message: str
+    needed: NotRequired[int]
 
 
 class DeploymentRow(TypedDict):

@@ -139,7 +139,7 @@ def _evidence(verdict: Verdict | None) -> tuple[EvidenceStatus, ...]:
     return tuple(
         EvidenceStatus(
             each.metric, each.observed, each.limit, each.samples,
-            1.0 if each.outcome == "fail" else round(each.progress, 3), each.sentence,
+            1.0 if each.outcome == "fail" else round(each.progress, 3), each.sentence, each.needed,
         )
         for each in (verdict.findings if verdict is not None else ())
     )  # fmt: skip

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, cast
 from controller.errors import StoreError
 from controller.host.capacity import capacity_of
 from controller.host.clock import epoch_seconds, utc_now
-from controller.host.identity import ProcessIdentity, is_same
 from controller.model.pressure import pressures
 from controller.sources.fingerprint import fingerprint
 from controller.store.layout import StoreLayout
+from controller.store.lock import living_owner
 from controller.store.status_shape import is_status
 
 if TYPE_CHECKING:
@@ -90,12 +90,11 @@ def _daemon(layout: StoreLayout, document: StatusDocument, age: float) -> Daemon
         "source": known["source"] if known else "",
         "age_s": round(age, 3),
     }
-    try:
-        owner = json.loads(layout.controller_lock.read_bytes())
-        if owner["role"] == "run" and is_same(ProcessIdentity.from_document(owner)):
-            row |= {"alive": True, "os_pid": owner["os_pid"], "started_at": owner["since"]}
-    except (OSError, ValueError, TypeError, KeyError):  # nobody holds the store, or nobody who says who it is
-        pass
+    owner = living_owner(layout)
+    if owner is not None and owner.get("role", "run") == "run":
+        os_pid, since = owner.get("os_pid"), owner.get("since")
+        row |= {"alive": True, "os_pid": os_pid if isinstance(os_pid, int) else None}
+        row["started_at"] = since if isinstance(since, str) else None
     return row
 
 

@@ -18,7 +18,6 @@ from typing import Self
 
 from controller.errors import StoreBusy, StoreError
 from controller.host.file_locks import held_by_readers, held_by_writer, holders, lock_within
-from controller.host.identity import identify
 from controller.store.layout import StoreLayout
 
 _WAIT_FOR_DAEMON = (
@@ -103,9 +102,7 @@ class ControllerLock:
     def __init__(self, layout: StoreLayout, role: str, *, now: str) -> None:
         self._root = layout.root
         self._path = layout.controller_lock
-        me = identify(os.getpid())
-        started = {"start_ticks": me.start_ticks, "boot_id": me.boot_id} if me else {}
-        self._owner = {"os_pid": os.getpid(), "role": role, "since": now, **started}
+        self._owner = {"os_pid": os.getpid(), "role": role, "since": now}
         self._folder: int | None = None
         self._file: int | None = None
 

@@ -49,7 +49,7 @@ def test_status(pvctl: Pvctl) -> None:
     assert documents(pvctl, "status") == STATUS
     out = pvctl("status").out
     assert "revision abc123 from desired (converged)" in out
-    assert "A01   screws       screw-check@1.0.0   1.0.0 (held)   yes     x" in out
+    assert "A01  screws      1.0.0 (held)  yes    x" in out
     assert "waiting: screws until later: a bake" in out
 
 

@@ -13,6 +13,7 @@ from controller.station.offline_status import read_offline_status
 from controller.store.layout import StoreLayout
 from examples import packing
 from examples.packing import build_package
+from tests.end_to_end.pty_screen import last_screen, screens
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
 
@@ -61,6 +62,14 @@ def test_without_a_daemon_the_status_says_so_its_age_and_that_the_tree_differs(
 
     path.write_text(text)
     assert station.json("status")["converged"] is True
+    plain = screens(station.command("status"), 80, 24, lambda _: False)
+    assert "\x1b[32mHealthy\x1b[0m" in plain, "on a terminal the phases have colours"
+    assert "\x1b" not in station.pvctl("status").stdout
+    live = last_screen(screens(station.command("status", "--watch"), 60, 8, lambda seen: seen.count("\x1b[J") == 2))
+    assert len(live) == 8
+    assert max(map(len, live)) <= 60
+    assert live[-1].startswith("… not shown: ")
+    assert "1 package" in live[-1]
     shutil.rmtree(station.desired)
     assert station.json("status")["revision"]["valid"] is False
 

@@ -164,6 +164,7 @@ def _rate_finding(rate: _Rate, test: RateTest, tallies: Mapping[str, Tally], nee
         chance=chance,
         where=where,
         progress=_progress(evidence, needed),
+        needed=rate.limit.min_samples,
     )
 
 
@@ -208,13 +209,17 @@ def _change_findings(health: Health, seen: Observation, needed: float) -> Iterat
         chance=chance,
         where=tuple(pid for pid, tally in seen.canary.items() if tally.verdicts),
         progress=_progress(evidence, needed),
+        needed=limit.min_samples,
     )
 
 
 def _step_findings(analysis: Analysis | None, calls: int) -> Iterator[Finding]:
     if analysis is not None and calls < analysis.min_samples:
         sentence = f"{_calls(calls)} in this step, {analysis.min_samples} are needed"
-        yield Finding("samples", "inconclusive", sentence, observed=calls, limit=analysis.min_samples, samples=calls)
+        yield Finding(
+            "samples", "inconclusive", sentence, observed=calls, limit=analysis.min_samples, samples=calls,
+            needed=analysis.min_samples,
+        )  # fmt: skip
 
 
 def _at_once(health: Health, tallies: Mapping[str, Tally], readings: Iterable[Reading]) -> Iterator[Finding]:
