@@ -26,7 +26,7 @@ from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
 from controller.processes.supervision import SupervisionLimits, Supervisor
 from controller.reconciler.apply import Applier
-from controller.reconciler.loop import RESYNC, Loop
+from controller.reconciler.loop import PATIENCE, RESYNC, Loop
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages, Source
 from controller.reconciler.reconciler import Outcome, Reconciler
@@ -119,7 +119,7 @@ class Daemon:
         observer = Observer(store, parts.packages, runner.observe, self._tally_store)
         applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=progress)
         about = DaemonStatus(True, os.getpid(), parts.now(), str(parts.tree.folder))
-        reconciler = Reconciler(
+        reconciler = self._reconciler = Reconciler(
             store, observer, applier, parts.clock, daemon=about, file_events=lambda: self._watch.trouble
         )
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
@@ -168,6 +168,7 @@ class Daemon:
             await self._plane.stop()
             self._keep_counts()
             await asyncio.to_thread(self._keep_verdicts)
+            await self._reconciler.later.flush_within(PATIENCE)
             await asyncio.to_thread(self._watch.stop)
             going_on = sum(process.state in {"ready", "busy"} for process in self._runner.processes())
             log.info("stopped; %s algorithm processes go on", going_on)
@@ -252,10 +253,7 @@ class Daemon:
 
     def _keep_counts(self) -> None:
         self._tally_store.note(self._plane.tallies(), self._plane.last_errors(), self._parts.clock())
-        try:
-            self._tally_store.save()
-        except OSError as error:  # a full disk: calls and verdicts go on with what is in memory
-            log.warning("cannot write down what calls came to: %s", error)
+        self._reconciler.later.write("rollouts/.tallies.json", self._tally_store.save)
 
     def _keep_verdicts(self) -> None:
         try:

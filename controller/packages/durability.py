@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from controller.host.clock import boot_id
-from controller.store.atomic import fsync_folder
+from controller.store.atomic import fsync_folder, sync_data
 
 _MARK = "in-use-"
 
@@ -38,11 +38,7 @@ def cache_in_use(cache: Path, user: str) -> Iterator[None]:
     mark = cache / f"{_MARK}{user}"
     cache.mkdir(parents=True, exist_ok=True)
     mark.write_text(boot_id())
-    descriptor = os.open(mark, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_data(mark)
     fsync_folder(cache)
     yield  # after a failure the mark stays: what is in the cache was not synced
     mark.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 
 from controller.errors import StoreError
 
@@ -45,3 +46,9 @@ class Later:
         """Wait for everything that was given so far, and what came meanwhile."""
         if self._writing is not None:
             await asyncio.shield(self._writing)
+
+    async def flush_within(self, seconds: float) -> None:
+        """Flush, waiting so long at most: a disk that hangs must not hold up the end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.flush()

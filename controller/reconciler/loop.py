@@ -9,7 +9,6 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -96,17 +95,11 @@ class Loop:
         try:
             await self._passes()
             await self.reconciler.applier.finish(PATIENCE)
-            await self._flush()
+            await self.reconciler.later.flush_within(PATIENCE)
         finally:  # whatever ended the loop: nobody may wait for what will not be done any more
             self.finished.set()
             self._refuse_work()
         await self._tell()
-
-    async def _flush(self) -> None:
-        """Wait for what is still to be written, so long at most: a disk that hangs must not hold up the end."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE):
-                await self.reconciler.later.flush()
 
     async def _passes(self) -> None:
         while not self._stopping:
@@ -224,7 +217,7 @@ class Loop:
                 )
         except TimeoutError:
             pass  # the outcome so far tells how far it came
-        await self._flush()
+        await self.reconciler.later.flush_within(PATIENCE)
         if self.finished.is_set():
             raise stopping()
         if self.failing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
@@ -42,6 +43,8 @@ from controller.store.store import Store
 log = logging.getLogger(__name__)
 
 _MOST_ACTS = 10
+_FIGURES_EVERY = 60.0
+"""Seconds between two writes of the status for the sake of figures alone; a daemon tells the present ones."""
 _BAKE_LOOK = 0.25
 """Seconds between two looks at a rollout that is waited for."""
 
@@ -91,6 +94,7 @@ class Reconciler:
         default=None, init=False
     )
     _document: StatusDocument | None = field(default=None, init=False)
+    _told: float = field(default=-math.inf, init=False)
     _head: AuditHead = field(default_factory=AuditHead, init=False)
     _unrecorded: dict[str, str] = field(default_factory=dict, init=False)
 
@@ -273,8 +277,9 @@ class Reconciler:
             rows = tuple(WaitingStatus(what, None, why) for what, why in recorded.troubles)
             status = replace(status, waiting=(*status.waiting, *rows), converged=False)
         document = status.to_document()
-        if previous is None or not recorded.untouched or _lasting(previous) != _lasting(document):
-            self._document = document
+        news = previous is None or not recorded.untouched or _lasting(previous) != _lasting(document)
+        if news or self.clock().seconds - self._told >= _FIGURES_EVERY:
+            self._document, self._told = document, self.clock().seconds
             self.later.write("status.json", partial(self.store.status.write, document))
             self.later.write("status.patch.yaml", partial(self.store.patch.offer, patches(status.deployments)))
         return status
@@ -311,6 +316,11 @@ def _at_rest(observed: Observed) -> Observed:
 
 def _lasting(document: StatusDocument) -> bytes:
     """Return a status document without what changes from moment to moment: an idle pass rewrites nothing."""
-    processes = [{**each, "rss_bytes": None, "cpu_percent": None} for each in document.get("processes", ())]
-    host = [(each["type"], each["status"]) for each in document.get("host", {}).get("conditions", ())]
-    return orjson.dumps({**document, "processes": processes, "host": host}, option=orjson.OPT_SORT_KEYS)
+    lasting = {
+        **document,
+        "processes": [{**each, "rss_bytes": None, "cpu_percent": None} for each in document.get("processes", ())],
+        "pids": [{**each, "health": None} for each in document.get("pids", ())],
+        "deployments": [{**each, "evidence": None} for each in document.get("deployments", ())],
+        "host": [(each["type"], each["status"]) for each in document.get("host", {}).get("conditions", ())],
+    }
+    return orjson.dumps(lasting, option=orjson.OPT_SORT_KEYS)

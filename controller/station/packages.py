@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-from controller.errors import Code, PackageError, StoreError
+from controller.errors import Code, NotSynced, PackageError, StoreError
 from controller.model.actions import Install, RemovePackage
 from controller.model.desired import Revision
 from controller.model.document import did_you_mean
@@ -25,6 +25,7 @@ from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages
 from controller.station.commands.packages import PackageState
 from controller.station.port import Caller
+from controller.store.atomic import place_durably, sync_data, sync_folder
 from controller.store.store import Store
 
 _NO_REVISION = Revision.model_validate({"id": "none", "source": "", "loadedAt": ""})
@@ -80,7 +81,7 @@ class PackageOperations:
                 raise result.error
         except BaseException:  # also where the controller stops
             if placed:
-                self._kept(zip_path).unlink(missing_ok=True)
+                await asyncio.to_thread(self._kept(zip_path).unlink, missing_ok=True)
             raise
         return PackageState(manifest.name, manifest.version, digest)
 
@@ -135,6 +136,7 @@ class PackageOperations:
         kept = self._kept(zip_path)
         if kept.exists():
             if filecmp.cmp(zip_path, kept, shallow=False):
+                self._sync(kept)
                 return False
             raise StoreError(
                 f"{kept} exists already and is another file; nothing was installed",
@@ -147,11 +149,23 @@ class PackageOperations:
                 os.link(zip_path, partial)
             else:
                 shutil.copyfile(zip_path, partial)
-            partial.replace(kept)
+            place_durably(partial, kept)
         except OSError as error:
             partial.unlink(missing_ok=True)
             raise StoreError(f"cannot keep {zip_path} in the store: {error.strerror}") from error
+        except NotSynced:
+            kept.unlink(missing_ok=True)
+            raise
         return True
+
+    @staticmethod
+    def _sync(kept: Path) -> None:
+        """Make a zip durable that somebody copied there. Raises StoreError."""
+        try:
+            sync_data(kept)
+        except OSError as error:
+            raise StoreError(f"cannot sync {kept}: {error.strerror}", next_step="check the disk") from error
+        sync_folder(kept.parent)
 
 
 def _installed(name: str, observed: Observed) -> str:

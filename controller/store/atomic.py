@@ -8,8 +8,9 @@ folder are replaced one after the other, and their folder is synced once.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -211,6 +212,37 @@ def append_or_cut(descriptor: int, text: bytes, size: int) -> None:
         with suppress(OSError):  # the first error is the one to report
             os.ftruncate(descriptor, size)
         raise
+
+
+def place_durably(complete: Path, target: Path) -> None:
+    """Rename a file that is complete to where it shall be seen: its data is on the disk before, its name behind.
+
+    Raises NotSynced, OSError.
+    """
+    sync_data(complete)
+    complete.replace(target)
+    for folder in dict.fromkeys((target.parent, complete.parent)):
+        sync_folder(folder)
+
+
+def sync_data(path: Path) -> None:
+    """Make what a file holds durable, whoever wrote it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folders_durably(folders: Iterable[Path]) -> None:
+    """Make folders, with those above them, and make durable that the new ones are there. Raises NotSynced, OSError."""
+    changed: dict[Path, None] = {}
+    for folder in folders:
+        for missing in itertools.takewhile(lambda each: not each.is_dir(), (folder, *folder.parents)):
+            changed[missing.parent] = None
+        folder.mkdir(parents=True, exist_ok=True)
+    for parent in changed:
+        sync_folder(parent)
 
 
 def remove_durably(path: Path) -> None:

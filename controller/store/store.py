@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from controller.errors import StoreError
 from controller.store.active import ActiveMappings
+from controller.store.atomic import make_folders_durably
 from controller.store.audit import AuditLog
 from controller.store.history import PidHistory
 from controller.store.layout import StoreLayout
@@ -47,8 +48,7 @@ class Store:
     def create_folders(self) -> None:
         """Make every folder that a store has. Raises StoreError."""
         try:
-            for folder in self.layout.folders:
-                folder.mkdir(parents=True, exist_ok=True)
+            make_folders_durably(self.layout.folders)
         except OSError as error:
             raise StoreError(
                 f"cannot create the store at {self.layout.root}: {error.strerror}",

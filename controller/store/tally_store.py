@@ -8,6 +8,7 @@ from dataclasses import asdict
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from controller.errors import StoreError
 from controller.model.observed import RecentCalls, Tallies
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
@@ -64,9 +65,14 @@ class TallyStore:
             self.snapshots.forget(counted)
 
     def save(self) -> None:
-        """Write down what was noted, where it has changed. Raises OSError."""
-        if self.tallies != self._saved:
-            self._write(self.tallies)
+        """Write down what was noted, where it has changed. Raises StoreError; calls and verdicts go on without."""
+        tallies = self.tallies
+        if tallies == self._saved:
+            return
+        try:
+            self._write(tallies)
+        except OSError as error:
+            raise StoreError(f"cannot write {self._path}: {error.strerror or error}") from error
 
     def recent(self, windows: Iterable[float]) -> RecentCalls:
         """Return what came within each window (seconds). From now on, so much of the past is kept and no more."""

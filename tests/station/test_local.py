@@ -52,7 +52,7 @@ def local_station(daemon: Daemon, folder: Path) -> LocalStation:
     packages = PackageOperations(rig.store, rig.packages, observer, loop.reconciler.applier, loop.between_passes)
     return LocalStation(
         Parts(
-            rig.store, daemon.source, observer, loop, taker, cast("Any", None),
+            rig.store, daemon.source, observer, loop, taker, cast("Any", None), cast("Any", None),
             Operator(rig.store, rig.packages, loop.reconciler.clock), packages,
             Progress(rig.notes.append), loop.reconciler.clock, nothing, folder,
         )
