@@ -30,7 +30,7 @@ class Product:
         from controller.host.users import own_name
         from controller.station.port import Caller
 
-        return Caller(own_name())
+        return Caller(own_name(), worker=self._settings.worker)
 
     def station(self) -> Station:
         """Return the station of the store: its daemon where one runs, else the store itself."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import TYPE_CHECKING
 
 from controller.cli.output import columns, emit, show
 from controller.cli.parameters import count
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
 from controller.station.commands.records import ReadAudit, VerifyAudit
+
+if TYPE_CHECKING:
+    from controller.model.status_document import AuditRow
 
 
 def add_arguments(parser: Parser) -> None:
@@ -34,10 +38,15 @@ def run(arguments: Namespace, settings: Settings) -> int:
     if arguments.verify:
         return _verify(arguments.head, settings)
     records = list(settings.execute(ReadAudit(arguments.lines)))
-    rows = [(each["seq"], each["time"], each["actor"], each["action"], each["object"], each["outcome"], each["reason"])
+    rows = [(each["seq"], each["time"], _actor(each), each["action"], each["object"], each["outcome"], each["reason"])
             for each in records]  # fmt: skip
     emit(settings, records, lambda: columns(["SEQ", "TIME", "ACTOR", "ACTION", "OBJECT", "OUTCOME", "REASON"], rows))
     return 0
+
+
+def _actor(record: AuditRow) -> str:
+    worker = record.get("worker")
+    return f"{record['actor']} (for {worker})" if worker else record["actor"]
 
 
 def _verify(head: str | None, settings: Settings) -> int:

@@ -70,6 +70,16 @@ def name(text: str) -> str:
     return text
 
 
+def worker(text: str) -> str:
+    """Return the name of a worker for whom a command is given."""
+    from controller.model.worker import worker_name
+
+    try:
+        return worker_name(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
 def path(text: str) -> Path:
     """Return the path of something, which need not be there yet."""
     from pathlib import Path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import SUPPRESS
 
-from controller.cli.parameters import folder, path
+from controller.cli.parameters import folder, path, worker
 from controller.cli.parser import Parser, WrongUsage
 
 TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
@@ -23,9 +23,11 @@ if TYPE_CHECKING:
         store: Path
         output: str
         log_level: str
+        actor: str
 
 
-_NAMES = ("desired", "store", "output", "log_level")
+_FLAGS = {"desired": "--desired", "store": "--store", "output": "--output", "log_level": "--log-level", "actor": "--as"}
+"""Each option's name, as `PVCTL_<NAME>` has it, and its flag."""
 
 
 class Settings:
@@ -39,6 +41,7 @@ class Settings:
         form = options.get("output", "table")
         self.wide = form == "wide"
         self.output: str = "table" if self.wide else form
+        self.worker: str = options.get("actor", "")
         self._log_level: str | None = options.get("log_level")
         self._product_for = product_for
 
@@ -91,6 +94,8 @@ def add_global_options(parser: Parser) -> None:
         (("-o", "--output"), {"metavar": "FORM", "choices": ("table", "wide", "json", "yaml"),
                               "help": "Form of what goes to stdout: table, wide (with every column), json, yaml "
                               "[default: table]."}),
+        (("--as",), {"metavar": "NAME", "dest": "actor", "type": worker,
+                     "help": "For whom you do this, for the audit: the worker at a kiosk, say."}),
         (("--log-level",), {"metavar": "LEVEL", "choices": ("debug", "info", "warning", "error"),
                             "help": "How much goes to the log: debug, info, warning, error [default: warning; of the "
                             "daemon: info]."}),
@@ -100,20 +105,20 @@ def add_global_options(parser: Parser) -> None:
 
 def global_part(options: Mapping[str, object]) -> Options:
     """Return those of the parsed options that are global."""
-    found: Options = {name: options[name] for name in _NAMES if name in options}  # type: ignore[assignment]
+    found: Options = {name: options[name] for name in _FLAGS if name in options}  # type: ignore[assignment]
     return found
 
 
 def from_environment(environment: Mapping[str, str]) -> Options:
     """Return the global options that PVCTL_* variables give; an empty one gives nothing. Raises WrongUsage."""
     found: Options = {}
-    for name in _NAMES:
+    for name, flag in _FLAGS.items():
         variable = f"PVCTL_{name.upper()}"
         if text := environment.get(variable):
             parser = Parser(prog="pvctl", add_help=False)
             add_global_options(parser)
             try:
-                found |= global_part(vars(parser.parse_args([f"--{name.replace('_', '-')}={text}"])))
+                found |= global_part(vars(parser.parse_args([f"{flag}={text}"])))
             except WrongUsage as error:
                 raise WrongUsage(f"{variable} in the environment: {error.message}") from None
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -91,10 +91,15 @@ def multipart(boundary: str, parts: Mapping[str, Encoded]) -> list[Buffer]:
 
 
 def request(
-    address: Address, method: str, target: str, body: Sequence[Buffer], media_type: str = _JSON
+    address: Address,
+    method: str,
+    target: str,
+    body: Sequence[Buffer],
+    media_type: str = _JSON,
+    more: Iterable[tuple[str, str]] = (),
 ) -> list[Buffer]:
-    """Return a request's bytes, in pieces."""
-    headers = [("Content-Type", media_type)] if body else []
+    """Return a request's bytes, in pieces; `more` are further headers."""
+    headers = [*([("Content-Type", media_type)] if body else ()), *more]
     if address.token is not None:
         headers.append(("Authorization", f"Bearer {address.token}"))
     head = request_head(method, target, address.host, headers, sum(len(piece) for piece in body))

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from controller.http.arguments import reader
-from controller.http.peers import caller_of
+from controller.http.peers import acting_caller_of
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint, json_response
-from controller.station.port import Command, Route, Station
+from controller.station.port import Access, Command, Route, Station
 
 
 class CommandResource:
@@ -32,7 +32,8 @@ class CommandResource:
         has_body = self._route.method == "POST" and bool(dataclasses.fields(self._arguments))
         operation = self._command.operation
         bodies = (Content(self._arguments, "The command's arguments; may be left out.", JSON),) if has_body else ()
-        return Endpoint.of(operation, self._route, self.handle, Content(operation.result), bodies)
+        endpoint = Endpoint.of(operation, self._route, self.handle, Content(operation.result), bodies)
+        return dataclasses.replace(endpoint, on_record=operation.access > Access.viewer)
 
     async def handle(self, request: Request) -> Response:
         """Answer a request with the command's result."""
@@ -43,7 +44,7 @@ class CommandResource:
         in_path = {field: request.path_params[name] for name, field in self._route.fields.items()}
         make: Callable[..., Command[object]] = self._command
         command = make(**{**given, **in_path, **self._route.fixed})
-        result = await self._station.execute(command, caller_of(request))
+        result = await self._station.execute(command, acting_caller_of(request))
         return json_response(result)
 
 

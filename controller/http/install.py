@@ -13,7 +13,7 @@ from starlette.types import Message
 
 from controller.errors import CallError, Code, StoreError
 from controller.http.failures import CLOSE, Refused
-from controller.http.peers import caller_of
+from controller.http.peers import acting_caller_of
 from controller.http.progress_lines import JSON_LINES, Line, progress_response
 from controller.http.request_body import MIB
 from controller.http.resource import Content, Endpoint, Parameter
@@ -44,7 +44,7 @@ class InstallResource:
             (Content(bytes, "The package.", ZIP),),
         )  # fmt: skip
         name = Parameter("name", "The zip's file name, which it keeps in algorithms/zips: no folder in it.")
-        return (replace(endpoint, query=(name,)),)
+        return (replace(endpoint, query=(name,), on_record=True),)
 
     async def install(self, request: Request) -> Response:
         """Receive the zip, then answer with what the station reports."""
@@ -58,13 +58,14 @@ class InstallResource:
                 f"{name[:80]!r} is no file name of a zip",
                 next_step="pass ?name=FILE.zip, without a folder and not beginning with a dot",
             )
+        caller = acting_caller_of(request)
         upload = _Upload(self._folder, name)
         try:
             await upload.receive(request, self._largest)
         except BaseException:
             upload.remove()
             raise
-        command, caller = Install(upload.path), caller_of(request)
+        command = Install(upload.path)
         return progress_response(lambda report: self._station.execute(command, caller, report), upload.remove)
 
 

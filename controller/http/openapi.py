@@ -12,8 +12,10 @@ from typing_extensions import TypedDict
 
 from controller import __version__
 from controller.http.resource import JSON, Content, Endpoint
+from controller.station.port import WORKER
 
 _DEFINITIONS = "#/components/schemas/{model}"
+_WORKER_MEANS = "For whom this is done, percent-encoded; believed of the store's owner and root, for the audit."
 _STATUS_WORDS = {
     400: "The request or an image is not valid (1001–1003, 1007).",
     404: "No such resource, no such PID, or no active version (1012).",
@@ -105,7 +107,7 @@ class _Schemas:
 def _describe(endpoint: Endpoint, schemas: _Schemas) -> dict[str, object]:
     described: dict[str, object] = {"summary": endpoint.summary, "operationId": _identifier(endpoint)}
     names = [part[1:-1] for part in endpoint.path.split("/") if part.startswith("{")]
-    if names or endpoint.query:
+    if names or endpoint.query or endpoint.on_record:
         described["parameters"] = [
             {"name": name, "in": "path", "required": True,
              "schema": {"type": "string"}}
@@ -114,6 +116,10 @@ def _describe(endpoint: Endpoint, schemas: _Schemas) -> dict[str, object]:
             {"name": each.name, "in": "query", "required": each.required, "description": each.description,
              "schema": {"type": "string"}}
             for each in endpoint.query
+        ] + [
+            {"name": WORKER, "in": "header", "required": False, "description": _WORKER_MEANS,
+             "schema": {"type": "string"}}
+            for _ in range(endpoint.on_record)
         ]  # fmt: skip
     if endpoint.bodies:
         bodies = [schemas.content(body, "validation") for body in endpoint.bodies]

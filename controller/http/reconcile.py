@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from starlette.requests import Request
 from starlette.responses import Response
 
 from controller.http.arguments import ReconcileArguments, reader
-from controller.http.peers import caller_of
+from controller.http.peers import acting_caller_of
 from controller.http.progress_lines import JSON_LINES, Line, progress_response
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint
@@ -28,11 +30,12 @@ class ReconcileResource:
         operation = Reconcile.operation
         bodies = (Content(ReconcileArguments, "How to reconcile.", JSON),)
         answer = Content(Line, media_type=JSON_LINES)
-        return tuple(Endpoint.of(operation, route, self.reconcile, answer, bodies) for route in operation.routes)
+        endpoints = (Endpoint.of(operation, route, self.reconcile, answer, bodies) for route in operation.routes)
+        return tuple(replace(each, on_record=True) for each in endpoints)
 
     async def reconcile(self, request: Request) -> Response:
         async with self._limits.body(request) as body:
             arguments = _read_arguments(body)
         command = Reconcile(arguments.allow_empty, arguments.wait, arguments.timeout, plan=arguments.plan)
-        caller = caller_of(request)
+        caller = acting_caller_of(request)
         return progress_response(lambda report: self._station.execute(command, caller, report))

@@ -47,7 +47,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One method of one path. `bodies` are the forms that a request may have, `errors` the statuses of refusals."""
+    """One method of one path. `bodies` are the forms that a request may have, `errors` the statuses of refusals.
+
+    `on_record`: the caller may name the worker for whom it is done.
+    """
 
     method: str
     path: str
@@ -58,6 +61,7 @@ class Endpoint:
     errors: tuple[int, ...] = ()
     query: tuple[Parameter, ...] = ()
     access: str = ""
+    on_record: bool = False
 
     @classmethod
     def of(

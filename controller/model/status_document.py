@@ -163,6 +163,7 @@ class AuditRow(TypedDict):
     seq: int
     time: str
     actor: str
+    worker: NotRequired[str]
     revision: str
     action: str
     object: str

@@ -24,11 +24,12 @@ from controller.store.audit import AuditRecord
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """An action, the revision that it is for, and who wants it."""
+    """An action, the revision that it is for, who wants it, and the worker for whom."""
 
     action: Action
     revision: Revision
     actor: str
+    worker: str = ""
 
     @property
     def object(self) -> ObjectRef:
@@ -72,7 +73,15 @@ def audit_record(act: Act, outcome: str) -> AuditRecord:
     action = act.action
     before, after = _before_and_after(action)
     return AuditRecord(
-        act.actor, act.revision.id, action.kind, str(action.object), before, after, action.reason, outcome
+        act.actor,
+        act.revision.id,
+        action.kind,
+        str(action.object),
+        before,
+        after,
+        action.reason,
+        outcome,
+        act.worker,
     )
 
 

@@ -49,7 +49,10 @@ Notify = Callable[[str], None]
 
 
 class Applier:
-    """Performs actions on one store. `actor` is who is noted in the audit; `now` an RFC 3339 clock."""
+    """Performs actions on one store. `actor` is who is noted in the audit; `now` an RFC 3339 clock.
+
+    `worker`, where it is set, is for whom the actor says to do it.
+    """
 
     def __init__(self, store: Store, packages: Packages, processes: Processes, *, actor: str,
                  now: Callable[[], str], notify: Notify) -> None:  # fmt: skip
@@ -57,6 +60,7 @@ class Applier:
         self._packages = packages
         self._processes = processes
         self._actor = actor
+        self.worker = ""
         self._now = now
         self._notify = notify
         self._installing = asyncio.Semaphore(_INSTALLS_AT_ONCE)
@@ -104,14 +108,14 @@ class Applier:
             if is_batched(action):
                 batch = batches.setdefault(getattr(action, "deployment", ""), {})
                 if len(batch) < MOST_ACTS and batch.keys() >= waits_for:
-                    batch[action.object] = Act(action, revision, self._actor)
+                    batch[action.object] = Act(action, revision, self._actor, self.worker)
             elif not waits_for:
-                self.begin(action, revision, self._actor)
+                self.begin(action, revision, self._actor, self.worker)
         for batch in batches.values():
             if batch:
                 self._in_flight.begin(batch, self._perform_together(tuple(batch.values())))
 
-    async def perform(self, action: Action, revision: Revision, actor: str) -> ActionResult:
+    async def perform(self, action: Action, revision: Revision, actor: str, worker: str = "") -> ActionResult:
         """Carry out one action that somebody asked for by hand, beside those of the plans; return its result.
 
         What is in flight on the same object ends first. The result is also among those of `next_results`. Whoever asked
@@ -122,7 +126,7 @@ class Applier:
         """
         while (former := self._in_flight.ending(action.object)) is not None:
             await asyncio.wait((former,))
-        return await self.result_of(self.begin(action, revision, actor))
+        return await self.result_of(self.begin(action, revision, actor, worker))
 
     async def result_of(self, begun: asyncio.Future[ActionResult]) -> ActionResult:
         """Wait for what was begun; whoever waits may leave. Raises CodedError 1004 where the controller stops first."""
@@ -135,15 +139,15 @@ class Applier:
         """Whether an act on the same object has not ended yet."""
         return self._in_flight.ending(action.object) is not None
 
-    def begin(self, action: Action, revision: Revision, actor: str) -> asyncio.Future[ActionResult]:
-        """Begin an action whose object is free, on behalf of `actor`; return what gets its result.
+    def begin(self, action: Action, revision: Revision, actor: str, worker: str = "") -> asyncio.Future[ActionResult]:
+        """Begin an action whose object is free, on behalf of `actor` and a worker; return what gets its result.
 
         Raises:
             CodedError: 1004, the controller is stopping.
         """
         if self._finished:
             raise stopping()
-        act = Act(action, revision, actor)
+        act = Act(action, revision, actor, worker)
         perform = self._perform_together if is_batched(action) else self._perform_alone
         (result,) = self._in_flight.begin((act.object,), perform((act,)))
         return result

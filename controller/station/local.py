@@ -166,7 +166,7 @@ class LocalStation:
         decided = await self._parts.loop.between_passes(
             lambda: asyncio.to_thread(self._parts.operator.execute, command, caller)
         )
-        log.info("%s says %s: %s", caller.name, type(command).__name__.lower(), decided.message)
+        log.info("%s says %s: %s", caller.shown, type(command).__name__.lower(), decided.message)
         self._parts.loop.wake()
         return decided
 
@@ -181,7 +181,7 @@ class LocalStation:
 
     async def _down(self, _command: Down, caller: Caller, _report: Report) -> Ended:
         """End the loop, then every algorithm process."""
-        log.info("stopping, and ending every algorithm process: %s says down", caller.name)
+        log.info("stopping, and ending every algorithm process: %s says down", caller.shown)
         self._parts.loop.stop()
         await self._parts.loop.finished.wait()
         return Ended(await self._parts.end_processes())

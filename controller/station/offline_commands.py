@@ -204,6 +204,7 @@ class OfflineCommands:
         )
         try:
             applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
+            applier.worker = caller.worker
             observer = Observer(store, packages, UsageMeter(pool).observe)
             reconciler = Reconciler(store, observer, applier, self._clock, daemon=self._about())
             return await reconciler.converge(

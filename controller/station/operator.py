@@ -82,7 +82,7 @@ def _record(command: OperatorCommand, decision: _Decision, outcome: str) -> Audi
     }
     return AuditRecord(
         decision.caller.name, decision.revision.id, verb, f"{kind}/{subject}", None, arguments,
-        command.reason or _NO_REASON, outcome,
+        command.reason or _NO_REASON, outcome, decision.caller.worker,
     )  # fmt: skip
 
 
@@ -141,12 +141,12 @@ class _Decision:
 
     def pause(self, command: Pause) -> str:
         rollout, record = self._under_way(command.deployment)
-        self._save(command.deployment, record.with_rollout(replace(rollout, paused_by=self.caller.name)))
+        self._save(command.deployment, record.with_rollout(replace(rollout, paused_by=self.caller.shown)))
         return f"{command.deployment}: paused until `pvctl resume {command.deployment}`"
 
     def abort(self, command: Abort) -> str:
         rollout, record = self._under_way(command.deployment, also_promoted=True)
-        aborted = f"aborted by {self.caller.name}: {command.reason or _NO_REASON}"
+        aborted = f"aborted by {self.caller.shown}: {command.reason or _NO_REASON}"
         self._save(command.deployment, record.with_rollout(replace(rollout, aborted=aborted)))
         return f"{command.deployment}: {rollout.target} is rolled back and goes into quarantine"
 
@@ -199,7 +199,7 @@ class _Decision:
         whole, reason = "" if stays is None else command.subject, command.reason or _NO_REASON
         for pid, package in {**(stays or {}), **moves}.items():
             emergency = command.emergency and pid in moves
-            holds[pid] = Hold(pid, package, self.caller.name, now, reason, emergency, whole)
+            holds[pid] = Hold(pid, package, self.caller.shown, now, reason, emergency, whole)
         self._write(lambda: self._store.rollouts.write_holds(holds.values()))
 
     def _observed(self, pids: Iterable[str]) -> Observed:

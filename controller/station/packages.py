@@ -76,7 +76,7 @@ class PackageOperations:
         placed = await asyncio.to_thread(self._place, zip_path)
         action = Install(manifest.ref, zip_path.name, digest, _REASON)
         try:
-            result = await self.applier.perform(action, self._revision(), caller.name)
+            result = await self.applier.perform(action, self._revision(), caller.name, caller.worker)
             if result.error is not None:
                 raise result.error
         except BaseException:  # also where the controller stops
@@ -119,7 +119,7 @@ class PackageOperations:
                 "a way back is kept until its PID has had one more version",
                 details={"needed_by": reasons},
             )
-        return digest, self.applier.begin(action, revision, caller.name)
+        return digest, self.applier.begin(action, revision, caller.name, caller.worker)
 
     def _revision(self) -> Revision:
         return self.store.revision.read() or _NO_REVISION

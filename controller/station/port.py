@@ -19,6 +19,10 @@ Report = Callable[[str], None]
 """Is told, line by line, how a command goes on; from any thread."""
 
 
+WORKER = "X-Procvision-Actor"
+"""The HTTP header with the name of the worker for whom somebody acts, percent-encoded as UTF-8."""
+
+
 class Access(IntEnum):
     """What somebody may do, each with all before it: look; move rollouts and PIDs; change what the station holds."""
 
@@ -36,10 +40,16 @@ class TreeUse(IntEnum):
 
 
 class Caller(NamedTuple):
-    """Who asks: the name that the audit has, and what they may do."""
+    """Who asks: the name that the audit has, what they may do, and the worker for whom they say they do it."""
 
     name: str
     access: Access = Access.admin
+    worker: str = ""
+
+    @property
+    def shown(self) -> str:
+        """The name for sentences, such as `kiosk (for ann)`."""
+        return f"{self.name} (for {self.worker})" if self.worker else self.name
 
 
 class Route(NamedTuple):

@@ -19,7 +19,7 @@ from controller.errors import Code, ControllerError, PackageError
 from controller.station.commands.detecting import Detect
 from controller.station.commands.packages import Install, PackageState
 from controller.station.commands.reconciling import Reconcile, ReconcileReport
-from controller.station.port import Caller, Command, DaemonSilent, Operation, Report, Result, Route, silent
+from controller.station.port import WORKER, Caller, Command, DaemonSilent, Operation, Report, Result, Route, silent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,10 @@ class _Line(TypedDict, total=False):
 
 
 class RemoteStation:
-    """The daemon at an address. Who the caller is, the daemon sees for itself (the user of the socket, a token)."""
+    """The daemon at an address. Who the caller is, the daemon sees for itself (the user of the socket, a token).
+
+    For whom, it is told in a header.
+    """
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -62,15 +65,15 @@ class RemoteStation:
         if not operation.routes:
             raise ControllerError(f"{type(command).__name__} cannot be asked for at {self._address}")
         if isinstance(command, Reconcile):
-            return cast(Result, self._reconcile(command, report))
+            return cast(Result, self._reconcile(command, caller, report))
         if isinstance(command, Install):
-            return cast(Result, self._install(command, report))
-        return cast(Result, self._ask(operation, command))
+            return cast(Result, self._install(command, caller, report))
+        return cast(Result, self._ask(operation, command, caller))
 
-    def _ask(self, operation: Operation, command: Command[object]) -> object:
+    def _ask(self, operation: Operation, command: Command[object], caller: Caller) -> object:
         route, path, arguments = self._request_of(operation, command)
         body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
-        answer = self._exchange(request(self._address, route.method, path, body))
+        answer = self._exchange(request(self._address, route.method, path, body, more=_on_behalf(caller)))
         return answer if operation.result is None else _result(operation.result, answer)
 
     def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
@@ -83,22 +86,22 @@ class RemoteStation:
         left_out = {*route.fields.values(), *route.fixed}
         return route, path, {name: value for name, value in given.items() if value and name not in left_out}
 
-    def _reconcile(self, command: Reconcile, report: Report) -> ReconcileReport:
+    def _reconcile(self, command: Reconcile, caller: Caller, report: Report) -> ReconcileReport:
         arguments: Document = {"allow_empty": command.allow_empty, "wait": command.wait, "timeout": command.timeout}
         if command.plan is not None:
             arguments["plan"] = asdict(command.plan)
-        outcome = self._lines("/v1/reconcile", [orjson.dumps(arguments)], _JSON, report)
+        outcome = self._lines("/v1/reconcile", [orjson.dumps(arguments)], _JSON, caller, report)
         return ReconcileReport(cast(int, outcome["exit"]), cast("StatusDocument", outcome["status"]))
 
-    def _install(self, command: Install, report: Report) -> PackageState:
+    def _install(self, command: Install, caller: Caller, report: Report) -> PackageState:
         target = f"/algorithms/install?name={quote(command.zip_path.name, safe='')}"
-        outcome = self._lines(target, [_content(command.zip_path)], ZIP, report)
+        outcome = self._lines(target, [_content(command.zip_path)], ZIP, caller, report)
         return cast(PackageState, _result(PackageState, outcome))
 
-    def _lines(self, target: str, body: list[Buffer], kind: str, report: Report) -> Document:
+    def _lines(self, target: str, body: list[Buffer], kind: str, caller: Caller, report: Report) -> Document:
         """Ask for something that reports its progress as JSON lines; return its outcome."""
         lines = _Lines(report)
-        answer = self._exchange(request(self._address, "POST", target, body, kind), lines.hear)
+        answer = self._exchange(request(self._address, "POST", target, body, kind, _on_behalf(caller)), lines.hear)
         last = cast(_Line, answer) if answer else lines.last
         if "error" in last:
             raise error_of(last["error"])
@@ -121,6 +124,11 @@ class RemoteStation:
         finally:
             pool.clear()
         return {} if heard is not None and answer.status == 200 else document_of(answer)
+
+
+def _on_behalf(caller: Caller) -> list[tuple[str, str]]:
+    """Return the header that names a caller's worker; none where nobody is named."""
+    return [(WORKER, quote(caller.worker, safe=""))] if caller.worker else []
 
 
 def _result(kind: type[object], document: Document) -> object:

@@ -42,6 +42,8 @@ class AuditRecord:
     after: Any
     reason: str
     outcome: str
+    worker: str = ""
+    """For whom the actor says to have done it; in the file only where somebody is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,10 @@ def _append(descriptor: int, head: AuditHead, records: Iterable[AuditRecord], ti
 
 def _fields(record: AuditRecord) -> dict[str, Any]:
     """Return the fields without copying what they hold, as `asdict` would."""
-    return {name: getattr(record, name) for name in AuditRecord.__slots__}
+    fields = {name: getattr(record, name) for name in AuditRecord.__slots__}
+    if not record.worker:
+        del fields["worker"]
+    return fields
 
 
 def _which(descriptor: int) -> tuple[int, int, int]:

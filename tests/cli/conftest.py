@@ -51,6 +51,6 @@ class Pvctl:
 
 @pytest.fixture
 def pvctl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Pvctl:
-    for name in ("DESIRED", "STORE", "OUTPUT", "LOG_LEVEL"):
+    for name in ("DESIRED", "STORE", "OUTPUT", "LOG_LEVEL", "ACTOR"):
         monkeypatch.delenv(f"PVCTL_{name}", raising=False)
     return Pvctl(capsys)

@@ -216,6 +216,20 @@ def test_operators_commands(pvctl: Pvctl, words: str, command: OperatorCommand) 
     assert documents(pvctl, *words.split())["verb"] == verb
 
 
+def test_a_worker_is_named_by_option_or_environment(pvctl: Pvctl, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert pvctl("pause", "screws", "--as", "Ann O'Neil").code == 0
+    assert pvctl.settings is not None
+    assert pvctl.settings.worker == "Ann O'Neil"
+    monkeypatch.setenv("PVCTL_ACTOR", "kiosk worker 7")
+    pvctl("pause", "screws")
+    assert pvctl.settings.worker == "kiosk worker 7"
+    for wrong in ("", " ", "x" * 65, "a\nb", "\x1b[2J", "\u202eann"):
+        said = pvctl("pause", "screws", f"--as={wrong}")
+        assert (said.code, "is no name" in said.err) == (64, True)
+    monkeypatch.setenv("PVCTL_ACTOR", "a\tb")
+    assert "PVCTL_ACTOR in the environment" in pvctl("pause", "screws").err
+
+
 def test_exec(pvctl: Pvctl) -> None:
     found = documents(pvctl, "exec", "A01", "--image", "part.png")
     assert list(found) == ["request_id", "pid", "name", "version", "status", "message", "data", "latency_ms"]

@@ -632,7 +632,7 @@ def test_a_rollback_by_hand_holds_against_the_yaml_until_resume(station: Station
     cell.until_active("A01", "1.1.0")
     cell.until_active("A02", "1.1.0")
 
-    station.pvctl("rollback", "A01", "--reason", "scrap on line A")
+    station.pvctl("--as", "王芳", "rollback", "A01", "--reason", "scrap on line A")
     cell.until_active("A01", "1.0.0")
     station.pvctl("reconcile", "--once")
     held = {each["pid"]: (each["held"], each["active"]["version"]) for each in cell.status()["pids"]}
@@ -640,6 +640,10 @@ def test_a_rollback_by_hand_holds_against_the_yaml_until_resume(station: Station
     assert "scrap on line A" in station.json("history", "A01")[-1]["reason"]
     actors = {each["actor"] for each in station.json("audit") if each["action"] == "rollback"}
     assert actors == {psutil.Process().username()}
+    workers = {each.get("worker") for each in station.json("audit") if each["action"] == "rollback"}
+    assert workers == {"王芳"}
+    assert f"{psutil.Process().username()} (for 王芳)" in station.pvctl("audit").stdout
+    assert station.json("audit", "--verify")["valid"]
 
     station.pvctl("resume", "A01")
     cell.until_active("A01", "1.1.0")

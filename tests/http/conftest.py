@@ -56,11 +56,13 @@ class _UnixConnection(http.client.HTTPConnection):
             os.close(folder)
 
 
-def ask(path: Path, method: str, target: str, body: bytes | None = None, kind: str = "application/json") -> Reply:
+def ask(
+    path: Path, method: str, target: str, body: bytes | None = None, kind: str = "application/json", **headers: str
+) -> Reply:
     """One request over a connection of its own."""
     connection = _UnixConnection(path)
     try:
-        connection.request(method, target, body, {} if body is None else {"Content-Type": kind})
+        connection.request(method, target, body, {**headers, **({} if body is None else {"Content-Type": kind})})
         answer = connection.getresponse()
         return Reply(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
     finally:
@@ -86,8 +88,10 @@ class ServedStation:
     def plane(self) -> FakePlane:
         return self.fake.plane
 
-    async def ask(self, method: str, target: str, body: bytes | None = None, kind: str = "application/json") -> Reply:
-        return await asyncio.to_thread(ask, self.layout.socket, method, target, body, kind)
+    async def ask(
+        self, method: str, target: str, body: bytes | None = None, kind: str = "application/json", **headers: str
+    ) -> Reply:
+        return await asyncio.to_thread(ask, self.layout.socket, method, target, body, kind, **headers)
 
     async def detect(self, pid: str = "A01", **parts: bytes) -> Reply:
         return await self.ask("POST", f"/v1/pids/{pid}/execute", *form(**parts))

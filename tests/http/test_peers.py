@@ -1,0 +1,62 @@
+"""For whom somebody acts: told in a header, believed of who could write the store itself, and bounded."""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import quote
+
+import pytest
+from starlette.requests import Request
+
+from controller.errors import CallError, Code
+from controller.http.peers import acting_caller_of
+from controller.station.commands.operator import Promote
+from controller.station.port import AccessDenied
+from tests.http.conftest import ServedStation
+
+WANG = "王芳 (shift 2)"
+NO_NAMES = [b"", b"  ", b"x" * 65, b"a%0Ab", b"a%1B[2J", b"%E2%80%AEann", b"%C2%9B", b"%FF", b"\xff"]
+
+
+def request(named: bytes | None, uid: int | None = 0) -> Request:
+    headers = [] if named is None else [(b"x-procvision-actor", named)]
+    return Request({"type": "http", "headers": headers, "state": {} if uid is None else {"uid": uid}})
+
+
+@pytest.mark.parametrize("uid", [0, os.getuid()])
+@pytest.mark.parametrize("encoded", [quote(WANG).encode(), WANG.encode(), b" %E7%8E%8B%E8%8A%B3 (shift 2) "])
+def test_a_trusted_peer_names_its_worker(uid: int, encoded: bytes) -> None:
+    caller = acting_caller_of(request(encoded, uid))
+    assert caller.worker == WANG
+    assert caller.shown == f"{caller.name} (for {WANG})"
+
+
+@pytest.mark.parametrize("uid", [12345, None])
+def test_others_are_refused_and_may_call_for_themselves(uid: int | None) -> None:
+    with pytest.raises(AccessDenied, match="may not act for somebody else"):
+        acting_caller_of(request(b"ann", uid))
+    assert acting_caller_of(request(None, uid)).worker == ""
+
+
+@pytest.mark.parametrize(
+    "named", [b"", b"  ", b"x" * 65, b"a%0Ab", b"a%1B[2J", b"%E2%80%AEann", b"%C2%9B", b"%FF", b"\xff"]
+)
+def test_what_is_no_name_is_refused(named: bytes) -> None:
+    with pytest.raises(CallError) as refused:
+        acting_caller_of(request(named))
+    assert refused.value.code == Code.invalid_params
+
+
+async def test_a_verb_carries_the_worker_and_the_document_says_where(station: ServedStation) -> None:
+    await station.ask("POST", "/v1/deployments/screws/promote", **{"X-Procvision-Actor": "ann"})
+    assert station.fake.asked == [Promote("screws")]
+    assert [each.worker for each in station.fake.callers] == ["ann"]
+    paths = (await station.ask("GET", "/openapi.json")).json["paths"]
+    named = {
+        path
+        for path, methods in paths.items()
+        for method in methods.values()
+        if any(each["name"] == "X-Procvision-Actor" for each in method.get("parameters", []))
+    }
+    assert {"/algorithms/install", "/v1/reconcile", "/v1/pids/{pid}/rollback", "/v1/down"} <= named
+    assert named.isdisjoint({"/v1/status", "/v1/desired", "/v1/pids/{pid}/execute"})
