@@ -120,6 +120,13 @@ def _as_ours(error: ControllerError | OSError) -> ControllerError:
     """Return an error of the machine, as when stdout goes to a full disk, as one that is shown without a traceback."""
     if isinstance(error, ControllerError):
         return error
+    if (
+        isinstance(error, FileNotFoundError) and not error.filename
+    ):  # the system does not say what: os.getcwd() never does
+        return ControllerError(
+            "the working directory was removed",
+            next_step="go to another one, or give --store and --desired whole paths",
+        )
     return ControllerError(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error))
 
 

@@ -35,7 +35,8 @@ def package_execution(
     """Return how a command that runs code of the package at `root` is executed; see `package_environment`.
 
     The folder is named as the kernel names it: PROC_ALGO_ROOT is then the working directory that the algorithm sees,
-    also in a store that stands behind a link.
+    also in a store that stands behind a link. PYTHONPATH takes no path with a colon: that is told from the folder on.
     """
     folder = os.path.realpath(root)
+    python_path = [os.path.relpath(path, folder) if os.pathsep in path else path for path in python_path]
     return Execution(tuple(command), folder, package_environment(folder, str(images), python_path, mark, entry_point))

@@ -24,6 +24,7 @@ from controller.host.execution import Execution, package_execution
 from controller.model.package import Manifest
 from controller.packages.contents import Contents
 from controller.packages.leftovers import end_processes, mark
+from controller.packages.venv import ended_by_signal
 from controller.wire.messages import Hello, Pong, ShutdownAck, StartupError
 from controller.wire.session import Session, State
 
@@ -35,6 +36,7 @@ _VERDICT_BYTES = 1 << 20
 _GRACE_S = 5.0
 _ACKNOWLEDGED_S = 0.2
 _HEARTBEAT_MS = 5000
+_FROM_OUTSIDE = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
 _CORRECT = "correct the algorithm and pack it again"
 _GIVE_TIME = (
     "if it needs that long to load, raise timeouts.start of the deployment, or spec.limits.proofTimeout of the "
@@ -146,6 +148,8 @@ def prove(folder: Path, contents: Contents, manifest: Manifest, shm: Path, *, de
             status = _run(execution, verdict, record, time.monotonic() + deadline)
         finally:
             end_processes(folder.parent)
+    if status is not None and -status in _FROM_OUTSIDE and not record.answered:
+        raise ended_by_signal(f"the proof of {manifest.entry_point}, while {record.stage},", -status)
     _judge(manifest, record, status, deadline)
     return Proof(record.sdk_version, tuple(record.tail))
 
@@ -243,12 +247,6 @@ def _status(pid: int) -> int | None:
 def _judge(manifest: Manifest, record: _Record, status: int | None, deadline: float) -> None:
     """Return where the proof is made. Raises PackageError."""
     kind, value = record.verdict or ("", {})
-    if kind == "no adapter":
-        raise _refused(
-            record,
-            f"procvision-algorithm-sdk {value} in it has no adapter, so no version of it can be started",
-            "pack it with procvision-algorithm-sdk 0.0.6 or later",
-        )
     if kind == "failed":
         raise _failed(manifest, record, f"failed while {record.stage}: {value}")
     if record.failure:
@@ -287,11 +285,8 @@ def _check_info(manifest: Manifest, told: dict[str, Any], record: _Record) -> No
 def _failed(manifest: Manifest, record: _Record, problem: str, next_step: str = _CORRECT) -> PackageError:
     tail = record.tail
     said = f" (its last words: {tail[-1][:300]})" if tail and record.verdict is None else ""
-    return _refused(record, f"the entry point {manifest.entry_point} {problem}{said}", next_step)
-
-
-def _refused(record: _Record, problem: str, next_step: str) -> PackageError:
-    details = {"stage": record.stage, "output": record.tail} | (
-        {"traceback": record.traceback.splitlines()} if record.traceback else {}
-    )
+    details: dict[str, Any] = {"stage": record.stage, "output": tail}
+    if record.traceback:
+        details["traceback"] = record.traceback.splitlines()
+    problem = f"the entry point {manifest.entry_point} {problem}{said}"
     return PackageError(Code.install_failed, problem, next_step=next_step, details=details)

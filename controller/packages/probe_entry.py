@@ -8,7 +8,7 @@ in a start. As little as possible is imported before.
 usage: PROC_ENTRY_POINT=MODULE:CLASS probe_entry.py VERDICT_FD
 
 Lines of Python literals go to VERDICT_FD: `("stage", text)` before each step, `("traceback", text)` where one failed,
-and at last `("ok", what get_info() says)`, `("failed", message)`, or `("no adapter", version of the SDK)`.
+and at last `("ok", what get_info() says)` or `("failed", message)`.
 """
 
 # ruff: noqa: PTH109, PTH118, PLC0415, BLE001
@@ -189,21 +189,11 @@ def become(spec: ModuleSpec) -> ModuleType:
     return module
 
 
-def sdk_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(SDK)
-    except PackageNotFoundError:
-        return ""
-
-
 def prove(proof: Proof) -> None:
     proof.stage("importing the SDK")
     spec = adapter_spec()
     if spec is None:
-        proof.tell("no adapter", sdk_version())
-        return
+        raise RefusedError("the SDK that was installed has no adapter")
     adapter: Any = become(spec)
     if hasattr(adapter, "_import_entry"):  # an SDK that has none is only asked for a pong
         runs_setup = "setup" in adapter.main.__code__.co_names

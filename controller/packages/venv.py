@@ -6,6 +6,7 @@ uv's words about what went wrong become the codes of the contract here.
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -29,11 +30,16 @@ _NOT_FOUND = re.compile(r"([\w.\[\]-]+) was not found|there (?:is|are) no versio
 
 @dataclass(frozen=True, slots=True)
 class Uv:
-    """uv at work in one staging folder, with one cache. `deadline_s` bounds each of its steps, in seconds."""
+    """uv at work in one staging folder, with one cache and the wheels in it. `deadline_s` bounds each of its steps.
+
+    It works in the folder of wheels and is told paths relative to that: in a path that is an option's value `#` and `,`
+    mean something to it, and it starts in no folder that was removed.
+    """
 
     staging: Path
     cache: Path
     deadline_s: float
+    wheels: Path
 
     def make_venv(self, target: Path, interpreter: Interpreter) -> None:
         """Make an empty relocatable environment. Raises PackageError 2005 or StoreError."""
@@ -46,7 +52,7 @@ class Uv:
             PackageError: 2004 a dependency has no wheel, 2003 its wheels are for another Python, 2005 anything else.
             StoreError: the disk failed.
         """
-        sources = [argument for folder in wheel_folders for argument in ("--find-links", str(folder))]
+        sources = [argument for folder in wheel_folders for argument in ("--find-links", folder.name)]
         command = [
             "pip", "install", "--no-index", "--no-build", "--link-mode", "clone", *sources,
             "--python", str(venv / "bin" / "python"), "--requirements", str(requirements),
@@ -65,19 +71,29 @@ class Uv:
         environment = clean_environment() | {"UV_NO_WRAP": "1", "NO_COLOR": "1"} | mark(self.staging)
         try:
             done = subprocess.run(
-                command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                timeout=self.deadline_s, check=False,
+                command, cwd=self.wheels, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                errors="replace", timeout=self.deadline_s, check=False,
             )  # fmt: skip
         except OSError as error:
             raise StoreError(
-                f"cannot run uv: {error.strerror}", next_step="install procvision-controller again"
+                f"cannot run {command[0]}: {error.strerror}",
+                next_step="check the machine's limits of processes and files; else install procvision-controller again",
             ) from error
         except subprocess.TimeoutExpired as error:
             raise StoreError(
-                f"building the environment took more than {self.deadline_s:g} s", next_step="check the disk"
+                f"building the environment in {self.staging} took more than {self.deadline_s:g} s",
+                next_step="check the disk, or raise spec.limits.buildTimeout of the StationPolicy",
             ) from error
+        if done.returncode < 0:
+            raise ended_by_signal(f"uv, which builds the environment in {self.staging},", -done.returncode)
         if done.returncode != 0:
             raise _judge(done.stderr + done.stdout)
+
+
+def ended_by_signal(who: str, number: int) -> StoreError:
+    """Return the error for a process that somebody else ended: never the package's fault."""
+    out_of_memory = "check the machine's memory (`dmesg` tells of the OOM killer) and who sends signals"
+    return StoreError(f"{who} was ended by {signal.Signals(number).name}", next_step=out_of_memory)
 
 
 def forget_projects(cache: Path, names: Sequence[str]) -> None:

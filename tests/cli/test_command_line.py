@@ -89,5 +89,16 @@ def test_an_error_of_the_machine_is_a_line_and_no_traceback(
     assert capsys.readouterr().err == "error: No space left on device\n"
 
 
+def test_a_working_directory_that_was_removed_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    assert run(["status"], Product) == 1
+    assert "error: the working directory was removed\n  next: go to another one" in capsys.readouterr().err
+
+
 def parse(form: str, text: str) -> Any:
     return json.loads(text) if form == "json" else yaml.safe_load(text)

@@ -192,13 +192,14 @@ def test_bytecode_is_taken_over_only_for_the_same_wheel_and_only_as_it_was_insta
     inherit(tmp_path / "gone", tmp_path / "two")
 
 
+def flatten(name: str) -> str:
+    name = name.removeprefix(ROOT)
+    return f"src/{name}" if name.startswith("screw_check/") else name
+
+
 def test_the_flat_layout_keeps_its_shape(
     good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout
 ) -> None:
-    def flatten(name: str) -> str:
-        name = name.removeprefix(ROOT)
-        return f"src/{name}" if name.startswith("screw_check/") else name
-
     assets = {"assets/golden.txt": b"golden"}
     receipt = installer.install(rewrite(good_zip, tmp_path / "flat.zip", rename=flatten, add=assets))
     folder = layout.package(SCREW)
@@ -352,6 +353,28 @@ def test_a_store_that_cannot_be_written_is_a_store_error(good_zip: Path, tmp_pat
     layout = StoreLayout.at(tmp_path / "store")
     with pytest.raises(StoreError, match="cannot write"):
         Installer(layout, MutationLock(layout), now=lambda: NOW).install(good_zip)
+
+
+def test_a_store_with_an_odd_path_and_no_working_directory(good_zip: Path, tmp_path: Path) -> None:
+    """`#` and `,` mean something to uv, a colon to Python; a folder that was removed ends uv before it begins."""
+    (tmp_path / "gone").mkdir()
+    package = rewrite(good_zip, tmp_path / "flat.zip", rename=flatten)
+    code = SETUP + "import os\nos.rmdir(os.getcwd())\ninstaller.install(sys.argv[2])"
+    odd = tmp_path / "a#b,c:d e%20" / "store"
+    subprocess.run([sys.executable, "-c", code, odd, package], cwd=tmp_path / "gone", check=True)
+    assert load_receipt(StoreLayout.at(odd).receipt(SCREW)) is not None
+
+
+def test_a_build_that_somebody_ends_is_not_the_packages_fault(
+    good_zip: Path, installer: Installer, layout: StoreLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed = tmp_path / "uv"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr("uv.find_uv_bin", lambda: str(killed))
+    with pytest.raises(StoreError, match=r"uv, .*staging.* was ended by SIGKILL"):
+        installer.install(good_zip)
+    assert list(layout.staging.iterdir()) == []
 
 
 @pytest.mark.parametrize("step", ["durability.sync_file_system", "install.unpack", "install.store_receipt"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.errors import Code, PackageError
+from controller.errors import Code, PackageError, StoreError
 from controller.packages.install import Installer
 from controller.packages.limits import Limits
 from controller.store.layout import StoreLayout
@@ -159,6 +159,14 @@ def test_what_is_odd_but_works_is_installed(
     assert receipt.sdk_version == "0.3.2"
     installer.uninstall(receipt.ref)
     assert marked(shared) == []
+
+
+def test_a_proof_that_somebody_ends_is_not_the_packages_fault(
+    shared: StoreLayout, plain: dict[Generation, Path], tmp_path: Path
+) -> None:
+    package = variant(plain, tmp_path, "0.3", Algorithm(top="os.kill(os.getpid(), 9)"))
+    with pytest.raises(StoreError, match=r"while importing .* was ended by SIGKILL"):
+        Installer(shared, MutationLock(shared), now=lambda: NOW).install(package)
 
 
 def test_an_environment_of_the_caller_does_not_leak_in(
