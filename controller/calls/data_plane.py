@@ -29,6 +29,8 @@ from controller.store.active import ActiveMappings
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks whether calls that wait for a version without a process have a better place to wait."""
+_MAPPINGS_A_LOOK = 200
+"""Mappings that are read in one look, before their first call: a few milliseconds of the calls' own loop."""
 _NEVER = float("inf")
 
 
@@ -70,6 +72,7 @@ class DataPlane(PoolObserver):
         """Take what holds for the deployments from now on, by their names. Nothing is restarted for it."""
         self._services = dict(services)
         self._by_pid = {pid: service for service in services.values() for pid in service.pids}
+        self._routes.get_to_know(self._by_pid, _MAPPINGS_A_LOOK)
         for (deployment, _), dispatcher in self._dispatchers.items():
             dispatcher.service = self._services.get(deployment, dispatcher.service)
             dispatcher.tidy()
@@ -122,8 +125,8 @@ class DataPlane(PoolObserver):
 
     def _dispatcher(self, pid: str) -> Dispatcher:
         """Return where calls for a PID go now. Raises CallError 1001, 1012."""
-        ref = self._routes.version(pid)
         service = self._by_pid.get(pid)
+        ref = self._routes.version(pid, served=service is not None)
         deployment = service.deployment if service else ""
         dispatcher = self._dispatchers.get((deployment, ref))
         if dispatcher is not None and dispatcher.serving:
@@ -189,6 +192,7 @@ class DataPlane(PoolObserver):
         return next(iter(service.pids), "") if service else ""
 
     def _look(self) -> None:
+        self._routes.get_to_know(self._by_pid, _MAPPINGS_A_LOOK)
         self._send_on()
         self._looking = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look)
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 
 from controller.calls.request import require_pid
 from controller.errors import CallError, Code, StoreError
@@ -43,7 +46,8 @@ class _Route:
     """A version, and what the file looked like that said so."""
 
     path: str
-    fingerprint: tuple[int, int, int]
+    fingerprint: tuple[int, int, int] | None
+    """None: there is no file, and that was said."""
     ref: PackageRef
 
 
@@ -51,15 +55,16 @@ class Routes:
     """The mappings of one store as calls see them.
 
     A mapping that was good and is damaged now goes on as it was until it is repaired: the file still says that the PID
-    is in service, and the line must not stop for a torn byte. One that is gone is gone at once.
+    is in service, and the line must not stop for a torn byte. One that is gone goes on for a PID that a deployment
+    serves, because the next pass restores it; a PID that nobody serves is gone at once.
     """
 
     def __init__(self, active: ActiveMappings) -> None:
         self._active = active
         self._known: dict[str, _Route] = {}
 
-    def version(self, pid: str) -> PackageRef:
-        """Return the version that answers a PID now.
+    def version(self, pid: str, *, served: bool = False) -> PackageRef:
+        """Return the version that answers a PID now; `served`: a deployment has it among its PIDs.
 
         Raises:
             CallError: 1001, 1012 like `active_version`.
@@ -72,8 +77,7 @@ class Routes:
         try:
             status = os.stat(path)  # noqa: PTH116 - for every call; pathlib doubles it
         except FileNotFoundError:
-            self._known.pop(pid, None)
-            return active_version(self._active, pid)
+            return self._without_file(pid, served)
         except OSError as error:
             raise StoreError(f"cannot read {path}: {error.strerror}") from error
         fingerprint = (status.st_mtime_ns, status.st_ino, status.st_size)
@@ -82,6 +86,21 @@ class Routes:
         ref = self._read(pid, known)
         self._known[pid] = _Route(path, fingerprint, ref)
         return ref
+
+    def get_to_know(self, pids: Iterable[str], most: int) -> None:
+        """Read the mappings of so many of the PIDs that no call has come for yet: so that it is known what goes on."""
+        for pid in islice((pid for pid in pids if pid not in self._known), most):
+            with suppress(CallError, StoreError):  # its calls are to hear of it
+                self.version(pid)
+
+    def _without_file(self, pid: str, served: bool) -> PackageRef:
+        known = self._known.pop(pid, None)
+        if known is None or not served:
+            return active_version(self._active, pid)
+        if known.fingerprint is not None:
+            log.warning("%s is gone; calls go on with %s until it is restored", known.path, known.ref)
+        self._known[pid] = _Route(known.path, None, known.ref)
+        return known.ref
 
     def _read(self, pid: str, known: _Route | None) -> PackageRef:
         if known is not None and isinstance(broken := self._active.read(pid), BrokenMapping):

@@ -70,6 +70,28 @@ def test_a_mapping_that_is_gone_is_gone_at_once_and_may_come_back(active):
     assert routes.version("A01") == NEW
 
 
+def test_a_mapping_that_somebody_deleted_costs_a_served_pid_no_call(active, caplog):
+    routes = Routes(active)
+    switch(active, OLD, "A01")
+    switch(active, OLD, "A02")
+    routes.get_to_know(["A01", "A02", "A03"], most=1)
+    for pid in ("A01", "A02"):
+        Path(active.path(pid)).unlink()
+    assert [routes.version("A01", served=True) for _ in range(3)] == [OLD] * 3
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "A01.json is gone; calls go on with screw-check@1.0.0 until it is restored" in caplog.text
+    with pytest.raises(CallError, match="no version is active"):
+        routes.version("A02", served=True)  # never looked at, so nothing is known of it
+    switch(active, NEW, "A01")
+    assert routes.version("A01", served=True) == NEW
+    Path(active.path("A01")).unlink()
+    assert routes.version("A01", served=True) == NEW
+    with pytest.raises(CallError, match="no version is active"):
+        routes.version("A01")  # its deployment left the tree meanwhile
+    with pytest.raises(CallError, match="no version is active"):
+        routes.version("A01", served=True)
+
+
 @pytest.mark.parametrize("pid", ["", "../A01", "A/1", ".", "a" * 65, "A01\n"])
 def test_what_cannot_be_a_pid_never_touches_the_disk(active, pid):
     with pytest.raises(CallError) as caught:
