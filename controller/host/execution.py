@@ -13,6 +13,17 @@ from pathlib import Path
 
 from controller.host.environment import package_environment
 
+_ADAPTER_ENTRY = str(Path(__file__).with_name("adapter_entry.py"))
+_ADAPTER = "procvision_algorithm_sdk.adapter"
+
+
+def adapter_command(python: str) -> list[str]:
+    """Return the command line of the SDK's adapter on a package's interpreter; see `adapter_entry.py`.
+
+    What is printed is not held back (`-u`): it is to stand in the log when the algorithm hangs or dies next.
+    """
+    return [python, "-u", _ADAPTER_ENTRY, _ADAPTER]
+
 
 @dataclass(frozen=True, slots=True)
 class Execution:

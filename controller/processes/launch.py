@@ -23,6 +23,8 @@ _TAIL_BYTES = 8192
 _TAIL_LINES = 8
 _NOTE = re.compile(r"=== \d{4}-\d\d-\d\dT\S+Z process \d+ ended: .* ===$", re.MULTILINE)
 """The shim's note; it stands behind a last line that has no end."""
+_STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z ", re.MULTILINE)
+"""The time at which a line came. Nobody needs it in a message that says what happened just now."""
 
 
 Smoke = Callable[[AlgorithmProcess], Awaitable[None]]
@@ -124,5 +126,5 @@ def last_lines(log: Path) -> str:
     except OSError:
         return ""
     latest = text.rpartition(" started as process ")[2]
-    lines = [line for line in _NOTE.sub("", latest).splitlines()[1:] if line.strip()]
+    lines = [line for line in _STAMP.sub("", _NOTE.sub("", latest)).splitlines()[1:] if line.strip()]
     return "".join(f"\n    {line[:500]}" for line in lines[-_TAIL_LINES:])

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from controller.host.execution import adapter_command
 from controller.model.input import PLAIN_INPUT, PictureInput
 from controller.model.observed import ProcessKey
 
@@ -40,7 +41,7 @@ class ProcessSpec:
     @property
     def command(self) -> list[str]:
         """The adapter's command line, without arguments: an algorithm may parse them while it is imported."""
-        return [self.python, "-m", "procvision_algorithm_sdk.adapter"]
+        return adapter_command(self.python)
 
     def to_document(self) -> dict[str, Any]:
         return asdict(self)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,7 @@ from examples.packing import (
 )
 from tests.processes.conftest import call, now
 from tests.processes.test_process import opened
+from tests.waiting import until
 
 pytestmark = pytest.mark.real
 
@@ -304,3 +307,70 @@ async def test_a_numpy_scalar_in_the_result_is_the_algorithms_exception(layout, 
         with pytest.raises(CallError, match="not JSON serializable") as caught:
             await call(runner, detection(), spec.key)
         assert caught.value.code is Code.execute_exception
+        assert "data.debug.mean is a numpy.float32" in caught.value.message
+
+
+WHERE = """import json
+return_bad = params.get('bad')
+if return_bad == 'key':
+    return {'status': 'OK', 'data': {'debug': [{}, {image[0, 0, 0]: 1}]}}
+if return_bad == 'array':
+    return ok(mask=[image])
+helper(params['lot'])
+return ok()"""
+TOP = "def helper(lot):\n    print('lot', lot)\n    raise KeyError(lot)"
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_an_exception_is_told_with_its_place_and_in_the_log_at_once(layout, spec_for, generation):
+    """The SDK's adapter catches it, says only its text, and writes nothing: an answer of `'oops'`, no file, no line."""
+    spec = spec_for(generation, Algorithm(body=WHERE, top=TOP))
+    log = Path(spec.log_path)
+    async with opened(layout, spec) as runner:
+        with pytest.raises(CallError) as caught:
+            await call(runner, detection(generation=generation, lot="oops"), spec.key)
+        lines, place = caught.value.details["traceback"], "KeyError in helper, algo/main.py line "
+        assert caught.value.message.startswith(f"'oops' ({place}")
+        assert (lines[0], lines[-1]) == ("Traceback (most recent call last):", "KeyError: 'oops'")
+        assert any("algo/main.py" in line and "in execute" in line for line in lines)
+        assert not any("procvision_algorithm_sdk" in line or "adapter_entry" in line for line in lines)
+        written = await until(lambda: (text := log.read_text()).count("KeyError: 'oops'") and text, "its log")
+        stamped = [line for line in written.splitlines() if not line.startswith("===")]
+        assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in stamped)
+        assert any(line.endswith("Z lot oops") for line in stamped)
+
+        with pytest.raises(CallError, match=r"data\.debug\[1\] has a key that is a numpy\.uint8; use text"):
+            await call(runner, detection(generation=generation, bad="key"), spec.key)
+        with pytest.raises(CallError, match=r"data\.debug\.mask\[0\] is a numpy\.ndarray; return .*\.tolist\(\)"):
+            await call(runner, detection(generation=generation, bad="array"), spec.key)
+        with pytest.raises(CallError, match=place):  # and not what an earlier result lacked
+            await call(runner, detection(generation=generation, lot="again"), spec.key)
+        assert (await runner.observe())[spec.key].state == "ready"
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+async def test_prints_are_in_the_log_while_the_call_goes_on(layout, spec_for, generation, tmp_path):
+    body = "print('lamp is warm', end='')\nwhile not os.path.exists(params['go']): time.sleep(0.005)\nreturn ok()"
+    spec = spec_for(generation, Algorithm(top="print('hello from import')", body=body))
+    async with opened(layout, spec) as runner:
+        go = tmp_path / "go"
+        calling = asyncio.create_task(call(runner, detection(generation=generation, go=str(go)), spec.key))
+        await until(lambda: "lamp is warm" in Path(spec.log_path).read_text(), "what it printed")
+        assert "Z hello from import\n" in Path(spec.log_path).read_text()
+        assert not calling.done()
+        go.touch()
+        assert (await calling).status == "OK"
+
+
+async def test_workers_of_an_algorithm_are_started_as_under_the_sdks_own_module(layout, spec_for):
+    source = Algorithm(
+        top="import multiprocessing, __main__\ndef square(number): return number * number",
+        setup="with multiprocessing.get_context('spawn').Pool(1) as pool: self.found = pool.map(square, [3])",
+        body="return ok(found=self.found, main=__main__.__spec__.name, argv=sys.argv, path=[sys.path[0], os.getcwd()])",
+    )
+    spec = spec_for("0.3", source, start_timeout=60.0)
+    async with opened(layout, spec) as runner:
+        seen = (await call(runner, detection(), spec.key)).data["debug"]
+    assert (seen["found"], seen["main"]) == ([9], "procvision_algorithm_sdk.adapter.__main__")
+    assert seen["path"][0] == seen["path"][1]
+    assert seen["argv"][0].endswith("procvision_algorithm_sdk/adapter/__main__.py")

@@ -35,6 +35,12 @@ def rfc3339() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
+def stamp_now() -> bytes:
+    """Return the time to the millisecond and a space: what a line of the log begins with."""
+    now = time.time()
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now * 1000) % 1000:03}Z ".encode()
+
+
 def send(connection: socket.socket, text: str, *descriptors: int) -> None:
     """Send a packet, and descriptors with it. Raises OSError."""
     rights = b"".join(descriptor.to_bytes(4, sys.byteorder) for descriptor in descriptors)
@@ -47,6 +53,7 @@ class Log:
 
     def __init__(self) -> None:
         self.path = os.readlink("/proc/self/fd/2")
+        self.begun = False  # whether the last line has no end yet
 
     def write(self, data: bytes) -> None:
         """Append, and rotate where due. A full disk loses log lines, never the algorithm."""
@@ -57,8 +64,14 @@ class Log:
         except OSError:
             pass  # the pipe must go on being drained: an adapter whose stderr is full stops answering
 
-    def note(self, text: str) -> None:
+    def add(self, data: bytes) -> None:
+        """Append what the adapter wrote, each of its lines with the time at which it came."""
+        stamp = stamp_now()
+        stamped = data[:-1].replace(b"\n", b"\n" + stamp) + data[-1:]
+        self.write(stamped if self.begun else stamp + stamped)
+        self.begun = not data.endswith(b"\n")
 
+    def note(self, text: str) -> None:
         self.write(f"=== {rfc3339()} {text} ===\n".encode())
 
     def _rotate(self) -> None:
@@ -257,7 +270,7 @@ class Shim:
         except BlockingIOError:
             return
         if data:
-            self.log.write(data)
+            self.log.add(data)
         else:
             self.unwatch(self.adapter.stderr)
 
