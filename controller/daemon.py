@@ -20,7 +20,7 @@ from controller.host import service_manager
 from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.model.desired import Revision
-from controller.model.rollout import Instant
+from controller.model.rollout import Instant, Rollout
 from controller.model.status import DaemonStatus
 from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
@@ -200,6 +200,7 @@ class Daemon:
         self._plane.configure(services(revision))
 
     def _on_pass(self, outcome: Outcome) -> None:
+        self._plane.judge(judged_rollouts(outcome))
         self._plane.forget(outcome.uncounted)
         self._tally_store.forget(outcome.uncounted)
         _tell_systemd(outcome)
@@ -266,6 +267,12 @@ class Daemon:
         await self._plane.stop()
         ended = await asyncio.to_thread(end_all, self._parts.store.layout)
         return tuple(str(process.key) for process in ended)
+
+
+def judged_rollouts(outcome: Outcome) -> dict[str, Rollout]:
+    """Return the rollouts whose targets are judged now, by their deployments."""
+    found = {name: record.rollout for name, record in outcome.plan.records.items()}
+    return {name: each for name, each in found.items() if each and (each.under_way or each.state == "promoted")}
 
 
 def _tell_systemd(outcome: Outcome) -> None:

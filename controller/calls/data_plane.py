@@ -17,11 +17,13 @@ from controller.calls.request import DetectionRequest
 from controller.calls.routing import Routes
 from controller.calls.service import Service
 from controller.calls.statistics import CallStatistics
+from controller.calls.trial import Trials, is_worth_a_trial
 from controller.client.answers import Detection
 from controller.errors import CallError, Code, ControllerError
 from controller.model.input import PictureInput
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
+from controller.model.rollout import Rollout
 from controller.model.tally import Counted, PartVerdict, Tally
 from controller.processes.pool import PoolObserver, ProcessPool
 from controller.processes.process import AlgorithmProcess
@@ -46,6 +48,7 @@ class DataPlane(PoolObserver):
         self._statistics = CallStatistics()
         self._hear_answer: Callable[[Detection, PackageRef], None] = lambda *_: None
         self._pictures = PictureRoom()
+        self._trials = Trials()
         self._looking: asyncio.TimerHandle | None = None
         self._stopped = False
         pool.subscribe(self)
@@ -79,6 +82,10 @@ class DataPlane(PoolObserver):
         for key in [key for key, dispatcher in self._dispatchers.items() if dispatcher.unused]:
             del self._dispatchers[key]
         self._send_on()
+
+    def judge(self, rollouts: Mapping[str, Rollout]) -> None:
+        """Take the rollouts whose targets are judged from now on, by their deployments."""
+        self._trials.judge(rollouts)
 
     # Calls.
 
@@ -146,22 +153,56 @@ class DataPlane(PoolObserver):
         self, dispatcher: Dispatcher, process: AlgorithmProcess, request: DetectionRequest, images: Images, leave: float
     ) -> Detection:
         dispatcher.last_pid = request.pid
+        outcome: Detection | CallError
         try:
             plan = plan_call(process, request, None if leave == _NEVER else leave)
             shared = share(process, images, request, self._input(request.pid, dispatcher))
             try:
-                detection = await call(process, request, plan, shared)
+                outcome = await call(process, request, plan, shared)
             except CallError as error:
-                if not (self._stopped or request.is_info):
-                    self._statistics.failed(request.pid, process, error)
-                raise
+                outcome = error
         finally:
             process.release()
-        dispatcher.took(detection.latency_ms / 1000)
+        if isinstance(outcome, Detection):
+            dispatcher.took(outcome.latency_ms / 1000)
         if not request.is_info:  # no part was looked at, so it is no sample of how well the version does that
-            self._statistics.answered(detection, dispatcher.ref)
-            self._hear_answer(detection, dispatcher.ref)
-        return detection
+            await self._count(dispatcher, process, request, images, outcome, leave)
+            if isinstance(outcome, Detection):
+                self._hear_answer(outcome, dispatcher.ref)
+        if isinstance(outcome, CallError):
+            raise outcome
+        return outcome
+
+    async def _count(
+        self, dispatcher: Dispatcher, process: AlgorithmProcess, request: DetectionRequest, images: Images,
+        outcome: Detection | CallError, leave: float,
+    ) -> None:  # fmt: skip
+        """Count what a call came to, unless it is the input's doing: then it fails on the stable version too."""
+        stable = self._stable_process(dispatcher, request.pid) if is_worth_a_trial(outcome, process) else None
+        excused, wanted = False, self._input(request.pid, dispatcher)
+        try:
+            if stable is not None:
+                excused = await self._trials.fails_too(stable, request, images, wanted, leave)
+        finally:  # also where the caller leaves meanwhile
+            self._note(dispatcher, process, request, outcome, excused=excused)
+
+    def _note(
+        self, dispatcher: Dispatcher, process: AlgorithmProcess, request: DetectionRequest,
+        outcome: Detection | CallError, *, excused: bool,
+    ) -> None:  # fmt: skip
+        if excused:
+            self._statistics.excused(request.pid, dispatcher.ref)
+        elif isinstance(outcome, Detection):
+            self._statistics.answered(outcome, dispatcher.ref)
+        elif not self._stopped:
+            self._statistics.failed(request.pid, process, outcome)
+
+    def _stable_process(self, dispatcher: Dispatcher, pid: str) -> AlgorithmProcess | None:
+        """Return a process of the version that the dispatcher's one is judged against; None where none can answer."""
+        deployment = dispatcher.service.deployment
+        stable = self._trials.stable(deployment, dispatcher.ref, pid)
+        other = self._dispatchers.get((deployment, stable)) if stable is not None else None
+        return other.at_hand() if other is not None and other is not dispatcher else None
 
     # Processes.
 

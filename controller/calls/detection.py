@@ -24,6 +24,7 @@ from controller.processes.process import AlgorithmProcess
 from controller.wire.messages import NO_IMAGE, Generation, Phase, Result, SharedImage
 
 _SMOKE_SHAPE = (480, 640, 3)
+_SMOKE_ADVICE = "spec.preheat.image names a picture for this call, and spec.preheat.smoke: false leaves it out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,13 +126,33 @@ async def call(process: AlgorithmProcess, request: DetectionRequest, plan: CallP
     return Detection(request_id, request.pid, key.name, key.version, status, message, result.data, latency, before)
 
 
-async def smoke(process: AlgorithmProcess) -> None:
-    """Make one call before any traffic. Its verdict does not matter, an ERROR neither: only that it answers.
+async def smoke(process: AlgorithmProcess) -> str:
+    """Make one call before any traffic; return what is doubtful about what it came to, empty where it was an answer.
+
+    OK and NG are answers; ERROR is a doubt. So is an exception on a generated picture, which may be nothing that the
+    algorithm can take; on the configured picture it fails the call.
 
     Raises:
-        CallError: the smoke image cannot be used, or the call hung, crashed or broke the protocol.
+        CallError: the smoke picture cannot be used, or the call hung, crashed, broke the protocol, or raised.
     """
-    image: ImageSource = process.spec.smoke_image
-    if image is None:
-        image = npy.write_header(_SMOKE_SHAPE) + b"\x80" * (_SMOKE_SHAPE[0] * _SMOKE_SHAPE[1] * _SMOKE_SHAPE[2])
-    await detect(process, DetectionRequest(process.spec.smoke_pid, image))
+    source, what, given = _smoke_picture(process)
+    guide = source if process.spec.input.guide == "required" else None
+    try:
+        answer = await detect(process, DetectionRequest(process.spec.smoke_pid, source, guide))
+    except CallError as error:
+        words = f"its smoke call on {what} failed: {error.message}"
+        if error.code is Code.execute_exception and process.failure is None and not given:
+            return words
+        raise CallError(error.code, words, next_step=_SMOKE_ADVICE, details=error.details) from error
+    return "" if answer.status == "OK" else f"its smoke call on {what} came to ERROR: {answer.message}"
+
+
+def _smoke_picture(process: AlgorithmProcess) -> tuple[ImageSource, str, bool]:
+    """Return the picture of a smoke call, what to call it, and whether it is one that the algorithm has to take.
+
+    A recorded picture of the PID, once there are any, comes between the two.
+    """
+    configured, (height, width, channels) = process.spec.smoke_image, _SMOKE_SHAPE
+    if configured is not None:
+        return configured, configured, True
+    return npy.write_header(_SMOKE_SHAPE) + b"\x80" * (height * width * channels), "a generated picture", False

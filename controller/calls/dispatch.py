@@ -89,6 +89,11 @@ class Dispatcher:
         process.call_lock.on_free = self.serve
         self.serve()
 
+    def at_hand(self) -> AlgorithmProcess | None:
+        """Return a process that can take a call, now if there is one, else after its present one; None: none can."""
+        able = [process for process in self._processes if process.state in {"ready", "busy"}]
+        return next((process for process in able if process.state == "ready"), able[0] if able else None)
+
     def tidy(self) -> None:
         """Forget the processes that take no calls any more."""
         self._processes = [process for process in self._processes if process.state not in {"exited", "draining"}]

@@ -18,7 +18,7 @@ class Service:
 
     deployment: str
     pids: tuple[str, ...] = ()
-    call_timeout: float = 5.0
+    call_timeout: float = 30.0
     start_timeout: float = 30.0
     queue: int = 64
     input: PictureInput = PLAIN_INPUT

@@ -42,6 +42,10 @@ class CallStatistics:
             if kind is not Kind.ignored:
                 self._trouble(pid, process.key.ref, f"{int(error.code)} {error.code.name}", error.message)
 
+    def excused(self, pid: str, ref: PackageRef) -> None:
+        """Count a call that failed on the stable version as well: it is not held against this one."""
+        self._recorder(pid, ref).excused()
+
     def _trouble(self, pid: str, ref: PackageRef, what: str, words: str) -> None:
         self.last_errors[pid, ref] = words[:_WORDS]
         self._log.tell(pid, ref, what, words[:_WORDS])

@@ -33,12 +33,16 @@ class Install:
 
 @dataclass(frozen=True, slots=True)
 class Preheat:
-    """Start a process and prove it ready, or replace one that is broken or outdated."""
+    """Start a process and prove it ready, or replace one that is broken or outdated.
+
+    `smoke`: its version has never answered a PID of the deployment, so it has to take a call first.
+    """
 
     kind: ClassVar[str] = "preheat"
     process: ProcessKey
     reason: str
     depends_on: tuple[ObjectRef, ...] = ()
+    smoke: bool = False
 
     @property
     def object(self) -> ObjectRef:

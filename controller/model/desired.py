@@ -127,9 +127,13 @@ class PackageSelector(Part):
 class Preheat(Part):
     """What a process must do before it gets traffic, beside answering a ping."""
 
-    smoke: Boolean = Field(default=False, description="One call before traffic, which must not hang or crash.")
+    smoke: Boolean = Field(
+        default=True, description="One call before a version's first switch, which must not hang or crash."
+    )
     image: PackagePath | None = Field(
-        default=None, description="Image of that call, relative to the package root; else a generated one."
+        default=None,
+        description="Picture of that call, relative to the package root: then it must not raise either. "
+        "Else a generated one, on which raising is only a warning.",
     )
 
 

@@ -124,5 +124,5 @@ class Timeouts(Part):
     """Deadlines of a process."""
 
     start: Duration = Field(default=30.0, gt=0, description="From the start of a process to its first pong.")
-    call: Duration = Field(default=5.0, gt=0, description="One call, from its dispatch to the process.")
+    call: Duration = Field(default=30.0, gt=0, description="One call, from its dispatch to the process.")
     drain: Duration = Field(default=30.0, ge=0, description="Finishing the calls in flight of an old version.")

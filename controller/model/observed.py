@@ -61,7 +61,8 @@ class HistoryEntry:
 class ObservedProcess:
     """One algorithm process. `digest` is that of the package it was started from; `detail` says why it is broken.
 
-    `adopting`: an earlier controller started it, and it has not answered this one yet.
+    `adopting`: an earlier controller started it, and it has not answered this one yet. `doubt` says what its smoke call
+    came to, where it was no answer and did not fail it either.
     """
 
     key: ProcessKey
@@ -74,6 +75,7 @@ class ObservedProcess:
     rss_bytes: int | None = None
     cpu_percent: float | None = None
     detail: str = ""
+    doubt: str = ""
 
     @property
     def serves(self) -> bool:

@@ -84,6 +84,8 @@ class DeploymentStatus:
 
 @dataclass(frozen=True, slots=True)
 class PidHealth:
+    """What a PID's calls came to lately. `excused` ones failed on the stable version too, and are no samples."""
+
     samples: int = 0
     error_rate: float | None = None
     timeout_rate: float | None = None
@@ -93,6 +95,7 @@ class PidHealth:
     reviewed: int = 0
     escapes: int = 0
     overkill: int = 0
+    excused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

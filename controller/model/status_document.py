@@ -78,6 +78,7 @@ class HealthRow(TypedDict):
     reviewed: NotRequired[int]
     escapes: NotRequired[int]
     overkill: NotRequired[int]
+    excused: NotRequired[int]
 
 
 class PidRow(TypedDict):

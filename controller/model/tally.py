@@ -130,7 +130,8 @@ class Tally:
     `timeouts`, `verdicts_ok`, `verdicts_ng`, and results without a verdict. `latency` holds the answered ones, and
     those that timed out at the time they were given; an error leaves no latency, or quick failures would make a slow
     version look fast. `reviewed` are the verdicts about which the truth was told afterwards: `escapes` said OK about a
-    part that was NG, `overkill` said NG about a part that was OK.
+    part that was NG, `overkill` said NG about a part that was OK. `excused` calls failed on the stable version as well:
+    they are in no other count.
     """
 
     calls: int = 0
@@ -145,6 +146,7 @@ class Tally:
     reviewed: int = 0
     escapes: int = 0
     overkill: int = 0
+    excused: int = 0
 
     @property
     def answered(self) -> int:
@@ -207,6 +209,10 @@ class Recorder:
         self._counts["reviewed"] += 1
         if verdict != truth:
             self._counts["overkill" if truth == "OK" else "escapes"] += 1
+
+    def excused(self) -> None:
+        """Count a call that failed, and on the stable version too."""
+        self._counts["excused"] += 1
 
     @property
     def tally(self) -> Tally:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from controller.model.desired import Revision
 from controller.model.observed import Observed
 from controller.model.package import PackageRef
+from controller.model.rollout import RolloutRecord
+from controller.rollouts.by_hand import way_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ def needs(revision: Revision | None, observed: Observed) -> Iterator[Need]:
     for pid, hold in observed.holds.items():
         yield Need(hold.package, "PID {} is held on it", pid)
     yield from _in_rollouts(observed)
-    yield from _ways_back(observed)
+    yield from _ways_back(revision, observed)
     for why in observed.forgotten:  # it may name any version
         for ref in observed.installed:
             yield Need(ref, "{}", why)
@@ -65,10 +67,10 @@ def _in_rollouts(observed: Observed) -> Iterator[Need]:
                 yield Need(ref, "the rollout of {} may go back to it", name)
 
 
-def _ways_back(observed: Observed) -> Iterator[Need]:
-    """Yield, for each PID, the last version that it had before the present one and that is still installed."""
-    for pid, history in observed.history.items():
-        present = observed.mapped_ref(pid)
-        older = (entry.ref for entry in reversed(history) if entry.ref is not None and entry.ref != present)
-        if (ref := next((each for each in older if each in observed.installed), None)) is not None:
+def _ways_back(revision: Revision | None, observed: Observed) -> Iterator[Need]:
+    """Yield the version that each PID would go back to now."""
+    for pid in observed.history:
+        deployment = revision.by_pid.get(pid) if revision is not None else None
+        record = observed.records.get(deployment.name) if deployment is not None else None
+        if (ref := way_back(pid, observed, record or RolloutRecord())) is not None:
             yield Need(ref, "it is the way back of PID {}", pid)

@@ -71,8 +71,9 @@ def why_switch(station: StationView, deployment: Deployment, going_on: Progress,
     mapping = station.observed.active.get(pid)
     if mapping is None:
         history = station.observed.history.get(pid, ())
-        unprotected = "" if any(entry.ref not in {None, ref} for entry in history) else ": there is no way back"
-        return f"deployment {deployment.name} serves it and it has no active version{unprotected}"
+        if all(entry.ref is None for entry in history):
+            return f"first version of {pid}"
+        return f"deployment {deployment.name} serves it and it has no active version"
     if not isinstance(mapping, ActiveMapping):
         return f"active/{pid}.json is damaged ({mapping.reason}); restored from its history"
     if mapping.ref not in station.observed.installed:

@@ -23,7 +23,7 @@ def keep_serving(situation: Situation, deployment: Deployment) -> Part:
 
 def preheated(situation: Situation, deployment: Deployment, ref: PackageRef, depends_on: tuple[ObjectRef, ...]) -> Part:
     """Want every process of a version that is missing or wrong; each depends on those objects."""
-    return joined(*(_replica(situation, key, depends_on) for key in replicas(deployment, ref)))
+    return joined(*(_replica(situation, deployment, key, depends_on) for key in replicas(deployment, ref)))
 
 
 def ready_after(situation: Situation, deployment: Deployment, ref: PackageRef) -> tuple[ObjectRef, ...] | None:
@@ -42,18 +42,28 @@ def replicas(deployment: Deployment, ref: PackageRef) -> tuple[ProcessKey, ...]:
     )
 
 
-def _replica(situation: Situation, key: ProcessKey, depends_on: tuple[ObjectRef, ...]) -> Part:
+def _replica(situation: Situation, deployment: Deployment, key: ProcessKey, depends_on: tuple[ObjectRef, ...]) -> Part:
     needed, reason = Part(needed=frozenset({key})), why_preheat(situation.station, key)
     if not reason:
         return needed
     if situation.adopting(key):  # it answers in a moment, or is ended and then missing
         waiting = Waiting(ObjectRef("process", key), key.deployment, math.inf, reason)
         return joined(needed, Part(waiting=(waiting,)))
-    action = Preheat(key, reason, depends_on)
+    smoke = deployment.spec.preheat.smoke and _is_new(situation, deployment, key.ref)
+    action = Preheat(key, reason, depends_on, smoke)
     failed = situation.failed(action.object, key.deployment)
     if situation.backs_off(action.object, key.deployment):
         return joined(needed, failed)
     return joined(needed, failed, Part(actions=(action,)))
+
+
+def _is_new(situation: Situation, deployment: Deployment, ref: PackageRef) -> bool:
+    """Whether no PID of a deployment has or ever had a version: neither a restart nor a way back waits for a call."""
+    observed = situation.observed
+    return not any(
+        observed.mapped_ref(pid) == ref or any(entry.ref == ref for entry in observed.history.get(pid, ()))
+        for pid in deployment.spec.pids
+    )
 
 
 def _answering(situation: Situation, deployment: Deployment, pid: str) -> PackageRef | None:

@@ -6,12 +6,14 @@ import asyncio
 import os
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from controller.errors import CallError, StartFailed
 from controller.host.environment import TOKEN_VARIABLE
 from controller.host.execution import package_execution
 from controller.images.slots import Slots
+from controller.model.units import format_duration
 from controller.processes import census, records
 from controller.processes.attach import Launch, ShimGone, Shims
 from controller.processes.process import AlgorithmProcess
@@ -27,8 +29,12 @@ _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z ", re.MULTILINE)
 """The time at which a line came. Nobody needs it in a message that says what happened just now."""
 
 
-Smoke = Callable[[AlgorithmProcess], Awaitable[None]]
-"""Makes the one call before traffic. Raises CallError where the process is of no use; what a call is, calls know."""
+Smoke = Callable[[AlgorithmProcess], Awaitable[str]]
+"""Makes the one call before traffic; what a call is, calls know.
+
+Returns what is doubtful about what it came to, empty where it was an answer. Raises CallError where the process is of
+no use.
+"""
 
 
 class Launcher:
@@ -48,19 +54,21 @@ class Launcher:
         """
         token = records.new_token(self._layout.run)
         process: AlgorithmProcess | None = None
+        next_step = f"see {spec.log_path}"
         try:
             async with asyncio.timeout(spec.start_timeout):
                 attachment = await self._shims.start(self._launch(spec, token, started_at))
                 process = AlgorithmProcess(attachment, Slots(self._layout.images, token), adopted=False)
                 await process.greet()
-            if spec.smoke:
-                await self._smoke(process)
+            if spec.smoke and process.ready is not None:
+                process.ready = replace(process.ready, doubt=await self._smoke(process))
             await process.mark(spec)
         except TimeoutError:
-            reason = f"it was not ready within {spec.start_timeout:g} s"
+            reason = f"it was not ready within its timeouts.start of {format_duration(spec.start_timeout)}"
             reason += "; it never said hello" if process is None or not process.greeted else "; it answered no ping"
+            next_step = f"raise spec.timeouts.start if it takes longer to load; {next_step}"
         except CallError as error:
-            reason = error.message
+            reason, next_step = error.message, f"{error.next_step}; {next_step}" if error.next_step else next_step
         except (ShimGone, OSError) as error:
             reason = str(error)
         except BaseException:
@@ -71,7 +79,7 @@ class Launcher:
         await self._discard(token, process)
         raise StartFailed(
             f"{spec.key} did not become ready: {reason}{last_lines(Path(spec.log_path))}",
-            next_step=f"see {spec.log_path}",
+            next_step=next_step,
         )
 
     def _launch(self, spec: ProcessSpec, token: str, started_at: str) -> Launch:

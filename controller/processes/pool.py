@@ -194,6 +194,7 @@ class ProcessPool:
             rss_bytes=usage.rss_bytes if usage else None,
             cpu_percent=usage.cpu_percent if usage else None,
             detail=process.detail,
+            doubt=process.ready.doubt if process.ready else "",
         )
 
     def processes(self) -> tuple[AlgorithmProcess, ...]:

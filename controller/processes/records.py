@@ -16,10 +16,14 @@ from controller.wire.messages import Generation
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What was learned when the process was proven: written only then."""
+    """What was learned when the process was proven: written only then.
+
+    `doubt` says what its smoke call came to, where it was no answer and did not fail it either; empty: nothing.
+    """
 
     sdk_version: str
     generation: Generation
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ class ProcessRecord:
             started_at=str(about["started_at"]),
             shim=ProcessIdentity.from_document(document["holder"]),
             adapter=ProcessIdentity.from_document(document["adapter"]),
-            ready=Readiness(ready["sdk_version"], ready["generation"]) if ready else None,
+            ready=Readiness(ready["sdk_version"], ready["generation"], ready.get("doubt", "")) if ready else None,
             exit=Exit(ended["code"], ended["signal"], ended["at"]) if ended else None,
         )
 

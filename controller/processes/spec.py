@@ -18,7 +18,7 @@ class ProcessSpec:
     `python` is the interpreter of the package's environment; `entry_point` is empty where the adapter shall read it
     from the manifest itself. `start_timeout` runs until the pong, `call_timeout` from dispatch to answer, `stop_grace`
     is waited for between the shutdown frame, SIGTERM and SIGKILL. `smoke` asks for one call before traffic, on
-    `smoke_image` or a generated picture, for 0.0.x as PID `smoke_pid`. `input`: which pictures the algorithm gets.
+    `smoke_image` or a generated picture (None), for 0.0.x as PID `smoke_pid`. `input`: the pictures that it gets.
     """
 
     key: ProcessKey
@@ -29,7 +29,7 @@ class ProcessSpec:
     entry_point: str = ""
     python_path: tuple[str, ...] = ()
     start_timeout: float = 30.0
-    call_timeout: float = 5.0
+    call_timeout: float = 30.0
     stop_grace: float = 2.0
     heartbeat_interval_ms: int = 5000
     grace_ms: int = 2000

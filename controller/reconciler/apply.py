@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +260,11 @@ class Applier:
         installation = self._packages.installations()[action.process.ref]
         self._notify(f"{action.object}: starting …")
         async with self._starting:
-            await self._processes.start(process_spec(action.process, deployment, installation, self._store))
+            spec = process_spec(action.process, deployment, installation, self._store)
+            started = await self._processes.start(replace(spec, smoke=action.smoke))
+        if started.doubt:
+            self._notify(f"{action.object}: warning: {started.doubt}")
+            log.warning("%s: %s", action.object, started.doubt)
 
     async def _retire(self, action: Retire, revision: Revision) -> None:
         deployment = revision.by_name.get(action.process.deployment)

@@ -51,10 +51,15 @@ class Backoff:
         return of_object.get(artefact) or of_object.get("")
 
     def failed(self, object_: ObjectRef, error: ControllerError, digest: str = "") -> Failure:
-        """Note a failed attempt; the delay before the next one doubles each time, up to a bound."""
+        """Note a failed attempt; the delay before the next one doubles each time, up to a bound.
+
+        A process that did not become ready is started once more at once.
+        """
         known = self._known(object_, digest)
         attempts = known.attempts + 1 if known else 1
         delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempts - 1, 16)) * self._jitter()
+        if attempts == 1 and isinstance(error, StartFailed):
+            delay = 0.0  # a second start, at once, tells a bad version from a bad moment
         code = int(error.code) if isinstance(error, CodedError) else None
         now, blameless = self._clock().seconds, not isinstance(error, PackageError | StartFailed)
         failure = Failure(object_, str(error), code, attempts, now + delay, blameless=blameless, at=now, digest=digest)

@@ -185,9 +185,17 @@ def _phase(deployment: Deployment, observed: Observed, plan: Plan, blocked: list
     if held:
         where = ", ".join(f"{pid} on {hold.package.version} by {hold.actor}" for pid, hold in sorted(held.items()))
         return "Healthy", f"held: {where}; `pvctl resume {deployment.name}` follows git again"
+    return "Healthy", f"{deployment.spec.ref} serves its PIDs{_doubts(deployment, observed)}"
+
+
+def _doubts(deployment: Deployment, observed: Observed) -> str:
+    """Say which versions that serve have never answered a call, and what their smoke calls came to."""
     unproven = _unproven(_serving(deployment, observed), observed)
-    doubt = f"; unproven: {unproven} has not answered a call yet" if unproven else ""
-    return "Healthy", f"{deployment.spec.ref} serves its PIDs{doubt}"
+    if not unproven:
+        return ""
+    running = observed.processes_of(deployment.name, deployment.spec.ref)
+    doubts = "".join(dict.fromkeys(f"; {each.doubt}" for each in running if each.doubt))
+    return f"; unproven: {unproven} has not answered a call yet{doubts}"
 
 
 def _rollout_phase(rollout: Rollout, plan: Plan) -> tuple[Phase, str]:
@@ -268,6 +276,7 @@ def _health(observed: Observed, pid: str, limits: Health) -> PidHealth:
         reviewed=told.reviewed,
         escapes=told.escapes,
         overkill=told.overkill,
+        excused=errors.excused,
     )
 
 

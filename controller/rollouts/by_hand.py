@@ -49,7 +49,7 @@ def of_deployment(deployment: Deployment, observed: Observed, to: str | None) ->
     return HandRollback(left, moves, stays, tuple(pid for pid in victims if pid not in moves))
 
 
-def way_back(pid: str, observed: Observed, record: RolloutRecord, to: str | None) -> PackageRef | None:
+def way_back(pid: str, observed: Observed, record: RolloutRecord, to: str | None = None) -> PackageRef | None:
     """Return the version that a PID had before and can have again: `to`, else its way back. None: there is none."""
     present = _present(observed, pid)
 

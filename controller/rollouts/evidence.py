@@ -133,7 +133,8 @@ def _readings(
 ) -> Iterator[Reading]:
     """Yield what is known of each process of a version: what it uses, and what went wrong with it.
 
-    A failure from before the rollout began is not blamed on it: a retry tries once more.
+    A failure from before the rollout began is not blamed on it: a retry tries once more. Nor is the first start that
+    failed: another one is under way, and a failed restart after a crash counts as the second.
     """
     view = DeploymentView.of(station, deployment)
     failures = {
@@ -149,7 +150,7 @@ def _readings(
             memory_bytes=process.rss_bytes if process else None,
             cpu=process.cpu_percent / 100 if process and process.cpu_percent is not None else None,
             breaker_open=failure is not None and failure.breaker,
-            never_ready=failure is not None and not failure.breaker and not failure.crashed,
+            never_ready=failure is not None and not (failure.breaker or failure.crashed) and failure.attempts > 1,
             detail=failure.message if failure else process.detail if process else "",
         )
 

@@ -146,8 +146,8 @@ def _going_on(view: DeploymentView, before: Rollout, obstacle: str) -> Progress:
     if known is not None and not _worth_writing(known, rollout):
         rollout = known
     waits_for, until = _waiting(view, rollout, verdict)
-    going = _progress_of(view, record.with_rollout(rollout), rollout)
-    return replace(going, waits_for=waits_for, until=until, verdict=verdict, back=_usual_way_back(view, rollout))
+    going, seen = _progress_of(view, record.with_rollout(rollout), rollout), verdict or rollout.analysis.verdict
+    return replace(going, waits_for=waits_for, until=until, verdict=seen, back=_usual_way_back(view, rollout))
 
 
 def _progress_of(view: DeploymentView, record: RolloutRecord, rollout: Rollout | None) -> Progress:
@@ -295,4 +295,4 @@ def _note(before: Rollout | None, after: Rollout | None) -> str:
 
 def _unprotected(rollout: Rollout) -> str:
     new = [pid for pid in rollout.strategy.sequence if pid not in rollout.stable]
-    return f"; {', '.join(new)}: no older version, so at once and with no way back" if new else ""
+    return f"; first version of {', '.join(new)}, so at once" if new else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -18,7 +18,7 @@ from controller.store.layout import StoreLayout
 Words = Mapping[Counted, str]
 _Value = TypeVar("_Value")
 
-_LATER = frozenset({"reviewed", "escapes", "overkill"})
+_LATER = frozenset({"reviewed", "escapes", "overkill", "excused"})
 EVERY = 5.0
 """Seconds between two snapshots of the last minutes: how exact the edge of a short window is."""
 SHARE = 1 / 20
@@ -83,7 +83,7 @@ class TallyStore:
     def _within(self, window: float) -> Tallies:
         before = self.snapshots.before(window)
         since = {key: _since(tally, before.get(key)) for key, tally in self.tallies.items()}
-        return {key: tally for key, tally in since.items() if tally.calls or tally.reviewed}
+        return {key: tally for key, tally in since.items() if tally.calls or tally.reviewed or tally.excused}
 
     def _write(self, tallies: Tallies) -> None:
         rows = [
@@ -170,7 +170,7 @@ def tally_document(tally: Tally) -> dict[str, Any]:
 def plain_tally(tally: Tally) -> dict[str, Any]:
     """Return a tally as plain data.
 
-    Counts of feedback stand in it where there are any: a release that does not know them can read the others.
+    Counts that came later stand in it where there are any: a release that does not know them can read the others.
     """
     return {name: value for name, value in asdict(tally).items() if value or name not in _LATER}
 
@@ -178,4 +178,5 @@ def plain_tally(tally: Tally) -> dict[str, Any]:
 def parse_tally(document: dict[str, Any]) -> Tally:
     """Raises KeyError, TypeError or ValueError if the document is not a tally."""
     bins = tuple((int(index), int(count)) for index, count in document["latency"])
-    return Tally(**{**document, "latency": LatencySketch(bins)})
+    counts = {each.name: document[each.name] for each in fields(Tally) if each.name in document}  # not a newer one's
+    return Tally(**{**counts, "latency": LatencySketch(bins)})

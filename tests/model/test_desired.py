@@ -25,14 +25,14 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert default.strategy.canary is None
     assert (default.strategy.min_healthy_time, default.strategy.progress_deadline) == (0.0, 600.0)
     assert (default.strategy.auto_promote, default.strategy.auto_revert) == (True, True)
-    assert (default.replicas, default.suspend, default.preheat.smoke, default.preheat.image) == (1, False, False, None)
+    assert (default.replicas, default.suspend, default.preheat.smoke, default.preheat.image) == (1, False, True, None)
     health = default.health
     assert (health.error_rate.max, health.error_rate.window, health.error_rate.min_samples) == (0.05, 300.0, 50)
     assert (health.timeout_rate.max, health.timeout_rate.window) == (0.01, 300.0)
     assert (health.heartbeat.interval, health.heartbeat.grace, health.heartbeat.max_missed) == (5.0, 2.0, 2)
     assert (health.restarts.max, health.restarts.window) == (5, 60.0)
     assert (health.latency_p95, health.ng_rate, health.memory, health.cpu) == (None, None, None, None)
-    assert (default.timeouts.start, default.timeouts.call, default.timeouts.drain) == (30.0, 5.0, 30.0)
+    assert (default.timeouts.start, default.timeouts.call, default.timeouts.drain) == (30.0, 30.0, 30.0)
     assert (default.rollback_window, default.retention.versions) == (86400.0, 3)
     policy = StationPolicy.model_validate(
         {"apiVersion": "procvision.dev/v1", "kind": "StationPolicy", "metadata": {"name": "x"}}

@@ -171,6 +171,9 @@ def main() -> None:
         elif kind == "call":
             data = request["data"]
             guide = data.get("guide_info") or [{}]
+            if script.get("start") == "broken":
+                send("error", request_id=request["request_id"], status="ERROR", message="broken", error_code="1009")
+                continue
             act(request, data["user_params"] if "phase" in data else guide[0])
 
 

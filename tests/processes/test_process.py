@@ -91,6 +91,9 @@ async def test_a_process_that_does_not_become_ready_is_refused_with_its_own_word
         with pytest.raises(StartFailed) as caught:
             await runner.start(make_spec(start, start_timeout=20 if patient else 0.7))
         assert why in str(caught.value)
+        if not patient:
+            assert "not ready within its timeouts.start of 700ms" in caught.value.message
+            assert caught.value.next_step.startswith("raise spec.timeouts.start if it takes longer to load; see ")
         assert await runner.observe() == {}
         assert running(layout) == []
 

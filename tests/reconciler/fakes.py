@@ -103,9 +103,10 @@ class FakePackages:
 
 @dataclass
 class FakeProcesses:
-    """Processes that are ready at once, unless their package is told to fail."""
+    """Processes that are ready at once, unless their package is told to fail, always or at its next start."""
 
     failing: dict[PackageRef, ControllerError] = field(default_factory=dict)
+    failing_once: dict[PackageRef, ControllerError] = field(default_factory=dict)
     running: dict[ProcessKey, ObservedProcess] = field(default_factory=dict)
     started: list[ProcessKey] = field(default_factory=list)
     stopped: list[ProcessKey] = field(default_factory=list)
@@ -115,7 +116,7 @@ class FakeProcesses:
 
     async def start(self, spec: ProcessSpec) -> ObservedProcess:
         self.started.append(spec.key)
-        if error := self.failing.get(spec.key.ref):
+        if error := self.failing_once.pop(spec.key.ref, None) or self.failing.get(spec.key.ref):
             raise error
         process = ObservedProcess(spec.key, spec.digest, 1000 + len(self.started), "ready", "0.3.2", AT)
         self.running[spec.key] = process

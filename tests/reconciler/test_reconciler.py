@@ -139,6 +139,28 @@ async def test_a_bad_version_stops_only_itself_and_the_old_one_goes_on(rig: Rig,
     assert ProcessKey("line", "screw", "1.0.0", 0) in rig.processes.running
 
 
+async def test_a_process_that_fails_to_start_once_is_started_again_at_once(rig: Rig) -> None:
+    await rig.reconcile(AT_V1)
+    key, wanted = ProcessKey("line", "screw", "1.1.0", 0), revision(deployment("line", "1.1.0", "A01", "A02"))
+    rig.processes.failing_once[V2] = StartFailed("it was not ready within its timeouts.start of 30s")
+
+    outcome = await rig.reconcile(wanted)
+
+    assert (outcome.exit, outcome.plan.records["line"].quarantine) == (Exit.done, ())
+    assert set(rig.active().values()) == {"screw@1.1.0"}
+    assert rig.processes.started.count(key) == 2
+
+    rig.packages.add_zip("screw", "1.2.0")
+    bad = ProcessKey("line", "screw", "1.2.0", 0)
+    rig.processes.failing[bad.ref] = StartFailed("it was not ready within its timeouts.start of 30s")
+    outcome = await rig.reconcile(revision(deployment("line", "1.2.0", "A01", "A02")))
+
+    assert outcome.exit == Exit.degraded
+    assert rig.processes.started.count(bad) == 2
+    [quarantined] = outcome.plan.records["line"].quarantine
+    assert "timeouts.start of 30s" in quarantined.reason
+
+
 async def test_a_failed_zip_waits_but_a_corrected_one_of_the_same_version_is_tried_at_once(rig: Rig) -> None:
     reconciler = rig.restart()
     desired = take_revision(FakeSource(AT_V1), rig.store, allow_empty=False)

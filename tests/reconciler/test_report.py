@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from controller.errors import StartFailed
 from controller.model.observed import Observed, RecentCalls
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
@@ -106,6 +107,20 @@ async def test_the_evidence_has_a_row_for_each_metric_and_how_far_it_is_on_the_w
     assert (rows["timeoutRate"].value, rows["timeoutRate"].progress) == (0.0, 0.0)
     assert {each.metric: each.progress for each in failed.evidence}["errorRate"] == 1.0
     assert failed.last_words_of in {None, "screw@1.1.0"}
+
+
+async def test_the_last_words_are_of_the_version_that_failed_whatever_is_wanted_now(rig: Rig) -> None:
+    await rig.reconcile(V1)
+    rig.processes.failing[PackageRef("screw", "1.1.0")] = StartFailed("no camera")
+    log = rig.store.layout.process_log("line", "1.1.0", 0)
+    log.parent.mkdir(parents=True)
+    log.write_text("cam-7 is not there\n")
+    await rig.reconcile(V2)
+
+    [status] = (await rig.reconcile(revision(deployment("line", "9.9.9", "A01", "A02"), id_="r3"))).status.deployments
+
+    assert status.target_version == "9.9.9"
+    assert (status.last_words, status.last_words_of) == (("cam-7 is not there",), "screw@1.1.0")
 
 
 async def test_an_idle_pass_does_not_move_the_end_of_the_window(rig: Rig) -> None:

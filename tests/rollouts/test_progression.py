@@ -62,11 +62,11 @@ class Line:
         ready = process(ref, name=name, replica=replica, digest=digest)
         self.see(processes={**self.observed.processes, **running(ready)})
 
-    def fail(self, ref: PackageRef, name: str = "line", **kind: Any) -> None:
-        """Let a version's process fail, and be gone."""
+    def fail(self, ref: PackageRef, name: str = "line", attempts: int = 2, **kind: Any) -> None:
+        """Let a version's process fail, for the second time unless told, and be gone."""
         key = ProcessKey(name, ref.name, ref.version)
         failure = Failure(
-            ObjectRef("process", key), "it does not start", None, 1, self.seconds + 1e6, at=self.seconds, **kind
+            ObjectRef("process", key), "it does not start", None, attempts, self.seconds + 1e6, at=self.seconds, **kind
         )
         self.see(
             failures={**self.observed.failures, failure.object: failure},
@@ -328,6 +328,20 @@ def test_a_new_artefact_of_the_same_version_is_tried(line: Line) -> None:
     assert line.on == "A A A B"
 
 
+def test_the_first_start_that_fails_is_held_against_nobody(line: Line) -> None:
+    line.step(canary())
+    line.fail(B, attempts=1)
+    line.go(canary())
+    assert (line.on, line.rollout.state, line.record.quarantine) == ("A A A A", "stepping", ())
+    assert "it does not start" in line.plan.blocked[0].reason
+
+    line.fail(B, attempts=2)
+    line.go(canary())
+
+    assert line.rollout.state == "reverted"
+    assert "never became ready: it does not start" in line.record.quarantine[0].reason
+
+
 @pytest.mark.parametrize("kind", [{}, {"breaker": True, "crashed": True}])
 def test_never_ready_and_an_open_breaker_fail_at_once(line: Line, kind: dict[str, bool]) -> None:
     line.step(canary())
@@ -441,16 +455,22 @@ def test_a_first_deployment_that_fails_is_tried_again_and_not_quarantined() -> N
     assert line.on == "A A A A"
 
 
-def test_that_there_is_no_way_back_is_said() -> None:
+def test_a_first_version_is_called_so() -> None:
     line = Line(A)
     first = plan(revision(line_of(A)), line.observed, line.now())
-    assert all("no way back" in action.reason for action in first.actions if isinstance(action, Switch))
+    reasons = {action.pid: action.reason for action in first.actions if isinstance(action, Switch)}
+    assert reasons == {pid: f"first version of {pid}" for pid in PIDS}
+
+    line.see(history={"A01": past(A)})  # its mapping was removed by hand
+    again = plan(revision(line_of(A)), line.observed, line.now())
+    reasons = {action.pid: action.reason for action in again.actions if isinstance(action, Switch)}
+    assert reasons["A01"] == "deployment line serves it and it has no active version"
 
     partly = Line(A, B)
     partly.serving(A, "A01", "A02")
     partly.go(canary())
     assert partly.on == "A A B B"
-    assert "A04, A03: no older version, so at once and with no way back" in partly.notes[0]
+    assert partly.notes[0].endswith("; first version of A04, A03, so at once")
 
 
 def test_a_pid_that_had_nothing_goes_to_what_the_others_had(line: Line) -> None:

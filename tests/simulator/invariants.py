@@ -101,12 +101,19 @@ class Watch:
     def _ready(self, world: Any, action: Switch, rollout: Rollout | None, *, emergency: bool) -> None:
         """4: an unready version never becomes active; in an emergency, one that was active there before may."""
         keys = (key for key, process in world.running.items() if process.serves)
-        if any((key.deployment, key.ref) == (action.deployment, action.target) for key in keys):
+        own = [key for key in keys if (key.deployment, key.ref) == (action.deployment, action.target)]
+        if own:
+            called = set(own) <= world.smoked or self._was_active(world, action.target)
+            assert called, f"4: {action.pid} → {action.target}, which took no smoke call before its first switch"
             return
         emergency = emergency or (rollout is not None and rollout.state == "reverting" and rollout.emergency)
         known = any(entry.ref == action.target for entry in world.bare.history.read(action.pid))
         assert emergency, f"4: {action.pid} → {action.target}, which is not ready"
         assert known, f"4: {action.pid} → {action.target}, which was never ready there"
+
+    @staticmethod
+    def _was_active(world: Any, ref: PackageRef) -> bool:
+        return any(entry.ref == ref for pid in world.pids for entry in world.bare.history.read(pid))
 
     def _by_itself(self, world: Any, action: Switch, record: RolloutRecord) -> None:
         pid, ref, rollout = action.pid, action.target, record.rollout
@@ -155,6 +162,9 @@ class Watch:
             self.visited.add((old.state, new.state))
             assert old.state not in ENDS, f"a rollout goes on after {old.state}"
             self.reverts[rollout] += new.state == "reverting"
+            if new.state in {"reverting", "stopped"} and "never became ready" in new.reason:
+                troubles = [count for key, count in world.troubles.items() if key.ref == new.target]
+                assert max(troubles, default=0) > 1, f"{new.target} did not get a second start"
             assert new.state not in {"reverting", "stopped"} or after.quarantined(new.target, new.digest)
         self.transitions[rollout] += 1
         assert self.reverts[rollout] <= 1, f"{rollout} was rolled back twice"

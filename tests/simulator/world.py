@@ -148,7 +148,7 @@ class World:
         self, seed: int, watch: Any, store: Store | None = None, packages: SimulatedPackages | None = None
     ) -> None:
         self.random = random.Random(seed)  # noqa: S311 - no secret
-        self.watch = watch
+        self.watch, self.pids = watch, PIDS
         self.boot, self.seconds, self.skew, self.booted_at = 0, 100.0, 0.0, EPOCH
         self.natures: dict[PackageRef, Nature] = {}
         self.host_trouble = self.disk_full = False
@@ -156,6 +156,10 @@ class World:
         """The share of passes whose status is written; a daemon writes every one."""
         self.running: dict[ProcessKey, ObservedProcess] = {}
         self.starts: list[tuple[float, ProcessKey]] = []
+        self.troubles: Counter[ProcessKey] = Counter()
+        """Starts that failed, and crashes."""
+        self.smoked: set[ProcessKey] = set()
+        """Processes that took a smoke call at their last start."""
         self.tallies: dict[tuple[str, PackageRef], Tally] = {}
         self.sleepers: list[tuple[float, asyncio.Future[None]]] = []
         self.fuse: int | None = None
@@ -247,10 +251,13 @@ class World:
         self._object(self.watch.started, spec.key)
         self.running.pop(spec.key, None)
         await self.sleep(self.random.choice((0.0, 0.5, 3.0)))
+        self.smoked -= {spec.key}
         if self.nature(spec.key.ref).never_ready:
+            self.troubles[spec.key] += 1
             raise StartFailed(f"{spec.key} never answered a ping")
         process = ObservedProcess(spec.key, spec.digest, len(self.starts), "ready", "0.3.2", self.now())
         self.running[spec.key] = process
+        self.smoked |= {spec.key} if spec.smoke else set()
         return process
 
     # --- traffic
@@ -287,6 +294,7 @@ class World:
         self.tallies[at] = self.tallies.get(at, Tally()) + tally
 
     def crash(self, key: ProcessKey, why: str) -> None:
+        self.troubles[key] += key in self.running
         if self.running.pop(key, None) is not None and self.reconciler is not None:
             deployment = self.desired and self.desired.revision.by_name.get(key.deployment)
             limit = deployment.spec.health.restarts if deployment else None

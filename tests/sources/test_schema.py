@@ -135,7 +135,7 @@ def test_every_key_is_described_and_every_mapping_closed() -> None:
 
 def test_defaults_stand_in_the_operators_units() -> None:
     definitions: dict[str, Any] = json_schema()["$defs"]
-    assert definitions["Timeouts"]["properties"]["call"]["default"] == "5s"
+    assert definitions["Timeouts"]["properties"]["call"]["default"] == "30s"
     assert definitions["ErrorRateLimit"]["properties"]["max"]["default"] == "5%"
     assert definitions["DeploymentSpec"]["properties"]["rollbackWindow"]["default"] == "1d"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from controller.model.package import PackageRef
 from controller.model.rollout import Instant
 from controller.model.tally import LatencySketch, Tally, bin_of
 from controller.store.layout import StoreLayout
-from controller.store.tally_store import EVERY, SHARE, TallyStore
+from controller.store.tally_store import EVERY, SHARE, TallyStore, parse_tally, tally_document
 
 KEY = ("A01", PackageRef("screw", "1.0.0"))
 
@@ -47,6 +48,14 @@ def test_counts_and_last_errors_are_read_back_by_the_next_life(layout: StoreLayo
 
     assert after.load() == {KEY: called(7, 2)}
     assert after.last_errors == {KEY: "it raised"}
+
+
+def test_what_the_first_release_does_not_know_is_written_only_where_there_is_any(layout: StoreLayout) -> None:
+    """That release loses all counts where it meets a name that it does not know; this one passes it over."""
+    assert "excused" not in tally_document(called(3))
+    excused = replace(called(3), excused=2)
+    assert parse_tally(tally_document(excused)) == excused
+    assert parse_tally({**tally_document(excused), "of a newer release": 1}) == excused
 
 
 def test_what_was_noted_is_written_only_when_it_is_saved_and_only_on_change(layout: StoreLayout) -> None:
