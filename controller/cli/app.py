@@ -39,6 +39,7 @@ COMMANDS = {
     "abort": "Roll a rollout back.",
     "retry": "Lift a quarantine.",
     "feedback": "Tell what was true of a part.",
+    "restart": "Restart a deployment's processes, one after the other.",
     "rollback": "Hold a PID or a deployment on an older version.",
     "package": "Check a zip, or show what is in it.",
     "install": "Install a zip by hand.",

@@ -229,12 +229,25 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartRequest:
+    """What an operator wants to be restarted: the processes that ran then, each by its name and when it was started.
+
+    A successor has another time, so nothing is restarted twice, and no clock is compared with another.
+    """
+
+    actor: str
+    reason: str
+    processes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RolloutRecord:
-    """All that is remembered of one deployment: its latest rollout, its quarantine, and what has been proven."""
+    """All that is remembered of one deployment: its latest rollout, its quarantine, what is proven or restarted."""
 
     rollout: Rollout | None = None
     quarantine: tuple[Quarantine, ...] = ()
     proven: tuple[Proven, ...] = ()
+    restart: RestartRequest | None = None
 
     def quarantined(self, package: PackageRef, digest: str | None) -> Quarantine | None:
         """Return the quarantine of an artefact; with no digest known, of any artefact of that version."""

@@ -10,6 +10,7 @@ from controller.model.rollout import HOLDS, Instant
 from controller.planning.moving import move, save_rollout
 from controller.planning.part import Part, joined
 from controller.planning.reasons import no_history
+from controller.planning.restarting import restart_asked_for
 from controller.planning.retiring import deactivate_removed, end_orphaned_rollouts, remove_surplus, retire_unneeded
 from controller.planning.serving import keep_serving
 from controller.planning.situation import Situation
@@ -30,6 +31,8 @@ def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = 
         end_orphaned_rollouts(situation),
         *(_follow(situation, each) for each in revision.deployments),
     )
+    restarts = (restart_asked_for(situation, each, wanted.needed) for each in revision.deployments)
+    wanted = joined(wanted, *restarts)
     whole = joined(wanted, retire_unneeded(situation, wanted.needed), remove_surplus(situation, wanted.objects))
     return Plan(
         whole.actions,

@@ -31,6 +31,7 @@ from controller.station.commands.operator import (
     OperatorCommand,
     Pause,
     Promote,
+    Restart,
     Resume,
     Retry,
     Rollback,
@@ -96,7 +97,7 @@ class LocalStation:
             {
                 Detect: self._detect, GetStatus: self._status, GetReadiness: self._readiness,
                 Reconcile: self._reconcile, Install: self._install, Uninstall: self._uninstall, Down: self._down,
-                **dict.fromkeys((Promote, Pause, Abort, Retry, Resume, Rollback), self._operate),
+                **dict.fromkeys((Promote, Pause, Abort, Retry, Restart, Resume, Rollback), self._operate),
                 PreviewPlan: self._preview, GetHistory: self._history, ReadAudit: self._audit,
                 VerifyAudit: self._verify_audit, FindLogs: self._logs, GetDesiredTree: self._desired_tree,
                 GiveFeedback: self._give_feedback,

@@ -18,6 +18,7 @@ from controller.station.commands.operator import (
     OperatorCommand,
     Pause,
     Promote,
+    Restart,
     Resume,
     Retry,
     Rollback,
@@ -62,7 +63,7 @@ class OfflineCommands:
             {
                 Detect: self._detect, Reconcile: self._reconcile, Install: self._install,
                 Uninstall: self._uninstall, Down: self._down, PreviewPlan: self._preview,
-                **dict.fromkeys((Promote, Pause, Abort, Retry, Resume, Rollback), self._operate),
+                **dict.fromkeys((Promote, Pause, Abort, Retry, Restart, Resume, Rollback), self._operate),
                 GetHistory: self._history, ReadAudit: self._audit, VerifyAudit: self._verify_audit,
                 FindLogs: self._logs, GiveFeedback: self._give_feedback,
             },

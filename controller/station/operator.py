@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from controller.errors import Code, CodedError, ControllerError, NotSynced
 from controller.model.desired import Deployment, Revision
 from controller.model.observed import Observed
 from controller.model.package import PackageRef
-from controller.model.rollout import Hold, Instant, Rollout, RolloutRecord
+from controller.model.rollout import Hold, Instant, RestartRequest, Rollout, RolloutRecord
 from controller.model.timestamps import format_timestamp
+from controller.processes.census import list_processes
 from controller.reconciler.ports import Packages
 from controller.rollouts.by_hand import HandRollback, of_deployment, way_back
 from controller.rollouts.machine import promote
@@ -21,6 +23,7 @@ from controller.station.commands.operator import (
     OperatorCommand,
     Pause,
     Promote,
+    Restart,
     Resume,
     Retry,
     Rollback,
@@ -113,19 +116,11 @@ class _Decision:
         self._clock = clock
 
     def execute(self, command: OperatorCommand) -> str:
-        match command:
-            case Promote():
-                return self.promote(command)
-            case Pause():
-                return self.pause(command)
-            case Abort():
-                return self.abort(command)
-            case Retry():
-                return self.retry(command)
-            case Resume():
-                return self.resume(command)
-            case Rollback():
-                return self.rollback(command)
+        acts: Mapping[type[object], Callable[[Any], str]] = {
+            Promote: self.promote, Pause: self.pause, Abort: self.abort, Retry: self.retry, Restart: self.restart,
+            Resume: self.resume, Rollback: self.rollback,
+        }  # fmt: skip
+        return acts[type(command)](command)
 
     def promote(self, command: Promote) -> str:
         rollout, record = self._under_way(command.deployment)
@@ -158,6 +153,16 @@ class _Decision:
             raise refused(f"{package} is not in quarantine in {command.deployment}", "see `pvctl status`")
         self._save(command.deployment, freed)
         return f"{command.deployment}: {package} is tried once more"
+
+    def restart(self, command: Restart) -> str:
+        name = self._deployment(command.deployment).name
+        running = [each for each in list_processes(self._store.layout) if each.key.deployment == name and each.os_pid]
+        if not running:
+            raise refused(f"no process of {name} runs", "see `pvctl status`")
+        processes = tuple((str(each.key), each.started_at) for each in running)
+        asked = RestartRequest(self.caller.shown, command.reason or _NO_REASON, processes)
+        self._save(name, replace(self._record(name), restart=asked))
+        return f"{name}: {len(running)} of its processes are restarted, one after the other"
 
     def resume(self, command: Resume) -> str:
         subject, holds = command.subject, self._store.rollouts.read_holds()

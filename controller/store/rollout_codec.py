@@ -25,6 +25,7 @@ from controller.model.rollout import (
     PinnedStrategy,
     Proven,
     Quarantine,
+    RestartRequest,
     Rollout,
     RolloutRecord,
     State,
@@ -128,6 +129,7 @@ class _Record:
     rollout: _Rollout | None = None
     quarantine: tuple[Quarantine, ...] = ()
     proven: tuple[Proven, ...] = ()
+    restart: RestartRequest | None = None
 
 
 @cache
@@ -152,18 +154,22 @@ def write_record(record: RolloutRecord) -> bytes:
 def record_document(record: RolloutRecord) -> dict[str, Any]:
     """Return the same as a JSON value, for who shows it."""
     rollout = record.rollout
-    document = {
+    document: dict[str, Any] = {
         "rollout": _rollout_document(rollout) if rollout is not None else None,
         "quarantine": [asdict(each) for each in record.quarantine],
     }
-    return document | ({"proven": [asdict(each) for each in record.proven]} if record.proven else {})
+    if record.proven:
+        document["proven"] = [asdict(each) for each in record.proven]
+    if record.restart is not None:
+        document["restart"] = asdict(record.restart)
+    return document
 
 
 def read_record(content: bytes) -> RolloutRecord:
     """Return the record that a file holds. Raises ValueError where it is none."""
     found: _Record = _adapter(_Record).validate_python(orjson.loads(content))
     rollout = _rollout(found.rollout) if found.rollout is not None else None
-    return RolloutRecord(rollout, found.quarantine, found.proven)
+    return RolloutRecord(rollout, found.quarantine, found.proven, found.restart)
 
 
 def write_holds(holds: Iterable[Hold]) -> bytes:

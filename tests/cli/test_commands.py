@@ -14,7 +14,16 @@ from controller.calls.request import DetectionRequest
 from controller.client.arguments import CallArguments
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import GiveFeedback
-from controller.station.commands.operator import Abort, OperatorCommand, Pause, Promote, Resume, Retry, Rollback
+from controller.station.commands.operator import (
+    Abort,
+    OperatorCommand,
+    Pause,
+    Promote,
+    Restart,
+    Resume,
+    Retry,
+    Rollback,
+)
 from controller.station.commands.packages import Uninstall
 from controller.station.commands.reconciling import PlannedChanges, PreviewPlan, Reconcile
 from controller.station.commands.records import FindLogs
@@ -202,6 +211,7 @@ def test_run(pvctl: Pvctl) -> None:
         ("abort screws", Abort("screws")),
         ("abort screws --reason scrap", Abort("screws", reason="scrap")),
         ("retry screws", Retry("screws")),
+        ("restart screws --reason leaks", Restart("screws", reason="leaks")),
         ("rollback A01 --reason scrap", Rollback("A01", reason="scrap")),
         (
             "rollback A01 --to 1.0.0 --emergency --reason scrap",

@@ -630,6 +630,33 @@ def test_a_pause_without_end_waits_for_promote(station: Station, line: Daemon) -
         eventually(lambda: {station.mapped(pid) for pid in LINE} == {"1.1.0"}, "every PID on 1.1.0")
 
 
+def test_a_restart_takes_one_process_after_the_other_and_loses_no_call(station: Station, cell: Daemon) -> None:
+    desire(station, "cell", "1.0.0", ["A01", "A02"], replicas=2)
+    cell.until(lambda status: status["converged"] and len(status["processes"]) == 3, "two replicas")
+    before = {(each["deployment"], each["replica"]): each["os_pid"] for each in cell.status()["processes"]}
+    with Load(station.store, ["A01", "A02", "B01"], [IMAGE], callers=4) as load:
+        load.until_answered(10)
+        said = station.pvctl("restart", "cell", "--reason", "leaks")
+        assert said.stdout == "cell: 2 of its processes are restarted, one after the other\n"
+
+        def after(status: Any) -> dict[tuple[str, int], int]:
+            return {(each["deployment"], each["replica"]): each["os_pid"] for each in status["processes"]}
+
+        def restarted(status: Any) -> bool:
+            return status["converged"] and all(after(status)["cell", each] != before["cell", each] for each in (0, 1))
+
+        status = cell.until(restarted, "both restarted")
+        load.until_answered(10)
+
+    assert (load.lost, load.failures()) == (0, {})
+    assert after(status)["side", 0] == before["side", 0], "its neighbour does not notice"
+    assert [each["restarts"] for each in status["processes"]] == [0, 0, 0], "nobody crashed"
+    acts = [each for each in station.json("audit") if each["action"] == "preheat"]
+    starts = [each["reason"] for each in acts if each["outcome"] == "started"]
+    assert starts[-2:] == [f"restart asked for by {psutil.Process().username()}: leaks"] * 2
+    assert "A01 is a PID" in station.pvctl("restart", "A01", expect=1).stderr
+
+
 def test_a_rollback_by_hand_holds_against_the_yaml_until_resume(station: Station, cell: Daemon) -> None:
     desire(station, "cell", "1.1.0", ["A01", "A02"])
     cell.until_active("A01", "1.1.0")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import GiveFeedback
-from controller.station.commands.operator import Abort, Pause, Promote, Resume, Retry, Rollback
+from controller.station.commands.operator import Abort, Pause, Promote, Restart, Resume, Retry, Rollback
 from controller.station.commands.packages import Install, Uninstall
 from controller.station.commands.reconciling import Down, GetDesiredTree, GetReadiness, PreviewPlan, Reconcile
 from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
@@ -12,8 +12,8 @@ from controller.station.commands.status import GetStatus
 from controller.station.port import Command
 
 COMMANDS: tuple[type[Command[object]], ...] = (
-    Detect, GetStatus, GetReadiness, Reconcile, Promote, Pause, Abort, Retry, Resume, Rollback, Install, Uninstall,
-    Down, GetDesiredTree, PreviewPlan, GetHistory, ReadAudit, VerifyAudit, FindLogs,
+    Detect, GetStatus, GetReadiness, Reconcile, Promote, Pause, Abort, Retry, Restart, Resume, Rollback, Install,
+    Uninstall, Down, GetDesiredTree, PreviewPlan, GetHistory, ReadAudit, VerifyAudit, FindLogs,
     GiveFeedback,
 )  # fmt: skip
 """What is asked for most often first."""

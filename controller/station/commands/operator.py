@@ -71,6 +71,15 @@ class Retry(Command[Message]):
 
 
 @dataclass(frozen=True, slots=True)
+class Restart(Command[Message]):
+    """Restart a deployment's processes one after the other; each answers until its successor is ready."""
+
+    deployment: str
+    reason: str = ""
+    operation: ClassVar = _on_deployment("restart", "Restart a deployment's processes one after the other.")
+
+
+@dataclass(frozen=True, slots=True)
 class Resume(Command[Message]):
     """End a pause of a deployment's rollout, or the holds on its PIDs or on one PID."""
 
@@ -95,4 +104,4 @@ class Rollback(Command[Message]):
     operation: ClassVar = _on_either("rollback", "Hold a PID or a deployment on an older version.")
 
 
-OperatorCommand = Promote | Pause | Abort | Retry | Resume | Rollback
+OperatorCommand = Promote | Pause | Abort | Retry | Restart | Resume | Rollback
