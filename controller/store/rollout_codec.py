@@ -83,6 +83,7 @@ class _Finding:
     chance: float | None = None
     where: tuple[str, ...] = ()
     progress: float = 0.0
+    needed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +254,8 @@ def _verdict_document(verdict: Verdict) -> dict[str, Any]:
 
 def _finding_document(finding: Finding) -> dict[str, Any]:
     document = asdict(finding)
-    if not finding.progress:  # the first release knew none
-        del document["progress"]
-    return document
+    unsaid = {name for name in ("progress", "needed") if not document[name]}  # the first release knew neither
+    return {name: value for name, value in document.items() if name not in unsaid}
 
 
 # --- from the files to the model
@@ -321,7 +321,7 @@ def _findings(found: Iterable[_Finding]) -> tuple[Finding, ...]:
     return tuple(
         Finding(
             each.metric, _outcome(each.outcome), each.sentence, each.observed, each.limit, each.samples, each.failures,
-            each.chance, each.where, each.progress,
+            each.chance, each.where, each.progress, each.needed,
         )
         for each in found
     )  # fmt: skip
