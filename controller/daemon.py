@@ -6,7 +6,9 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -50,6 +52,8 @@ _GRACE = 5.0
 """Seconds that calls in flight may take to end when the daemon stops."""
 _COUNT_EVERY = 1.0
 """Seconds between two looks at what calls came to."""
+_THREADS = 1.0
+"""Seconds that threads may take to begin."""
 _TEND_EVERY = 1.0
 """Seconds between two looks whether `run/` and what the daemon has there still stand."""
 _HEAD_START = 1.0
@@ -100,11 +104,21 @@ async def run(parts: Parts) -> None:
 
 
 async def _serve(parts: Parts) -> None:
+    await _take_threads()
     runner = ProcessPool(parts.store.layout, smoke=smoke, now=parts.now)
     try:
         await Daemon(parts, runner).run()
     finally:
         await runner.close()
+
+
+async def _take_threads() -> None:
+    """Begin the threads that work goes to beside the loop: later the machine may have none to give."""
+    count = min(32, (os.cpu_count() or 1) + 4)
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(count, "beside"))
+    together = threading.Barrier(count)
+    with suppress(RuntimeError, threading.BrokenBarrierError):  # fewer will do
+        await asyncio.gather(*(asyncio.to_thread(together.wait, _THREADS) for _ in range(count)))
 
 
 class Daemon:

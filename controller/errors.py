@@ -118,6 +118,17 @@ class NotSynced(StoreError):
         self.folder = folder
 
 
+class HostError(StoreError):
+    """The machine did not let us do it: no room for a process, a file, memory. No package and no version is blamed.
+
+    `condition` names what is wrong in the status; it is tried again soon, since such things pass.
+    """
+
+    def __init__(self, condition: str, message: str, *, next_step: str = "") -> None:
+        super().__init__(message, next_step=next_step)
+        self.condition = condition
+
+
 class StoreBusy(StoreError):
     """Another controller holds the store; the message names it."""
 

@@ -14,6 +14,7 @@ from controller.errors import (
     CodedError,
     ControllerError,
     DesiredStateError,
+    HostError,
     PackageError,
     RetryableError,
     StoreBusy,
@@ -113,7 +114,7 @@ def _status_of(error: ControllerError) -> int:
             status = 403
         case StoreBusy():
             status = 409
-        case RetryableError():
+        case RetryableError() | HostError():
             status = 503
         case _:
             status = 500
@@ -124,6 +125,8 @@ def _delay(error: ControllerError) -> float | None:
     """Return after how many seconds the same request may succeed, where that can be said."""
     if isinstance(error, RetryableError):
         return error.delay
+    if isinstance(error, HostError):
+        return _RETRY_AFTER
     if isinstance(error, CodedError):
         told = error.details.get("retry_after")
         if isinstance(told, (int, float)):

@@ -90,7 +90,7 @@ class Failure:
     `crashed`: it had been ready before; `breaker`: it ended more often than its deployment's `restarts` tolerates.
     `blameless`: the controller's own failure, such as a full disk; the version did nothing wrong. `at` is when it was
     noted, by the observer's clock; `digest` is of the artefact that failed to install, and `others` are the failures of
-    other artefacts of the same name and version.
+    other artefacts of the same name and version. `condition` is what the host lacks, where that alone was why.
     """
 
     object: ObjectRef
@@ -104,6 +104,7 @@ class Failure:
     at: float = 0.0
     digest: str = ""
     others: tuple[Failure, ...] = ()
+    condition: str = ""
 
     def of(self, digest: str) -> Failure | None:
         """Return the failure of one artefact; what failed without one failed for each."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from packaging.utils import parse_wheel_filename
 
 from controller.errors import Code, PackageError, RetryableError, StoreError
+from controller.host.conditions import host_error, is_shortage
 from controller.model.package import Installation, Manifest, PackageRef, Receipt
 from controller.packages import bytecode, durability, venv
 from controller.packages.archive import Archive, open_archive
@@ -293,6 +294,8 @@ def _disk_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if is_shortage(error.errno):
+            raise host_error(f"install into {root}", error) from error
         raise StoreError(
             f"cannot write to {error.filename or root}: {error.strerror or error}",
             next_step="check the disk, its free space and permissions",

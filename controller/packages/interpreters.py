@@ -20,6 +20,7 @@ from pathlib import Path
 from packaging.markers import default_environment
 from packaging.tags import Tag, compatible_tags, cpython_tags, platform_tags
 
+from controller.host.conditions import host_error, is_shortage
 from controller.host.environment import clean_environment
 
 _ON_PATH = re.compile(r"python3(\.\d+)?\Z")
@@ -139,7 +140,7 @@ def _ask(path: str, _state: tuple[int, int, int]) -> Interpreter | Unusable:
     """Run an interpreter to learn what it is; once, as long as its file is the same.
 
     One that gives no answer is asked again the next time: what it lacked may have been installed since. Raises
-    _DoesNotRun.
+    _DoesNotRun, or HostError where the machine has no room for another process.
     """
     try:
         done = subprocess.run(
@@ -147,6 +148,8 @@ def _ask(path: str, _state: tuple[int, int, int]) -> Interpreter | Unusable:
             timeout=_DEADLINE_S, check=False, env=clean_environment(),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
+        if isinstance(error, OSError) and is_shortage(error.errno):
+            raise host_error(f"ask {path} which Python it is", error) from error
         raise _DoesNotRun(str(error)) from error
     if done.returncode != 0:
         words = done.stderr.strip().splitlines()

@@ -8,6 +8,7 @@ group.
 from __future__ import annotations
 
 import ast
+import errno
 import os
 import selectors
 import signal
@@ -19,7 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controller.errors import Code, PackageError, ProtocolViolation, StoreError
+from controller.errors import Code, PackageError, ProtocolViolation
+from controller.host.conditions import LOADER_FAILED, Witness, host_error, host_error_in
 from controller.host.execution import Execution, package_execution
 from controller.model.package import Manifest
 from controller.packages.contents import Contents
@@ -135,9 +137,9 @@ def prove(folder: Path, contents: Contents, manifest: Manifest, shm: Path, *, de
 
     Raises:
         PackageError: 2005 with the algorithm's own message; its traceback and last output are in the details.
-        StoreError: no process could be started on this machine.
+        HostError: the machine did not let it run, which says nothing about the package.
     """
-    record = _Record()
+    record, witness = _Record(), Witness(folder, shm)
     with _pipe() as verdict:
         execution = package_execution(
             [str(folder / "venv" / "bin" / "python"), str(_ENTRY), str(verdict.writer)],
@@ -150,7 +152,14 @@ def prove(folder: Path, contents: Contents, manifest: Manifest, shm: Path, *, de
             end_processes(folder.parent)
     if status is not None and -status in _FROM_OUTSIDE and not record.answered:
         raise ended_by_signal(f"the proof of {manifest.entry_point}, while {record.stage},", -status)
-    _judge(manifest, record, status, deadline)
+    try:
+        _judge(manifest, record, status, deadline)
+    except PackageError:
+        if status == LOADER_FAILED and not record.sdk_version:
+            raise host_error_in("start the package's Python", f"[Errno {errno.ENOENT}] {record.tail[-1:]}") from None
+        if shortage := witness.shortage("prove the entry point"):
+            raise shortage from None
+        raise
     return Proof(record.sdk_version, tuple(record.tail))
 
 
@@ -188,10 +197,7 @@ def _run(execution: Execution, verdict: _Pipe, record: _Record, until: float) ->
                 stdout=stdout.writer, stderr=output.writer, pass_fds=(verdict.writer,), start_new_session=True,
             )  # fmt: skip
         except OSError as error:
-            raise StoreError(
-                f"cannot start {execution.command[0]} to prove the entry point: {error.strerror}",
-                next_step="check the machine's limits of processes and files, and the store's file system (noexec?)",
-            ) from error
+            raise host_error("prove the entry point", error) from error
         try:
             stdin.close_reader()
             for pipe in (verdict, stdout, output):

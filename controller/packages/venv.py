@@ -15,6 +15,7 @@ from pathlib import Path
 import uv
 
 from controller.errors import Code, PackageError, StoreError
+from controller.host.conditions import host_error, host_error_in, shortage_in
 from controller.host.environment import clean_environment
 from controller.packages.interpreters import Interpreter
 from controller.packages.leftovers import mark
@@ -75,10 +76,7 @@ class Uv:
                 errors="replace", timeout=self.deadline_s, check=False,
             )  # fmt: skip
         except OSError as error:
-            raise StoreError(
-                f"cannot run {command[0]}: {error.strerror}",
-                next_step="check the machine's limits of processes and files; else install procvision-controller again",
-            ) from error
+            raise host_error("run uv (where it is missing, install procvision-controller again)", error) from error
         except subprocess.TimeoutExpired as error:
             raise StoreError(
                 f"building the environment in {self.staging} took more than {self.deadline_s:g} s",
@@ -111,6 +109,8 @@ def _judge(output: str) -> PackageError | StoreError:
     tail = [line.rstrip() for line in output.strip().splitlines()[-_TAIL_LINES:]]
     words = re.sub(r"\s+", " ", " ".join(line.strip(" ×╰─▶│\t") for line in tail))
     details = {"output": tail}
+    if shortage_in(output):
+        return host_error_in("build the environment", words)
     if _DISK.search(output):
         return StoreError(
             f"cannot build the environment: {words}", next_step="check the disk, its free space and permissions"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -20,6 +21,8 @@ from controller.processes.records import Exit, ProcessRecord
 
 _SCRIPT = str(Path(__file__).parent / "shim" / "shim.py")
 _PACKET = 65536
+_LENT = 3
+"""Descriptors that a shim hands out: stdin and stdout of the adapter, and a pidfd of it."""
 _ANSWER = 10.0
 """Seconds that a shim may take for an answer. It needs milliseconds; one that takes longer stands still."""
 
@@ -82,7 +85,7 @@ class ShimLink:
 
     def _receive(self) -> None:
         try:
-            packet, descriptors, _, _ = socket.recv_fds(self._connection, _PACKET, 3, socket.MSG_CMSG_CLOEXEC)
+            packet, descriptors, _, _ = socket.recv_fds(self._connection, _PACKET, _LENT, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return
         except OSError:
@@ -137,6 +140,9 @@ class Attachment:
 async def _receive_attachment(link: ShimLink, request: str | None) -> Attachment:
     try:
         document, descriptors = await (link.answer() if request is None else link.request(request))
+        if len(descriptors) != _LENT:  # the kernel drops what we have no room for
+            close_all(descriptors)
+            raise ShimGone(f"its pipes could not be received: [Errno {errno.EMFILE}] {os.strerror(errno.EMFILE)}")
         stdin, stdout, pidfd = descriptors
         return Attachment(link, ProcessRecord.from_document(document["record"]), stdin, stdout, pidfd)
     except BaseException:
@@ -187,19 +193,23 @@ class Shims:
             launch.python, "-I", "-S", _SCRIPT, launch.title, str(self._run), launch.token,
             json.dumps(launch.about), launch.execution.folder, *launch.execution.command,
         ]  # fmt: skip
-        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        return os.posix_spawn(
-            launch.python,
-            arguments,
-            launch.execution.environment,
-            file_actions=[
-                (os.POSIX_SPAWN_DUP2, connection.fileno(), 0),
-                (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),
-                (os.POSIX_SPAWN_OPEN, 2, str(launch.log_path), append, 0o644),
-            ],
-            setsigmask=[],
-            setsigdef=[signal.SIGPIPE, signal.SIGCHLD],
-        )
+        append = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        log = os.open(launch.log_path, append, 0o644)
+        try:
+            return os.posix_spawn(
+                launch.python,
+                arguments,
+                launch.execution.environment,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, connection.fileno(), 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_RDWR, 0),
+                    (os.POSIX_SPAWN_DUP2, log, 2),
+                ],
+                setsigmask=[],
+                setsigdef=[signal.SIGPIPE, signal.SIGCHLD],
+            )
+        finally:
+            os.close(log)
 
     async def attach(self, token: str) -> Attachment:
         """Attach to the pipes of a running process. Raises ShimBusy, ShimGone."""

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from controller.errors import CallError, StartFailed
+from controller.errors import CallError, HostError, StartFailed
+from controller.host.conditions import LOADER_FAILED, Witness, host_error, host_error_in
 from controller.host.environment import TOKEN_VARIABLE
 from controller.host.execution import package_execution
 from controller.images.slots import Slots
@@ -51,10 +54,11 @@ class Launcher:
 
         Raises:
             StartFailed: with the algorithm's own words and its last lines of log; nothing of it is left.
+            HostError: the machine did not let it start, which says nothing about it; nothing of it is left either.
         """
         token = records.new_token(self._layout.run)
         process: AlgorithmProcess | None = None
-        next_step = f"see {spec.log_path}"
+        witness = Witness(self._layout.root, self._layout.images)
         try:
             async with asyncio.timeout(spec.start_timeout):
                 attachment = await self._shims.start(self._launch(spec, token, started_at))
@@ -63,23 +67,19 @@ class Launcher:
             if spec.smoke and process.ready is not None:
                 process.ready = replace(process.ready, doubt=await self._smoke(process))
             await process.mark(spec)
-        except TimeoutError:
-            reason = f"it was not ready within its timeouts.start of {format_duration(spec.start_timeout)}"
-            reason += "; it never said hello" if process is None or not process.greeted else "; it answered no ping"
-            next_step = f"raise spec.timeouts.start if it takes longer to load; {next_step}"
-        except CallError as error:
-            reason, next_step = error.message, f"{error.next_step}; {next_step}" if error.next_step else next_step
-        except (ShimGone, OSError) as error:
-            reason = str(error)
+        except (CallError, ShimGone, OSError) as error:  # a TimeoutError is an OSError
+            failure = error
         except BaseException:
             await self._discard(token, process)
             raise
         else:
             return process
         await self._discard(token, process)
+        if refusal := _refusal(spec, failure, process) or witness.shortage(f"start {spec.key}"):
+            raise refusal
         raise StartFailed(
-            f"{spec.key} did not become ready: {reason}{last_lines(Path(spec.log_path))}",
-            next_step=next_step,
+            f"{spec.key} did not become ready: {_reason(spec, failure, process)}{last_lines(Path(spec.log_path))}",
+            next_step=_next_step(spec, failure),
         )
 
     def _launch(self, spec: ProcessSpec, token: str, started_at: str) -> Launch:
@@ -104,7 +104,8 @@ class Launcher:
         if process is not None:
             await process.end(0)
             process.detach()
-        await asyncio.get_running_loop().run_in_executor(None, census.end_token, self._layout, token)
+        with suppress(OSError, RuntimeError):  # no file, no thread to look with: an unproven shim ends by itself
+            await asyncio.get_running_loop().run_in_executor(None, census.end_token, self._layout, token)
 
 
 async def adopt(layout: StoreLayout, record: ProcessRecord) -> AlgorithmProcess:
@@ -123,6 +124,37 @@ async def adopt(layout: StoreLayout, record: ProcessRecord) -> AlgorithmProcess:
         process.detach()
         raise
     return process
+
+
+def _refusal(spec: ProcessSpec, error: Exception, process: AlgorithmProcess | None) -> HostError | None:
+    """Return what the host refused, where an error comes from before any code of the package could run."""
+    doing = f"start {spec.key}"
+    match error:
+        case ShimGone():
+            return host_error_in(doing, error.message)
+        case CallError(details={"fault": "host"}):
+            return host_error_in(doing, error.message)
+        case OSError() if not isinstance(error, TimeoutError):
+            return host_error(doing, error)
+    ended = process.record.exit if process is not None and not process.greeted else None
+    if ended is None or ended.code != LOADER_FAILED:
+        return None
+    words = f"its Python cannot be started{last_lines(Path(spec.log_path))}"
+    return host_error(doing, OSError(errno.ENOENT, words))
+
+
+def _reason(spec: ProcessSpec, error: Exception, process: AlgorithmProcess | None) -> str:
+    if isinstance(error, CallError):
+        return error.message
+    told = "it answered no ping" if process is not None and process.greeted else "it never said hello"
+    return f"it was not ready within its timeouts.start of {format_duration(spec.start_timeout)}; {told}"
+
+
+def _next_step(spec: ProcessSpec, error: Exception) -> str:
+    log = f"see {spec.log_path}"
+    if isinstance(error, CallError):
+        return f"{error.next_step}; {log}" if error.next_step else log
+    return f"raise spec.timeouts.start if it takes longer to load; {log}"
 
 
 def last_lines(log: Path) -> str:

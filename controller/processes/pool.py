@@ -236,8 +236,10 @@ class ProcessPool:
 
         Raises:
             StartFailed: nothing of it is left, and what was there before goes on.
+            StoreError: the same; also HostError, where the machine did not let it start.
         """
         async with self._changing[spec.key]:
+            self.make_folder()
             process = await self._launcher.start(spec, self._now())
             former = self._processes.get(spec.key)
             self._take_in(process)

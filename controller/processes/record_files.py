@@ -8,13 +8,17 @@ its random part, the process.
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from controller.host.identity import ProcessIdentity, is_same
 
+_ASIDE = "images"
+"""Below `run`: where a shim writes its record when the disk is full."""
 _NAME = re.compile(r"([0-9a-f]+-[0-9a-f]+-[0-9a-f]{12})\.(json|json\.tmp|sock)")
 
 
@@ -25,24 +29,42 @@ def token_prefix(run: Path) -> str:
 
 
 def files(run: Path) -> Iterator[tuple[Path, str]]:
-    """Yield the files in `run` that belong to processes, of this store or one it was copied from, and their tokens."""
-    if run.is_dir():
-        for path in sorted(run.iterdir()):
-            if match := _NAME.fullmatch(path.name):
-                yield path, match[1]
+    """Yield the files in `run` that belong to processes, of this store or one it was copied from, and their tokens.
+
+    First those for which only the memory beside the images had room: they are newer. What others put there is none.
+    """
+    if not run.is_dir():
+        return
+    owner = run.stat().st_uid
+    for folder in (run / _ASIDE, run):
+        names = sorted(os.listdir(folder)) if folder.is_dir() else ()  # noqa: PTH208 - as names
+        for name in names:
+            if match := _NAME.fullmatch(name):
+                path = folder / name
+                if folder is run or _owned(path, owner):
+                    yield path, match[1]
+
+
+def _owned(path: Path, owner: int) -> bool:
+    try:
+        status = path.lstat()
+    except OSError:  # it was removed meanwhile
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_uid == owner
 
 
 def documents(run: Path) -> Iterator[dict[str, Any]]:
     """Yield the content of this store's records. What is torn or garbage is none, and left to the sweep."""
-    prefix = token_prefix(run) if run.is_dir() else ""
+    prefix, seen = token_prefix(run) if run.is_dir() else "", set()
     for path, token in files(run):
-        if path.suffix != ".json" or not token.startswith(prefix):
+        if path.suffix != ".json" or not token.startswith(prefix) or token in seen:
             continue
         try:
             document = json.loads(path.read_bytes())
         except (OSError, ValueError):
             continue
         if isinstance(document, dict) and document.get("token") == token:
+            seen.add(token)
             yield document
 
 

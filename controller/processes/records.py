@@ -91,5 +91,6 @@ def scan(run: Path) -> Iterator[ProcessRecord]:
 
 def remove(run: Path, token: str) -> None:
     """Remove what a process left in `run`. Raises OSError."""
-    for suffix in (".json", ".json.tmp", ".sock"):
-        (run / (token + suffix)).unlink(missing_ok=True)
+    for path, owner in tuple(record_files.files(run)):
+        if owner == token:
+            path.unlink(missing_ok=True)

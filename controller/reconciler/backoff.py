@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from controller.errors import Code, CodedError, ControllerError, PackageError, StartFailed
+from controller.errors import Code, CodedError, ControllerError, HostError, PackageError, StartFailed
 from controller.model.actions import Action, Install
 from controller.model.health import RestartLimit
 from controller.model.objects import ObjectRef
@@ -16,6 +16,8 @@ from controller.model.rollout import Instant
 
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 300.0
+LONGEST_DELAY_OF_HOST = 10.0
+"""Seconds between attempts at what only the host refused: what it lacks comes back, and then nobody is to wait."""
 
 
 def some_jitter() -> float:
@@ -56,13 +58,17 @@ class Backoff:
         A process that did not become ready is started once more at once.
         """
         known = self._known(object_, digest)
-        attempts = known.attempts + 1 if known else 1
-        delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempts - 1, 16)) * self._jitter()
+        condition = error.condition if isinstance(error, HostError) else ""
+        same = known is not None and bool(known.condition) == bool(condition)
+        attempts = known.attempts + 1 if known is not None and same else 1  # what the host refused was no attempt
+        longest = LONGEST_DELAY_OF_HOST if condition else LONGEST_DELAY
+        delay = min(longest, FIRST_DELAY * 2 ** min(attempts - 1, 16)) * self._jitter()
         if attempts == 1 and isinstance(error, StartFailed):
             delay = 0.0  # a second start, at once, tells a bad version from a bad moment
         code = int(error.code) if isinstance(error, CodedError) else None
         now, blameless = self._clock().seconds, not isinstance(error, PackageError | StartFailed)
-        failure = Failure(object_, str(error), code, attempts, now + delay, blameless=blameless, at=now, digest=digest)
+        failure = Failure(object_, str(error), code, attempts, now + delay, blameless=blameless, at=now, digest=digest,
+                          condition=condition)  # fmt: skip
         self._note(failure)
         return failure
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from controller.host.capacity import Capacity, capacity_of
+from controller.model.observed import Failure
 from controller.model.pressure import Pressure, pressures
 from controller.model.status import Condition, HostStatus
 from controller.store.layout import StoreLayout
@@ -33,11 +34,11 @@ class HostWatch:
         rows = (previous or {}).get("host", {}).get("conditions", ())
         self._known = {row["type"]: Condition(**row) for row in rows} | self._known
 
-    def look(self, now: str) -> HostStatus:
-        """Return how the host stands; `now` is RFC 3339."""
+    def look(self, now: str, failures: Iterable[Failure] = ()) -> HostStatus:
+        """Return how the host stands; `now` is RFC 3339, `failures` are what did not succeed lately."""
         capacity = self._capacity()
         before = {kind for kind, condition in self._known.items() if condition.status}
-        found = [*pressures(capacity, before), _file_events(self._file_events())]
+        found = [*pressures(capacity, before), _refusal(failures), _file_events(self._file_events())]
         conditions = tuple(self._condition(each, now) for each in found)
         self._known = {each.type: each for each in conditions}
         self._tell(conditions[:-1])  # of file events the log has it already
@@ -65,6 +66,13 @@ class HostWatch:
 def pressing(host: HostStatus) -> tuple[str, ...]:
     """Return the types of the conditions that hold."""
     return tuple(each.type for each in host.conditions if each.status)
+
+
+def _refusal(failures: Iterable[Failure]) -> Pressure:
+    refused = next((each for each in failures if each.condition), None)
+    if refused is not None:
+        return "HostRefuses", True, refused.condition, refused.message
+    return "HostRefuses", False, "Permitted", "the host lets everything start"
 
 
 def _file_events(trouble: str) -> Pressure:

@@ -197,7 +197,8 @@ class Reconciler:
         if self._document is None:
             self._document = self.store.status.read()
             self.host.remember(self._document)
-        return self._look_at_records(), self.host.look(format_timestamp(self.clock().epoch))
+        now = format_timestamp(self.clock().epoch)
+        return self._look_at_records(), self.host.look(now, self.backoff.failures.values())
 
     def _look_at_records(self) -> _Recorded:
         troubles = self.later.failing | {f"the record of {each}": why for each, why in self._unrecorded.items()}

@@ -25,7 +25,8 @@ class Facts:
 
     `active` is each PID's version, `movable` the PIDs that may move to the target: neither pinned nor held, and
     supported by it. `back` is where each PID would go now, `unfit` the versions that none can go to. `obstacle` says
-    why the rollout cannot go on, whatever its health. `emergency`: the target answers nothing any more.
+    why the rollout cannot go on, whatever its health; `refused`, that the host lets no process of the target start.
+    `emergency`: the target answers nothing any more.
     """
 
     active: Mapping[str, PackageRef | None]
@@ -33,6 +34,7 @@ class Facts:
     judgement: Outcome = "pass"
     judged_because: str = ""
     obstacle: str = ""
+    refused: bool = False
     emergency: bool = False
     back: Mapping[str, PackageRef] = field(default_factory=dict)
     unfit: frozenset[PackageRef] = frozenset()
@@ -129,7 +131,7 @@ def _note_obstacles(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
 def _stands(rollout: Rollout, facts: Facts) -> bool:
     """Whether time does not count against it: a pause, an obstacle, or no PID that could move."""
     waits = rollout.state in {"paused", "waiting", "sampling"} or rollout.paused_by or rollout.suspended_because
-    return bool(waits) or not facts.movable.intersection(rollout.strategy.sequence)
+    return bool(waits) or facts.refused or not facts.movable.intersection(rollout.strategy.sequence)
 
 
 def _step(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:

@@ -212,6 +212,7 @@ def _facts(view: DeploymentView, rollout: Rollout, verdict: Verdict | None, obst
         judgement=verdict.outcome if verdict is not None else "pass",
         judged_because=verdict.reason if verdict is not None else "",
         obstacle=obstacle,
+        refused=view.refused_by_host(rollout.target),
         emergency=broken,
         unfit=frozenset(ref for ref in chosen if not view.fit(ref)),
     )

@@ -109,6 +109,10 @@ class DeploymentView:
         """What went wrong with the processes of a version, where it is the version's fault."""
         return ((key, each) for key, each in self.observed.failures_of(self.name, package) if not each.blameless)
 
+    def refused_by_host(self, package: PackageRef) -> bool:
+        """Whether the host does not let a process of a version start."""
+        return any(each.condition for _, each in self.observed.failures_of(self.name, package))
+
     def fit(self, package: PackageRef) -> bool:
         """Whether a version could serve: installed, not in quarantine, and its processes start."""
         installation = self.observed.installed.get(package)

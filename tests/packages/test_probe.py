@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from controller.errors import Code, PackageError, StoreError
+from controller.errors import Code, HostError, PackageError, StoreError
+from controller.packages import interpreters, probe, venv
 from controller.packages.install import Installer
 from controller.packages.limits import Limits
 from controller.store.layout import StoreLayout
@@ -181,3 +186,47 @@ def test_an_environment_of_the_caller_does_not_leak_in(
     receipt = installer.install(variant(plain, tmp_path, "0.3", algorithm))
     installer.uninstall(receipt.ref)
     assert receipt.name == "probed"
+
+
+REFUSES = {
+    "interpreters": ("controller.packages.interpreters.subprocess.run", "ask "),
+    "uv": ("controller.packages.venv.subprocess.run", "run uv"),
+    "proof": ("controller.packages.probe.subprocess.Popen", "prove the entry point"),
+}
+
+
+@pytest.mark.parametrize("where", REFUSES)
+def test_what_the_host_refuses_is_never_the_packages_fault(
+    plain: dict[Generation, Path], shared: StoreLayout, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    called, doing = REFUSES[where]
+    module, _, name = called.rpartition(".subprocess.")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    interpreters._ask.cache_clear()
+    monkeypatch.setattr(f"{module}.subprocess", SimpleNamespace(**{**vars(subprocess), name: refuse}))
+    installer = Installer(shared, MutationLock(shared), now=lambda: NOW)
+    with pytest.raises(HostError, match=f"cannot {doing}") as caught:
+        installer.install(plain["0.3"])
+    assert caught.value.condition == "ProcessLimit"
+    assert not isinstance(caught.value, PackageError)
+
+
+def test_a_proof_that_fails_while_the_host_is_short_says_nothing_about_the_package(
+    plain: dict[Generation, Path], shared: StoreLayout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = HostError("ProcessLimit", "cannot prove the entry point: the limit of processes and threads was met")
+    package = variant(plain, tmp_path, "0.3", IMPORT_RAISES)
+    fails(shared, package)
+    monkeypatch.setattr(probe.Witness, "shortage", lambda *_: short)
+    with pytest.raises(HostError, match="limit of processes"):
+        Installer(shared, MutationLock(shared), now=lambda: NOW).install(package)
+
+
+def test_what_uv_says_of_the_machine_is_told_from_what_it_says_of_wheels() -> None:
+    refused = venv._judge("error: Failed to spawn\n  Caused by: Resource temporarily unavailable (os error 11)")
+    assert isinstance(refused, HostError)
+    assert refused.condition == "ProcessLimit"
+    assert isinstance(venv._judge("error: numpy was not found"), PackageError)

@@ -78,6 +78,10 @@ def start(script: dict) -> None:  # noqa: C901, PLR0912  (a list of misdeeds)
     if how == "error_after_hello":
         send("error", request_id=None, status="ERROR", message="No module named 'cv2'", error_code="1000")
         sys.exit(0)
+    if how == "no_space_in_its_words":
+        words = "[Errno 28] No space left on device: '/models'"
+        send("error", request_id=None, status="ERROR", message=words, error_code="1000")
+        sys.exit(0)
     if how == "no_pong":
         sleeper()
         time.sleep(600)

@@ -17,13 +17,13 @@ import uvloop
 
 from controller.calls.request import DetectionRequest
 from controller.client.arguments import CallArguments
-from controller.errors import CallError, Code, StartFailed
+from controller.errors import CallError, Code, HostError, StartFailed
 from controller.host.identity import identify
 from controller.http.resource import json_response
 from controller.images.formats import ImageRef
 from controller.model.health import Timeouts
 from controller.processes import records
-from controller.processes.shim import serve
+from controller.processes.shim import written
 from controller.processes.supervision import UsageMeter
 from tests.processes.conftest import KEY, call, process_of, runner_of, running, until_busy
 from tests.waiting import eventually
@@ -100,8 +100,9 @@ async def test_a_process_that_does_not_become_ready_is_refused_with_its_own_word
 
 async def test_an_interpreter_that_is_not_there(layout, make_spec):
     async with opened(layout) as runner:
-        with pytest.raises(StartFailed, match=r"No such file or directory: /nowhere/python"):
+        with pytest.raises(HostError, match=r"No such file or directory: /nowhere/python") as caught:
             await runner.start(make_spec(python="/nowhere/python"))
+        assert caught.value.condition == "FileMissing"
 
 
 async def test_a_cancelled_start_leaves_nothing(layout, make_spec):
@@ -378,8 +379,8 @@ async def test_a_stderr_flood_is_drained_into_a_log_of_bounded_size(layout, make
         for _ in range(3):
             assert (await call(runner, ask("stderr", bytes=8_000_000))).status == "OK"
         logs = list(Path(spec.log_path).parent.iterdir())
-        assert len(logs) == serve.LOG_KEPT + 1
-        assert sum(log.stat().st_size for log in logs) <= (serve.LOG_KEPT + 1) * (serve.LOG_BYTES + 65536)
+        assert len(logs) == written.LOG_KEPT + 1
+        assert sum(log.stat().st_size for log in logs) <= (written.LOG_KEPT + 1) * (written.LOG_BYTES + 65536)
 
 
 async def test_a_killed_shim_takes_its_adapter_along(layout, make_spec):

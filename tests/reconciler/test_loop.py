@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controller.errors import Code, CodedError, DesiredStateError, PackageError, StartFailed, StoreError
+from controller.errors import Code, CodedError, DesiredStateError, HostError, PackageError, StartFailed, StoreError
 from controller.model.desired import PolicySpec
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
@@ -112,6 +113,60 @@ async def test_too_many_crashes_open_the_breaker_and_starts_are_bounded(rig: Rig
         assert "breaker" in line.message
         assert "exit status 3" in line.message
         assert len(rig.processes.started) < 12
+
+
+NO_ROOM = HostError("ProcessLimit", "cannot start it: resource temporarily unavailable")
+
+
+async def test_a_promoted_version_that_crashes_while_the_host_cannot_fork_is_started_again_when_it_can(
+    rig: Rig,
+) -> None:
+    new = replace(KEY, version="1.1.0")
+    async with running(rig) as daemon:
+        daemon.desire("1.1.0")
+        await until(lambda: set(rig.active().values()) == {"screw@1.1.0"})
+        await daemon.loop.wait_idle(10)
+        rig.processes.failing[new.ref] = NO_ROOM
+        rig.processes.running.pop(new)
+        daemon.loop.process_ended(new, "killed by signal 11")
+        for _ in range(8):
+            await daemon.loop.wait_idle(10)
+            rig.seconds += 12  # more than the longest wait between two attempts
+
+        outcome = daemon.loop.outcome
+        assert outcome is not None
+        [line], before = outcome.status.deployments, len(rig.processes.started)
+        assert (line.phase, line.quarantined) == ("Degraded", ())
+        assert "resource temporarily unavailable" in line.message
+        [refused] = [each for each in outcome.status.host.conditions if each.type == "HostRefuses"]
+        assert (refused.status, refused.reason) == (True, "ProcessLimit")
+        assert set(rig.active().values()) == {"screw@1.1.0"}
+        assert before <= 12
+
+        del rig.processes.failing[new.ref]
+        await until(lambda: daemon.loop.wake() or new in rig.processes.running)
+        await daemon.loop.wait_idle(10)
+        outcome = daemon.loop.outcome
+        assert outcome is not None
+        assert outcome.status.deployments[0].phase == "Healthy"
+        assert [each.status for each in outcome.status.host.conditions if each.type == "HostRefuses"] == [False]
+
+
+async def test_a_rollout_stands_still_while_the_host_refuses_its_processes_and_goes_on_after(rig: Rig) -> None:
+    async with running(rig) as daemon:
+        rig.processes.failing[replace(KEY, version="1.1.0").ref] = NO_ROOM
+        daemon.desire("1.1.0", strategy={"progressDeadline": "1m"})
+        for _ in range(10):
+            await daemon.loop.wait_idle(10)
+            rig.seconds += 30  # five times the deadline in all
+
+        outcome = daemon.loop.outcome
+        assert outcome is not None
+        assert outcome.status.deployments[0].quarantined == ()
+        assert outcome.plan.records["line"].rollout is not None
+        assert outcome.plan.records["line"].rollout.state == "stepping"
+        rig.processes.failing.clear()
+        await until(lambda: daemon.loop.wake() or set(rig.active().values()) == {"screw@1.1.0"})
 
 
 async def test_a_failing_start_does_not_stop_the_other_deployment(rig: Rig) -> None:

@@ -1,6 +1,6 @@
 """What a shim does once its adapter runs: the loop that keeps it, hands out its pipes and ends it.
 
-Standard library only, and no other module of this package: `shim.py` loads it by its place on the disk. It loads
+Standard library only: `shim.py` loads it, and `written.py` for it, by their place on the disk. It loads
 while the adapter does, so it takes the built-in modules under `socket` and `signal`, and leaves JSON to the controller:
 what the record says about the process is text that the shim keeps and never reads. Protocol on the socket, one
 packet a message: see `Shim.answer`.
@@ -20,25 +20,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from controller.processes.shim.shim import Adapter
+    from controller.processes.shim.written import Log, Record, rfc3339, stat_of
+else:
+    from written import Log, Record, rfc3339, stat_of
 
 PROTOCOL = 1
-LOG_BYTES = 4 * 1024 * 1024
-LOG_KEPT = 3
 GRACE = 2.0
 """Seconds between the steps of ending: shutdown frame, SIGTERM, SIGKILL."""
+SAVE_AGAIN = 1.0
+"""Seconds between two attempts to save a record for which there was no room."""
 UNKILLABLE = 5.0
 """Seconds after which a process that survives SIGKILL (it waits for a device) no longer keeps the shim."""
 SHUTDOWN_FRAME = b'\0\0\0\x13{"type":"shutdown"}'
-
-
-def rfc3339() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def stamp_now() -> bytes:
-    """Return the time to the millisecond and a space: what a line of the log begins with."""
-    now = time.time()
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(now))}.{int(now * 1000) % 1000:03}Z ".encode()
 
 
 def send(connection: socket.socket, text: str, *descriptors: int) -> None:
@@ -48,63 +41,14 @@ def send(connection: socket.socket, text: str, *descriptors: int) -> None:
     connection.sendmsg([text.encode()], ancillary)
 
 
-class Log:
-    """Descriptor 2: appended to, and rotated by size through `LOG_KEPT` older generations."""
-
-    def __init__(self) -> None:
-        self.path = os.readlink("/proc/self/fd/2")
-        self.begun = False  # whether the last line has no end yet
-
-    def write(self, data: bytes) -> None:
-        """Append, and rotate where due. A full disk loses log lines, never the algorithm."""
-        try:
-            os.write(2, data)
-            if os.fstat(2).st_size >= LOG_BYTES:
-                self._rotate()
-        except OSError:
-            pass  # the pipe must go on being drained: an adapter whose stderr is full stops answering
-
-    def add(self, data: bytes) -> None:
-        """Append what the adapter wrote, each of its lines with the time at which it came."""
-        stamp = stamp_now()
-        stamped = data[:-1].replace(b"\n", b"\n" + stamp) + data[-1:]
-        self.write(stamped if self.begun else stamp + stamped)
-        self.begun = not data.endswith(b"\n")
-
-    def note(self, text: str) -> None:
-        self.write(f"=== {rfc3339()} {text} ===\n".encode())
-
-    def _rotate(self) -> None:
-        for number in range(LOG_KEPT, 0, -1):
-            older = f"{self.path}.{number}"
-            newer = f"{self.path}.{number - 1}" if number > 1 else self.path
-            if os.path.exists(newer):
-                os.rename(newer, older)
-        fresh = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(fresh, 2, inheritable=False)
-        os.close(fresh)
-
-
-def stat_of(os_pid: int) -> list[str]:
-    """Return the fields of /proc/PID/stat from the state on; empty where there is no such process."""
-    try:
-        with open(f"/proc/{os_pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].decode().split()
-    except OSError:
-        return []
-
-
-def identity_of(os_pid: int) -> str:
-    """Return, as JSON, what identifies a process while the machine is up: its number and its start in clock ticks."""
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        boot_id = file.read().strip()
-    return f'{{"os_pid": {os_pid}, "start_ticks": {stat_of(os_pid)[19]}, "boot_id": "{boot_id}"}}'
-
-
 def descendants_of(os_pid: int) -> list[int]:
     """Return the processes below `os_pid`. As their subreaper we inherit those that try to get away."""
     children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
+    try:
+        names = os.listdir("/proc")
+    except OSError:  # no more files to open: it is asked again
+        return []
+    for name in names:
         if name.isdigit() and (stat := stat_of(int(name))):
             children.setdefault(int(stat[1]), []).append(int(name))
     found, waiting = [], list(children.get(os_pid, ()))
@@ -113,33 +57,6 @@ def descendants_of(os_pid: int) -> list[int]:
         found.append(child)
         waiting += children.get(child, ())
     return found
-
-
-class Record:
-    """`RUN/TOKEN.json`. The shim is its only writer, so that it is always whole and never raced for.
-
-    `about` is JSON text from the controller, kept as it is; `exit` is null until the adapter has ended.
-    """
-
-    def __init__(self, folder: int, token: str, about: str) -> None:
-        self.about = about
-        self.exit = "null"
-        self._folder, self._token = folder, token
-        self._identities = ""
-
-    def identify(self, adapter: int) -> None:
-        self._identities = f'"holder": {identity_of(os.getpid())}, "adapter": {identity_of(adapter)}'
-
-    def text(self) -> str:
-        return f'{{"token": "{self._token}", {self._identities}, "exit": {self.exit}, "about": {self.about}}}'
-
-    def write(self) -> None:
-        """Replace the file. Raises OSError."""
-        name = f"{self._token}.json"
-        descriptor = os.open(name + ".tmp", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600, dir_fd=self._folder)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(self.text().encode())
-        os.rename(name + ".tmp", name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
 
 
 class Shim:
@@ -160,6 +77,9 @@ class Shim:
         self.ending = False
         self.killing = False
         self.over = False
+        self.proven = False
+        self.starter = -1
+        self.abandoned = False
         self._folder, self._socket_name = folder, f"{token}.sock"
         os.set_blocking(adapter.stderr, False)
         self.watch(adapter.stderr, self.drain)
@@ -175,14 +95,22 @@ class Shim:
     def listen(self) -> None:
         """Open the socket. Through the folder's descriptor, because a socket's path is limited to 107 bytes."""
 
-        self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         os.umask(0o177)
-        self.listener.bind(f"/proc/self/fd/{self._folder}/{self._socket_name}")
-        self.listener.listen(8)
-        self.watch(self.listener.fileno(), self.accept)
+        try:
+            self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.listener.bind(f"/proc/self/fd/{self._folder}/{self._socket_name}")
+            self.listener.listen(8)
+        except OSError as error:  # who is attached has the adapter; the next controller will start another one
+            self.log.note(f"nobody else can attach to this process: {error}")
+        else:
+            self.watch(self.listener.fileno(), self.accept)
 
     def accept(self) -> None:
-        descriptor, _ = self.listener._accept()  # type: ignore[attr-defined]
+        try:
+            descriptor, _ = self.listener._accept()  # type: ignore[attr-defined]
+        except OSError:  # no more files to open, or it is gone again
+            time.sleep(0.02)
+            return
         connection = socket.socket(fileno=descriptor)
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         if int.from_bytes(credentials[4:8], sys.byteorder) != os.getuid():
@@ -202,6 +130,9 @@ class Shim:
         if self.attached == descriptor:
             self.attached = None
         connection.close()
+        if descriptor == self.starter and not self.proven:  # nobody adopts what was never proven
+            self.abandoned = True
+            self.end(0)
 
     def receive(self, connection: socket.socket) -> None:
 
@@ -220,7 +151,7 @@ class Shim:
         except ValueError as error:
             self.send(connection, f"error not understood: {error}")
         except OSError as error:
-            self.send(connection, f"error cannot write the record: {error.strerror}")
+            self.send(connection, f"error {error}")
 
     def answer(self, connection: socket.socket, op: str, argument: str) -> None:
         """Answer one request: with `ok` and a JSON object, or with `error` or `busy` and a reason.
@@ -236,8 +167,8 @@ class Shim:
         elif op == "borrow":
             self.attach(connection)
         elif op == "mark" and self.attached == connection.fileno():
-            self.record.about = argument
-            self.record.write()
+            self.record.about, self.proven = argument, True
+            self.record.save()
             self.send(connection, "ok {}")
         elif op == "terminate":
             self.end(float(argument))
@@ -340,10 +271,10 @@ class Shim:
             self.drain()
         self.log.note(f"process {self.adapter.os_pid} ended: " + (f"exit {code}" if code >= 0 else f"signal {-code}"))
         self.over = True
-        try:
-            self.record.write()
-        except OSError as error:
-            self.log.note(f"cannot record it: {error}")
+        if self.abandoned:
+            self.record.remove()
+        else:
+            self.record.save()
         try:
             os.unlink(self._socket_name, dir_fd=self._folder)
         except OSError:
@@ -365,10 +296,14 @@ class Shim:
         self.watch(woken, lambda: self.on_signals(os.read(woken, 4096)))
         self.reap()  # it may have ended before the handlers stood
         while not self.over:
-            wait = None if self.due is None else max(0.0, self.due - time.monotonic()) * 1000
-            for descriptor, _ in self.poll.poll(wait):
+            wait = SAVE_AGAIN if self.record.unsaved else None
+            if self.due is not None:
+                wait = max(0.0, self.due - time.monotonic())
+            for descriptor, _ in self.poll.poll(None if wait is None else wait * 1000):
                 if descriptor in self.handlers and not self.over:
                     self.handlers[descriptor]()
+            if self.record.unsaved and not self.over:
+                self.record.save()
             if self.due is not None and time.monotonic() >= self.due and not self.over:
                 self.steps.pop(0)()
                 self.due = time.monotonic() + self.grace if self.steps else None
@@ -382,18 +317,23 @@ class Shim:
 def serve(adapter: Adapter, arguments: Sequence[str], starter: int) -> None:
     """Serve a launched adapter for `shim.py`, whose arguments these are; `starter` is the first connection."""
     title, run, token, about = arguments
-    run_folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
-    os.chdir("/")
     connection = socket.socket(fileno=starter)
     if adapter.failure:
         send(connection, f"error {adapter.failure}")
         return
-    record = Record(run_folder, token, about)
-    record.identify(adapter.os_pid)
-    shim = Shim(adapter, record, run_folder, token)
+    try:
+        run_folder = os.open(run, os.O_RDONLY | os.O_DIRECTORY)
+        os.chdir("/")
+        record = Record(run_folder, token, about, os.environ.get("PROC_SHM_DIR", ""))
+        record.identify(adapter.os_pid)
+        shim = Shim(adapter, record, run_folder, token)
+    except OSError as error:  # our end takes the adapter along
+        send(connection, f"error {error}")
+        return
     shim.listen()
     shim.log.note(f"{title} started as process {adapter.os_pid}")
-    record.write()
+    record.save()
+    shim.starter = starter
     shim.connect(connection)
     shim.attach(connection)
     shim.serve()

@@ -63,18 +63,22 @@ def _become(command: "list[str]", folder: str, ends: "tuple[int, int, int]", shi
         posix.chdir(folder)
         posix.execv(command[0], command)
     except OSError as error:
-        posix.write(report, f"{error.strerror}: {error.filename or command[0]}".encode())
+        posix.write(report, f"[Errno {error.errno}] {error.strerror}: {error.filename or command[0]}".encode())
     posix._exit(127)
 
 
 def main(arguments: "list[str]") -> None:
     """Launch the adapter, then serve it. The first process exits at once: a shim is nobody's zombie."""
     *about, folder = arguments[:5]
-    if posix.fork():
-        posix._exit(0)
-    posix.setsid()
-    prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    adapter = Adapter(folder, arguments[5:])
+    try:
+        if posix.fork():
+            posix._exit(0)
+        posix.setsid()
+        prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        adapter = Adapter(folder, arguments[5:])
+    except OSError as error:  # no room for a process or a pipe: the controller is to know that it was this
+        posix.write(0, f"error {error}".encode())
+        posix._exit(1)
     starter = posix.dup(0)
     posix.dup2(1, 0)
     posix.set_inheritable(starter, False)
