@@ -387,7 +387,7 @@ def test_every_name_in_the_store_is_kept(station: SharedStation, daemon: Daemon)
     station.pvctl("abort", "line", "--reason", "scratches on every part")
     until_state(station, "reverted")
     daemon.until(lambda status: processes(status).keys() == {"line/1.0.0-0"}, "the end of the version taken back")
-    station.pvctl("rollback", "A04", "--reason", "one more look")
+    station.pvctl("rollback", "A04", "--to", "1.1.0", "--reason", "one more look")
     station.pvctl("reconcile", "--once", expect=5)
     seen |= names_in(station.store, data=LINE)
 
