@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from controller.calls.pictures import Images, PictureRoom
 from controller.calls.request import (
     DetectionRequest,
     SharedImages,
     call_data,
+    params_of,
     phases_of,
     status_of,
 )
@@ -33,6 +36,7 @@ class CallPlan:
 
     generation: Generation
     phases: tuple[Phase, ...]
+    params: Mapping[str, Any]
     leave: float | None
 
     def left(self, now: float) -> float:
@@ -62,7 +66,9 @@ def plan_call(process: AlgorithmProcess, request: DetectionRequest, leave: float
     if process.ready is None:
         raise CallError(Code.not_initialized, f"{process.key} is not ready", next_step="wait until it is")
     generation = process.ready.generation
-    return CallPlan(generation, phases_of(request, generation), leave)
+    return CallPlan(
+        generation, phases_of(request, generation), params_of(request, process.spec.steps, generation), leave
+    )
 
 
 def require_guide(request: DetectionRequest, wanted: PictureInput) -> None:
@@ -106,7 +112,7 @@ async def call(process: AlgorithmProcess, request: DetectionRequest, plan: CallP
     answers: list[Result] = []
     for phase in plan.phases:
         now = time.monotonic()
-        data = call_data(request, request_id, shared, plan.generation, phase)
+        data = call_data(request, request_id, shared, plan.generation, phase, plan.params)
         result = await process.call(
             request_id if len(plan.phases) == 1 else f"{request_id}-{phase}",
             data,

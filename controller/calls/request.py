@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
 from controller.images.formats import ImageSource
 from controller.model.names import PID_PATTERN
+from controller.model.parameters import Steps, completed
 from controller.wire.messages import Generation, Phase, Result, SharedImage, Taken, execute_data, phase_data
 
 _is_pid = re.compile(PID_PATTERN).fullmatch
@@ -77,6 +79,25 @@ def phases_of(request: DetectionRequest, generation: Generation) -> tuple[Phase,
     return phases
 
 
+def params_of(request: DetectionRequest, steps: Steps, generation: Generation) -> Mapping[str, Any]:
+    """Return the parameters of a request as the algorithm gets them: with the defaults that its manifest declares.
+
+    Raises:
+        CallError: 1003, a value is not what the manifest declares for it. The algorithm never sees it.
+    """
+    given = request.arguments.params or {}
+    if generation != "0.0":
+        return given
+    try:
+        return completed(steps, request.arguments.step_index, given)
+    except ValueError as error:
+        raise CallError(
+            Code.invalid_params,
+            f"params: {error}",
+            next_step="see the steps in `pvctl package show` for what the algorithm takes",
+        ) from None
+
+
 @dataclass(frozen=True, slots=True)
 class SharedImages:
     """The images of a detection where the adapter finds them, and when they were put there (ms since 1970).
@@ -91,7 +112,12 @@ class SharedImages:
 
 
 def call_data(
-    request: DetectionRequest, request_id: str, images: SharedImages, generation: Generation, phase: Phase
+    request: DetectionRequest,
+    request_id: str,
+    images: SharedImages,
+    generation: Generation,
+    phase: Phase,
+    params: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Return the data of the call frame for one phase of a detection."""
     given = request.arguments
@@ -104,7 +130,7 @@ def call_data(
     step = {
         "step_index": given.step_index,
         "session": {"id": session.get("id", request_id), "context": session.get("context", {})},
-        "user_params": given.params or {},
+        "user_params": params,
     }
     return phase_data(phase, request.pid, images.image, taken, step)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
@@ -62,7 +63,8 @@ class Receipt:
     """Written last into `deployed/<name>/<version>/receipt.json`: the proof that an installation is complete.
 
     `working_directory` and `python_path` are relative to the installation: `src` and nothing where the zip was laid
-    out flat or in one top folder, `.` and `src` where the zip itself had `manifest.json` beside `src/`.
+    out flat or in one top folder, `.` and `src` where the zip itself had `manifest.json` beside `src/`. `steps` are the
+    manifest's; none where a release that did not know them installed it: then parameters are not checked.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Receipt:
     wheels: tuple[str, ...]
     installed_at: str
     description: str = ""
+    steps: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def ref(self) -> PackageRef:

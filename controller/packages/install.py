@@ -273,6 +273,7 @@ def _receipt(inspection: Inspection, contents: Contents, sdk_version: str, now: 
         wheels=tuple(sorted(inspection.wheels)),
         installed_at=now,
         description=manifest.description,
+        steps=manifest.steps,
     )
 
 

@@ -78,4 +78,6 @@ def _is_as_written(key: str, value: object) -> bool:
     if key in _LISTS:
         texts = isinstance(value, tuple) and all(isinstance(text, str) for text in value)
         return texts or (value is None and key == "supported_pids")
+    if key == "steps":
+        return isinstance(value, tuple) and all(isinstance(step, dict) for step in value)
     return isinstance(value, str)

@@ -9,6 +9,7 @@ from typing import Any
 from controller.host.execution import adapter_command
 from controller.model.input import PLAIN_INPUT, PictureInput
 from controller.model.observed import ProcessKey
+from controller.model.parameters import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class ProcessSpec:
     from the manifest itself. `start_timeout` runs until the pong, `call_timeout` from dispatch to answer, `stop_grace`
     is waited for between the shutdown frame, SIGTERM and SIGKILL. `smoke` asks for one call before traffic, on
     `smoke_image` or a generated picture (None), for 0.0.x as PID `smoke_pid`. `input`: the pictures that it gets.
+    `steps`: the parameters that its manifest declares.
     """
 
     key: ProcessKey
@@ -36,6 +38,7 @@ class ProcessSpec:
     smoke: bool = False
     smoke_image: str | None = None
     smoke_pid: str = ""
+    steps: Steps = ()
     input: PictureInput = PLAIN_INPUT
 
     @property
@@ -53,5 +56,6 @@ class ProcessSpec:
         values = {name: value for name, value in document.items() if name in known}
         values["key"] = ProcessKey(**document["key"])
         values["python_path"] = tuple(document.get("python_path", ()))
+        values["steps"] = tuple(document.get("steps", ()))
         values["input"] = PictureInput.from_document(document.get("input", {}))
         return cls(**values)

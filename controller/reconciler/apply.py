@@ -331,4 +331,5 @@ def process_spec(key: ProcessKey, deployment: Deployment, installation: Installa
         smoke_image=str(working_directory / spec.preheat.image) if spec.preheat.image else None,
         smoke_pid=supported[0] if supported else spec.pids[0],
         input=spec.input.pictures,
+        steps=receipt.steps,
     )

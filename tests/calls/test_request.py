@@ -48,17 +48,17 @@ def test_what_is_malformed_is_1003_and_says_what_to_pass(given):
 
 def test_what_is_left_out_is_not_sent_and_reaches_the_algorithm_as_nothing():
     assert CallArguments().to_document() == {"step_index": 1, "step_desc": ""}
-    data = call_data(asked(), "r-1", IMAGES, "0.3", "execute")
+    data = call_data(asked(), "r-1", IMAGES, "0.3", "execute", {})
     assert (data["step_index"], data["step_desc"], data["guide_info"]) == (1, "", [])
-    data = call_data(asked(), "r-1", IMAGES, "0.0", "pre")
+    data = call_data(asked(), "r-1", IMAGES, "0.0", "pre", {})
     assert (data["pid"], data["user_params"], data["session"]) == ("A01", {}, {"id": "r-1", "context": {}})
 
 
 def test_what_is_given_reaches_the_algorithm_as_it_is():
     given = asked(step_index=2, step_desc="left", guide_info=({"x": 1},), params={"y": 2}, session={"id": "s"})
-    data = call_data(given, "r-1", IMAGES, "0.3", "execute")
+    data = call_data(given, "r-1", IMAGES, "0.3", "execute", {})
     assert (data["step_index"], data["step_desc"], data["guide_info"]) == (2, "left", ({"x": 1},))
-    data = call_data(given, "r-1", IMAGES, "0.0", "execute")
+    data = call_data(given, "r-1", IMAGES, "0.0", "execute", {"y": 2})
     assert (data["user_params"], data["session"]) == ({"y": 2}, {"id": "s", "context": {}})
 
 
@@ -81,20 +81,20 @@ def test_only_what_an_algorithm_says_of_itself_needs_no_image():
 
 
 def test_the_camera_picture_is_cur_image_unless_the_deployment_wants_it_the_other_way_round():
-    plain = call_data(asked(), "r-1", IMAGES, "0.3", "execute")
+    plain = call_data(asked(), "r-1", IMAGES, "0.3", "execute", {})
     assert (plain["cur_image_shm_id"], plain["guide_image_shm_id"]) == ("image", "guide")
     swapped = dataclasses.replace(IMAGES, swapped=True)
-    data = call_data(asked(), "r-1", swapped, "0.3", "execute")
+    data = call_data(asked(), "r-1", swapped, "0.3", "execute", {})
     assert (data["cur_image_shm_id"], data["guide_image_shm_id"]) == ("guide", "image")
-    assert call_data(asked(), "r-1", swapped, "0.0", "execute")["shared_mem_id"] == "image"
+    assert call_data(asked(), "r-1", swapped, "0.0", "execute", {})["shared_mem_id"] == "image"
 
 
 def test_which_camera_and_when_reach_the_algorithm_with_the_image():
-    data = call_data(asked(camera_id="top", timestamp_ms=5), "r-1", IMAGES, "0.3", "execute")
+    data = call_data(asked(camera_id="top", timestamp_ms=5), "r-1", IMAGES, "0.3", "execute", {})
     assert data["cur_image_meta"] == {
         "width": 4, "height": 3, "timestamp_ms": 5, "camera_id": "top", "color_space": "RGB",
     }  # fmt: skip
-    assert call_data(asked(), "r-1", IMAGES, "0.0", "pre")["image_meta"]["timestamp_ms"] == 7
+    assert call_data(asked(), "r-1", IMAGES, "0.0", "pre", {})["image_meta"]["timestamp_ms"] == 7
 
 
 def test_a_phase_that_a_generation_does_not_have():
