@@ -16,6 +16,8 @@ State = Literal[
 ]
 HOLDS = ".holds"
 """The name of the holds among what is remembered; no deployment is called so."""
+MOST_QUARANTINED = 200
+"""Artefacts that a deployment keeps in quarantine."""
 NOTED_EVERY = 10.0
 """Seconds of a countdown that a reboot may give back; of a long one, a twentieth of what is left."""
 
@@ -255,6 +257,10 @@ class RolloutRecord:
             if each.package == package and (digest is None or each.digest == digest):
                 return each
         return None
+
+    def with_quarantine(self, entry: Quarantine) -> RolloutRecord:
+        """Return the record with one artefact more in quarantine; of very many, the newest stay."""
+        return replace(self, quarantine=(*self.quarantine, entry)[-MOST_QUARANTINED:])
 
     def without_quarantine(self, package: PackageRef) -> RolloutRecord:
         """Return the record with every artefact of that version given another chance."""

@@ -38,6 +38,7 @@ from controller.reconciler.batch import MOST_ACTS, Batch, is_batched
 from controller.reconciler.in_flight import InFlight
 from controller.reconciler.ports import Packages, Processes
 from controller.store.atomic import remove_durably
+from controller.store.process_logs import prune as prune_logs
 from controller.store.store import Store
 from controller.store.unrecorded import Missing
 
@@ -278,7 +279,10 @@ class Applier:
         self._store.rollouts.restore(action.name)
 
     def _remove_package(self, action: RemovePackage, revision: Revision) -> None:
-        self._packages.uninstall(action.package)
+        try:
+            self._packages.uninstall(action.package)
+        finally:
+            prune_logs(self._store.layout, {ref.version for ref in self._packages.installations()})
 
     def _remove_zip(self, action: RemoveZip, revision: Revision) -> None:
         with self._store.lock.held():

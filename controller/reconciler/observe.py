@@ -12,7 +12,8 @@ from typing import Any
 from controller.errors import StoreError
 from controller.model.desired import Revision
 from controller.model.objects import ObjectRef, ProcessKey
-from controller.model.observed import Failure, Observed, ObservedProcess
+from controller.model.observed import Failure, HistoryEntry, Observed, ObservedProcess
+from controller.model.package import PackageRef
 from controller.model.rollout import Rollout, RolloutRecord
 from controller.planning.retention import exceeds
 from controller.reconciler.ports import Packages, Zips
@@ -89,7 +90,7 @@ class Observer:
         for pid in pids:
             try:
                 if entries := self._store.history.read(pid):
-                    histories[pid] = entries
+                    histories[pid] = _latest_of_each(entries)
             except StoreError as error:
                 lost[pid] = str(error)
         return {"history": histories, "lost_history": lost}
@@ -123,6 +124,14 @@ class Observer:
         root = self._store.layout.root
         folders = (path for path in sorted(self._store.layout.deployed.glob("*/*")) if path.is_dir())
         return tuple(str(path.relative_to(root)) for path in folders if not (path / "receipt.json").exists())
+
+
+def _latest_of_each(entries: tuple[HistoryEntry, ...]) -> tuple[HistoryEntry, ...]:
+    """Return when each version came last, in order: all that decisions ask of a history, however long it has become."""
+    latest: dict[PackageRef | None, HistoryEntry] = {}
+    for entry in reversed(entries):
+        latest.setdefault(entry.ref, entry)
+    return tuple(reversed(latest.values()))
 
 
 def _windows(revision: Revision) -> frozenset[float]:

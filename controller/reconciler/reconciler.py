@@ -195,7 +195,7 @@ class Reconciler:
     def _look_around(self) -> tuple[_Recorded, HostStatus]:
         """Return how the store's own records stand, and the host. Blocking."""
         if self._document is None:
-            self._document = self.store.status.read()
+            self._document, self._told = self.store.status.read(), self.clock().seconds
             self.host.remember(self._document)
         now = format_timestamp(self.clock().epoch)
         return self._look_at_records(), self.host.look(now, self.backoff.failures.values())

@@ -142,7 +142,7 @@ def _going_on(view: DeploymentView, before: Rollout, obstacle: str) -> Progress:
     if rollout.failed and not before.failed:
         rollout = replace(rollout, analysis=replace(rollout.analysis, verdict=verdict))
         entry = Quarantine(rollout.target, rollout.digest, format_timestamp(view.now.epoch), rollout.reason)
-        record = replace(record, quarantine=(*record.quarantine, entry))
+        record = record.with_quarantine(entry)
     if known is not None and not _worth_writing(known, rollout):
         rollout = known
     waits_for, until = _waiting(view, rollout, verdict)

@@ -32,7 +32,7 @@ def history(store: Store, query: GetHistory) -> tuple[PidEntry, ...]:
 
 def audit(store: Store, query: ReadAudit) -> tuple[AuditRow, ...]:
     """Return the last records of the audit log. Raises StoreError."""
-    return tuple(deque(store.audit.read(), maxlen=query.lines))
+    return tuple(deque(store.audit.read(query.lines), maxlen=query.lines))
 
 
 def verify_audit(store: Store, query: VerifyAudit) -> Verification:

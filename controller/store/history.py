@@ -1,13 +1,22 @@
-"""`history/<pid>.jsonl`: which version answered a PID when, why, and by whose act. Appended to, never rewritten."""
+"""`history/<pid>.jsonl`: which version answered a PID when, why, and by whose act.
+
+Appended to; once it is large, its newer half is kept.
+"""
 
 from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
 
 import orjson
 
 from controller.errors import StoreError
 from controller.model.observed import HistoryEntry
-from controller.store.atomic import append_durably
+from controller.store.atomic import append_durably, write_atomic
 from controller.store.layout import StoreLayout
+
+LARGEST = 256 * 1024
+"""Bytes from which on a history is shortened: some 1,000 entries."""
 
 
 class PidHistory:
@@ -39,7 +48,17 @@ class PidHistory:
 
     def append(self, pid: str, entry: HistoryEntry) -> None:
         """Add an entry durably: all of it or, where it raises StoreError, nothing."""
-        append_durably(self._layout.pid_history(pid), orjson.dumps(entry) + b"\n")
+        path = self._layout.pid_history(pid)
+        self._shorten(path)
+        append_durably(path, orjson.dumps(entry) + b"\n")
+
+    @staticmethod
+    def _shorten(path: Path) -> None:
+        """Keep the newer half of a history that is large. Where the disk does not take that, it stays as it is."""
+        with suppress(OSError, StoreError):
+            if path.stat().st_size >= LARGEST:
+                lines = path.read_bytes().splitlines(keepends=True)
+                write_atomic(path, b"".join(lines[len(lines) // 2 :]))
 
 
 def _parse(line: bytes) -> HistoryEntry | None:

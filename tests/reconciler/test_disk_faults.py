@@ -159,3 +159,17 @@ async def test_a_zip_that_is_gone_was_removed_also_where_the_sync_of_the_folder_
     assert not (rig.store.layout.zips / "screw-1.2.0.zip").exists()
     assert await asyncio.to_thread(rig.store.unrecorded.settle, rig.store) == {}
     assert [each["outcome"] for each in rig.store.audit.read()][-2:] == ["started", "succeeded"]
+
+
+async def test_what_a_pass_holds_in_memory_does_not_grow_with_the_switches(rig: Rig) -> None:
+    controller, held = rig.restart(), []
+    for turn in range(24):
+        target = (V2, V1)[turn % 2]
+        desired = take_revision(FakeSource(at(target)), rig.store)
+        await controller.converge(desired)
+        rig.seconds += 60
+        rig.store.rollouts.write("line", RolloutRecord())  # the window of the last rollout is over
+        held.append(sum(map(len, (await controller.observe(desired)).history.values())))
+
+    assert len(rig.store.history.read("A01")) == 25
+    assert set(held[2:]) <= {0, 2 * len(PIDS)}

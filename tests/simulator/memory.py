@@ -123,7 +123,7 @@ class MemoryAudit(AuditLog):
     def head(self) -> AuditHead:
         return AuditHead(len(self.records), f"hash {len(self.records)}")
 
-    def read(self) -> Iterator[AuditRow]:
+    def read(self, last: int | None = None) -> Iterator[AuditRow]:
         return iter(self.records)
 
     def read_tail(self) -> tuple[AuditRow, ...]:

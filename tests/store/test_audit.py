@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import count
 from pathlib import Path
 
@@ -10,8 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from controller.errors import StoreError
-from controller.store.audit import AuditHead, AuditLog, AuditRecord
+from controller.store.audit import PARTS, AuditHead, AuditLog, AuditRecord
 from controller.store.layout import StoreLayout
 
 
@@ -146,15 +146,80 @@ DAMAGED = (b"garbage\n", b"\n", b"{}\n", b"[]\n", b'{"seq":1,"hash":"x"}\n')
 
 
 @pytest.mark.parametrize("line", DAMAGED)
-def test_a_last_record_that_cannot_be_understood_is_named_with_what_to_do(log: AuditLog, line: bytes) -> None:
+def test_a_last_record_that_cannot_be_understood_is_set_aside_and_named_for_ever(log: AuditLog, line: bytes) -> None:
     path = filled(log, 2)
+    head = log.head()
     with path.open("ab") as file:
         file.write(line)
+    assert log.head() == head
 
-    for act in (log.head, lambda: log.append(record(9))):
-        with pytest.raises(StoreError, match=r"cannot be understood.*pvctl audit --verify"):
-            act()
+    log.append(record(9))
+
     assert log.verify().broken_at == 3
+    assert [each["action"] for each in log.read()] == ["switch", "switch", "audit.damage", "switch"]
+    assert [each["seq"] for each in log.read()] == [1, 2, 3, 4]
+    assert path.with_name("audit-000000000003.jsonl").read_bytes().endswith(line)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> AuditLog:
+    """A log that is rotated after every few records."""
+    return AuditLog(StoreLayout.at(tmp_path), lambda: "now", largest=2000)
+
+
+def parts(log: AuditLog) -> list[Path]:
+    return sorted(log._path.parent.glob("audit-*.jsonl"))
+
+
+def test_the_chain_goes_on_from_part_to_part(small: AuditLog, tmp_path: Path) -> None:
+    filled(small, 20)
+    assert 1 < len(parts(small)) <= PARTS
+    another = AuditLog(StoreLayout.at(tmp_path), lambda: "later", largest=2000)
+
+    assert (small.verify().broken_at, small.verify().records, small.verify().first) == (None, 20, 1)
+    assert another.append(record(20)).seq == 21
+    assert [each["seq"] for each in small.read()] == list(range(1, 22))
+    assert [each["seq"] for each in small.read_tail()] == list(range(1, 22))
+    assert [each["seq"] for each in small.read(3)][-3:] == [19, 20, 21]
+    assert small.head() == another.head() == small.verify().head
+    noted = another.head()
+    small._path.unlink()
+    assert small.verify(noted).broken_at is not None, "a missing tail is found against a noted head"
+
+
+def test_of_many_parts_the_newest_are_kept_and_the_rest_is_accounted_for(small: AuditLog) -> None:
+    sizes = []
+    for number in range(200):
+        small.append(record(number))
+        sizes.append(sum(path.stat().st_size for path in (*parts(small), small._path)))
+
+    result = small.verify()
+    assert len(parts(small)) == PARTS
+    assert max(sizes) < 2000 * (PARTS + 2) * 1.5, "the files are bounded"
+    assert (result.broken_at, result.head) == (None, small.head())
+    assert result.first > 1
+    early = AuditHead(result.first - 1, "of a record that is gone")
+    assert small.verify(early).broken_at is None, "a head from before the oldest part says nothing"
+
+
+def test_a_part_that_rotation_did_not_drop_is_missed(small: AuditLog) -> None:
+    filled(small, 200)
+    parts(small)[0].unlink()
+    result = small.verify()
+    assert (result.broken_at, result.records) == (1, 0)
+    assert "no rotation says so" in result.reason
+
+    parts(small)[3].unlink()
+    assert small.verify().broken_at is not None
+
+
+def test_a_changed_record_in_an_older_part_is_named(small: AuditLog) -> None:
+    filled(small, 20)
+    part = parts(small)[1]
+    content = part.read_bytes()
+    part.write_bytes(content.replace(b"a reason", b"A reason", 1))
+
+    assert small.verify().broken_at == json.loads(content.splitlines()[0])["seq"]
 
 
 @pytest.mark.parametrize("line", DAMAGED)
