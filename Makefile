@@ -1,7 +1,7 @@
 # Everything a newcomer types. Needs Python >= 3.11, make and a package registry; nothing is installed outside the
 # checkout. PYTHON=/path/to/python3 picks the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak lint bench schema constraints clean
+.PHONY: help setup demo test lowest soak lint bench schema constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,6 +22,9 @@ demo: $(STAMP) ## pack the example algorithms, deploy them, walk a canary, and s
 
 test: $(STAMP) ## run every test (TESTS="-k name" or a path for some)
 	$(BIN)/python -m pytest $(TESTS)
+
+lowest: $(STAMP) ## a telling part of the tests on the oldest dependencies that pyproject.toml allows
+	scripts/on-lowest $(VENV)
 
 soak: $(STAMP) ## minutes of switches and kills under load, every call judged; then random histories in the simulator
 	$(BIN)/python -m tests.soak

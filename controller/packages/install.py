@@ -220,12 +220,11 @@ class Installer:
         """Make the whole installation in `folder`, and prove it."""
         limits = self._limits()
         progress("unpacking")
-        wheels = self._layout.cache / "wheels"
-        wheel_folders = unpack(archive, contents, inspection.wheels, wheels, folder)
+        wheel_folders = unpack(archive, contents, inspection.wheels, self._layout.cache / "wheels", folder)
         progress("building the environment")
         requirements = folder.with_name("requirements.txt")
         venv.write_requirements(requirements, inspection.requirements)
-        uv = venv.Uv(folder.parent, self._layout.cache / _UNPACKED, limits.build_timeout_s, wheels)
+        uv = venv.Uv(folder.parent, self._layout.cache / _UNPACKED, limits.build_timeout_s)
         uv.make_venv(folder / "venv", inspection.interpreter)
         uv.install(folder / "venv", requirements, [wheel_folders[file] for file in sorted(inspection.allowed)])
         name, interpreter = inspection.manifest.name, inspection.interpreter

@@ -2,7 +2,7 @@
 
 An algorithm may write to what it finds beside its code, in place, and whatever user it runs as. So what versions share
 is only what nothing writes to: machine code, stubs and sources for compilers, bytecode (see `bytecode`), and the wheels
-themselves. All else is each version's own: cloned where the file system can (reflink), copied where it cannot. Modules
+themselves. All else is each version's own, copied; a file system that can clones instead (reflink). Modules
 and data are half of the files of an environment and a small part of its bytes.
 
 What is shared carries a **seal**: its time of modification is a fixed one. Whoever writes to it nevertheless breaks the
@@ -100,10 +100,22 @@ def _is_shared(path: str) -> bool:
 
 def _own_copy(path: str, state: os.stat_result, scratch: str) -> None:
     """Replace a link by a copy with the same mode and times: bytecode names its source's time."""
-    shutil.copyfile(path, scratch)
+    _copy(path, scratch, state.st_size)
     os.chmod(scratch, stat.S_IMODE(state.st_mode) | stat.S_IWUSR)  # noqa: PTH101 - plain strings for thousands of files
     os.utime(scratch, ns=(state.st_atime_ns, state.st_mtime_ns))
     os.replace(scratch, path)  # noqa: PTH105
+
+
+def _copy(path: str, target: str, size: int) -> None:
+    """Copy a file's content; the system clones it where the file system can."""
+    with Path(path).open("rb") as source, Path(target).open("wb") as copy:
+        try:
+            while size > 0 and (copied := os.copy_file_range(source.fileno(), copy.fileno(), size)):
+                size -= copied
+        except OSError:  # a file system that does not know how
+            copy.seek(0)
+            source.seek(0)
+            shutil.copyfileobj(source, copy)
 
 
 def _sha256(path: str) -> str:

@@ -31,16 +31,11 @@ _NOT_FOUND = re.compile(r"([\w.\[\]-]+) was not found|there (?:is|are) no versio
 
 @dataclass(frozen=True, slots=True)
 class Uv:
-    """uv at work in one staging folder, with one cache and the wheels in it. `deadline_s` bounds each of its steps.
-
-    It works in the folder of wheels and is told paths relative to that: in a path that is an option's value `#` and `,`
-    mean something to it, and it starts in no folder that was removed.
-    """
+    """uv at work in one staging folder, with one cache. `deadline_s` bounds each of its steps, in seconds."""
 
     staging: Path
     cache: Path
     deadline_s: float
-    wheels: Path
 
     def make_venv(self, target: Path, interpreter: Interpreter) -> None:
         """Make an empty relocatable environment. Raises PackageError 2005 or StoreError."""
@@ -53,10 +48,11 @@ class Uv:
             PackageError: 2004 a dependency has no wheel, 2003 its wheels are for another Python, 2005 anything else.
             StoreError: the disk failed.
         """
-        sources = [argument for folder in wheel_folders for argument in ("--find-links", folder.name)]
+        # As URLs: in a path `#` and `,` mean something to it.
+        sources = [argument for folder in wheel_folders for argument in ("--find-links", folder.as_uri())]
         command = [
-            "pip", "install", "--no-index", "--no-build", "--link-mode", "clone", *sources,
-            "--python", str(venv / "bin" / "python"), "--requirements", str(requirements),
+            "pip", "install", "--no-index", "--no-build", "--link-mode", "hardlink", *sources,
+            "--python", str(venv / "bin" / "python"), "-r", str(requirements),
         ]  # fmt: skip
         self._run(command)
         if spoilt := separate(venv):
@@ -72,7 +68,7 @@ class Uv:
         environment = clean_environment() | {"UV_NO_WRAP": "1", "NO_COLOR": "1"} | mark(self.staging)
         try:
             done = subprocess.run(
-                command, cwd=self.wheels, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                command, cwd=self.staging, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                 errors="replace", timeout=self.deadline_s, check=False,
             )  # fmt: skip
         except OSError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import hashlib
 import struct
 import zipfile
 from collections.abc import Callable, Mapping
@@ -35,6 +37,20 @@ def _named(info: zipfile.ZipInfo, name: str) -> zipfile.ZipInfo:
     fresh.compress_type = zipfile.ZIP_STORED if name.endswith(".whl") else info.compress_type  # packed already
     fresh.external_attr = info.external_attr
     return fresh
+
+
+def with_files(wheel: Path, folder: Path, files: Mapping[str, bytes]) -> Path:
+    """Copy a wheel into a folder, with further files that its RECORD lists."""
+    record = wheel.name.rpartition("-py3")[0] + ".dist-info/RECORD"
+    rows = [f"{name},sha256={urlsafe(content)},{len(content)}\n" for name, content in files.items()]
+    with zipfile.ZipFile(wheel) as archive:
+        listed = archive.read(record) + "".join(rows).encode()
+    return rewrite(wheel, folder / wheel.name, replace={record: listed}, add=files)
+
+
+def urlsafe(content: bytes) -> str:
+    """Return a digest as a RECORD has it."""
+    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
 
 
 def append(source: Path, target: Path, name: str, content: bytes = b"x", edit: Edit = lambda _: None) -> Path:
