@@ -24,6 +24,7 @@ from controller.model.package import PackageRef, Receipt
 from controller.packages import durability
 from controller.packages.bytecode import inherit
 from controller.packages.install import Installer
+from controller.packages.limits import Limits
 from controller.packages.receipts import load_receipt, store_receipt
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
@@ -508,13 +509,14 @@ def test_undeclared_pids_stay_undeclared(tmp_path: Path, installer: Installer) -
     ],
 )
 def test_what_reading_did_not_find_is_found_by_uv_and_has_the_same_code(
-    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout, monkeypatch: pytest.MonkeyPatch,
+    good_zip: Path, tmp_path: Path, installer: Installer, layout: StoreLayout,
     line: str, metadata: str, code: Code, words: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("controller.packages.inspection.TAIL_BYTES", 64)  # as for a wheel with METADATA at its front
+    """A wheel with its METADATA at its front, and more behind it than is kept of a wheel while it is read."""
     wheel = make_wheel(tmp_path, "lenses")
     text = f"Metadata-Version: 2.1\nName: lenses\nVersion: 1.0\n{metadata}\n".encode()
-    changed = rewrite(wheel, tmp_path / "new.whl", replace={"lenses-1.0.dist-info/METADATA": text})
+    large = {"lenses/large.bin": os.urandom(Limits().wheel_directory_bytes)}
+    changed = rewrite(wheel, tmp_path / "new.whl", replace={"lenses-1.0.dist-info/METADATA": text}, add=large)
     bad = rewrite(
         good_zip, tmp_path / "bad.zip", add={f"wheels/{wheel.name}": changed.read_bytes()},
         replace={f"{ROOT}requirements.txt": f"procvision-algorithm-sdk\n{line}\n".encode()},
