@@ -5,6 +5,7 @@ Pure: the document, the width and the present go in; what is shown, and how much
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from controller.cli.ages import age, epoch_of, span
@@ -29,6 +30,8 @@ _PHASES = {"Degraded": "bad", "Progressing": "warn", "Paused": "warn", "Suspende
 _STALE = 30.0
 """Seconds after which a daemon that makes a pass every ten is said to be behind."""
 _BAR = 10
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
+_SINCE = re.compile(rf"since ({_MOMENT.pattern})")
 _EVERYTHING = 100_000
 
 
@@ -116,11 +119,16 @@ class View:
         """Return what stands below a deployment that somebody has to look at, or that is on its way."""
         if self._wide:
             return self._evidence(row)
-        message, left = row["message"], self._left(f"rollout/{row['name']}")
+        message, left = self._aged(row["message"]), self._left(f"rollout/{row['name']}")
         if row["phase"] == "Healthy" and message.endswith("serves its PIDs"):
             return []
         lines = self._text(f"{message} ({left} left)" if left else message, indent="  ")
         return lines + self._evidence(row)
+
+    def _aged(self, message: str) -> str:
+        """Return a message with ages in the place of timestamps."""
+        message = _SINCE.sub(lambda found: f"for {age(found[1], self._now)}", message)
+        return _MOMENT.sub(lambda found: f"{age(found[0], self._now)} ago", message)
 
     def _evidence(self, row: DeploymentRow) -> list[Line]:
         """Return each metric against its limit, while a version is judged or after it failed."""
@@ -224,9 +232,15 @@ class View:
 
     def _patches(self) -> Section:
         patches = [each["patch"] for each in self._document["deployments"] if each.get("patch")]
-        items: list[list[Line]] = [[[(printable(line), "")]] for patch in patches for line in patch.splitlines()]
+        items = [self._patch_line(line) for patch in patches for line in patch.splitlines()]
         title = "this patch would make git agree (also in status.patch.yaml):"
         return Section("patch line", items, self._text(title, "head"))
+
+    def _patch_line(self, line: str) -> list[Line]:
+        """Return a line as it can be copied: of a long comment each line is one."""
+        if not line.startswith("# "):
+            return [[(printable(line), "")]]
+        return [[(f"# {part.strip()}", "")] for part in wrapped(line[2:], self._width - 2)]
 
     # Their form.
 
@@ -281,8 +295,9 @@ def _evidence_cells(row: EvidenceRow) -> list[Span]:
     full, rest = glyph("█", "#"), glyph("░", ".")
     filled = round(progress * _BAR)
     bar = "" if row["metric"] == "samples" else f"{full * filled}{rest * (_BAR - filled)} {progress * 100:.0f} %"
+    name = "calls in step" if row["metric"] == "samples" else row["metric"]
     return [
-        _cell(row["metric"]), _cell(_amount(row["metric"], row["value"]), style),
+        _cell(name), _cell(_amount(row["metric"], row["value"]), style),
         _cell(at_least + _amount(row["metric"], row["limit"])), _cell(calls), _cell(bar, style),
     ]  # fmt: skip
 

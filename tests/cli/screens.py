@@ -111,7 +111,7 @@ def bad_day() -> StatusDocument:
     }  # fmt: skip
     failed = deployment(
         LONG, "Degraded", why, last_words=["A001: 灯が消えています", "Traceback (most recent call last):"],
-        last_words_of=f"{LONG}@1.1.0", patch="spec:\n  package:\n    version: 1.0.0\n",
+        last_words_of=f"{LONG}@1.1.0", patch=f"# {why}\nspec:\n  package:\n    version: 1.0.0\n",
         evidence=[evidence("errorRate", 0.55, 0.05, 40, 50, 1.0)],
     )  # fmt: skip
     return document(

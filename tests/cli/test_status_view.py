@@ -53,6 +53,21 @@ def test_what_is_cut_is_counted(width: int, height: int) -> None:
     assert any(line.startswith("A117") for line in lines), "the one that cannot answer is not cut"
 
 
+def test_a_narrow_screen_says_what_is_cut_as_far_as_it_can() -> None:
+    signs = [painted(on_screen(bad_day, width, 20)[-1], colour=False) for width in (120, 60, 30, 20)]
+
+    assert signs[0].endswith("`pvctl status` shows all")
+    assert re.fullmatch(r"… not shown: .*, \d+ PIDs, \d+ other rows", signs[1])
+    assert re.fullmatch(r"… \d+ rows cut|… not shown: .*", signs[3])
+
+
+def test_every_deployment_comes_before_packages_and_words() -> None:
+    lines = [painted(line, colour=False) for line in on_screen(rollout, 80, 16)]
+
+    assert any(line.startswith("cells") for line in lines)
+    assert not any(line.startswith("PACKAGE") for line in lines)
+
+
 def test_a_screen_with_room_shows_all_and_says_nothing_of_a_cut() -> None:
     assert not any("not shown" in painted(line, colour=False) for line in on_screen(bad_day, 120, 400))
 
@@ -64,6 +79,7 @@ def test_the_bad_news_is_first() -> None:
     degraded, healthy = (next(i for i, line in enumerate(lines) if each in line) for each in ("Degraded", "Healthy"))
     assert degraded < healthy
     assert lines[next(i for i, line in enumerate(lines) if line.startswith("PID ")) + 1].startswith("A117")
+    assert any(line.startswith(f"  {LONG}@1.1.0 is in quarantine for 20m: error") for line in shown(bad_day, 200))
     assert "no daemon runs; the rest is as of 66m ago, processes as of now" in lines
     assert any(line.startswith("refused: ") for line in lines)
 
@@ -72,8 +88,9 @@ def test_a_rollout_shows_calls_of_those_needed_each_metric_against_its_limit_and
     lines = shown(rollout, 80)
     text = "\n".join(lines)
 
-    assert "  errorRate    3.1 %   5 %     34 of 50  ██░░░░░░░░ 18 %" in lines
-    assert "  latencyP95   912 ms  800 ms  34 of 50  ██████░░░░ 64 %" in lines
+    assert "  errorRate      3.1 %   5 %     34 of 50  ██░░░░░░░░ 18 %" in lines
+    assert "  latencyP95     912 ms  800 ms  34 of 50  ██████░░░░ 64 %" in lines
+    assert "  calls in step  34      ≥ 50    34" in "\n".join(line[:36].rstrip() for line in lines)
     assert "(4m32s left)" in text
     assert "waiting:" not in text, "the rollout says itself what it waits for"
     assert next(line for line in lines if "25%" in line).split()[:2] == ["screws", "Paused"]
