@@ -53,7 +53,13 @@ class Product:
         from controller.reconciler.clock import boot_time
         from controller.station.offline import OfflineStation
 
-        return OfflineStation(self._layout(), desired or self._settings.desired, utc_now, boot_time)
+        tree = desired or self._settings.desired
+        return OfflineStation(self._layout(), tree, utc_now, boot_time, self._log_of_a_command)
+
+    def _log_of_a_command(self) -> None:
+        from controller.json_log import log_of_a_command
+
+        log_of_a_command(self._settings.log_level("warning"))
 
     def _layout(self) -> StoreLayout:
         from controller.store.layout import StoreLayout

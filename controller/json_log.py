@@ -1,6 +1,6 @@
-"""Structured logs: one JSON object a line, with PID, package and revision on every line.
+"""Logs: the daemon's, one JSON object a line with PID, package and revision on each, and a command's, for people.
 
-Lines are written by a thread of their own: whoever logs never waits for the disk or for who reads stderr.
+The daemon's lines are written by a thread of their own: whoever logs never waits for the disk or for who reads stderr.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from logging.handlers import QueueHandler, QueueListener, RotatingFileHandler
 from pathlib import Path
 
-from controller.host.terminal import printable_json, sayable
+from controller.host.terminal import printable_json, printable_lines, sayable
 from controller.model.timestamps import format_timestamp
 
 _FIELDS = ("pid", "package", "revision")
@@ -47,6 +47,8 @@ class JsonFormatter(logging.Formatter):
         line |= {name: getattr(record, name, None) for name in _FIELDS}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
+        elif traceback := getattr(record, "traceback", ""):  # an algorithm's, from its own process
+            line["exception"] = traceback
         return printable_json(json.dumps(line, ensure_ascii=self._ascii_only, default=str))
 
 
@@ -109,6 +111,22 @@ def logging_to(path: Path | None, level: str) -> Iterator[None]:
             listener.stop()
         for handler in handlers:
             handler.close()
+
+
+class PeopleFormatter(logging.Formatter):
+    """Writes a record as lines for people, with nothing in it that a terminal would obey."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the lines, without an end."""
+        return printable_lines(f"{record.levelname.lower()}: {super().format(record)}")
+
+
+def log_of_a_command(level: str) -> None:
+    """Send the log of a command to stderr, but for what whoever asked is told anyway (`reconciler.acts.REPORTED`)."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(PeopleFormatter())
+    handler.addFilter(lambda record: not getattr(record, "reported", False))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
 
 
 def _is_journal() -> bool:

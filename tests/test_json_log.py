@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.json_log import logging_to
+from controller.json_log import log_of_a_command, logging_to
 
 log = logging.getLogger(__name__)
 
@@ -75,3 +75,13 @@ def test_what_a_terminal_obeys_is_an_escape_and_the_same_text(
         with logging_to(None, "info"):
             log.warning("no room for ✗")
     assert json.loads((tmp_path / "stderr").read_text("ascii"))["message"] == "no room for ✗"
+
+
+def test_the_log_of_a_command_is_for_people_and_repeats_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    log_of_a_command("warning")
+
+    log.info("adopted")
+    log.warning("the disk is full\x1b[2J")
+    log.warning("package/x: failed", extra={"reported": True})
+
+    assert capsys.readouterr().err == "warning: the disk is full\\x1b[2J\n"

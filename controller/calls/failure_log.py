@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from controller.model.package import PackageRef
@@ -28,8 +29,8 @@ class FailureLog:
     def __init__(self) -> None:
         self._told: dict[tuple[str, PackageRef, str], _Told] = {}
 
-    def tell(self, pid: str, ref: PackageRef, what: str, words: str) -> None:
-        """Tell of one failed call; `what` is its kind, such as `1005 timeout`."""
+    def tell(self, pid: str, ref: PackageRef, what: str, words: str, traceback: Iterable[str] = ()) -> None:
+        """Tell of one failed call; `what` is its kind, such as `1005 timeout`; `traceback`: the algorithm's frames."""
         now, key = time.monotonic(), (pid, ref, what)
         told = self._told.get(key)
         if told is not None and now - told.at < EVERY:
@@ -39,8 +40,5 @@ class FailureLog:
         if len(self._told) >= _MOST:
             self._told.clear()
         self._told[key] = _Told(now)
-        log.warning("%s: a call failed on %s: %s: %s%s", pid, ref, what, words, since, extra=_about(pid, ref))
-
-
-def _about(pid: str, ref: PackageRef) -> dict[str, str]:
-    return {"pid": pid, "package": str(ref)}
+        about = {"pid": pid, "package": str(ref), "traceback": "\n".join(traceback)}
+        log.warning("%s: a call failed on %s: %s: %s%s", pid, ref, what, words, since, extra=about)

@@ -40,15 +40,16 @@ class CallStatistics:
             kind = classify(error.code)
             self._recorder(pid, process.key.ref).record(kind, process.spec.call_timeout)
             if kind is not Kind.ignored:
-                self._trouble(pid, process.key.ref, f"{int(error.code)} {error.code.name}", error.message)
+                what, place = f"{int(error.code)} {error.code.name}", error.details.get("traceback", ())
+                self._trouble(pid, process.key.ref, what, error.message, place)
 
     def excused(self, pid: str, ref: PackageRef) -> None:
         """Count a call that failed on the stable version as well: it is not held against this one."""
         self._recorder(pid, ref).excused()
 
-    def _trouble(self, pid: str, ref: PackageRef, what: str, words: str) -> None:
+    def _trouble(self, pid: str, ref: PackageRef, what: str, words: str, traceback: Iterable[str] = ()) -> None:
         self.last_errors[pid, ref] = words[:_WORDS]
-        self._log.tell(pid, ref, what, words[:_WORDS])
+        self._log.tell(pid, ref, what, words[:_WORDS], traceback)
         self.on_failing()
 
     def reviewed(self, pid: str, ref: PackageRef, verdict: PartVerdict, truth: PartVerdict) -> None:

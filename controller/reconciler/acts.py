@@ -45,6 +45,8 @@ class ActionResult:
     begun: bool = True
 
 
+REPORTED = {"reported": True}
+"""Marks a record of the log whose words whoever asked has been told already: a command's stderr has them once."""
 Weight = Literal["normal", "warning", "error"]
 """How much the result of an act matters to who watches the log."""
 

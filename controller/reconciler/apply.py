@@ -33,7 +33,16 @@ from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.package import Installation
 from controller.planning.registry_rows import registry_rows
 from controller.processes.spec import ProcessSpec
-from controller.reconciler.acts import Act, ActionResult, Weight, audit_record, package_of, stopping, weight_of
+from controller.reconciler.acts import (
+    REPORTED,
+    Act,
+    ActionResult,
+    Weight,
+    audit_record,
+    package_of,
+    stopping,
+    weight_of,
+)
 from controller.reconciler.batch import MOST_ACTS, Batch, is_batched
 from controller.reconciler.in_flight import InFlight
 from controller.reconciler.ports import Packages, Processes
@@ -217,7 +226,7 @@ class Applier:
         line = f"{action.object}: {what}"
         self._notify(line)
         about = {"pid": getattr(action, "pid", None), "package": package_of(action), "revision": act.revision.id}
-        log.log(_LEVELS[weight_of(result)], "%s", line, extra=about)
+        log.log(_LEVELS[weight_of(result)], "%s", line, extra=about | REPORTED)
 
     def _record_intent(self, act: Act) -> bool:
         """Put on record that an act begins; return whether it is.
@@ -265,7 +274,7 @@ class Applier:
             started = await self._processes.start(replace(spec, smoke=action.smoke))
         if started.doubt:
             self._notify(f"{action.object}: warning: {started.doubt}")
-            log.warning("%s: %s", action.object, started.doubt)
+            log.warning("%s: %s", action.object, started.doubt, extra=REPORTED)
 
     async def _retire(self, action: Retire, revision: Revision) -> None:
         deployment = revision.by_name.get(action.process.deployment)
@@ -290,7 +299,7 @@ class Applier:
 
     def _warn(self, line: str) -> None:
         self._notify(line)
-        log.warning("%s", line)
+        log.warning("%s", line, extra=REPORTED)
 
 
 def _defective(act: Act, defect: Exception) -> ActionResult:

@@ -26,7 +26,7 @@ from controller.errors import ControllerError, NotSynced, StoreError
 from controller.model.actions import Action, Deactivate, SaveRollout, Switch
 from controller.model.objects import ObjectRef
 from controller.model.observed import ActiveMapping, HistoryEntry
-from controller.reconciler.acts import Act, ActionResult, audit_record
+from controller.reconciler.acts import REPORTED, Act, ActionResult, audit_record
 from controller.store.store import Store
 from controller.store.unrecorded import Missing
 
@@ -101,7 +101,7 @@ class Batch:
 
     def _tell_missing(self, why: str) -> None:
         self.notify(f"not on record yet: {why}")
-        log.warning("not on record yet: %s", why)
+        log.warning("not on record yet: %s", why, extra=REPORTED)
 
     def _save_decisions(self) -> None:
         for act in self.acts:

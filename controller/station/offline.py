@@ -17,15 +17,24 @@ if TYPE_CHECKING:
 
 
 class OfflineStation:
-    """Carries out commands on one store and one desired tree. `now` is an RFC 3339 clock, `clock` the boot-time one."""
+    """Carries out commands on one store and one desired tree. `now` is an RFC 3339 clock, `clock` the boot-time one.
+
+    `begin_log` is called before anything that may log.
+    """
 
     def __init__(
-        self, layout: StoreLayout, desired: Path, now: Callable[[], str], clock: Callable[[], Instant]
+        self,
+        layout: StoreLayout,
+        desired: Path,
+        now: Callable[[], str],
+        clock: Callable[[], Instant],
+        begin_log: Callable[[], None],
     ) -> None:
         self._layout = layout
         self._desired = desired
         self._now = now
         self._clock = clock
+        self._begin_log = begin_log
 
     async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
         """Carry out a command; see `Station.execute`. Blocks.
@@ -38,6 +47,7 @@ class OfflineStation:
             return cast(Result, self._status())
         from controller.station.offline_commands import OfflineCommands
 
+        self._begin_log()
         commands = OfflineCommands(self._layout, self._desired, self._now, self._clock)
         return commands.execute(command, caller, report)
 

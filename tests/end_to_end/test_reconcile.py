@@ -122,10 +122,13 @@ def test_a_bad_version_never_becomes_active_and_says_why(
     station.desire("good", "good", "1.0.0", ["A01"])
     station.desire("bad", "bad", "1.0.0", ["B01"], timeouts={"start": "3s"})
 
-    status = station.reconcile(expect=5)
+    done = station.pvctl("-o", "json", "reconcile", "--once", expect=5)
 
+    status = json.loads(done.stdout)
     bad = next(each for each in status["deployments"] if each["name"] == "bad")
     assert bad["phase"] == "Degraded"
+    failures = [line for line in done.stderr.splitlines() if "bad@1.0.0" in line and ": failed: " in line]
+    assert len(failures) == len(set(failures)) > 0, "each is told once"
     assert said in bad["message"]
     assert not (station.store / "active" / "B01.json").exists()
     assert station.execute("A01", bright)["status"] == "OK"
