@@ -8,11 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from controller.cli.output import columns, emit, show, show_error
+from controller.cli.output import columns, emit, show, show_error, show_lines
 from controller.cli.parameters import path
 from controller.cli.parser import Parser
 from controller.cli.progress import progress
 from controller.cli.settings import Settings, add_global_options
+from controller.errors import ControllerError
+from controller.model.package import PackageRef
 
 if TYPE_CHECKING:
     from controller.cli.product import Checks
@@ -27,8 +29,11 @@ def add_arguments(parser: Parser) -> None:
     check = acts.add_parser("validate", help="Check zips as an install would.", description=validate.__doc__)
     check.add_argument("zips", metavar="ZIP", nargs="+", type=path, help="The packages.")
     check.set_defaults(act=validate)
-    look = acts.add_parser("show", help="Show what is in a zip.", description=show_package.__doc__)
-    look.add_argument("zip_path", metavar="ZIP", type=path, help="The package.")
+    look = acts.add_parser(
+        "show", help="Show what is in a zip, or how one was installed.", description=show_package.__doc__
+    )
+    look.add_argument("zip_path", metavar="ZIP|NAME", type=path, help="The zip; or, with VERSION, the package's name.")
+    look.add_argument("version", metavar="VERSION", nargs="?", help="The version that was installed, or was to be.")
     look.set_defaults(act=show_package)
     for each in (check, look):
         add_global_options(each)
@@ -97,11 +102,15 @@ def _print(rows: list[_Row]) -> None:
 def show_package(arguments: Namespace, settings: Settings) -> int:
     """Show what is in a ZIP, whatever it was packed for: manifest, steps, digest, layout, wheels, and what is wrong.
 
-    Exit code 0 where its manifest can be read, 4 otherwise.
+    With NAME and VERSION: when and how it was installed in the store, from its receipt and the log of its installation;
+    where that failed, why, with the algorithm's own traceback. Exit code 4 where there is neither.
 
-    Example:
+    Examples:
       pvctl package show screw-check-1.1.0.zip
+      pvctl package show screw-check 1.1.0
     """
+    if arguments.version is not None:
+        return _show_installed(PackageRef(str(arguments.zip_path), arguments.version), settings)
     found = settings.product.checks().look(arguments.zip_path)
     if found.manifest is None:
         show_error(found.errors[0], settings.output)
@@ -117,6 +126,30 @@ def show_package(arguments: Namespace, settings: Settings) -> int:
         "warnings": found.warnings,
     }
     emit(settings, document, lambda: _print_package(document, found))
+    return 0
+
+
+def _show_installed(package: PackageRef, settings: Settings) -> int:
+    found = settings.product.checks().installed(package)
+    if found.receipt is None and not found.log:
+        show_error(
+            ControllerError(
+                f"{package} is not installed here, and nobody tried", next_step="see `pvctl status`, PACKAGES"
+            ),
+            settings.output,
+        )
+        return 4
+    facts: dict[str, object] = (
+        asdict(found.receipt) if found.receipt else {"name": package.name, "version": package.version}
+    )
+    document = {**facts, "installed": found.receipt is not None, "log": found.log.splitlines()}
+
+    def as_table() -> None:
+        columns(["FIELD", "VALUE"], [(key, _shown(value)) for key, value in document.items() if key != "log"])
+        show()
+        show_lines(found.log)
+
+    emit(settings, document, as_table)
     return 0
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from controller.model.package import PackageRef
     from controller.packages.inspection import Examination
+    from controller.packages.journal import Installed
     from controller.sources.folder import Loaded
     from controller.station.port import Caller, Report, Station
 
@@ -26,6 +28,9 @@ class Checks(Protocol):
 
     def look(self, zip_path: Path) -> Examination:
         """Return what reading tells about a zip, whatever it was packed for. Raises StoreError."""
+
+    def installed(self, package: PackageRef) -> Installed:
+        """Return what is kept of the last installation of a package, one that failed too. Raises StoreError."""
 
 
 class Product(Protocol):

@@ -22,6 +22,7 @@ from controller.packages.archive import Archive, open_archive
 from controller.packages.contents import Contents
 from controller.packages.inspection import Examination, Inspection, examine, read_manifest
 from controller.packages.interpreters import Interpreters
+from controller.packages.journal import Journal, kept
 from controller.packages.leftovers import end_processes
 from controller.packages.limits import Limits, limits_of
 from controller.packages.names import invalid_zip
@@ -115,14 +116,23 @@ class Installer:
             if (receipt := self._same_or_refuse(manifest.ref, digest)) is not None:
                 return receipt
             inspection, contents = self._examine(archive, digest).inspection()
-            with _disk_errors(self._layout.root), self._staging() as staging:
-                folder = staging / "package"
-                with durability.cache_in_use(self._layout.cache, staging.name):
-                    receipt = self._build(archive, inspection, contents, folder, progress)
-                    progress("writing to disk")
-                    store_receipt(folder / "receipt.json", receipt)
-                    durability.sync_file_system(folder)
-                return self._publish(folder, receipt)
+            journal = Journal(self._now, progress)
+            with kept(self._layout.install_log(manifest.ref), journal):
+                journal.note(f"{archive.path.name}, {digest}")
+                return self._install(archive, inspection, contents, journal)
+
+    def _install(self, archive: Archive, inspection: Inspection, contents: Contents, journal: Journal) -> Receipt:
+        """Build a checked package and put it into place; see `install`."""
+        for warning in inspection.warnings:
+            journal.note(f"warning: {warning}")
+        with _disk_errors(self._layout.root), self._staging() as staging:
+            folder = staging / "package"
+            with durability.cache_in_use(self._layout.cache, staging.name):
+                receipt = self._build(archive, inspection, contents, folder, journal)
+                journal.step("writing to disk")
+                store_receipt(folder / "receipt.json", receipt)
+                durability.sync_file_system(folder)
+            return self._publish(folder, receipt)
 
     def trial(self, zip_path: Path | str, progress: Progress = _silent) -> Examination:
         """Do everything that an install does, in a temporary folder of which nothing is kept.
@@ -139,7 +149,9 @@ class Installer:
                     if not found.errors:
                         layout.cache.mkdir(parents=True)
                         with found.noting():
-                            scratch._build(archive, *found.inspection(), layout.root / "package", progress)
+                            scratch._build(
+                                archive, *found.inspection(), layout.root / "package", Journal(self._now, progress)
+                            )
                     return found
             except PackageError as error:
                 return Examination(errors=[error])
@@ -162,6 +174,7 @@ class Installer:
                     sync_folder(parent)
         with _disk_errors(self._layout.root):
             self._prune_cache()
+            self._layout.install_log(ref).unlink(missing_ok=True)
 
     def installations(self) -> dict[PackageRef, Installation]:
         """Return what is installed, by its receipts; folders without one are not listed. Raises StoreError."""
@@ -215,13 +228,14 @@ class Installer:
                 _remove(folder)
 
     def _build(
-        self, archive: Archive, inspection: Inspection, contents: Contents, folder: Path, progress: Progress
+        self, archive: Archive, inspection: Inspection, contents: Contents, folder: Path, journal: Journal
     ) -> Receipt:
         """Make the whole installation in `folder`, and prove it."""
         limits = self._limits()
-        progress("unpacking")
+        journal.step("unpacking")
         wheel_folders = unpack(archive, contents, inspection.wheels, self._layout.cache / "wheels", folder)
-        progress("building the environment")
+        journal.step("building the environment")
+        journal.note(f"for {inspection.interpreter}, from {len(inspection.allowed)} wheels")
         requirements = folder.with_name("requirements.txt")
         venv.write_requirements(requirements, inspection.requirements)
         uv = venv.Uv(folder.parent, self._layout.cache / _UNPACKED, limits.build_timeout_s)
@@ -230,10 +244,12 @@ class Installer:
         name, interpreter = inspection.manifest.name, inspection.interpreter
         if other := bytecode.nearest(find_installations(self._layout), name, interpreter):
             bytecode.inherit(Path(other.folder), folder)
-        progress("proving the entry point")
+        journal.step("proving the entry point")
         images = folder.with_name("images")
         images.mkdir()
         proof = prove(folder, contents, inspection.manifest, images, deadline=limits.prove_timeout_s)
+        journal.note(f"the SDK is {proof.sdk_version}")
+        journal.quote("the algorithm wrote", proof.output)
         return _receipt(inspection, contents, proof.sdk_version, self._now())
 
     def _publish(self, folder: Path, receipt: Receipt) -> Receipt:

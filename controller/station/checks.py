@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from controller.model.package import PackageRef
+from controller.packages import journal
 from controller.packages.inspection import Examination
 from controller.packages.install import Installer
+from controller.packages.journal import Installed
+from controller.packages.receipts import installed_receipt
 from controller.sources.folder import FolderSource, Loaded, load_text
 from controller.station.port import Report
 from controller.store.layout import StoreLayout
@@ -35,6 +39,11 @@ class StationlessChecks:
     def look(self, zip_path: Path) -> Examination:
         """Return what reading tells about a zip, whatever it was packed for. Raises StoreError."""
         return self._installer().look(zip_path)
+
+    def installed(self, package: PackageRef) -> Installed:
+        """Return what is kept of the last installation of a package, one that failed too. Raises StoreError."""
+        receipt = installed_receipt(self._layout, package)
+        return Installed(receipt, journal.read(self._layout.install_log(package)))
 
     def _installer(self) -> Installer:
         store = Store.at(self._layout, self._now)

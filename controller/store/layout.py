@@ -127,6 +127,9 @@ class StoreLayout:
     def receipt(self, ref: PackageRef) -> Path:
         return self.package(ref) / "receipt.json"
 
+    def install_log(self, ref: PackageRef) -> Path:
+        return self.logs / "installs" / f"{ref.name}@{ref.version}.log"
+
     def process_log(self, deployment: str, version: str, replica: int) -> Path:
         return self.logs / "algorithms" / deployment / f"{version}-{replica}.log"
 

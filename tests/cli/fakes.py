@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from controller.errors import Code, DesiredStateError, PackageError
-from controller.model.package import Manifest
+from controller.model.package import Manifest, PackageRef
 from controller.packages.inspection import Examination
+from controller.packages.journal import Installed
 from controller.packages.wheels import named_wheel
 from controller.sources.folder import FolderSource, Loaded, load_text
 from controller.station.commands.reconciling import PreviewPlan
@@ -38,6 +39,9 @@ class FakeChecks:
             ]
         found.warnings = ["ignored: requirements.txt:1: -i"]
         return found
+
+    def installed(self, package: PackageRef) -> Installed:
+        return Installed(None, "")
 
     def trial(self, zip_path: Path, report: Report) -> Examination:
         report("checking …")

@@ -66,6 +66,10 @@ def test_of_several_zips_of_one_version_each_is_tried_until_one_installs(station
     assert station.mapped("A01") == "1.0.0"
     rows = json.loads((station.store / "registry.json").read_text())["packages"]
     assert {row["zip_name"]: row["state"] for row in rows}["c.zip"] == "installed"
+    shown = station.json("package", "show", "new", "1.0.0")
+    assert (shown["installed"], "T" in shown["installed_at"], "c.zip" in shown["log"][0]) == (True, True, True)
+    assert "installed after " in shown["log"][-1]
+    assert "is not installed here" in station.pvctl("package", "show", "new", "2.0.0", expect=4).stderr
 
 
 def test_a_new_version_moves_exactly_its_deployments_pids(station: Station) -> None:

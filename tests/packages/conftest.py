@@ -60,10 +60,10 @@ def snapshot(root: Path) -> Snapshot:
 
 
 def visible(layout: StoreLayout) -> Snapshot:
-    """Return what an interrupted or failed install must not change: everything but the caches."""
+    """Return what an interrupted or failed install must not change: everything but the caches and its log."""
     return {
         name: fact for name, fact in snapshot(layout.root).items()
-        if not name.startswith("algorithms/.cache") and name != "algorithms/.lock"
+        if not name.startswith(("algorithms/.cache", "logs/installs")) and name != "algorithms/.lock"
     }  # fmt: skip
 
 

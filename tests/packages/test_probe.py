@@ -121,6 +121,19 @@ def test_a_failed_proof_says_it_in_the_algorithms_words(
     assert isinstance(error.details["output"], list)
 
 
+def test_the_algorithms_own_traceback_is_in_the_error_and_in_the_log_of_the_installation(
+    shared: StoreLayout, plain: dict[Generation, Path], tmp_path: Path
+) -> None:
+    error = fails(shared, variant(plain, tmp_path, "0.3", Algorithm(top="def load():\n    return 1 / 0\nload()")))
+    first, *frames, last = error.details["traceback"]
+    assert (first, last) == ("Traceback (most recent call last):", "ZeroDivisionError: division by zero")
+    assert "main.py" in frames[0]
+    log = Path(error.details["log"]).read_text().splitlines()
+    assert log[0].startswith(f"{NOW} variant.zip, sha256:")
+    assert f"{NOW} proving the entry point" in log
+    assert f"    {last}" in log
+
+
 def test_the_last_output_is_kept_and_bounded(
     shared: StoreLayout, plain: dict[Generation, Path], tmp_path: Path
 ) -> None:
