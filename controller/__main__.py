@@ -94,7 +94,13 @@ class Product:
             tree = QuiescingTree(desired.absolute(), time.monotonic)
             source = FolderSource(desired, now=utc_now)
             packages = Installer.of(store, utc_now)
-            parts = daemon.Parts(store, lock, source, tree, packages, own_name(), boot_time, utc_now, socket_group)
+            check = (
+                sys.executable, "-P", "-m", "controller", "--store", str(store.layout.root.absolute()), "-o", "json",
+                "package", "validate",
+            )  # fmt: skip
+            parts = daemon.Parts(
+                store, lock, source, tree, packages, own_name(), boot_time, utc_now, check, socket_group
+            )
             run_async(daemon.run(parts))
 
 

@@ -24,16 +24,19 @@ from controller.http.server import SocketServer
 from controller.model.desired import Revision
 from controller.model.rollout import Instant, Rollout
 from controller.model.status import DaemonStatus
+from controller.packages.background import BackgroundCheck
 from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
 from controller.processes.supervision import SupervisionLimits, Supervisor
 from controller.reconciler.apply import Applier
+from controller.reconciler.background_checks import BackgroundChecks
 from controller.reconciler.loop import PATIENCE, RESYNC, Loop
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages, Source
 from controller.reconciler.reconciler import Outcome, Reconciler
 from controller.reconciler.recover import recover
 from controller.reconciler.revisions import RevisionTaker
+from controller.reconciler.zips import ZipFolder
 from controller.sources.quiescing import QuiescingTree
 from controller.sources.watch import FolderWatch
 from controller.station.local import LocalStation
@@ -74,6 +77,8 @@ class Parts:
     actor: str
     clock: Callable[[], Instant]
     now: Callable[[], str]
+    check: tuple[str, ...]
+    """The command that checks one zip in full, without the zip's path."""
     socket_group: str | None = None
 
 
@@ -130,7 +135,8 @@ class Daemon:
         self._runner = runner
         progress = Progress(log.debug)
         self._tally_store = TallyStore(layout)
-        observer = Observer(store, parts.packages, runner.observe, self._tally_store)
+        zips = ZipFolder(layout, parts.packages)
+        observer = Observer(store, parts.packages, runner.observe, self._tally_store, zips)
         applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=progress)
         about = DaemonStatus(True, os.getpid(), parts.now(), str(parts.tree.folder))
         reconciler = self._reconciler = Reconciler(
@@ -138,6 +144,7 @@ class Daemon:
         )
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
         self._loop = Loop(reconciler, self._taker.take, self._configure, self._on_pass)
+        self._checks = BackgroundChecks(zips, BackgroundCheck(parts.check, layout.staging), self._loop.wake)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)
         self._plane = DataPlane(runner, store.active)
         self._feedback = Feedback(VerdictJournal(layout), self._plane)
@@ -177,6 +184,7 @@ class Daemon:
             service_manager.notify("STOPPING=1")
             for task in looking_after:
                 task.cancel()
+            await self._checks.stop()
             await self._server.stop(_GRACE)
             self._supervisor.stop()
             await self._plane.stop()
@@ -218,6 +226,7 @@ class Daemon:
         self._plane.forget(outcome.uncounted)
         self._tally_store.forget(outcome.uncounted)
         _tell_systemd(outcome)
+        self._checks.consider(at_rest=outcome.plan.empty and not self._loop.reconciler.applier.in_flight)
 
     async def _count(self) -> None:
         """Note what calls came to, wake the loop where a verdict may have changed, and tell systemd of being alive."""

@@ -70,11 +70,12 @@ class _Row:
 
     zip: str
     package: str
+    digest: str
     errors: list[ErrorDocument]
     warnings: list[str]
 
     def to_document(self) -> dict[str, object]:
-        found = {"package": self.package} if self.package else {}
+        found = {key: value for key, value in (("package", self.package), ("digest", self.digest)) if value}
         first = self.errors[0] if self.errors else None
         return {
             "zip": self.zip, "valid": not self.errors, "error": first, **found, "errors": self.errors,
@@ -85,7 +86,7 @@ class _Row:
 def _check(checks: Checks, zip_path: Path, report: Report) -> _Row:
     found = checks.trial(zip_path, lambda step: report(f"{zip_path.name}: {step}"))
     package = str(found.manifest.ref) if found.manifest else ""
-    return _Row(str(zip_path), package, [error.to_document() for error in found.errors], found.warnings)
+    return _Row(str(zip_path), package, found.digest, [error.to_document() for error in found.errors], found.warnings)
 
 
 def _print(rows: list[_Row]) -> None:

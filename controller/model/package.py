@@ -88,11 +88,21 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check of a zip came to, without installing it: its error, or None where it is valid."""
+
+    digest: str
+    code: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PackageRecord:
     """One row of the registry and of the status document.
 
     `zip_name` and `fingerprint` (size, mtime, inode, ctime; times in ns) tie a record to the zip it was read from, so
-    that an unchanged zip is not read again; both are None for a package whose zip is gone.
+    that an unchanged zip is not read again; both are None for a package whose zip is gone. `verdict` is what is known
+    of the zip's content without installing it.
     """
 
     name: str
@@ -104,6 +114,7 @@ class PackageRecord:
     supported_pids: tuple[str, ...] | None = None
     zip_name: str | None = None
     fingerprint: tuple[int, ...] | None = None
+    verdict: Verdict | None = None
 
     @property
     def ref(self) -> PackageRef:

@@ -16,7 +16,7 @@ from packaging.utils import parse_wheel_filename
 
 from controller.errors import Code, PackageError, RetryableError, StoreError
 from controller.host.conditions import host_error, is_shortage
-from controller.model.package import Installation, Manifest, PackageRef, Receipt
+from controller.model.package import Installation, Manifest, PackageRef, Receipt, Verdict
 from controller.packages import bytecode, durability, venv
 from controller.packages.archive import Archive, open_archive
 from controller.packages.contents import Contents
@@ -83,6 +83,16 @@ class Installer:
         """
         with open_archive(Path(zip_path), self._limits()) as archive:
             return read_manifest(archive), archive.digest()
+
+    def judge(self, zip_path: Path | str, digest: str) -> Verdict | None:
+        """Return what names, manifest and requirements show to be wrong; None where that is nothing.
+
+        Wheels are not read, so this is cheap. Raises PackageError, StoreError.
+        """
+        with open_archive(Path(zip_path), self._limits()) as archive:
+            digest = archive.digest()
+            found = examine(archive, digest, Interpreters(self._pythons()), in_full=False)
+        return Verdict(digest, int(found.errors[0].code), str(found.errors[0])) if found.errors else None
 
     def look(self, zip_path: Path | str) -> Examination:
         """Return what reading tells of a zip, with everything that is wrong with it. Raises StoreError."""

@@ -258,7 +258,10 @@ def _judge(manifest: Manifest, record: _Record, status: int | None, deadline: fl
     if record.failure:
         raise _failed(manifest, record, f"failed while {record.stage}: {record.failure}")
     if not record.answered:
-        raise _failed(manifest, record, _silence(record, status, deadline), _GIVE_TIME if status is None else _CORRECT)
+        next_step = _GIVE_TIME if status is None else _CORRECT
+        error = _failed(manifest, record, _silence(record, status, deadline), next_step)
+        error.details["exit_status"] = status
+        raise error
     if kind == "ok":
         _check_info(manifest, value, record)
 

@@ -35,7 +35,11 @@ def _judged(record: PackageRecord, installation: Installation | None, failure: F
     own = failure.of(record.digest) if failure is not None else None
     if own is not None and own.code is not None:
         return replace(record, state="invalid", error_code=own.code, reason=own.message)
-    return record
+    if record.verdict is None or record.verdict.digest != record.digest:
+        return record
+    if record.verdict.code is None:
+        return replace(record, state="validated")
+    return replace(record, state="invalid", error_code=record.verdict.code, reason=record.verdict.reason)
 
 
 def _of_installation(installation: Installation) -> PackageRecord:

@@ -9,7 +9,7 @@ from typing import Protocol
 from controller.model.desired import Revision
 from controller.model.objects import ProcessKey
 from controller.model.observed import ObservedProcess
-from controller.model.package import Installation, Manifest, PackageRecord, PackageRef, Receipt
+from controller.model.package import Installation, Manifest, PackageRecord, PackageRef, Receipt, Verdict
 from controller.processes.spec import ProcessSpec
 
 
@@ -28,6 +28,12 @@ class Packages(Protocol):
 
     def survey(self, zip_path: Path) -> tuple[Manifest, str]:
         """Return a zip's manifest and digest. Raises PackageError where it cannot be one."""
+
+    def judge(self, zip_path: Path, digest: str) -> Verdict | None:
+        """Return what a cheap look finds wrong with a zip of which the digest is known; None where that is nothing.
+
+        Raises as `survey` does.
+        """
 
     def install(
         self,
@@ -57,6 +63,13 @@ class Zips(Protocol):
 
     def look_again(self) -> None:
         """Read what was refused once more the next time: the limits that refused it have changed."""
+
+
+class ZipCheck(Protocol):
+    """The full check of a zip, as an install would make it, in the background."""
+
+    async def check(self, zip_path: Path) -> Verdict | None:
+        """Return its verdict, None where it came to none. May be cancelled. Raises OSError."""
 
 
 class Processes(Protocol):

@@ -139,6 +139,7 @@ class Reconciler:
         pythons, limits = revision.policy.pythons, limits_of(revision)
         if self._pythons not in {None, pythons}:
             self.backoff.forgive(Code.incompatible_python)
+            self.observer.look_again()
         if self._limits not in {None, limits}:
             self.backoff.forgive(Code.invalid_zip, Code.install_failed)
             self.observer.look_again()

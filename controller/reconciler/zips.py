@@ -3,34 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
-from controller.errors import PackageError, StoreError
-from controller.model.package import PackageRecord
+from controller.errors import Code, PackageError, StoreError
+from controller.model.package import PackageRecord, Verdict
 from controller.reconciler.ports import Packages
 from controller.store.layout import StoreLayout
 
 
 class ZipFolder:
-    """Surveys `algorithms/zips`."""
+    """Surveys `algorithms/zips`, and remembers what is known of each content by its digest.
+
+    A verdict survives in the registry, but for those that depend on what is here (2003): each process comes to them
+    anew.
+    """
 
     def __init__(self, layout: StoreLayout, packages: Packages) -> None:
         self._folder = layout.zips
         self._packages = packages
         self._refused: dict[str, tuple[int, ...]] = {}  # in this process, so under the limits in force
+        self._verdicts: dict[str, Verdict] = {}
+        self._judged: set[str] = set()  # the digests that were looked at in this process
+        self._remembers = False
+        self.unchecked: tuple[tuple[Path, str], ...] = ()
+        """The zips without a verdict that are not installed either, with their digests, as of the last survey."""
 
     def survey(self, known: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
         """Return a record for each zip; one that has not changed since it became known is not read again.
 
         Nor is one that was refused, as long as the limits are the same. Raises StoreError.
         """
-        by_zip = {record.zip_name: record for record in known if record.zip_name is not None}
-        surveyed = (self._survey(path, by_zip.get(path.name)) for path in self._paths())
-        return tuple(record for record in surveyed if record is not None)
+        rows = tuple(known)
+        if not self._remembers:
+            self._remember(rows)
+        by_zip = {record.zip_name: record for record in rows if record.zip_name is not None}
+        surveyed = [self._survey(path, by_zip.get(path.name)) for path in self._paths()]
+        records = tuple(record for record in surveyed if record is not None)
+        installed = {record.digest for record in rows if record.state == "installed"}
+        self.unchecked = tuple(
+            (self._folder / record.zip_name, record.digest)
+            for record in records
+            if record.zip_name and record.version and record.verdict is None and record.digest not in installed
+        )
+        return records
 
     def look_again(self) -> None:
-        """Read what was refused once more the next time: the limits that refused it have changed."""
+        """Judge what was refused once more the next time: the limits or interpreters that refused it have changed."""
         self._refused.clear()
+        self._verdicts = {digest: each for digest, each in self._verdicts.items() if each.code is None}
+        self._judged.clear()
+
+    def note(self, verdict: Verdict) -> None:
+        """Remember what a full check came to."""
+        self._verdicts[verdict.digest] = verdict
+
+    def _remember(self, rows: Iterable[PackageRecord]) -> None:
+        for record in rows:
+            if record.verdict is not None and record.verdict.code != Code.incompatible_python:
+                self._verdicts[record.digest] = record.verdict
+        self._remembers = True
 
     def _paths(self) -> list[Path]:
         try:
@@ -44,13 +76,19 @@ class ZipFolder:
         except FileNotFoundError:  # taken away since the folder was listed
             return None
         fingerprint = (stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)  # `cp -p` keeps all but the last
-        if known is not None and known.fingerprint == fingerprint:
-            if known.version:
-                return _as_candidate(known)
-            if self._refused.get(path.name) == fingerprint:
-                return known
+        is_known = known is not None and known.fingerprint == fingerprint
+        if known is not None and is_known and not known.version and self._refused.get(path.name) == fingerprint:
+            return known
         try:
-            manifest, digest = self._packages.survey(path)
+            if known is not None and is_known and known.version:
+                record = _as_candidate(known)
+            else:
+                manifest, digest = self._packages.survey(path)
+                record = PackageRecord(
+                    manifest.name, manifest.version, digest, "discovered", None, "", manifest.supported_pids, path.name,
+                    fingerprint,
+                )  # fmt: skip
+            return replace(record, verdict=self._verdict(path, record.digest))
         except PackageError as error:
             self._refused[path.name] = fingerprint
             return PackageRecord(
@@ -58,17 +96,16 @@ class ZipFolder:
             )  # fmt: skip
         except StoreError as error:  # only this zip cannot be read; it is tried again each time
             return PackageRecord(path.name, "", "", "invalid", None, str(error), None, path.name, None)
-        return PackageRecord(
-            manifest.name, manifest.version, digest, "discovered", None, "", manifest.supported_pids, path.name,
-            fingerprint,
-        )  # fmt: skip
+
+    def _verdict(self, path: Path, digest: str) -> Verdict | None:
+        """Return what is known of a content, after a cheap look where nobody looked yet."""
+        if digest not in self._verdicts and digest not in self._judged:
+            self._judged.add(digest)
+            if (found := self._packages.judge(path, digest)) is not None:
+                self._verdicts[found.digest] = found
+        return self._verdicts.get(digest)
 
 
 def _as_candidate(known: PackageRecord) -> PackageRecord:
     """Return a registry row as what its zip is: whether it can be installed is found out anew, not remembered."""
-    if known.state == "discovered":
-        return known
-    return PackageRecord(
-        known.name, known.version, known.digest, "discovered", None, "", known.supported_pids, known.zip_name,
-        known.fingerprint,
-    )  # fmt: skip
+    return replace(known, state="discovered", error_code=None, reason="", verdict=None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from controller.model.package import PackageRecord
+from controller.model.package import PackageRecord, Verdict
 from controller.store.atomic import write_if_changed
 from controller.store.layout import StoreLayout
 
@@ -41,4 +41,5 @@ def _record(row: dict[str, Any]) -> PackageRecord:
     for key in ("supported_pids", "fingerprint"):
         if row[key] is not None:
             row[key] = tuple(row[key])
-    return PackageRecord(**row)
+    verdict = row.get("verdict")
+    return PackageRecord(**{**row, "verdict": verdict and Verdict(**verdict)})

@@ -10,7 +10,7 @@ from pathlib import Path
 from controller.errors import ControllerError, PackageError
 from controller.model.desired import Revision
 from controller.model.observed import ObservedProcess, ProcessKey
-from controller.model.package import Installation, Manifest, PackageRef, Receipt
+from controller.model.package import Installation, Manifest, PackageRef, Receipt, Verdict
 from controller.model.rollout import Instant
 from controller.model.tally import Tally
 from controller.processes.spec import ProcessSpec
@@ -47,6 +47,8 @@ class FakePackages:
     layout: StoreLayout
     failing: dict[PackageRef, ControllerError] = field(default_factory=dict)
     surveyed: list[str] = field(default_factory=list)
+    judged: list[str] = field(default_factory=list)
+    wrong: dict[str, Verdict] = field(default_factory=dict)
 
     def add_zip(
         self, name: str, version: str, pids: tuple[str, ...] = ("A01", "A02", "A03"), *, content: str = ""
@@ -64,6 +66,10 @@ class FakePackages:
             raise PackageError(document["refuse"], f"{zip_path.name} is refused")
         manifest = Manifest(document["name"], document["version"], "m:C", "", tuple(document["supported_pids"]))
         return manifest, f"sha256:{manifest.ref}{document.get('content', '')}"
+
+    def judge(self, zip_path: Path, digest: str) -> Verdict | None:
+        self.judged.append(zip_path.name)
+        return self.wrong.get(zip_path.name)
 
     def install(
         self,

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from controller.errors import Code, CodedError, ControllerError, PackageError, StartFailed, StoreError
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.observed import ActiveMapping, BrokenMapping, ObservedProcess
-from controller.model.package import Installation, Manifest, PackageRecord, PackageRef, Receipt
+from controller.model.package import Installation, Manifest, PackageRecord, PackageRef, Receipt, Verdict
 from controller.model.rollout import Instant
 from controller.model.tally import Counted, LatencySketch, Tally, bin_of
 from controller.processes.spec import ProcessSpec
@@ -77,6 +77,9 @@ class SimPackages:
     def survey(self, zip_path: Path) -> tuple[Manifest, str]:
         [record] = (each for each in self.zips.values() if each.zip_name == zip_path.name)
         return Manifest(record.name, record.version, "m:C", "", PIDS), record.digest
+
+    def judge(self, zip_path: Path, digest: str) -> Verdict | None:
+        return None
 
     def install(
         self,
