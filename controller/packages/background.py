@@ -16,9 +16,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from controller.errors import Code
 from controller.host.environment import clean_environment
-from controller.host.priority import give_way
 from controller.model.package import Verdict
 from controller.packages.leftovers import end_processes
 
@@ -47,7 +48,7 @@ class BackgroundCheck:
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
-        give_way(process.pid)
+        _give_way(process.pid)
         try:
             output, _ = await process.communicate()
         finally:
@@ -71,6 +72,21 @@ class BackgroundCheck:
         for left in self._staging.glob(_TRIAL):
             end_processes(left)
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _give_way(pid: int) -> None:
+    """Let a process, and all that it starts, run only where nothing else wants to; where memory is short it goes first.
+
+    What the system refuses is left as it is, and so is a process that has ended.
+    """
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, 19)
+    with suppress(OSError):
+        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    with suppress(OSError, psutil.Error):
+        psutil.Process(pid).ionice(psutil.IOPRIO_CLASS_IDLE)
+    with suppress(OSError):
+        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
 def _verdict(output: bytes) -> Verdict | None:
