@@ -28,13 +28,21 @@ class Registry:
 
     def write(self, records: Iterable[PackageRecord]) -> bool:
         """Write the records where they differ from what is there; return whether they did. Raises StoreError."""
-        rows = [asdict(record) for record in sorted(records, key=_order)]
+        rows = [_row(record) for record in sorted(records, key=_order)]
         content = orjson.dumps({"packages": rows}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         return write_if_changed(self._path, content, orjson.loads)
 
 
 def _order(record: PackageRecord) -> tuple[str, str, str]:
     return record.name, record.version, record.zip_name or ""
+
+
+def _row(record: PackageRecord) -> dict[str, Any]:
+    """Return a record as it is written; without a verdict as the releases before have it."""
+    row = asdict(record)
+    if record.verdict is None:
+        del row["verdict"]
+    return row
 
 
 def _record(row: dict[str, Any]) -> PackageRecord:
