@@ -71,7 +71,10 @@ def test_what_is_removed_of_the_run_folder_is_made_anew(cell: Daemon, bright: Pa
     with Client(store=station.store) as client:
         assert client.execute("B01", np.ones((4, 4, 3), np.uint8)).status == "OK", "an image that travels by reference"
     psutil.Process(before["cell/1.0.0"]).kill()
-    status = cell.until(lambda status: status["converged"] and cell.os_pids() != before, "a restart in the new folder")
+    status = cell.until(
+        lambda status: status["converged"] and cell.os_pids()["cell/1.0.0"] not in {None, before["cell/1.0.0"]},
+        "a restart in the new folder",
+    )
     assert all(pid["ready"] for pid in status["pids"])
 
     cell.kill()
