@@ -6,7 +6,7 @@ import time
 from argparse import Namespace
 from typing import TYPE_CHECKING
 
-from controller.cli.output import emit, say, show
+from controller.cli.output import emit, flush, say, show
 from controller.cli.parameters import duration, name
 from controller.cli.parser import Parser
 from controller.cli.selection import deployment_row
@@ -59,15 +59,24 @@ def status(arguments: Namespace, settings: Settings) -> int:
         found = document["revision"]["id"], code
         if not arguments.wait or (code != _UNDER_WAY and found == seen):
             break
-        if (line := _line(row)) != said:
-            say(line)
-        said, seen, left = line, found, until - time.monotonic()
+        said, seen, left = _tell(settings, row, said), found, until - time.monotonic()
         if left <= 0 or not _goes_on(document):
             code = _UNDER_WAY if left <= 0 else code
             break
         time.sleep(min(_LOOK_SECONDS, left))
-    emit(settings, row, lambda: show(_line(row)))
+    if settings.output == "table":
+        _tell(settings, row, said)
+    else:
+        emit(settings, row, lambda: None)
     return code
+
+
+def _tell(settings: Settings, row: DeploymentRow, said: str) -> str:
+    """Print how a rollout stands, unless that was said last; return it. Where a document is asked for, to stderr."""
+    if (line := _line(row)) != said:
+        (show if settings.output == "table" else say)(line)
+        flush()
+    return line
 
 
 def _goes_on(document: StatusDocument) -> bool:

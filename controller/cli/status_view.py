@@ -33,6 +33,7 @@ _BAR = 10
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _SINCE = re.compile(rf"since ({_MOMENT.pattern})")
 _EVERYTHING = 100_000
+_LAST_WORDS = 3
 
 
 class Section:
@@ -226,9 +227,15 @@ class View:
 
     def _words(self) -> Section:
         failed = [each for each in self._document["deployments"] if each.get("last_words")]
-        title = f"last errors and log lines of {', '.join(str(each.get('last_words_of')) for each in failed)}:"
-        items = [self._text(line, indent="  ") for each in failed for line in each["last_words"]]
+        cut = not self._wide and any(len(each["last_words"]) > _LAST_WORDS for each in failed)
+        whose = ", ".join(str(each.get("last_words_of")) for each in failed)
+        title = f"last errors and log lines of {whose}{' (more with -o wide)' if cut else ''}:"
+        items = [self._text(line, indent="  ") for each in failed for line in self._last(each["last_words"])]
         return Section("log line", items, self._text(title, "head"))
+
+    def _last(self, words: list[str]) -> list[str]:
+        """Return the last words that a screen has; `-o wide` has all."""
+        return words if self._wide else words[-_LAST_WORDS:]
 
     def _patches(self) -> Section:
         patches = [each["patch"] for each in self._document["deployments"] if each.get("patch")]

@@ -1,113 +1,119 @@
 """The acts of the demo, in order. Each types what an operator would type, and fails when the answer is not the one.
 
-Add an act as a function of the stage and name it in `ACTS`.
+What a command prints is shown as it is. Add an act as a function of the stage and name it in `ACTS`.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import sys
+import textwrap
 import time
+from collections import Counter
 from types import FrameType
 from typing import Any
 
 import numpy as np
+import yaml
 
-from examples.demo import rollouts
+from examples.demo.accounts import check, versions_of
 from examples.demo.load import Load
 from examples.demo.stage import ROOT, Stage
 from examples.demo.station import Station, Unexpected, demand
 from examples.packing import pack, projects
 from examples.parts import PARTS, draw_part, write_parts
 
-LEGACY_PID = "B01"
+DEPLOYMENT = "surface-scratch"
+PIDS = ("A01", "A02", "A03", "A04")
+CANARY = "A04"
+WAIT = ("rollout", "status", DEPLOYMENT, "--wait")
 
 
 def act_pack(stage: Stage) -> None:
     """Algorithm teams hand over offline zips, packed with the SDK's own procvision-cli"""
-    for project in projects():
-        package = pack(project, stage.station.zips)
-        print(f"  {project.relative_to(ROOT)} -> {package.name}, {package.stat().st_size / 1e6:.0f} MB")
+    packages = [pack(project, stage.station.zips).name for project in projects()]
+    print(textwrap.fill(", ".join(packages), 120, initial_indent="  ", subsequent_indent="  "))
 
 
 def act_first_deployment(stage: Stage) -> None:
-    """An operator writes YAML; one round makes the station match it"""
+    """An operator writes YAML; the daemon makes the station match it"""
     station = stage.station
     for source in sorted((ROOT / "examples" / "desired").glob("*.yaml")):
         shutil.copy(source, station.desired)
-    print((station.desired / "surface-scratch.yaml").read_text(encoding="utf-8"))
-    station.run("validate")
-    station.run("plan", expect=2)
-    station.run("reconcile", "--once")
-    station.run("plan")
+    document = (station.desired / f"{DEPLOYMENT}.yaml").read_text(encoding="utf-8")
+    print(document[document.index("apiVersion") :].rstrip())
+    station.start_daemon()
+    station.wait_for((station.store / "status.json").exists, "the first status")
+    station.run(*WAIT)
+    station.wait_for(lambda: station.deployment("part-presence")["phase"] == "Healthy", "the second deployment")
 
 
-def act_inspect(stage: Stage) -> None:
-    """Detections: each PID is answered by the version that is active for it"""
-    stage.expect("A01", "good", "OK", "1.0.0")
-    stage.expect("A01", "scratched", "NG", "1.0.0")
-    print("\nVersion 1.0.0 does not see a faint scratch:")
+def act_detections(stage: Stage) -> None:
+    """A PID is answered by the version that is active for it; 1.0.0 does not see a faint scratch"""
     stage.expect("A02", "faint", "OK", "1.0.0")
-    print("\nThe legacy package (SDK 0.0.7) tells whether a part is there, and takes parameters:")
-    stage.expect(LEGACY_PID, "good", "OK", "1.0.0")
-    stage.expect(LEGACY_PID, "empty", "NG", "1.0.0")
-    stage.expect(LEGACY_PID, "good", "NG", "1.0.0", "--param", "min_coverage=0.9")
-
-
-def act_status(stage: Stage) -> None:
-    """What the station is doing"""
-    stage.station.run("status")
 
 
 def act_typo(stage: Stage) -> None:
-    """A typo is refused with its place, and nothing changes on the station"""
-    document = stage.station.desired / "surface-scratch.yaml"
+    """A typo is refused with its place, and the station goes on as before"""
+    document = stage.station.desired / f"{DEPLOYMENT}.yaml"
     good = document.read_text(encoding="utf-8")
-    document.write_text(good.replace("pids:", "pidz:"), encoding="utf-8")
-    told = stage.station.run("reconcile", "--once", expect=4)
-    demand("surface-scratch.yaml:" in told, "the refusal does not name the file and line")
-    stage.expect("A01", "scratched", "NG", "1.0.0")
+    document.write_text(good.replace("version: 1.0.0", "verison: 1.0.0"), encoding="utf-8")
+    told = stage.station.run("validate", expect=4)
+    demand(f"{DEPLOYMENT}.yaml:" in told, "the refusal does not name the file and line")
     document.write_text(good, encoding="utf-8")
 
 
-def act_next_version(stage: Stage) -> None:
-    """The next version is one line in git"""
-    stage.edit("version: 1.0.0", "version: 1.1.0")
-    told = stage.station.run("plan", expect=2)
-    demand("1.1.0" in told, "the plan does not name the new version")
-    stage.station.run("reconcile", "--once")
-    print("\nThe same part again; the other deployment was not touched:")
+def act_canary(stage: Stage) -> None:
+    """1.1.0 comes in steps, as soon as the proposal is merged, while a host application goes on calling"""
+    station, proposal = stage.station, stage.station.folder / "proposal"
+    stage.load.start()
+    shutil.copytree(ROOT / "examples" / "desired-canary", proposal)
+    told = station.run("--desired", "proposal", "plan", "--proposal", expect=2)
+    demand("setWeight 50" in told, "the plan does not name the steps")
+    for path in proposal.glob("*.yaml"):
+        shutil.copy(path, station.desired)
+    station.run(*WAIT)
+
+
+def act_bad_version(stage: Stage) -> None:
+    """1.2.0 answers ERROR to one call in five, which nobody knows yet; it is rolled back by itself"""
+    station, began = stage.station, len(stage.load.calls)
+    stage.edit("version: 1.1.0", "version: 1.2.0")
+    station.run(*WAIT, expect=5, show=False)
+    station.run("status", DEPLOYMENT)
+    check_evidence(station)
+    seen = Counter((call.pid, call.version) for call in stage.load.ended(began))
+    print(f"1.2.0 was given {seen[CANARY, '1.2.0']} calls, all of {CANARY}.")
+    for pid in (pid for pid in PIDS if pid != CANARY):
+        versions = {version for where, version in seen if where == pid}
+        demand(versions == {"1.1.0"}, f"{pid} was answered by {versions}, although it was never to see 1.2.0")
+        demand("1.2.0" not in versions_of(station, pid), f"{pid} was switched to 1.2.0")
+
+
+def check_evidence(station: Station) -> None:
+    """Demand that all is told of a version that was rolled back: in the status, and as a patch."""
+    status = station.deployment(DEPLOYMENT)
+    demand(status["phase"] == "Degraded", f"the phase is {status['phase']}, not Degraded")
+    demand("scratch-inspector@1.2.0" in status["quarantined"], "1.2.0 is not in quarantine")
+    demand("error rate" in status["message"], f"the message names no error rate: {status['message']}")
+    demand(bool(status["last_words"]), "the last log lines of 1.2.0 are missing")
+    patch = yaml.safe_load((station.store / "status.patch.yaml").read_text(encoding="utf-8"))
+    demand(patch["spec"]["package"]["version"] == "1.1.0", f"the patch wants {patch['spec']}")
+
+
+def act_git_agrees(stage: Stage) -> None:
+    """The operator makes git agree with the station; what was NG unseen before 1.1.0 is seen"""
+    stage.edit("version: 1.2.0", "version: 1.1.0")
+    stage.station.run(*WAIT, show=False)
     stage.expect("A02", "faint", "NG", "1.1.0")
-    stage.expect("A01", "scratched-twice", "NG", "1.1.0")
-    stage.expect("A03", "good", "OK", "1.1.0")
-    stage.expect(LEGACY_PID, "good", "OK", "1.0.0")
 
 
-def act_repair(stage: Stage) -> None:
-    """A killed algorithm process and a damaged mapping are repaired by the next round"""
-    station = stage.station
-    processes = (each for each in station.status()["processes"] if each["deployment"] == "surface-scratch")
-    (process,) = (each for each in processes if each["version"] == "1.1.0")  # 1.0.0 is kept warm for the way back
-    os.kill(process["os_pid"], signal.SIGKILL)
-    print(f"\n$ kill -9 {process['os_pid']}; echo garbage > runtime_store/active/A02.json")
-    (station.store / "active" / "A02.json").write_text("garbage\n", encoding="utf-8")
-    station.run("reconcile", "--once")
-    stage.expect("A01", "good", "OK", "1.1.0")
-    stage.expect("A02", "faint", "NG", "1.1.0")
-
-
-def act_books(stage: Stage) -> None:
-    """Who changed what, when and why"""
-    history = stage.station.run("history", "A04")
-    demand("1.2.0 is rolled back" in history, "the history of A04 does not tell of the way back")
-    stage.station.run("audit", "--lines", "8")
-    stage.station.run("audit", "--verify")
-
-
-def act_down(stage: Stage) -> None:
-    """The end: the daemon and every algorithm process of this store are ended, the mappings stay"""
+def act_end(stage: Stage) -> None:
+    """Every call is accounted for; then the daemon and every algorithm process are ended, the mappings stay"""
+    stage.load.end()
+    check(stage, PIDS, bad=(CANARY, "1.2.0"))
+    stage.station.run("audit", "--verify", show=False)
     stage.station.run("down")
     stage.station.wait_for_daemon()
     mappings = list((stage.station.store / "active").glob("*.json"))
@@ -115,22 +121,21 @@ def act_down(stage: Stage) -> None:
 
 
 ACTS = (
-    act_pack,
-    act_first_deployment,
-    act_inspect,
-    act_status,
-    act_typo,
-    act_next_version,
-    act_repair,
-    *rollouts.ACTS,
-    act_books,
-    act_down,
-)
+    act_pack, act_first_deployment, act_detections, act_typo, act_canary, act_bad_version, act_git_agrees,
+    act_end,
+)  # fmt: skip
+NEXT = """
+What to do next, in demo/ (its files stay until the next demo):
+  ../.venv/bin/pvctl run                               start the station again; then, in another terminal:
+  ../.venv/bin/pvctl status --watch                    watch it while you change desired/surface-scratch.yaml
+  ../.venv/bin/pvctl exec A01 --image parts/faint.png  ask for a detection
+  ../.venv/bin/pvctl history A04                       see which version answered when, and why
+README.md goes on with your own package; docs/operations.md is for the person who is called at night."""
 
 
 def perform(stage: Stage) -> None:
     for number, act in enumerate(ACTS, start=1):
-        print(f"\n=== {number}. {act.__doc__}", flush=True)
+        print(f"=== {number}. {act.__doc__}", flush=True)
         act(stage)
 
 
@@ -150,7 +155,7 @@ def main() -> int:
     try:
         station.start_anew()
         print(f"The commands below run in {station.folder.relative_to(ROOT)}/, made anew for this demo.")
-        with Load(station.store, rollouts.PIDS, thumbnails()) as load:
+        with Load(station.store, PIDS, thumbnails()) as load:
             perform(Stage(station, write_parts(station.folder / "parts"), load))
     except Unexpected as problem:
         print(f"\nThe demo failed: {problem}", file=sys.stderr)
@@ -160,7 +165,7 @@ def main() -> int:
         return 130
     finally:
         station.end()
-    print(f"\nThe demo took {time.monotonic() - started:.0f} s. Its files are in demo/; the next demo removes them.")
+    print(f"The demo took {time.monotonic() - started:.0f} s.{NEXT}")
     return 0
 
 

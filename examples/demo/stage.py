@@ -21,8 +21,7 @@ class Stage:
 
     def expect(self, pid: str, part: str, verdict: str, version: str, *options: str) -> None:
         """Run a detection and demand this verdict, from this version."""
-        answer = self.station.detect(pid, self.parts[part], *options)
-        given = (answer["data"]["result_status"], answer["version"])
+        given = self.station.detect(pid, self.parts[part], *options)
         demand(given == (verdict, version), f"{pid} on {part}: {given}, where {(verdict, version)} was expected")
 
     def edit(self, before: str, after: str) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
 import sys
 import textwrap
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 PVCTL = Path(sys.executable).with_name("pvctl")
-PATIENCE = 90.0
+PATIENCE = 180.0
 """Seconds after which a command counts as stuck."""
+_VERDICT = re.compile(r"\S+: (?P<verdict>\S+) .*?@(?P<version>[^,)\s]+)")
 
 
 class Unexpected(Exception):
@@ -85,7 +89,7 @@ class Station:
 
     def start_daemon(self) -> None:
         """Start `pvctl run` beside this program, with its log in daemon.log."""
-        print("\n$ pvctl run 2> daemon.log &", flush=True)
+        print("$ pvctl run 2> daemon.log &", flush=True)
         with (self.folder / "daemon.log").open("wb") as log:
             self._daemon = subprocess.Popen(
                 [PVCTL, "run"],
@@ -96,7 +100,7 @@ class Station:
                 start_new_session=True,  # Ctrl-C is for the demo, which then ends it with everything else
             )
 
-    def check_daemon(self) -> None:
+    def _check_daemon(self) -> None:
         """Raise Unexpected where the daemon is not running any more."""
         if self._daemon is not None and self._daemon.poll() is not None:
             raise Unexpected(f"the daemon ended with {self._daemon.returncode}, see {self.folder / 'daemon.log'}")
@@ -115,7 +119,7 @@ class Station:
         """Start a command and return it; `finish` waits for it."""
         command = Command(arguments, self.folder, show=show)
         if show:
-            print(f"\n$ {command.line}", flush=True)
+            print(f"$ {command.line}", flush=True)
         return command
 
     def deployment(self, name: str) -> dict[str, Any]:
@@ -124,23 +128,21 @@ class Station:
         found: dict[str, Any] = next(each for each in document["deployments"] if each["name"] == name)
         return found
 
-    def status(self) -> dict[str, Any]:
-        """Return the status document, without a word."""
-        document: dict[str, Any] = json.loads(self.run("-o", "json", "status", show=False))
-        return document
+    def detect(self, pid: str, picture: Path, *options: str) -> tuple[str, str]:
+        """Run one detection, and return the verdict and the version that gave it, as the command says them."""
+        told = self.run("exec", pid, "--image", str(picture.relative_to(self.folder)), *options)
+        found = _VERDICT.match(told)
+        demand(found is not None, f"`pvctl exec` does not say who gave which verdict: {told}")
+        assert found is not None  # noqa: S101  (demanded)
+        return found["verdict"], found["version"]
 
-    def detect(self, pid: str, picture: Path, *options: str) -> dict[str, Any]:
-        """Run one detection, show its verdict in a line, and return the whole answer."""
-        arguments = ["exec", pid, "--image", str(picture.relative_to(self.folder)), *options]
-        print(f"\n$ pvctl {shlex.join(arguments)}", flush=True)
-        answer: dict[str, Any] = json.loads(self.run("-o", "json", *arguments, show=False))
-        data = answer["data"]
-        rectangles = ", ".join("{x},{y} {width}x{height}".format_map(rect) for rect in data["defect_rects"])
-        told = [data["result_status"], data.get("ng_reason", ""), f"[{rectangles}]" if rectangles else ""]
-        print(
-            f"  {'  '.join(filter(None, told))}  by {answer['name']} {answer['version']}, {answer['latency_ms']:.0f} ms"
-        )
-        return answer
+    def wait_for(self, holds: Callable[[], object], what: str) -> None:
+        """Wait until `holds`. Raises Unexpected where that does not come, or the daemon has ended."""
+        deadline = time.monotonic() + PATIENCE
+        while not holds():
+            self._check_daemon()
+            demand(time.monotonic() < deadline, f"{what} did not come within {PATIENCE:.0f} s")
+            time.sleep(0.1)
 
 
 def demand(holds: bool, otherwise: str) -> None:

@@ -119,8 +119,9 @@ def test_rollout_status_waits_for_the_end_and_tells_each_change(pvctl: Pvctl, mo
     monkeypatch.setattr("controller.cli.rollout.time.sleep", pass_a_second)
     said = pvctl("rollout", "status", "welds", "--wait", station=station)
     assert said.code == 0
-    assert [line.rpartition(": ")[2] for line in said.err.splitlines()[:2]] == ["step 1 of 2", "step 2 of 2"]
-    assert said.out == "welds: Healthy, weld-check@1.0.0 on 25% of the PIDs, of 50% in this step\n"
+    *steps_told, end = said.out.splitlines()
+    assert [line.rpartition(": ")[2] for line in steps_told] == ["step 1 of 2", "step 2 of 2"]
+    assert end == "welds: Healthy, weld-check@1.0.0 on 25% of the PIDs, of 50% in this step"
 
     row.update({"phase": "Paused"})
     assert pvctl("rollout", "status", "welds", "--wait", "--timeout", "0s", station=station).code == 3
