@@ -94,7 +94,8 @@ class DataPlane(PoolObserver):
 
         A call is accepted when it is put into the queue of a version, and that version answers it also when the PID is
         switched meanwhile. While the version has no process that could answer, nothing has been accepted: the call
-        waits, goes where the PID is switched to, and fails with 1004 in the end.
+        waits, goes where the PID is switched to, and fails with 1004 in the end. A call for a package goes to no other
+        version: it goes on as a call of the next PID that has it active, and fails with 1012 where none has.
 
         Raises:
             CallError: 1002–1012 (design 3.5); with `caller_timeout` in its details where the caller left early.
@@ -103,14 +104,15 @@ class DataPlane(PoolObserver):
         with self._pictures.share() as pictures:
             return await self._execute(request, pictures)
 
-    async def _execute(self, request: DetectionRequest, pictures: HeldPictures) -> Detection:
+    async def _execute(self, asked: DetectionRequest, pictures: HeldPictures) -> Detection:
         since = time.monotonic()
-        timeout = request.arguments.timeout
+        timeout = asked.arguments.timeout
         leave = _NEVER if timeout is None else since + timeout
         images: Images | None = None
         while True:
             self._require_open()
-            dispatcher = self._dispatcher(request.pid)
+            request, ref = self._routes.route(asked, self._by_pid)
+            dispatcher = self._dispatcher(request.pid, ref)
             require_guide(request, self._input(request.pid, dispatcher))
             queue = dispatcher.admit(request.pid)
             try:
@@ -130,10 +132,9 @@ class DataPlane(PoolObserver):
         if self._stopped:
             raise _stopping()
 
-    def _dispatcher(self, pid: str) -> Dispatcher:
-        """Return where calls for a PID go now. Raises CallError 1001, 1012."""
+    def _dispatcher(self, pid: str, ref: PackageRef) -> Dispatcher:
+        """Return where a PID's calls for a version go now."""
         service = self._by_pid.get(pid)
-        ref = self._routes.version(pid, served=service is not None)
         deployment = service.deployment if service else ""
         dispatcher = self._dispatchers.get((deployment, ref))
         if dispatcher is not None and dispatcher.serving:
@@ -246,7 +247,8 @@ class DataPlane(PoolObserver):
 
     def _belongs_elsewhere(self, here: Dispatcher, pid: str) -> bool:
         try:
-            return self._dispatcher(pid) is not here
+            ref = self._routes.version(pid, served=pid in self._by_pid)
+            return self._dispatcher(pid, ref) is not here
         except ControllerError:  # the call itself is to hear of it
             return True
 

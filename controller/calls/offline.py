@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from controller.calls.detection import detect, require_guide
 from controller.calls.request import DetectionRequest
@@ -20,17 +21,25 @@ _RETRY = 0.02
 
 
 async def execute_once(
-    layout: StoreLayout, ref: PackageRef, deployment: str | None, request: DetectionRequest, *, patience: float = 10.0
+    layout: StoreLayout, route: Callable[[], tuple[DetectionRequest, PackageRef]], *, patience: float = 10.0
 ) -> Detection:
-    """Return the answer of a running process of a version (of any deployment: None).
+    """Return the answer of a running process of the version that `route` gives, of whatever deployment.
 
-    A process that somebody else is attached to is waited for, for `patience` seconds.
+    A process that somebody else is attached to is waited for, for `patience` seconds; `route` is asked again meanwhile.
 
     Raises:
-        CallError: 1004 where none runs, 1011 where all were busy for too long; else like `detect`.
+        CallError: 1004 where none runs, 1011 where all were busy for too long; else like `route` and `detect`.
     """
     until = time.monotonic() + patience
-    while candidates := _candidates(layout, ref, deployment):
+    while True:
+        request, ref = route()
+        candidates = _candidates(layout, ref)
+        if not candidates:
+            raise CallError(
+                Code.not_initialized,
+                f"no process of {ref} is ready",
+                next_step="run `pvctl reconcile --once`, or see `pvctl status`",
+            )
         for record in candidates:
             try:
                 process = await adopt(layout, record)
@@ -50,19 +59,11 @@ async def execute_once(
                 details={"retry_after": patience},
             )
         await asyncio.sleep(_RETRY)
-    raise CallError(
-        Code.not_initialized,
-        f"no process of {ref} is ready",
-        next_step="run `pvctl reconcile --once`, or see `pvctl status`",
-    )
 
 
-def _candidates(layout: StoreLayout, ref: PackageRef, deployment: str | None) -> list[ProcessRecord]:
+def _candidates(layout: StoreLayout, ref: PackageRef) -> list[ProcessRecord]:
     return [
         record
         for record in records.scan(layout.run)
-        if record.spec.key.ref == ref
-        and deployment in {None, record.spec.key.deployment}
-        and record.ready is not None
-        and record.alive
+        if record.spec.key.ref == ref and record.ready is not None and record.alive
     ]

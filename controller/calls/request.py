@@ -10,11 +10,13 @@ from typing import Any
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
 from controller.images.formats import ImageSource
-from controller.model.names import PID_PATTERN
+from controller.model.names import NAME_PATTERN, PID_PATTERN, VERSION_PATTERN
+from controller.model.package import PackageRef
 from controller.model.parameters import Steps, completed
 from controller.wire.messages import Generation, Phase, Result, SharedImage, Taken, execute_data, phase_data
 
 _is_pid = re.compile(PID_PATTERN).fullmatch
+_is_package = re.compile(f"{NAME_PATTERN}@{VERSION_PATTERN}").fullmatch
 _PLAIN = CallArguments()
 
 
@@ -25,18 +27,25 @@ class DetectionRequest:
     `image` is the camera picture of the part; only phase `info` goes without. `guide_image` is what it is compared
     with; None: what `spec.input.guide` of the deployment says.
 
+    `package` asks for one version, by its name and version: it answers while it is active for `pid`, or, where that is
+    empty, for any PID. None: whatever version is active for `pid`.
+
     Raises:
-        CallError: 1001, `pid` cannot be a PID; 1003, an argument is malformed, whatever algorithm it is for, or there
-            is no image.
+        CallError: 1001, `pid` cannot be a PID; 1003, an argument is malformed, whatever algorithm it is for, `package`
+            cannot be a package, or there is no image.
     """
 
     pid: str
     image: ImageSource | None
     guide_image: ImageSource | None = None
     arguments: CallArguments = _PLAIN
+    package: PackageRef | None = None
 
     def __post_init__(self) -> None:
-        require_pid(self.pid)
+        if self.package is not None:
+            _require_package(self.package)
+        if self.package is None or self.pid:
+            require_pid(self.pid)
         self.arguments.check()
         if self.image is None and not self.is_info:
             raise CallError(
@@ -55,6 +64,15 @@ def require_pid(pid: str) -> None:
     """Raise CallError 1001 where a text cannot be a PID, whether any is served or not."""
     if not _is_pid(pid):
         raise CallError(Code.invalid_pid, f"{pid[:80]!r} cannot be a PID", next_step="see `pvctl status` for the PIDs")
+
+
+def _require_package(package: PackageRef) -> None:
+    if not _is_package(str(package)):
+        raise CallError(
+            Code.invalid_params,
+            f"{str(package)[:130]!r} cannot be a package's NAME@VERSION",
+            next_step="see `pvctl status -o json` for the names and versions of packages",
+        )
 
 
 _PHASES: dict[tuple[Generation, str | None], tuple[Phase, ...]] = {

@@ -31,7 +31,7 @@ COMMANDS = {
     "reconcile": "Make the station match the desired state.",
     "run": "Keep the station as desired: the daemon.",
     "status": "Show what is deployed, active and running.",
-    "exec": "Run one detection through a PID's active version.",
+    "exec": "Run one detection through a PID's active version, or NAME@VERSION.",
     "rollout": "Show how a rollout stands, or wait for its end.",
     "promote": "End a rollout's present pause.",
     "pause": "Stop a rollout where it is.",

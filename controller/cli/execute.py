@@ -1,27 +1,34 @@
-"""`pvctl exec`: one detection through a PID's active version."""
+"""`pvctl exec`: one detection through a PID's active version, or through a version that is active."""
 
 from __future__ import annotations
 
+import json
 from argparse import Action, ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from controller.cli.output import emit, show, write
 from controller.cli.parameters import duration, json_or_file, key_value, path, whole_number
-from controller.cli.parser import Parser
+from controller.cli.parser import Parser, WrongUsage
 from controller.cli.settings import Settings
 from controller.station.commands.detecting import Detect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
     from controller.client.answers import Detection
+    from controller.model.package import PackageRef
+
+_SIDES = ("x", "y", "width", "height")
 
 
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
     add = parser.add_argument
-    add("pid", metavar="PID", help="The processing unit.")
+    add("target", metavar="PID|NAME@VERSION",
+        help="The processing unit; or a package version, which answers while it is active for any PID.")  # fmt: skip
+    add("--pid", metavar="PID",
+        help="For NAME@VERSION: the PID whose call it is [default: the first that has it active].")  # fmt: skip
     image = add(
         "--image",
         required=True,
@@ -71,12 +78,13 @@ class _Phase(Action):
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
-    """Run one detection on PID through the version that is active for it.
+    """Run one detection on PID through the version that is active for it; on NAME@VERSION through that and no other.
 
     Exit code 0 for a verdict, OK or NG; 1 where the algorithm answered ERROR or the call failed.
 
     Examples:
       pvctl exec A01 --image part.png
+      pvctl exec screw-check@1.1.0 --image part.png
       pvctl -o json exec B01 --image part.png --param threshold=0.4
       pvctl exec A01 --image part.npy --color-space BGR --guide-image golden.png
       pvctl -o json exec B01 --phase info
@@ -89,10 +97,23 @@ def run(arguments: Namespace, settings: Settings) -> int:
         params=dict(arguments.params), session=arguments.session, phase=arguments.phase, timeout=arguments.timeout,
         color_space=arguments.color_space, camera_id=arguments.camera_id,
     )  # fmt: skip
-    request = DetectionRequest(arguments.pid, arguments.image, arguments.guide_image, given)
+    pid, package = _target(arguments)
+    request = DetectionRequest(pid, arguments.image, arguments.guide_image, given, package)
     detection = settings.execute(Detect(request))
     emit(settings, detection.to_document(), lambda: _print(detection))
     return 0 if detection.status == "OK" else 1
+
+
+def _target(arguments: Namespace) -> tuple[str, PackageRef | None]:
+    """Return the PID, which may be empty for a package, and the package. Raises WrongUsage: a PID is given twice."""
+    name, at, version = arguments.target.partition("@")
+    if at:
+        from controller.model.package import PackageRef
+
+        return arguments.pid or "", PackageRef(name, version)
+    if arguments.pid is not None:
+        raise WrongUsage("--pid is for NAME@VERSION; a PID alone is the first argument", "pvctl exec")
+    return name, None
 
 
 def _print(detection: Detection) -> None:
@@ -100,11 +121,51 @@ def _print(detection: Detection) -> None:
     if "info" in data and data.get("phase") == "info":
         write(data["info"], "yaml")
         return
+    for line in _lines(detection, data):
+        show(line)
+
+
+def _lines(detection: Detection, data: dict[str, Any]) -> Iterator[str]:
+    """Yield what a person reads of a detection: verdict, reason, places; `request` is what `pvctl feedback` takes."""
     verdict = data.get("result_status") or detection.status
-    show(f"{detection.pid}: {verdict}  ({detection.name}@{detection.version}, {detection.latency_ms:.1f} ms)")
+    package = f"{detection.name}@{detection.version}"
+    yield f"{detection.pid}: {verdict}  ({package}, {detection.latency_ms:.1f} ms)  request {detection.request_id}"
     before = f"pre: {detection.pre['message']}" if detection.pre and detection.pre.get("message") else ""
-    for text in (before, detection.message, data.get("ng_reason")):
+    reason = _text(data.get("ng_reason") or "")
+    for text in (before, detection.message, reason if reason != detection.message else ""):
         if text:
-            show(f"  {text}")
-    for rectangle in data.get("defect_rects") or ():
-        show(f"  defect at {rectangle}")
+            yield f"  {text}"
+    defects = data.get("defect_rects") or []
+    for each in defects if isinstance(defects, list) else [defects]:
+        yield f"  defect at {_rectangle(each)}"
+
+
+def _rectangle(found: object) -> str:
+    """Return a defect as `x,y width x height (label, score)`; as JSON where it has not this form."""
+    fields = found if isinstance(found, dict) else {}
+    if isinstance(found, list) and len(found) == len(_SIDES):
+        fields = dict(zip(_SIDES, found, strict=True))
+    if not all(_is_number(fields.get(side)) for side in _SIDES):
+        return _json(found)
+    x, y, width, height = (_json(fields[side]) for side in _SIDES)
+    notes = []
+    rest = {key: value for key, value in fields.items() if key not in _SIDES}
+    if isinstance(rest.get("label"), str):
+        notes.append(rest.pop("label"))
+    if _is_number(rest.get("score")):
+        notes.append(f"{rest.pop('score'):.3g}")
+    if rest:
+        notes.append(_json(rest))
+    return f"{x},{y} {width} x {height}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else _json(value)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, assert_never
 from controller.client.addresses import Address, Connection
 from controller.client.answers import Detection
 from controller.client.caller import Caller
-from controller.client.calls import Arguments
+from controller.client.calls import Arguments, Target
 from controller.client.effects import Connect, Effect, Flow, Load, Receive, Send, Sleep
 from controller.client.pictures import Image
 
@@ -31,6 +31,7 @@ class AsyncClient(Caller):
         image: Image | None,
         guide_image: Image | None = None,
         *,
+        for_pid: str | None = None,
         step_index: int = 1,
         step_desc: str = "",
         guide_info: Any = None,
@@ -43,12 +44,12 @@ class AsyncClient(Caller):
         timeout: float | None = None,
         retry_unknown: bool = False,
     ) -> Detection:
-        """Return the answer of the version that is active for a PID. Arguments and errors: see `Client.execute`."""
+        """Return the answer of a PID's active version, or of `NAME@VERSION`. For the rest see `Client.execute`."""
         arguments = Arguments(
             step_index, step_desc, guide_info, params, session, phase,
             color_space=color_space, camera_id=camera_id, timestamp_ms=timestamp_ms,
         )  # fmt: skip
-        return await run(self._detect(pid, (image, guide_image), arguments, timeout, retry_unknown))
+        return await run(self._detect(Target(pid, for_pid), (image, guide_image), arguments, timeout, retry_unknown))
 
     async def __aenter__(self) -> AsyncClient:
         return self

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, assert_never
 from controller.client.addresses import Address, Connection
 from controller.client.answers import Detection
 from controller.client.caller import Caller
-from controller.client.calls import Arguments
+from controller.client.calls import Arguments, Target
 from controller.client.connections import Connections
 from controller.client.effects import Connect, Effect, Flow, Load, Receive, Send, Sleep
 from controller.client.exchange import Answer, Buffer
@@ -34,6 +34,7 @@ class Client(Caller):
         image: Image | None,
         guide_image: Image | None = None,
         *,
+        for_pid: str | None = None,
         step_index: int = 1,
         step_desc: str = "",
         guide_info: Any = None,
@@ -46,7 +47,10 @@ class Client(Caller):
         timeout: float | None = None,
         retry_unknown: bool = False,
     ) -> Detection:
-        """Return the answer of the version that is active for a PID.
+        """Return the answer of the version that is active for a PID; or of a package, for callers that know no PIDs.
+
+        `pid`: a PID, or `NAME@VERSION`. That version answers while it is active for any PID, and no other does (1012).
+        It is a call of the first of these PIDs in sorted order, or of `for_pid`; the answer names it.
 
         `image` is the camera picture of the part (None only for phase `info`), `guide_image` what it is compared with
         (None: what the deployment's `spec.input.guide` says). `color_space="BGR"` says that arrays and `.npy` files
@@ -64,7 +68,7 @@ class Client(Caller):
             step_index, step_desc, guide_info, params, session, phase,
             color_space=color_space, camera_id=camera_id, timestamp_ms=timestamp_ms,
         )  # fmt: skip
-        return run(self._detect(pid, (image, guide_image), arguments, timeout, retry_unknown))
+        return run(self._detect(Target(pid, for_pid), (image, guide_image), arguments, timeout, retry_unknown))
 
     def __enter__(self) -> Client:
         return self

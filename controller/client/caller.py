@@ -7,7 +7,7 @@ import os
 from controller.client.addresses import Address
 from controller.client.answers import Detection
 from controller.client.attempts import Attempts, Patience
-from controller.client.calls import Arguments, Call
+from controller.client.calls import Arguments, Call, Target
 from controller.client.connections import Connections
 from controller.client.effects import Flow
 from controller.client.flow import detect
@@ -38,7 +38,7 @@ class Caller:
 
     def _detect(
         self,
-        pid: str,
+        target: Target,
         images: tuple[Image | None, Image | None],
         arguments: Arguments,
         timeout: float | None,
@@ -48,7 +48,7 @@ class Caller:
         named = {role: image for role, image in zip(_ROLES, images, strict=True) if image is not None}
         patience = Patience(self._connect_timeout, retry_unknown, self._retry_busy)
         attempts = Attempts(self._where, patience, timeout)
-        return detect(self._connections, Call(pid, named, arguments), attempts)
+        return detect(self._connections, Call(target, named, arguments), attempts)
 
     def close(self) -> None:
         """Close the idle connections."""

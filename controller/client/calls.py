@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -23,13 +24,37 @@ Arguments = CallArguments
 """The name that the clients know it by."""
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Who is to answer: `what` is a PID, or NAME@VERSION of a package; `for_pid` is for a package only."""
+
+    what: str
+    for_pid: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The resource. Raises CallError (1003): it is neither, or a PID is given twice."""
+        name, at, version = self.what.partition("@")
+        if not at and self.for_pid is None:
+            return f"/v1/pids/{quote(self.what, safe='')}/execute"
+        if not (name and version):
+            raise CallError(
+                Code.invalid_params,
+                f"{self.what[:130]!r} is not NAME@VERSION of a package",
+                next_step="pass NAME@VERSION, with for_pid if it matters for which PID; or a PID alone",
+            )
+        return f"/v1/packages/{quote(name, safe='')}/{quote(version, safe='')}/execute"
+
+
 class Call:
     """A detection. As a context, it keeps the images that it shares in `run/images`, and deletes them in every case."""
 
-    def __init__(self, pid: str, images: Mapping[str, Image], arguments: Arguments) -> None:
-        self._target = f"/v1/pids/{quote(pid, safe='')}/execute"
+    def __init__(self, target: Target, images: Mapping[str, Image], arguments: Arguments) -> None:
+        self._path = target.path
         self._images = images
         self._document = arguments.to_document()
+        if target.for_pid is not None:
+            self._document["pid"] = target.for_pid
         self._parts: dict[str, Encoded] = {}
         self._shared: list[SharedImage] = []
 
@@ -66,10 +91,10 @@ class Call:
                 Code.invalid_params, f"the arguments cannot be sent as JSON: {error}", next_step="use plain values"
             ) from None
         if not self._parts:
-            return request(address, "POST", self._target, [text], _JSON)
+            return request(address, "POST", self._path, [text], _JSON)
         boundary = os.urandom(16).hex()
         body = multipart(boundary, {**self._parts, "request": Encoded([text])})
-        return request(address, "POST", self._target, body, f"multipart/form-data; boundary={boundary}")
+        return request(address, "POST", self._path, body, f"multipart/form-data; boundary={boundary}")
 
     def __enter__(self) -> Call:
         return self

@@ -29,6 +29,13 @@ class DetectionArguments(CallArguments):
     guide_image_ref: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PackageDetectionArguments(DetectionArguments):
+    """A detection's arguments where a package is asked. `pid`: whose call it is; left out: the first with it."""
+
+    pid: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconcileArguments:
     """What a reconcile is asked with; `timeout` in seconds. `plan`: do nothing where it would do something else."""

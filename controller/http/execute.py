@@ -1,26 +1,31 @@
-"""`POST /v1/pids/{pid}/execute`: one detection. The hot path: no middleware, no form objects, images uncopied."""
+"""`POST /v1/pids/{pid}/execute`, `POST /v1/packages/{name}/{version}/execute`: one detection.
+
+The hot path: no middleware, no form objects, images uncopied.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, TypeVar
 
 from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from controller.calls.request import DetectionRequest
+from controller.calls.request import DetectionRequest, require_pid
 from controller.client.answers import Detection
 from controller.errors import CallError, Code
-from controller.http.arguments import DetectionArguments, reader
+from controller.http.arguments import DetectionArguments, PackageDetectionArguments, reader
 from controller.http.failures import Refused
 from controller.http.multipart import parts_of
 from controller.http.peers import caller_of
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint, json_response
 from controller.images.formats import ImageRef, ImageSource
+from controller.model.package import PackageRef
 from controller.station.commands.detecting import Detect
 from controller.station.port import Station
 
@@ -30,8 +35,10 @@ _NPY = b"\x93NUMPY"
 _UNWATCHED = 0.02
 """Seconds that a call may take before anybody looks whether its caller is still there: most are answered sooner."""
 _Work = TypeVar("_Work")
+_Arguments = TypeVar("_Arguments", bound=DetectionArguments)
 _Binary = Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})]
 _read_arguments = reader(DetectionArguments, "the request")
+_read_package_arguments = reader(PackageDetectionArguments, "the request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +50,13 @@ class DetectionForm:
     request: DetectionArguments | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PackageDetectionForm(DetectionForm):
+    """The multipart body where a package is asked."""
+
+    request: PackageDetectionArguments | None = None
+
+
 class Execute:
     """The resource, for one station."""
 
@@ -52,41 +66,69 @@ class Execute:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
-        operation = Detect.operation
-        bodies = (
-            Content(DetectionForm, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART),
-            Content(DetectionArguments, "An image that stands in run/images already, by image_ref."),
-        )
-        return tuple(
-            Endpoint.of(operation, route, self.execute, Content(Detection), bodies) for route in operation.routes
+        operation, answer = Detect.operation, Content(Detection)
+        by_pid, by_package = operation.routes
+        package_bodies = _bodies(PackageDetectionForm, PackageDetectionArguments)
+        return (
+            Endpoint.of(operation, by_pid, self.execute, answer, _bodies(DetectionForm, DetectionArguments)),
+            Endpoint.of(operation, by_package, self.execute_package, answer, package_bodies),
         )
 
     async def execute(self, request: Request) -> Response | None:
-        """Answer a detection; None where the caller left before, which has cancelled it."""
+        """Answer a detection for a PID; None where the caller left before, which has cancelled it."""
+        return await self._answer(request, partial(pid_request, request.path_params["pid"]))
+
+    async def execute_package(self, request: Request) -> Response | None:
+        """Answer a detection through a package, like `execute`."""
+        package = PackageRef(request.path_params["name"], request.path_params["version"])
+        return await self._answer(request, partial(package_request, package))
+
+    async def _answer(self, request: Request, read: Callable[[str, bytes], DetectionRequest]) -> Response | None:
         async with self._limits.body(request) as body:
-            asked = detection_request(request.path_params["pid"], request.headers.get("content-type", ""), body)
+            asked = read(request.headers.get("content-type", ""), body)
             detection = await unless_gone(request, self._station.execute(Detect(asked), caller_of(request)))
         return None if detection is None else json_response(detection.to_document())
 
 
-def detection_request(pid: str, content_type: str, body: bytes) -> DetectionRequest:
-    """Return the detection that a request's body asks for.
+def _bodies(form: type[DetectionForm], arguments: type[DetectionArguments]) -> tuple[Content, ...]:
+    return (
+        Content(form, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART),
+        Content(arguments, "An image that stands in run/images already, by image_ref."),
+    )
+
+
+def pid_request(pid: str, content_type: str, body: bytes) -> DetectionRequest:
+    """Return the detection for a PID that a request's body asks for.
 
     Raises:
         Refused: 415, the body is neither multipart nor JSON.
         CallError: 1001, the PID cannot be one; 1003, the body or its JSON is malformed, or no image is given.
     """
+    image, guide_image, arguments = _read(content_type, body, _read_arguments)
+    return DetectionRequest(pid, image, guide_image, arguments)
+
+
+def package_request(package: PackageRef, content_type: str, body: bytes) -> DetectionRequest:
+    """Return the detection through a package that a request's body asks for. Raises like `pid_request`."""
+    image, guide_image, arguments = _read(content_type, body, _read_package_arguments)
+    if arguments.pid is not None:
+        require_pid(arguments.pid)
+    return DetectionRequest(arguments.pid or "", image, guide_image, arguments, package)
+
+
+def _read(
+    content_type: str, body: bytes, read: Callable[[bytes | memoryview], _Arguments]
+) -> tuple[ImageSource | None, ImageSource | None, _Arguments]:
     kind = content_type.partition(";")[0].strip().lower()
     if kind == MULTIPART:
         parts = parts_of(body, content_type, PARTS)
-        arguments = _read_arguments(parts.get("request", b""))
+        arguments = read(parts.get("request", b""))
     elif kind == JSON:
-        parts, arguments = {}, _read_arguments(body)
+        parts, arguments = {}, read(body)
     else:
         raise Refused(415, f"Content-Type {kind[:80]!r} is not taken here", next_step=f"send {MULTIPART} or {JSON}")
     image = _image(parts.get("image"), arguments.image_ref, "image")
-    guide_image = _image(parts.get("guide_image"), arguments.guide_image_ref, "guide_image")
-    return DetectionRequest(pid, image, guide_image, arguments)
+    return image, _image(parts.get("guide_image"), arguments.guide_image_ref, "guide_image"), arguments
 
 
 def _image(part: memoryview | None, ref: str | None, what: str) -> ImageSource | None:

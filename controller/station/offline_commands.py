@@ -145,13 +145,13 @@ class OfflineCommands:
     # Commands.
 
     def _detect(self, command: Detect, _caller: Caller, _report: Report) -> Detection:
-        """Run one detection directly through the PID's process."""
+        """Run one detection directly through a process of the version that answers it."""
         from controller.calls.offline import execute_once
-        from controller.calls.routing import active_version
+        from controller.calls.routing import Routes
         from controller.station.event_loop import run
 
-        ref = active_version(self._store().active, command.request.pid)
-        return run(execute_once(self._layout, ref, None, command.request))
+        routes = Routes(self._store().active)
+        return run(execute_once(self._layout, lambda: routes.route(command.request)))
 
     def _operate(self, command: OperatorCommand, caller: Caller, report: Report) -> Message:
         from controller.station.event_loop import run

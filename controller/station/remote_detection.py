@@ -16,4 +16,6 @@ def detect(address: Address, request: DetectionRequest) -> Detection:
         CallError: like `Client.execute`.
     """
     with Client(store=address.store, connect_timeout=0) as client:
-        return client.execute(request.pid, request.image, request.guide_image, **request.arguments.to_document())
+        what, for_pid = (str(package), request.pid or None) if (package := request.package) else (request.pid, None)
+        given = request.arguments.to_document()
+        return client.execute(what, request.image, request.guide_image, for_pid=for_pid, **given)

@@ -55,17 +55,24 @@ class ActiveMappings:
         """Return a PID's mapping, None where it has none. Raises StoreError where the host has no room to read it."""
         return self._read(self._layout.mapping(pid))
 
+    def pids(self) -> list[str]:
+        """Return the PIDs that have a file, whatever is in it. Raises StoreError where the folder cannot be read."""
+        return [each.name.removesuffix(".json") for each in self._files()]
+
     def read_all(self) -> dict[str, ActiveMapping | BrokenMapping]:
         """Return every mapping of the store by PID. Raises StoreError where the folder cannot be read."""
-        try:
-            with os.scandir(self._layout.active) as entries:
-                files = sorted((each for each in entries if each.name.endswith(".json")), key=lambda each: each.name)
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise StoreError(f"cannot read {self._layout.active}: {error.strerror}") from error
+        files = sorted(self._files(), key=lambda each: each.name)
         found = ((each.name.removesuffix(".json"), self._unchanged.read(each, self._read)) for each in files)
         return {pid: mapping for pid, mapping in found if mapping is not None}
+
+    def _files(self) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(self._layout.active) as entries:
+                return [each for each in entries if each.name.endswith(".json")]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StoreError(f"cannot read {self._layout.active}: {error.strerror}") from error
 
     @staticmethod
     def _read(path: Path | str) -> ActiveMapping | BrokenMapping | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import contextlib
 import dataclasses
 import json
@@ -20,11 +21,11 @@ from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
 from controller.http.failures import error_response
 from controller.model.input import PictureInput
-from controller.model.observed import ActiveMapping
+from controller.model.observed import ActiveMapping, ProcessKey
 from controller.model.package import PackageRef
 from controller.model.tally import Tally
 from controller.store.active import ActiveMappings
-from tests.calls.stations import NEIGHBOUR, NEXT, TWIN, station
+from tests.calls.stations import NEIGHBOUR, NEXT, TWIN, Station, station
 from tests.processes.conftest import KEY
 from tests.processes.test_process import PART
 from tests.waiting import until
@@ -176,7 +177,7 @@ async def test_a_caller_that_goes_away_frees_its_place(layout, make_spec):
 
 async def test_a_process_that_is_given_as_its_caller_leaves_is_not_lost(layout, make_spec):
     async with station(layout, make_spec()) as opened:
-        dispatcher = opened.plane._dispatcher("A01")
+        dispatcher = opened.plane._dispatcher("A01", KEY.ref)
         process = dispatcher.take()
         given = opened.calling()
         await asyncio.sleep(0)
@@ -245,6 +246,84 @@ async def test_a_call_that_waits_for_a_dead_version_is_saved_by_a_rollback(layou
         assert {answer.version for answer in await asyncio.gather(*saved)} == {"1.0.0"}
 
 
+def through(opened: Station, key: ProcessKey, pid: str = "", **given) -> asyncio.Task:
+    """A call for a package, for a PID if one is named."""
+    asked = DetectionRequest(pid, PART, arguments=CallArguments(guide_info=[given]), package=key.ref)
+    return asyncio.create_task(opened.plane.execute(asked))
+
+
+async def refused(call: asyncio.Task) -> CallError:
+    with pytest.raises(CallError) as caught:
+        await call
+    return caught.value
+
+
+async def test_a_package_answers_for_the_first_pid_that_has_it_active_and_the_call_is_that_pid_s(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
+        opened.serve("A01", "A02", "A03")
+        opened.switch("A01", NEXT.ref)
+        opened.switch("A00", NEXT.ref)  # of no deployment, so found in its file alone
+        answers = [await through(opened, KEY), await through(opened, KEY, "A03"), await through(opened, NEXT)]
+        assert [(each.pid, each.version) for each in answers] == [("A02", "1.0.0"), ("A03", "1.0.0"), ("A00", "1.1.0")]
+        counted = {counted: tally.calls for counted, tally in opened.plane.tallies().items()}
+        assert counted == {("A02", KEY.ref): 1, ("A03", KEY.ref): 1, ("A00", NEXT.ref): 1}
+        error = await refused(through(opened, KEY, "A01"))
+        assert error.code is Code.no_active_version
+        assert "screw-check@1.0.0 is not active for PID A01" in error.message
+        assert "1.0.0 on A02, A03, 1.1.0 on A00, A01" in error.message
+        error = await refused(through(opened, dataclasses.replace(KEY, version="2.0.0")))
+        assert (error.code, error_response(error).status_code) == (Code.no_active_version, 404)
+        assert error.details["active"] == {"1.0.0": ["A02", "A03"], "1.1.0": ["A00", "A01"]}
+        unknown = dataclasses.replace(KEY, name="screw")
+        assert "of screw there is active: no version" in (await refused(through(opened, unknown))).message
+
+
+async def test_a_switch_never_lets_another_version_answer_a_package_s_call(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
+        accepted = [through(opened, KEY, do="sleep", seconds=0.05, n=n) for n in range(4)]
+        await asyncio.sleep(0)
+        opened.switch("A01", NEXT.ref)
+        assert {(each.pid, each.version) for each in await asyncio.gather(*accepted)} == {("A01", "1.0.0")}
+        assert (await through(opened, KEY)).pid == "A02"
+
+        os.kill(opened.os_pid(NEXT), signal.SIGKILL)  # now calls for it wait, accepted by nobody
+        await until(lambda: opened.ended)
+        opened.switch("A02", NEXT.ref)
+        waiting = through(opened, NEXT)
+        await until(lambda: any(each.waiting for each in opened.plane._dispatchers.values()))
+        opened.switch("A01", KEY.ref)
+        opened.plane.configure(opened.services)
+        await asyncio.sleep(0)
+        assert not waiting.done(), "it is a call of A02 now"
+        opened.switch("A02", KEY.ref)
+        opened.plane.configure(opened.services)
+        error = await refused(waiting)
+        assert (error.code, error.details["active"]) == (Code.no_active_version, {"1.0.0": ["A01", "A02"]})
+
+
+async def test_a_package_s_calls_under_switches_are_answered_by_it_or_refused(layout, make_spec):
+    async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
+        over, outcomes = asyncio.Event(), collections.Counter()
+
+        async def caller(key: ProcessKey) -> None:
+            while not over.is_set():
+                try:
+                    outcomes[key.version, (await through(opened, key)).version] += 1
+                except CallError as error:
+                    outcomes[key.version, error.code] += 1
+                await asyncio.sleep(0)
+
+        callers = [asyncio.create_task(caller(key)) for key in (KEY, NEXT) * 3]
+        for turn in range(300):
+            opened.switch(("A01", "A02")[turn % 2], (NEXT, KEY)[turn // 2 % 2].ref)
+            await asyncio.sleep(0)
+        over.set()
+        await asyncio.gather(*callers)
+        told = Code.no_active_version
+        assert outcomes.keys() <= {("1.0.0", "1.0.0"), ("1.1.0", "1.1.0"), ("1.0.0", told), ("1.1.0", told)}
+        assert min(outcomes["1.0.0", "1.0.0"], outcomes["1.1.0", "1.1.0"]) > 0
+
+
 async def test_another_deployments_process_of_the_same_version_stands_in(layout, make_spec):
     other = dataclasses.replace(KEY, deployment="line-b")
     async with station(layout, make_spec(key=other)) as opened:
@@ -257,6 +336,8 @@ async def test_mappings_damaged_missing_and_impossible(layout, make_spec):
         layout.mapping("A01").write_text('{"name": "screw')
         assert (await opened.call()).status == "OK", "what was good is gone on with until it is repaired"
         layout.mapping("A01").unlink()
+        assert (await opened.call()).status == "OK", "a deployment serves it, so it is restored"
+        opened.plane.configure({})
         assert (await opened.failure()).code is Code.no_active_version
         layout.mapping("A09").write_text("{")
         assert (await opened.failure("A09")).code is Code.no_active_version

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
 
+from controller.calls.request import DetectionRequest
 from controller.calls.routing import Routes
 from controller.errors import CallError, Code, StoreError
 from controller.model.observed import ActiveMapping
@@ -90,6 +92,42 @@ def test_a_mapping_that_somebody_deleted_costs_a_served_pid_no_call(active, capl
         routes.version("A01")  # its deployment left the tree meanwhile
     with pytest.raises(CallError, match="no version is active"):
         routes.version("A01", served=True)
+
+
+def test_a_package_is_routed_to_the_first_pid_that_has_it_active(active, monkeypatch):
+    routes = Routes(active)
+    for pid, ref in (("A10", NEW), ("A2", NEW), ("B01", OLD), ("C01", NEW)):
+        switch(active, ref, pid)
+    Path(active.path("A0")).write_bytes(b"{")  # damaged, so nobody's
+    asked = DetectionRequest("", b"image", package=NEW)
+    served = {"A00", "C01"}
+    assert routes.route(asked, served) == (dataclasses.replace(asked, pid="A10"), NEW)
+    switch(active, OLD, "A10")
+    switch(active, OLD, "A2")
+    assert routes.route(asked, served)[0].pid == "C01"
+    Path(active.path("C01")).unlink()
+    assert routes.route(asked, served)[0].pid == "C01", "a deployment serves it, so it is restored"
+    with pytest.raises(
+        CallError, match=r"not active for any PID; of screw-check there is active: 1\.0\.0 on A10, A2"
+    ) as no:
+        routes.route(asked)
+    assert no.value.details["active"] == {"1.0.0": ["A10", "A2", "B01"]}
+    for number in range(20):
+        switch(active, OLD, f"D{number:02}")
+    with pytest.raises(CallError, match=r"for PID B01; .* 1\.0\.0 on A10, A2, B01, D00, .*, D04 and 15 more"):
+        routes.route(dataclasses.replace(asked, pid="B01"))
+
+    def stat(path, real=os.stat, **how):
+        if str(path).endswith("B01.json"):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, **how)
+
+    monkeypatch.setattr(os, "stat", stat)
+    switch(active, NEW, "D19")
+    assert routes.route(asked)[0].pid == "D19", "what cannot be read hides no other"
+    switch(active, OLD, "D19")
+    with pytest.raises(StoreError, match="Permission denied"):
+        routes.route(asked)
 
 
 @pytest.mark.parametrize("pid", ["", "../A01", "A/1", ".", "a" * 65, "A01\n"])

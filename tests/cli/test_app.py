@@ -82,7 +82,7 @@ def test_the_environment_chooses_the_form(pvctl: Pvctl, monkeypatch: pytest.Monk
         ("package", "required: COMMAND\n"),
         ("package check", "invalid choice: 'check'"),
         ("exec A01", "required: --image"),
-        ("exec", "required: PID, --image"),
+        ("exec", "required: PID|NAME@VERSION, --image"),
         ("exec A01 --image a --step one", "--step: 'one' is not a whole number"),
         ("exec A01 --image a --param =3", "--param: '=3' is not KEY=VALUE"),
         ("exec A01 --image a --guide-info {", "--guide-info: not JSON:"),

@@ -11,7 +11,9 @@ import pytest
 import yaml
 
 from controller.calls.request import DetectionRequest
+from controller.client.answers import Detection
 from controller.client.arguments import CallArguments
+from controller.model.package import PackageRef
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import GiveFeedback
 from controller.station.commands.operator import (
@@ -245,7 +247,7 @@ def test_exec(pvctl: Pvctl) -> None:
     found = documents(pvctl, "exec", "A01", "--image", "part.png")
     assert list(found) == ["request_id", "pid", "name", "version", "status", "message", "data", "latency_ms"]
     out = pvctl("exec", "A01", "--image", "part.png").out
-    assert out == "A01: NG  (screw-check@1.0.0, 1.2 ms)\n  scratched\n  defect at [1, 2, 3, 4]\n"
+    assert out == "A01: NG  (screw-check@1.0.0, 1.2 ms)  request r1\n  scratched\n  defect at 1,2 3 x 4\n"
     asked = DetectionRequest("A01", Path("part.png"), arguments=CallArguments(params={}))
     assert pvctl.asked == [Detect(asked)]
 
@@ -262,6 +264,46 @@ def test_exec_passes_every_option(pvctl: Pvctl, tmp_path: Path) -> None:
     assert pvctl.asked == [Detect(DetectionRequest("A01", Path("a"), Path("g"), given))]
     pvctl("exec", "A01", "--phase", "info")
     assert pvctl.asked == [Detect(DetectionRequest("A01", None, arguments=CallArguments(params={}, phase="info")))]
+
+
+@pytest.mark.parametrize(
+    ("defects", "lines"),
+    [
+        ([{"x": 1, "y": 2, "width": 3, "height": 4}, [1.5, 2, 3, 4]], ["1,2 3 x 4", "1.5,2 3 x 4"]),
+        ([{"x": 1, "y": 2, "width": 3, "height": 4, "label": "dent", "score": 0.91234}], ["1,2 3 x 4 (dent, 0.912)"]),
+        ([{"x": 1, "y": 2, "width": 3, "height": 4, "score": 1, "area": 12}], ['1,2 3 x 4 (1, {"area": 12})']),
+        ([{"x": 1, "y": 2, "width": 3, "height": 4, "label": 7}], ['1,2 3 x 4 ({"label": 7})']),
+        ([{"x": 1, "y": 2, "w": 3, "h": 4}, [1, 2, 3]], ['{"x": 1, "y": 2, "w": 3, "h": 4}', "[1, 2, 3]"]),
+        ([[1, 2, 3, True], None, "left\n"], ["[1, 2, 3, true]", "null", '"left\\n"']),
+        ({"x": 1}, ['{"x": 1}']), ("left", ['"left"']), ([], []), (None, []),
+    ],
+)  # fmt: skip
+def test_exec_tells_where_defects_are(pvctl: Pvctl, defects: object, lines: list[str]) -> None:
+    async def detect(request: DetectionRequest) -> Detection:
+        data = {"result_status": "NG", "ng_reason": {"why": "deep"}, "defect_rects": defects}
+        before = {"message": "calibrated", "data": {}}
+        return Detection("\x1b[2Jr", request.pid, "screw-check", "1.0.0", "OK", "seen", data, 1.25, before)
+
+    out = pvctl("exec", "A01", "--image", "a", station=FakeStation(detect)).out
+    first, *said = out.splitlines()
+    assert first == "A01: NG  (screw-check@1.0.0, 1.2 ms)  request \\x1b[2Jr"
+    assert said[:3] == ["  pre: calibrated", "  seen", '  {"why": "deep"}']
+    assert said[3:] == [f"  defect at {line}" for line in lines]
+
+
+def test_exec_of_a_package(pvctl: Pvctl) -> None:
+    package = PackageRef("screw-check", "1.1.0+b")
+    for words, pid in (((), ""), (("--pid", "A02"), "A02")):
+        pvctl("exec", "screw-check@1.1.0+b", "--image", "a", *words)
+        (asked,) = pvctl.asked
+        assert asked == Detect(
+            DetectionRequest(pid, Path("a"), arguments=CallArguments(params={}), package=package)
+        )  # fmt: skip
+    twice = pvctl("exec", "A01", "--pid", "A02", "--image", "a")
+    assert (twice.code, "--pid is for NAME@VERSION" in twice.err, pvctl.asked) == (64, True, [])
+    for wrong in ("@1.1.0", "screw-check@", "a/b@1", "a@b@c"):
+        said = pvctl("exec", wrong, "--image", "a")
+        assert (said.code, "cannot be a package's NAME@VERSION" in said.err, pvctl.asked) == (1, True, [])
 
 
 def test_exec_that_fails(pvctl: Pvctl) -> None:

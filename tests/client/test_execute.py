@@ -100,6 +100,16 @@ def test_errors_are_as_the_station_said_them(station: StationProcess, make: Call
     assert station.calls() == []
 
 
+def test_a_package_is_named_with_its_version(station: StationProcess, make: Callable[..., Execute]) -> None:
+    station.start()
+    execute = make(station.layout.root)
+    assert [execute("screw-check@1.0.0+b", _ARRAY, for_pid=pid).pid for pid in ("A02", None)] == ["A02", ""]
+    for arguments in ({"pid": "A01", "for_pid": "A02"}, {"pid": "screw-check@"}, {"pid": "@1"}, {"pid": "a@b@c"}):
+        with pytest.raises(CallError, match="NAME@VERSION") as caught:
+            execute(image=_ARRAY, **arguments)
+        assert caught.value.code == Code.invalid_params
+
+
 def test_absent_daemon_is_waited_for(station: StationProcess, make: Callable[..., Execute]) -> None:
     starting = threading.Timer(0.3, station.start)
     starting.start()

@@ -18,7 +18,7 @@ from controller.client import attempts, flow
 from controller.client.addresses import Address
 from controller.client.answers import Detection, NotReached, UnknownOutcome
 from controller.client.attempts import Attempts, Patience
-from controller.client.calls import Arguments, Call
+from controller.client.calls import Arguments, Call, Target
 from controller.client.connections import Connections
 from controller.client.effects import Connect, Effect, Flow, Load, Receive, Send, Sleep
 from controller.client.exchange import Broken, NeverAccepted, Silent
@@ -85,7 +85,7 @@ def play(running: Flow[Any], *turns: tuple[type[Effect], Any]) -> tuple[Any, lis
 def call_flow(
     connections: Connections, patience: Patience | None = None, timeout: float | None = None
 ) -> tuple[NotedCall, Flow[Detection]]:
-    call = NotedCall("A01", {"image": b"png"}, Arguments())
+    call = NotedCall(Target("A01"), {"image": b"png"}, Arguments())
     return call, flow.detect(connections, call, Attempts("here", patience or Patience(), timeout))
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from controller.errors import CallError, Code, RetryableError
 from controller.images.formats import ImageRef
+from controller.model.package import PackageRef
 from tests.http.conftest import ServedStation, form
 from tests.waiting import until
 
@@ -56,6 +57,31 @@ async def test_json_detection_passes_references(station: ServedStation) -> None:
     (asked,) = station.plane.asked
     assert (asked.pid, asked.image, asked.guide_image) == ("B-2", ImageRef("cam-1"), ImageRef("golden"))
     assert asked.arguments.to_document() == {"step_index": 1, "step_desc": "", "phase": "pre", "session": {"id": "s"}}
+
+
+async def test_a_package_may_be_asked_instead_of_a_pid(station: ServedStation) -> None:
+    where = "/v1/packages/screw-check/1.1.0%2Bb/execute"
+    reply = await station.ask("POST", where, *form(image=png(), request=b'{"pid": "A02", "step_index": 2}'))
+    assert reply.status == 200
+    await station.ask("POST", where, b'{"image_ref": "cam-1", "pid": null}')
+    named, unnamed = station.plane.asked
+    assert (named.pid, named.package, named.arguments.step_index) == ("A02", PackageRef("screw-check", "1.1.0+b"), 2)
+    assert (unnamed.pid, unnamed.package, unnamed.image) == (
+        "",
+        PackageRef("screw-check", "1.1.0+b"),
+        ImageRef("cam-1"),
+    )
+    for path, body, code in (
+        (where, b'{"image_ref": "x", "pid": ""}', Code.invalid_pid),
+        (where, b'{"image_ref": "x", "pid": "../A"}', Code.invalid_pid),
+        (where, b'{"image_ref": "x", "pid": 1}', Code.invalid_params),
+        ("/v1/packages/a%20b/1.0.0/execute", b'{"image_ref": "x"}', Code.invalid_params),
+        ("/v1/packages/a/1%402/execute", b'{"image_ref": "x"}', Code.invalid_params),
+        ("/v1/pids/A01/execute", b'{"image_ref": "x", "pid": "A01"}', Code.invalid_params),
+    ):
+        reply = await station.ask("POST", path, body)
+        assert (reply.status, reply.error["code"]) == (400, code)
+    assert len(station.plane.asked) == 2
 
 
 async def test_only_phase_info_goes_without_an_image(station: ServedStation) -> None:

@@ -187,6 +187,7 @@ async def test_openapi_document_is_valid_and_describes_the_answers(station: Serv
     asked = [
         ("POST", execute, "/v1/pids/A01/execute", body),
         ("POST", execute, "/v1/pids/A01/execute", b"{}"),
+        ("POST", "/v1/packages/{name}/{version}/execute", "/v1/packages/a/1/execute", body),
         ("GET", "/healthz", "/healthz", None),
         ("GET", "/readyz", "/readyz", None),
         ("GET", "/openapi.json", "/openapi.json", None),

@@ -216,7 +216,7 @@ async def test_a_real_process_is_adopted_and_called_without_a_controller(layout,
     async with opened(layout, spec) as runner:
         os_pid = (await runner.observe())[spec.key].os_pid
         await runner.close()
-        answer = await execute_once(layout, spec.key.ref, None, detection(generation=generation))
+        answer = await execute_once(layout, lambda: (detection(generation=generation), spec.key.ref))
         assert answer.data["debug"]["os_pid"] == os_pid
         await runner.open()
         assert (await runner.observe())[spec.key].os_pid == os_pid

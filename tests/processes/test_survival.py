@@ -155,18 +155,18 @@ async def test_a_detection_without_a_controller(layout, make_spec):
     async with opened(layout, make_spec()) as runner:
         os_pid = (await runner.observe())[KEY].os_pid
         with pytest.raises(CallError) as caught:
-            await execute_once(layout, KEY.ref, None, ask(), patience=0.1)
+            await execute_once(layout, lambda: (ask(), KEY.ref), patience=0.1)
         assert caught.value.code is Code.busy
         await runner.close()
-        calls = (execute_once(layout, KEY.ref, "screw-check", ask(n=n)) for n in range(3))
+        calls = (execute_once(layout, lambda n=n: (ask(n=n), KEY.ref)) for n in range(3))
         answers = await asyncio.gather(*calls)
         assert [answer.data["given"]["n"] for answer in answers] == [0, 1, 2]
         assert {answer.data["os_pid"] for answer in answers} == {os_pid}
         with pytest.raises(CallError) as caught:
-            await execute_once(layout, KEY.ref, None, ask("crash"))
+            await execute_once(layout, lambda: (ask("crash"), KEY.ref))
         assert caught.value.code is Code.heartbeat_lost
         with pytest.raises(CallError, match="pvctl reconcile --once") as caught:
-            await execute_once(layout, KEY.ref, None, ask())
+            await execute_once(layout, lambda: (ask(), KEY.ref))
         assert caught.value.code is Code.not_initialized
         await runner.open()
         assert await runner.observe() == {}
