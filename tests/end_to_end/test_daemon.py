@@ -14,6 +14,7 @@ import subprocess
 import sysconfig
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -260,15 +261,20 @@ def test_the_service_manager_hears_of_its_life(station: Station, daemon: Daemon)
         manager.settimeout(HANGS)
         deliver(station, "cell", "1.0.0")
         desire(station, "cell", "1.0.0", ["A01"])
-        daemon.start(NOTIFY_SOCKET=name.replace("\0", "@"))
-        daemon.until(lambda status: status["converged"], "convergence")
-        revision = daemon.status()["revision"]["id"]
         told: list[str] = []
-        while "WATCHDOG=1" not in told:  # it comes with the next count, however soon the station converged
-            told.append(manager.recv(4096).decode())
-        assert daemon.stop() == 0
-        while told[-1] != "STOPPING=1":
-            told.append(manager.recv(4096).decode())
+
+        def listen() -> None:  # all the time: the system keeps ten messages, and nobody waits for room
+            while "STOPPING=1" not in told:
+                told.append(manager.recv(4096).decode())
+
+        with ThreadPoolExecutor() as threads:
+            listening = threads.submit(listen)
+            daemon.start(NOTIFY_SOCKET=name.replace("\0", "@"))
+            daemon.until(lambda status: status["converged"], "convergence")
+            revision = daemon.status()["revision"]["id"]
+            eventually(lambda: "WATCHDOG=1" in told, "the watchdog's sign")
+            assert daemon.stop() == 0
+            listening.result()
 
     assert told[0] == "READY=1"
     assert f"STATUS=revision {revision}, converged" in told

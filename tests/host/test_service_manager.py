@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -28,3 +29,14 @@ def test_without_one_or_where_it_does_not_listen_nothing_happens(
     assert notify("READY=1") is None
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "absent"))
     assert notify("READY=1") is None
+
+
+def test_a_manager_that_does_not_read_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        name = f"\0procvision-full-{os.getpid()}"
+        manager.bind(name)
+        monkeypatch.setenv("NOTIFY_SOCKET", name.replace("\0", "@"))
+        for number in range(1000):  # far more than the system keeps
+            notify(f"STATUS={number}")
+
+        assert manager.recv(100) == b"STATUS=0"
