@@ -29,11 +29,15 @@ def _active_version(active: ActiveMappings, pid: str) -> PackageRef:
     mapping = active.read(pid)
     if isinstance(mapping, ActiveMapping):
         return mapping.ref
-    why = f"its mapping is damaged: {mapping.reason}" if mapping else "no version is active for it"
+    if mapping is None:
+        why = "no version is active for it"
+        step = "see `pvctl status`: a PID is served when a deployment lists it in pids"
+    else:
+        why, step = f"its mapping is damaged: {mapping.reason}", "`pvctl reconcile --once` repairs it"
     raise CallError(
         Code.no_active_version,
         f"PID {pid} cannot be answered: {why}",
-        next_step="see `pvctl status`; `pvctl reconcile --once` repairs mappings",
+        next_step=step,
         details={"pid": pid},
     )
 

@@ -128,7 +128,7 @@ class View:
 
     def _aged(self, message: str) -> str:
         """Return a message with ages in the place of timestamps."""
-        message = _SINCE.sub(lambda found: f"for {age(found[1], self._now)}", message)
+        message = _SINCE.sub(lambda found: f"since {age(found[1], self._now)} ago", message)
         return _MOMENT.sub(lambda found: f"{age(found[0], self._now)} ago", message)
 
     def _evidence(self, row: DeploymentRow) -> list[Line]:

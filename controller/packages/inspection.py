@@ -228,11 +228,14 @@ def _warn(found: Examination, contents: Contents) -> None:
     if found.interpreter is not None:
         interpreter = found.interpreter
         if strange := [wheel.file for wheel in found.wheels if not wheel.fits(interpreter)]:
-            found.warnings.append(f"for another platform or Python than {interpreter}, and of no use: {_some(strange)}")
+            found.warnings.append(
+                f"for another platform or Python than {interpreter}, and of no use: {_some(strange)}; delete wheels/ "
+                "in the project and pack it again"
+            )
     if found.manifest is not None and found.manifest.supported_pids is None:
         found.warnings.append(
             "the manifest declares no supported_pids: no PID may be served by it (2006), unless the StationPolicy says "
-            "allowUndeclaredPids"
+            'allowUndeclaredPids; add "supported_pids": ["A01"] with its PIDs to manifest.json'
         )
 
 

@@ -35,13 +35,17 @@ def packed_for(wheels: Iterable[Wheel], here: Sequence[Interpreter]) -> Target:
         where = " or ".join(sorted({_system(each) for each in elsewhere}))
         return Target(
             f"it is packed for {where}, this machine is {_system(f'{sys.platform}_{platform.machine()}')}",
-            f"pack it again for this machine: `procvision-cli package DIR {flags}`",
+            f"pack it again for this machine: `procvision-cli package DIR {flags}`, or, on a machine of this kind, "
+            f"{_HERE}",
         )
     return Target(
         f"it is packed for Python {python}" if python else "it is packed for another Python",
         f"pack it again for a Python that is here (`procvision-cli package DIR {flags}`), or name another one in "
         "StationPolicy spec.pythons",
     )
+
+
+_HERE = "`pip download -r requirements.txt -d DIR/wheels --only-binary=:all:` and `procvision-cli package DIR -s`"
 
 
 def _system(tag: str) -> str:

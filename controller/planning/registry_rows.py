@@ -29,7 +29,8 @@ def _judged(record: PackageRecord, installation: Installation | None, failure: F
         return replace(record, state="installed", error_code=None, reason="")
     if installation is not None:
         reason = (
-            f"{record.ref} is installed from another zip: {installation.receipt.digest}; this one is {record.digest}"
+            f"{record.ref} is installed from another zip: {installation.receipt.digest}; this one is {record.digest}; "
+            "give the new package a new version, or uninstall the old one first"
         )
         return replace(record, state="invalid", error_code=int(Code.invalid_zip), reason=reason)
     own = failure.of(record.digest) if failure is not None else None

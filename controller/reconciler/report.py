@@ -177,7 +177,8 @@ def _phase(deployment: Deployment, observed: Observed, plan: Plan, blocked: list
         return "Degraded", f"{blocked[0].reason}{code}{next_step}{more}"
     rollout = plan.records.get(deployment.name, RolloutRecord()).rollout
     if rollout is not None and rollout.under_way:
-        return _rollout_phase(rollout, plan)
+        phase, message = _rollout_phase(rollout, plan)
+        return phase, message + _smoke_doubts(deployment, rollout.target, observed)
     pending = sum(_concerns(action.object, deployment) for action in plan.actions)
     if pending:
         return "Progressing", f"{pending} action{'s' if pending > 1 else ''} to do"
@@ -193,9 +194,14 @@ def _doubts(deployment: Deployment, observed: Observed) -> str:
     unproven = _unproven(_serving(deployment, observed), observed)
     if not unproven:
         return ""
-    running = observed.processes_of(deployment.name, deployment.spec.ref)
-    doubts = "".join(dict.fromkeys(f"; {each.doubt}" for each in running if each.doubt))
+    doubts = _smoke_doubts(deployment, deployment.spec.ref, observed)
     return f"; unproven: {unproven} has not answered a call yet{doubts}"
+
+
+def _smoke_doubts(deployment: Deployment, version: PackageRef, observed: Observed) -> str:
+    """Say what the smoke calls of a version came to where they were no answer, as the end of a sentence."""
+    running = observed.processes_of(deployment.name, version)
+    return "".join(dict.fromkeys(f"; {each.doubt}" for each in running if each.doubt))
 
 
 def _rollout_phase(rollout: Rollout, plan: Plan) -> tuple[Phase, str]:

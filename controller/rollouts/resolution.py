@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -62,11 +62,13 @@ def _from_zips(package: PackageRef, digest: str | None, observed: Observed) -> R
             next_step="deliver the zip with that digest, or correct spec.package.digest",
         )
     unreadable = [record.zip_name or "" for record in zips if record.state == "invalid" and not record.version]
-    hint = f" (not readable: {', '.join(unreadable)})" if unreadable else ""
+    others = sorted({record.version for record in zips if record.name == package.name and record.version})
+    hint = f"; of {package.name} there is {', '.join(others)}" if others else ""
+    hint += f" (not readable: {', '.join(unreadable)})" if unreadable else ""
     return Resolution(
         package,
         problem=f"{package} is not installed and no zip in algorithms/zips holds it{hint}",
-        next_step="copy its offline zip there",
+        next_step="copy its offline zip there, in the store, or correct spec.package",
     )
 
 
@@ -83,13 +85,14 @@ def _as_set(pids: tuple[str, ...]) -> frozenset[str]:
     return frozenset(pids)
 
 
-def unsupported_reason(resolution: Resolution, pids: Iterable[str]) -> tuple[str, str]:
+def unsupported_reason(resolution: Resolution, pids: Sequence[str]) -> tuple[str, str]:
     """Return what is wrong with those PIDs and what to do about it."""
-    names = ", ".join(pids)
+    names, quoted = ", ".join(pids), ", ".join(f'"{pid}"' for pid in pids)
     if resolution.supported_pids is None:
+        declare = f'add "supported_pids": [{quoted}] to its manifest.json and pack it again'
         return (
             f"{resolution.package} declares no supported_pids, so it may not serve {names}",
-            "declare them in the package's manifest, or set allowUndeclaredPids: true in the StationPolicy",
+            f"{declare}, or set allowUndeclaredPids: true in the StationPolicy",
         )
     return (
         f"{resolution.package} does not support {names}; it supports {', '.join(resolution.supported_pids) or 'none'}",

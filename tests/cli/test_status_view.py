@@ -79,7 +79,7 @@ def test_the_bad_news_is_first() -> None:
     degraded, healthy = (next(i for i, line in enumerate(lines) if each in line) for each in ("Degraded", "Healthy"))
     assert degraded < healthy
     assert lines[next(i for i, line in enumerate(lines) if line.startswith("PID ")) + 1].startswith("A117")
-    assert any(line.startswith(f"  {LONG}@1.1.0 is in quarantine for 20m: error") for line in shown(bad_day, 200))
+    assert any(line.startswith(f"  {LONG}@1.1.0 is in quarantine since 20m ago: error") for line in shown(bad_day, 200))
     assert "no daemon runs; the rest is as of 66m ago, processes as of now" in lines
     assert any(line.startswith("refused: ") for line in lines)
 

@@ -62,6 +62,21 @@ async def test_until_it_is_promoted_the_old_version_is_stable(rig: Rig) -> None:
     assert versions(status) == ("1.0.0", None, None)
 
 
+async def test_what_the_smoke_call_came_to_is_said_while_a_version_is_rolled_out(rig: Rig) -> None:
+    await rig.reconcile(V1)
+    canary = revision(deployment("line", "1.1.0", "A01", "A02", strategy=CANARY), id_="r2")
+    await rig.reconcile(canary)
+    doubt = "its smoke call on a generated picture failed: threshold table has no entry"
+    for key, process in rig.processes.running.items():
+        if key.version == "1.1.0":
+            rig.processes.running[key] = replace(process, doubt=doubt)
+
+    [status] = (await rig.reconcile(canary)).status.deployments
+
+    assert status.phase == "Paused"
+    assert status.message.endswith(f"; {doubt}")
+
+
 async def test_where_a_failure_reverts_nothing_no_way_back_is_promised(rig: Rig) -> None:
     await rig.reconcile(V1)
     kept = revision(deployment("line", "1.1.0", "A01", "A02", strategy={"autoRevert": False}), id_="r2")

@@ -156,7 +156,7 @@ def _rate_finding(rate: _Rate, test: RateTest, tallies: Mapping[str, Tally], nee
     return Finding(
         rate.metric,
         outcome,
-        sentence + _why(outcome, chance, f"{rate.limit.min_samples} {rate.unit}"),
+        sentence + _why(outcome, chance, f"{rate.limit.min_samples} {rate.unit}", rate.metric),
         observed=observed,
         limit=rate.limit.max,
         samples=test.calls,
@@ -201,7 +201,7 @@ def _change_findings(health: Health, seen: Observation, needed: float) -> Iterat
         outcome,
         f"NG rate {_percent(canary)} over {_calls(arms.canary)} of the canary, {_percent(stable)} over "
         f"{_calls(arms.stable)} of stable PIDs, allowed change {format_ratio(limit.max_change)}"
-        + _why(outcome, chance, f"{limit.min_samples} calls on both sides"),
+        + _why(outcome, chance, f"{limit.min_samples} calls on both sides", "ngRate"),
         observed=canary - stable if canary is not None and stable is not None else None,
         limit=limit.max_change,
         samples=min(arms.canary, arms.stable),
@@ -283,9 +283,9 @@ def _progress(log_evidence: float, needed: float) -> float:
     return min(max(log_evidence / needed, 0.0), 1.0)
 
 
-def _why(outcome: Outcome, chance: float, needed: str) -> str:
+def _why(outcome: Outcome, chance: float, needed: str, metric: Metric) -> str:
     if outcome == "inconclusive":
-        return f"; {needed} are needed"
+        return f"; {needed} are needed (health.{metric}.minSamples)"
     if outcome == "pass" or chance == 0:
         return ""
     odds = min(1 / chance, 1e15)
