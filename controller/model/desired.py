@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
-from controller.model.document import Conflict, Location, Part, did_you_mean, one_of, refuse
+from controller.model.document import Conflict, Location, Part, did_you_mean, one_of, refuse, unsaid
 from controller.model.health import (
     ChangeLimit,
     CpuLimit,
@@ -146,6 +146,8 @@ class Retention(Part):
 class DeploymentSpec(Part):
     """Which package version serves which PIDs, and how it gets there."""
 
+    added_keys = frozenset({"input"})
+
     package: PackageSelector = Field(description="The package version that is wanted.")
     pids: tuple[Pid, ...] = Field(min_length=1, description="PIDs that it serves. Quote one like a number.")
     pinned: dict[Pid, Version] = Field(
@@ -221,6 +223,8 @@ class Defaults(Part):
 class PolicySpec(Part):
     """What holds for the whole station."""
 
+    added_keys = frozenset({"limits"})
+
     retention: StationRetention = Field(default=StationRetention(), description="What is kept.")
     pythons: tuple[InterpreterPath, ...] = Field(
         default=(), description="Extra interpreters for packages whose wheels need them."
@@ -264,8 +268,8 @@ class Revision(Part):
         return {pid: deployment for deployment in self.deployments for pid in deployment.spec.pids}
 
     def to_document(self) -> dict[str, Any]:
-        """Return the plain form that `Revision.model_validate` reads back."""
-        return self.model_dump(mode="json", by_alias=True)
+        """Return the plain form that `Revision.model_validate` reads back, that of an earlier release too if it can."""
+        return self.model_dump(mode="json", by_alias=True, exclude=unsaid(self))
 
 
 def pid_conflicts(

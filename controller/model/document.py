@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -24,6 +24,8 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=False)
     ignored_keys: ClassVar[frozenset[str]] = frozenset()
     """Keys that other tools write and that mean nothing here, beside those that begin with `x-`."""
+    added_keys: ClassVar[frozenset[str]] = frozenset()
+    """Fields that the first release does not know, which refuses what it does not know (see `unsaid`)."""
 
     @model_validator(mode="before")
     @classmethod
@@ -36,6 +38,28 @@ class Part(BaseModel):
     def ignores(cls, key: object) -> bool:
         """Whether a key of this mapping may be written and is passed over."""
         return isinstance(key, str) and (key.startswith(EXTENSION) or key in cls.ignored_keys)
+
+
+def unsaid(part: Part) -> dict[str, Any]:
+    """Return the added keys that say nothing but their default, as `model_dump(exclude=…)` takes them.
+
+    A document without them is the same document, and an earlier release can read it, too.
+    """
+    found: dict[str, Any] = {}
+    for name, field in type(part).model_fields.items():
+        value = getattr(part, name)
+        if name in part.added_keys and value == field.default:
+            found[name] = True
+        elif inner := _unsaid_within(value):
+            found[name] = inner
+    return found
+
+
+def _unsaid_within(value: object) -> dict[Any, Any]:
+    if isinstance(value, Part):
+        return unsaid(value)
+    items = enumerate(value) if isinstance(value, tuple) else ()
+    return {index: inner for index, item in items if (inner := _unsaid_within(item))}
 
 
 class Conflict(NamedTuple):

@@ -100,6 +100,8 @@ class RestartLimit(Part):
 class Health(Part):
     """What is watched on every PID. The four with defaults are always judged, the others only when given."""
 
+    added_keys = frozenset({"escapes", "overkill"})
+
     error_rate: ErrorRateLimit = Field(default=ErrorRateLimit(), description="ERROR results and failures.")
     timeout_rate: TimeoutRateLimit = Field(default=TimeoutRateLimit(), description="Calls over their deadline.")
     latency_p95: LatencyLimit | None = Field(

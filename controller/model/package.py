@@ -100,9 +100,9 @@ class Verdict:
 class PackageRecord:
     """One row of the registry and of the status document.
 
-    `zip_name` and `fingerprint` (size, mtime, inode, ctime; times in ns) tie a record to the zip it was read from, so
-    that an unchanged zip is not read again; both are None for a package whose zip is gone. `verdict` is what is known
-    of the zip's content without installing it.
+    `zip_name` and `fingerprint` (size, mtime in ns, inode) tie a record to the zip it was read from, so that an
+    unchanged zip is not read again; both are None for a package whose zip is gone. `verdict` is what is known of the
+    zip's content without installing it.
     """
 
     name: str
@@ -113,7 +113,7 @@ class PackageRecord:
     reason: str = ""
     supported_pids: tuple[str, ...] | None = None
     zip_name: str | None = None
-    fingerprint: tuple[int, ...] | None = None
+    fingerprint: tuple[int, int, int] | None = None
     verdict: Verdict | None = None
 
     @property

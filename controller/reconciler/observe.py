@@ -65,11 +65,12 @@ class Observer:
 
     def _look_at_disk(self, revision: Revision, seen: Observed, *, ways_back: bool) -> Observed:
         """Return what was seen with what the store's files hold, in a thread: the calls' loop waits for no disk."""
-        registry, memory = self._store.registry.read(), self._store.rollouts.memory()
+        known_since, registry = self._store.registry.written_at(), self._store.registry.read()
+        memory = self._store.rollouts.memory()
         rollouts = {name: record.rollout for name, record in memory.records.items() if record.rollout}
         seen = replace(
             seen,
-            zips=self._zips.survey(registry or ()),
+            zips=self._zips.survey(registry or (), known_since),
             installed=self._packages.installations(),
             active=self._store.active.read_all(),
             records=memory.records,

@@ -58,8 +58,11 @@ class Packages(Protocol):
 class Zips(Protocol):
     """The zips that packages can be installed from. Blocking: callers run it in a thread."""
 
-    def survey(self, known: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
-        """Return a record for each zip, reading no more than what is not `known` yet. Raises StoreError."""
+    def survey(self, known: Iterable[PackageRecord], known_since: int) -> tuple[PackageRecord, ...]:
+        """Return a record for each zip, reading no more than what is not `known` yet, or was changed `known_since`.
+
+        That is a time in ns. Raises StoreError.
+        """
 
     def look_again(self) -> None:
         """Read what was refused once more the next time: the limits that refused it have changed."""

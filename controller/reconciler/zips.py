@@ -1,7 +1,13 @@
-"""The zips of a store as packages that could be installed: what each holds, read again only where it has changed."""
+"""The zips of a store as packages that could be installed: what each holds, read again only where it has changed.
+
+A registry row is that of the zip whose size, mtime and inode it has. All three can be put back (`cp -p` over a zip),
+the time of change (ctime) cannot: so a row counts only for a zip that was changed before the registry was written, or
+that this process itself has read since. No fourth number: earlier releases compare exactly these three.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -22,23 +28,25 @@ class ZipFolder:
     def __init__(self, layout: StoreLayout, packages: Packages) -> None:
         self._folder = layout.zips
         self._packages = packages
-        self._refused: dict[str, tuple[int, ...]] = {}  # in this process, so under the limits in force
+        self._seen: dict[str, tuple[int, str]] = {}  # of each zip: its ctime in ns, and the digest that it had then
+        self._refused: set[str] = set()  # in this process, so under the limits in force
         self._verdicts: dict[str, Verdict] = {}
         self._judged: set[str] = set()  # the digests that were looked at in this process
         self._remembers = False
         self.unchecked: tuple[tuple[Path, str], ...] = ()
         """The zips without a verdict that are not installed either, with their digests, as of the last survey."""
 
-    def survey(self, known: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
+    def survey(self, known: Iterable[PackageRecord], known_since: int) -> tuple[PackageRecord, ...]:
         """Return a record for each zip; one that has not changed since it became known is not read again.
 
-        Nor is one that was refused, as long as the limits are the same. Raises StoreError.
+        Nor is one that was refused, as long as the limits are the same. `known_since` is when `known` was written, in
+        ns of the disk's clock. Raises StoreError.
         """
         rows = tuple(known)
         if not self._remembers:
             self._remember(rows)
         by_zip = {record.zip_name: record for record in rows if record.zip_name is not None}
-        surveyed = [self._survey(path, by_zip.get(path.name)) for path in self._paths()]
+        surveyed = [self._survey(path, by_zip.get(path.name), known_since) for path in self._paths()]
         records = tuple(record for record in surveyed if record is not None)
         installed = {record.digest for record in rows if record.state == "installed"}
         self.unchecked = tuple(
@@ -70,17 +78,30 @@ class ZipFolder:
         except OSError as error:
             raise StoreError(f"cannot read {self._folder}: {error.strerror}") from error
 
-    def _survey(self, path: Path, known: PackageRecord | None) -> PackageRecord | None:
+    def _survey(self, path: Path, known: PackageRecord | None, known_since: int) -> PackageRecord | None:
         try:
             stat = path.stat()
         except FileNotFoundError:  # taken away since the folder was listed
             return None
-        fingerprint = (stat.st_size, stat.st_mtime_ns, stat.st_ino, stat.st_ctime_ns)  # `cp -p` keeps all but the last
-        is_known = known is not None and known.fingerprint == fingerprint
-        if known is not None and is_known and not known.version and self._refused.get(path.name) == fingerprint:
+        fingerprint = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        if known is not None and (known.fingerprint != fingerprint or not self._unchanged(known, stat, known_since)):
+            known = None
+        if known is not None and not known.version and path.name in self._refused:
             return known
+        record = self._look(path, known if known is not None and known.version else None, fingerprint)
+        self._seen[path.name] = stat.st_ctime_ns, record.digest
+        return record
+
+    def _unchanged(self, known: PackageRecord, stat: os.stat_result, known_since: int) -> bool:
+        """Whether a zip with the fingerprint of a row is still what the row says."""
+        seen = self._seen.get(known.zip_name or "")
+        return (stat.st_ctime_ns, known.digest) == seen if seen else stat.st_ctime_ns < known_since
+
+    def _look(self, path: Path, known: PackageRecord | None, fingerprint: tuple[int, int, int]) -> PackageRecord:
+        """Return a zip's record: that of its row, or read anew; with what is known of its content."""
+        self._refused.discard(path.name)
         try:
-            if known is not None and is_known and known.version:
+            if known is not None:
                 record = _as_candidate(known)
             else:
                 manifest, digest = self._packages.survey(path)
@@ -90,7 +111,7 @@ class ZipFolder:
                 )  # fmt: skip
             return replace(record, verdict=self._verdict(path, record.digest))
         except PackageError as error:
-            self._refused[path.name] = fingerprint
+            self._refused.add(path.name)
             return PackageRecord(
                 path.name, "", "", "invalid", int(error.code), str(error), None, path.name, fingerprint
             )  # fmt: skip

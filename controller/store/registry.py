@@ -26,6 +26,13 @@ class Registry:
         except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
             return None
 
+    def written_at(self) -> int:
+        """Return when the file was last written, in ns of the disk's clock; 0 where it cannot be looked at."""
+        try:
+            return self._path.stat().st_mtime_ns
+        except OSError:
+            return 0
+
     def write(self, records: Iterable[PackageRecord]) -> bool:
         """Write the records where they differ from what is there; return whether they did. Raises StoreError."""
         rows = [_row(record) for record in sorted(records, key=_order)]

@@ -110,6 +110,24 @@ def test_a_revision_survives_being_written_as_json(body: dict[str, Any], labels:
     assert again.to_document() == revision.to_document()
 
 
+def test_a_revision_is_written_without_added_keys_that_say_nothing() -> None:
+    """The release before refuses keys that it does not know: `tests/end_to_end/test_upgrade.py` lets it read one."""
+
+    def written(**spec: Any) -> Any:
+        document = {"apiVersion": "procvision.dev/v1", "kind": "AlgorithmDeployment", "metadata": {"name": "x"},
+                    "spec": MINIMAL | spec}  # fmt: skip
+        head = {"id": "abc", "source": "desired", "loadedAt": "then"}
+        return Revision.model_validate({**head, "deployments": [document]}).to_document()
+
+    plain, said = written(), written(input={"swap": "true"}, health={"escapes": {"max": "1%"}})
+    assert {"input", "health"} & plain["deployments"][0]["spec"].keys() == {"health"}
+    assert {"escapes", "overkill"} & plain["deployments"][0]["spec"]["health"].keys() == set()
+    assert "limits" not in plain["policy"]
+    assert plain["deployments"][0]["spec"]["timeouts"]["call"] == "30s", "what it means by default is written"
+    assert said["deployments"][0]["spec"]["input"]["swap"] is True
+    assert said["deployments"][0]["spec"]["health"]["escapes"]["max"] == "1%"
+
+
 def test_the_generation_follows_the_meaning() -> None:
     def generation(**more: Any) -> str:
         body = {"metadata": {"name": "x", "labels": more.pop("labels", {})}, "spec": MINIMAL | more}

@@ -59,8 +59,9 @@ class Arrivals:
 
     async def pass_by(self, *, at_rest: bool = True) -> dict[str, PackageRecord]:
         """Do what a pass does of this; return the rows by version."""
-        rows = registry_rows(self.zips.survey(self.rig.store.registry.read() or ()), {}, {})
-        self.rig.store.registry.write(rows)
+        registry = self.rig.store.registry
+        rows = registry_rows(self.zips.survey(registry.read() or (), registry.written_at()), {}, {})
+        registry.write(rows)
         self.checks.consider(at_rest=at_rest)
         for _ in range(5):
             await asyncio.sleep(0)

@@ -73,6 +73,21 @@ async def test_a_damaged_zip_that_is_written_over_with_the_good_one_and_its_time
     assert (await rig.reconcile(AT_V1)).exit == Exit.done
 
 
+async def test_a_good_zip_that_is_written_over_while_nobody_looks_is_read_again(rig: Rig) -> None:
+    """The registry tells by when it was written; its rows stay as every release compares them."""
+    path = rig.store.layout.zips / "screw-1.1.0.zip"
+    good, before = path.read_text(), path.stat()
+    await rig.reconcile(AT_V1)
+    [row] = [each for each in rig.store.registry.read() or () if each.version == "1.1.0"]
+    assert row.fingerprint == (before.st_size, before.st_mtime_ns, before.st_ino)
+
+    path.write_text(orjson.dumps({"refuse": 2001}).decode().ljust(len(good)))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    rig.restart()
+    assert (await rig.reconcile(AT_V1)).exit == Exit.done
+    assert [each.state for each in rig.store.registry.read() or () if each.zip_name == path.name] == ["invalid"]
+
+
 async def test_a_zip_that_was_refused_is_read_again_only_where_the_limits_have_changed(rig: Rig) -> None:
     (rig.store.layout.zips / "large.zip").write_bytes(orjson.dumps({"refuse": 2001}))
     reconciler = rig.restart()

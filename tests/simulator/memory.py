@@ -142,6 +142,9 @@ class MemoryRegistry(Registry):
     def read(self) -> tuple[PackageRecord, ...]:
         return self.records
 
+    def written_at(self) -> int:
+        return 0
+
     def write(self, records: Iterable[PackageRecord]) -> bool:
         before, self.records = (
             self.records, tuple(sorted(records, key=lambda each: (each.name, each.version, each.zip_name or "")))

@@ -114,7 +114,7 @@ class SimZips:
 
     packages: SimPackages
 
-    def survey(self, known: Iterable[PackageRecord]) -> tuple[PackageRecord, ...]:
+    def survey(self, known: Iterable[PackageRecord], known_since: int) -> tuple[PackageRecord, ...]:
         return tuple(self.packages.zips.values())
 
     def look_again(self) -> None:
