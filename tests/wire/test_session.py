@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
+
 import pytest
 
 from controller.errors import ProtocolViolation
-from controller.processes.shim import serve
+from controller.processes import shim
 from controller.wire import messages
 from controller.wire.frames import encode
 from controller.wire.messages import CallFailed, Hello, Pong, Result, ShutdownAck, StartupError
@@ -107,5 +110,8 @@ def test_a_call_that_cannot_be_encoded_changes_nothing():
     assert session.state is State.READY
 
 
-def test_the_shim_says_shutdown_in_the_same_words():
+def test_the_shim_says_shutdown_in_the_same_words(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(Path(shim.__file__).parent)  # as its interpreter finds what it loads
+    serve = importlib.import_module("serve")
+
     assert encode(messages.shutdown()) == serve.SHUTDOWN_FRAME
