@@ -64,6 +64,11 @@ class Station:
         path.write_text(yaml.safe_dump(document))
         return path
 
+    def order(self, **spec: Any) -> None:
+        """Write the station's policy."""
+        document = {"apiVersion": "procvision.dev/v1", "kind": "StationPolicy", "metadata": {"name": "default"}}
+        (self.desired / "policy.yaml").write_text(yaml.safe_dump({**document, "spec": spec}))
+
     def active(self, pid: str) -> dict[str, str]:
         document: dict[str, str] = json.loads((self.store / "active" / f"{pid}.json").read_text())
         return document

@@ -14,9 +14,9 @@ from tests.waiting import eventually
 
 pytestmark = pytest.mark.real
 
-PICKY = Algorithm(body="return ok(limit=int(params.get('threshold', 5)))")
-"""Raises where a caller's threshold is no number."""
-BAD, GOOD = {"threshold": "abc"}, {"threshold": 7}
+PICKY = Algorithm(body="return ok(limit=int(params.get('most', 5)))")
+"""Raises where a caller's number is none: a parameter that the manifest does not declare, so nobody checks it before."""
+BAD, GOOD = {"most": "abc"}, {"most": 7}
 
 
 def test_a_callers_bad_input_costs_no_version_and_a_broken_version_is_rolled_back_all_the_same(

@@ -216,8 +216,7 @@ def test_an_edited_policy_is_in_force_for_the_next_installation_without_a_restar
     desire(station, "coming", "1.0.0", ["C01"])
     cell.until(lambda status: refused(status, "coming", Code.incompatible_python, "cp399"), "the refusal")
 
-    policy = {"apiVersion": "procvision.dev/v1", "kind": "StationPolicy", "metadata": {"name": "default"}}
-    (station.desired / "policy.yaml").write_text(yaml.safe_dump({**policy, "spec": {"pythons": [str(python)]}}))
+    station.order(pythons=[str(python)])
 
     cell.until(lambda status: refused(status, "coming", Code.install_failed, str(python)), "an attempt with it")
 
