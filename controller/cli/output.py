@@ -62,10 +62,10 @@ def draw(lines: Iterable[Iterable[Span]], *, colour: bool) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line that is not the result to stderr, after what was printed before it."""
+    """Print a line that is not the result to stderr, after what was printed before it. Any thread may."""
     flush()
     if sys.stderr is not None:  # None: its owner closed it
-        print(printable(text), file=sys.stderr, flush=True)
+        print(f"{printable(text)}\n", end="", file=sys.stderr, flush=True)  # one write: no line within another's
 
 
 def flush() -> None:

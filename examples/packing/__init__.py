@@ -12,11 +12,13 @@ from examples.packing.algorithms import (
     IMPORT_DIES,
     IMPORT_EXITS,
     IMPORT_RAISES,
+    NEVER_READY,
     NOT_AN_ALGORITHM,
     OK,
     PARSES_ARGUMENTS,
     PRINTS,
     RAISES,
+    SERVED,
     SETUP_HANGS,
     SETUP_RAISES,
     SHADOWS_STDOUT,
@@ -30,7 +32,7 @@ from examples.packing.tools import ABI, CACHE, PYTHON_VERSION, Generation, make_
 
 __all__ = [
     "ABI", "ALGORITHMS", "BRIGHTNESS", "CACHE", "CRASHES", "ECHO", "ERROR", "IMPORT_DIES", "IMPORT_EXITS",
-    "IMPORT_RAISES", "NOT_AN_ALGORITHM", "OK", "PARSES_ARGUMENTS", "PRINTS", "PYTHON_VERSION", "RAISES", "SETUP_HANGS",
-    "SETUP_RAISES", "SHADOWS_STDOUT", "SLEEPS", "SPAWNS", "Algorithm", "Generation", "build_package", "make_wheel",
-    "pack", "packager", "projects", "sdk_wheels",
+    "IMPORT_RAISES", "NEVER_READY", "NOT_AN_ALGORITHM", "OK", "PARSES_ARGUMENTS", "PRINTS", "PYTHON_VERSION", "RAISES",
+    "SERVED", "SETUP_HANGS", "SETUP_RAISES", "SHADOWS_STDOUT", "SLEEPS", "SPAWNS", "Algorithm", "Generation",
+    "build_package", "make_wheel", "pack", "packager", "projects", "sdk_wheels",
 ]  # fmt: skip

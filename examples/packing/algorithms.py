@@ -107,6 +107,9 @@ SETUP_HANGS = Algorithm(
     setup="import subprocess\nsubprocess.Popen(['sleep', '613'])\nprint('loading', flush=True)\ntime.sleep(613)"
 )
 """Hangs in set-up, with a child process that would survive it."""
+SERVED = "'.staging' not in os.getcwd()"
+"""True where an algorithm serves, false in its proof: for what passes the proof and fails later."""
+NEVER_READY = Algorithm(top=f"if {SERVED}: time.sleep(613)")
 NOT_AN_ALGORITHM = Algorithm(top="BaseAlgorithm = object")
 SHADOWS_STDOUT = Algorithm(top="os.write(1, b'not a frame, just text on the wire\\n' * 50)")
 """Writes past Python's stdout at import: breaks the frames of 0.0, is diverted by 0.3."""

@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from controller.cli.app import COMMANDS
+from controller.cli.output import say
 from controller.errors import StoreError
 from controller.station.commands.operator import Rollback
 from tests.cli.conftest import Pvctl
@@ -213,3 +215,11 @@ def test_a_full_disk_under_stdout_is_one_line(unbuffered: str) -> None:
             env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
         )  # fmt: skip
     assert (done.returncode, done.stderr) == (1, "error: No space left on device\n")
+
+
+def test_lines_of_several_threads_stand_one_below_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=written.append, flush=lambda: None))
+    say("package/a@1.0.0: checking …")
+
+    assert [each for each in written if each] == ["package/a@1.0.0: checking …\n"]

@@ -15,7 +15,7 @@ from tests.waiting import eventually
 pytestmark = pytest.mark.real
 
 PICKY = Algorithm(body="return ok(limit=int(params.get('most', 5)))")
-"""Raises where a caller's number is none: a parameter that the manifest does not declare, so nobody checks it before."""
+"""Raises where a caller's number is none; the manifest does not declare it, so nobody checks it before."""
 BAD, GOOD = {"most": "abc"}, {"most": 7}
 
 

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
-import yaml
 
 from controller.client import AsyncClient, Client
 from controller.errors import CallError, Code
@@ -382,10 +381,7 @@ def test_a_killed_process_is_replaced_and_its_neighbour_does_not_notice(station:
     assert {call.os_pid for call in load.answered(["B01"])} == {before["side/1.0.0"]}
 
 
-CRASH_LOOP = Algorithm(
-    setup="import threading\n"
-    "if sys.argv[0].endswith('adapter/__main__.py'): threading.Timer(0.5, os._exit, [3]).start()"
-)
+CRASH_LOOP = Algorithm(setup=f"import threading\nif {packing.SERVED}: threading.Timer(0.5, os._exit, [3]).start()")
 """Passes the proof, becomes ready, and ends by itself half a second later; again and again."""
 
 
@@ -511,7 +507,6 @@ LEAKS = Algorithm(
     setup="self.kept = []", body="self.kept.append(bytearray(b'x' * 16_000_000))\nreturn ok(os_pid=os.getpid())"
 )
 THIRD_CALL = "self.count += 1\nif self.count == 3: {act}\nreturn ok(os_pid=os.getpid())"
-NEVER_READY = Algorithm(top="if sys.argv[0].endswith('adapter/__main__.py'): time.sleep(613)")
 
 
 @pytest.mark.parametrize(
@@ -520,7 +515,7 @@ NEVER_READY = Algorithm(top="if sys.argv[0].endswith('adapter/__main__.py'): tim
         (Algorithm(setup="self.count = 0", body=THIRD_CALL.format(act="os._exit(3)")), {"restarts": {"max": 2}}),
         (Algorithm(setup="self.count = 0", body=THIRD_CALL.format(act="time.sleep(613)")), {"restarts": {"max": 2}}),
         (LEAKS, {"memory": {"max": "400MiB"}}),
-        (NEVER_READY, {}),
+        (packing.NEVER_READY, {}),
     ],
     ids=["crashes on its third call", "hangs", "leaks record", "never ready"],
 )
