@@ -573,38 +573,70 @@ def test_killed_in_a_bake_the_rollout_goes_on_with_the_same_deadline(station: St
     assert load.failures() == {}
 
 
-def test_killed_in_every_state_the_rollout_goes_on_where_it_was(station: Station, line: Daemon) -> None:
-    deliver_line(station, "1.1.0", Algorithm(setup="time.sleep(2)", body=GOOD.body))
-    steps = [{"setWeight": 25}, {"pause": {"duration": "4s"}}, {"setWeight": 50}, {"pause": {}}]
+def gated(gate: Path) -> Algorithm:
+    """An algorithm that starts only while `gate` is there."""
+    wait = f"while not os.path.exists({str(gate)!r}):\n    time.sleep(0.01)"
+    return Algorithm(setup=wait, body=GOOD.body)
+
+
+@pytest.fixture
+def gate(station: Station) -> Iterator[Path]:
+    """Yield an open gate for `gated`, and leave it open: what waits before it cannot be ended."""
+    gate = station.root / "gate"
+    gate.touch()
+    yield gate
+    gate.touch()
+
+
+def test_killed_in_every_state_the_rollout_goes_on_where_it_was(station: Station, daemon: Daemon, gate: Path) -> None:
+    """Each state but the bake lasts until the test ends it: by a gate, a promotion, calls or an abort."""
+    deliver_line(station, "1.0.0", gated(gate))
+    steps = [{"setWeight": 25}, {"pause": {"duration": "1h"}}, {"setWeight": 50}, {"pause": {}}]
     canary = {"order": ["A04"], "steps": steps, "analysis": {"minSamples": 1}}
-    roll_out(station, "1.1.0", strategy={"canary": canary, "minHealthyTime": "3s"})
+    spec = {"strategy": {"canary": canary, "minHealthyTime": "4s"}, "timeouts": {"start": "10m"}}
+    roll_out(station, "1.0.0", **spec)
+    daemon.start()
+    daemon.until(lambda status: status["converged"], "convergence")
     seen = []
 
     def killed_in(state: str) -> None:
         eventually(lambda: rollout(station).get("state") == state, f"the state {state}")
         before = rollout(station)
-        line.kill()
+        daemon.kill()
         after = rollout(station)
-        line.start()
+        daemon.start()
         assert after["started_at"] == before["started_at"]
         assert after["timer"] == before["timer"] or after["state"] != state, "the deadline was moved"
         eventually(lambda: rollout(station).get("started_at") == before["started_at"], "the same rollout")
         seen.append(state)
 
-    for state in ("stepping", "baking", "paused", "sampling"):
-        killed_in(state)
+    package = build_package(station.root, name="line", version="1.1.0", source=gated(gate), supported_pids=LINE)
+    station.pvctl("install", package)  # while the gate is open, which its proof goes through, too
+    gate.unlink()
+    roll_out(station, "1.1.0", **spec)
+    killed_in("stepping")
+    gate.touch()
+    killed_in("baking")
+    killed_in("paused")
     assert [pid for pid in LINE if station.mapped(pid) == "1.1.0"] == ["A04"]
+    station.pvctl("promote", "line")
+    killed_in("waiting")
+    station.pvctl("promote", "line")
+    killed_in("sampling")  # its last step needs calls of its own
     with Load(station.store, LINE, [IMAGE], callers=4, pace=0.01, retry_unknown=True):
-        killed_in("waiting")
-        station.pvctl("promote", "line")
-        killed_in("promoted")  # its last step needs calls of its own
+        killed_in("promoted")
     assert {station.mapped(pid) for pid in LINE} == {"1.1.0"}
-    with subprocess.Popen(station.command("abort", "line", "--reason", "a test"), stdout=subprocess.DEVNULL):
-        killed_in("reverting")
+
+    gate.unlink()
+    os.kill(daemon.os_pids()["line/1.0.0"], signal.SIGKILL)  # the way back has to start first
+    station.pvctl("abort", "line", "--reason", "a test")
+    killed_in("reverting")
+    assert {station.mapped(pid) for pid in LINE} == {"1.1.0"}
+    gate.touch()
     killed_in("reverted")
 
     assert {station.mapped(pid) for pid in LINE} == {"1.0.0"}
-    assert line.status()["deployments"][0]["quarantined"] == ["line@1.1.0"]
+    assert daemon.status()["deployments"][0]["quarantined"] == ["line@1.1.0"]
     assert len(seen) == 8
 
 
