@@ -138,5 +138,5 @@ class StoreLayout:
         """Every folder that a store has from the start."""
         return (
             self.zips, self.deployed, self.staging, self.cache, self.active, self.run, self.revision.parent,
-            self.rollouts, self.history, self.logs / "algorithms",
+            self.rollouts, self.history, self.logs / "algorithms", self.logs / "installs",
         )  # fmt: skip
