@@ -6,7 +6,9 @@ It is a lock and no queue. Callers wait in the queues of their dispatcher, which
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 
 class CallLock:
@@ -15,7 +17,7 @@ class CallLock:
     def __init__(self) -> None:
         self.held = False
         self.on_free: Callable[[], None] = lambda: None
-        self._next: asyncio.Future[None] | None = None
+        self._next: deque[asyncio.Future[None]] = deque()
 
     def try_acquire(self) -> bool:
         """Take the lock where it is free; return whether it was."""
@@ -27,13 +29,15 @@ class CallLock:
     async def acquire(self, patience: float) -> bool:
         """Take the lock as the next, before anybody who is queued; return whether it came in `patience` seconds.
 
-        For what concerns the process itself (its first call, its end). Only one can be the next: others do not wait.
+        For what concerns the process itself (its first call, a trial, its end), in the order in which it came: an end
+        that did not wait for its turn would cut off the call that is under way.
         """
         if self.try_acquire():
             return True
-        if patience <= 0 or self._next is not None:
+        if patience <= 0:
             return False
-        mine = self._next = asyncio.get_running_loop().create_future()
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._next.append(mine)
         try:
             await asyncio.wait([mine], timeout=patience)
         except asyncio.CancelledError:
@@ -41,15 +45,14 @@ class CallLock:
                 self.release()
             raise
         finally:
-            if self._next is mine:
-                self._next = None
+            with suppress(ValueError):
+                self._next.remove(mine)
         return mine.done()
 
     def release(self) -> None:
         """Give the lock back."""
-        following, self._next = self._next, None
-        if following is not None:
-            following.set_result(None)
+        if self._next:
+            self._next.popleft().set_result(None)
         else:
             self.held = False
             self.on_free()

@@ -94,3 +94,23 @@ async def test_trials_of_one_deployment_take_turns_and_a_caller_waits_for_none_l
         assert caught.value.code is Code.execute_exception, "its own failure is what it hears of"
 
         assert counted(opened) == {"calls": 1, "errors": 1, "excused": 12}
+
+
+async def test_a_trial_that_waits_does_not_have_the_stable_process_ended_in_the_middle_of_its_call(
+    layout, make_spec, tmp_path
+):
+    async with station(layout, make_spec(), make_spec(key=NEXT)) as opened:
+        judge(opened)
+        done = tmp_path / "done"
+        at_work = opened.calling("A02", do="wait", path=str(done))
+        await until(lambda: opened.process(KEY).state == "busy")
+        failing = asyncio.create_task(opened.failure(do="error", code="1009", message="no such edge"))
+        await until(lambda: opened.process(KEY).call_lock._next)  # the trial waits for it
+
+        retiring = asyncio.create_task(opened.runner.stop(KEY, drain=20))
+        await until(lambda: opened.process(KEY).draining)
+        done.touch()
+
+        assert (await at_work).version == KEY.version
+        assert (await failing).code is Code.execute_exception
+        await retiring

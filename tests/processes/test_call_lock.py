@@ -1,4 +1,4 @@
-"""The call lock: one holder, one next, and nothing is lost where a wait ends as the lock comes."""
+"""The call lock: one holder, who follows in turn, and nothing is lost where a wait ends as the lock comes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,24 @@ async def test_who_acquires_is_served_before_who_is_told_that_it_is_free():
     assert (order, lock.held) == (["queued"], False)
 
 
-async def test_only_one_is_the_next_and_nobody_else_waits():
-    lock = CallLock()
+async def test_who_waits_gets_it_in_the_order_of_asking():
+    lock, order = CallLock(), []
+    lock.on_free = lambda: order.append("queued")
+
+    async def hold(name: str) -> bool:
+        got = await lock.acquire(60)
+        order.append(name)
+        return got
+
     assert await lock.acquire(0)
-    following = await begun(lock.acquire(60))
-    assert not await lock.acquire(60)
+    waiting = [await begun(hold(name)) for name in ("trial", "end")]
+    assert not await lock.acquire(0)
     assert not lock.try_acquire()
+    for task in waiting:
+        lock.release()
+        assert await task
     lock.release()
-    assert await following
+    assert order == ["trial", "end", "queued"]
 
 
 async def test_a_wait_that_is_over_leaves_nothing_behind():
