@@ -28,7 +28,7 @@ class Feedback:
     def _answered(self, detection: Detection, ref: PackageRef) -> None:
         """Keep the verdict of a call, if it has one."""
         verdict = detection.data.get("result_status") if isinstance(detection.data, dict) else None
-        if detection.status == "OK" and verdict in {"OK", "NG"}:
+        if detection.status == "OK" and isinstance(verdict, str) and verdict in {"OK", "NG"}:  # it may be anything
             self._journal.note(GivenVerdict(detection.request_id, detection.pid, ref, verdict))
 
     async def give(self, request_id: str, truth: PartVerdict, source: str) -> GivenVerdict:

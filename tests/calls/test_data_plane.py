@@ -16,6 +16,7 @@ import sys
 import pytest
 
 from controller.calls.data_plane import DataPlane
+from controller.calls.feedback import Feedback
 from controller.calls.request import DetectionRequest
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code
@@ -25,6 +26,7 @@ from controller.model.observed import ActiveMapping, ProcessKey
 from controller.model.package import PackageRef
 from controller.model.tally import Tally
 from controller.store.active import ActiveMappings
+from controller.store.verdicts import VerdictJournal
 from tests.calls.stations import NEIGHBOUR, NEXT, TWIN, Station, station
 from tests.processes.conftest import KEY
 from tests.processes.test_process import PART
@@ -550,3 +552,12 @@ async def test_a_storm_of_kills_switches_and_leaving_callers_loses_no_call(layou
             for dispatcher in opened.plane._dispatchers.values()
             for queue in dispatcher._queues.values()
         )
+
+
+async def test_a_result_status_that_is_no_text_is_answered_and_is_no_verdict(layout, make_spec):
+    async with station(layout, make_spec()) as opened:
+        Feedback(VerdictJournal(layout), opened.plane)
+        for strange in (["NG"], {"is": "NG"}, None, 7):
+            answer = await opened.call(do="deep", text=json.dumps({"result_status": strange}))
+            assert (answer.status, answer.data) == ("OK", {"result_status": strange})
+        assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 4}
