@@ -7,6 +7,7 @@ left of it when it is ended goes at once, or by the next start's sweep.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import shutil
@@ -21,10 +22,13 @@ import psutil
 from controller.errors import Code
 from controller.host.environment import clean_environment
 from controller.model.package import Verdict
+from controller.model.pressure import STORE
 from controller.packages.leftovers import end_processes
 
 _PATIENCE_S = 5.0
 """How long a check may take to put itself away when it is told to end."""
+_UNPACKED = 10
+"""How many times its size a zip takes while it is checked, at most as a rule: unpacked, its wheels, the environment."""
 _TRIAL = "pvctl-trial-*"
 _JUDGED = 0, 4
 """The exit codes that say something of the zip; others are about this machine."""
@@ -43,6 +47,7 @@ class BackgroundCheck:
         May be cancelled: then everything of it is ended and removed. Raises OSError where it cannot be begun.
         """
         self._staging.mkdir(parents=True, exist_ok=True)
+        self._require_room(zip_path)
         process = await asyncio.create_subprocess_exec(
             *self._command, str(zip_path.absolute()), env=clean_environment() | {"TMPDIR": str(self._staging)}, cwd="/",
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
@@ -54,6 +59,12 @@ class BackgroundCheck:
         finally:
             await self._end(process)
         return _verdict(output) if process.returncode in _JUDGED else None
+
+    def _require_room(self, zip_path: Path) -> None:
+        """Raise OSError where a check could leave the store too little of its disk: nobody asked for one."""
+        disk = shutil.disk_usage(self._staging)
+        if STORE.holds((disk.free - _UNPACKED * zip_path.stat().st_size, disk.total), before=False):
+            raise OSError(errno.ENOSPC, "it could take too much of the store's disk")
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         """End what still runs of a check, and remove what it left."""

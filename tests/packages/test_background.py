@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -81,3 +82,14 @@ async def test_what_is_about_this_machine_is_no_verdict(good_zip: Path, layout: 
     assert await BackgroundCheck(["sh", "-c", f"echo '{ended}'; exit 4"], layout.staging).check(good_zip) is None
     with pytest.raises(OSError, match="nowhere"):
         await BackgroundCheck(["/nowhere/pvctl"], layout.staging).check(good_zip)
+
+
+async def test_a_check_that_could_fill_the_disk_is_not_begun(good_zip: Path, layout: StoreLayout) -> None:
+    layout.staging.mkdir(parents=True, exist_ok=True)
+    large = good_zip.with_name("large.zip")
+    with large.open("wb") as file:  # a hole: nothing of it is on the disk
+        file.truncate(shutil.disk_usage(layout.staging).free // 5)
+    check = BackgroundCheck(["touch", str(layout.staging / "begun")], layout.staging)
+    with pytest.raises(OSError, match="too much of the store's disk"):
+        await check.check(large)
+    assert not list(layout.staging.iterdir())
