@@ -23,7 +23,8 @@ from controller.model.tally import Kind, classify, classify_result
 from controller.processes.process import AlgorithmProcess
 
 _PATIENCE = 5.0
-"""Seconds that a call which failed may take longer for its trial; a caller who leaves earlier ends it earlier."""
+"""Seconds that a call which failed may take longer for its trial, half of what its caller still waits at most: told at
+the very end of that, the caller would hear of its own timeout instead of the failure."""
 
 
 def is_worth_a_trial(outcome: Detection | CallError, process: AlgorithmProcess) -> bool:
@@ -57,7 +58,8 @@ class Trials:
         self, process: AlgorithmProcess, request: DetectionRequest, images: Images, wanted: PictureInput, leave: float
     ) -> bool:
         """Whether a call fails on this process as well; false also where that cannot be told in time."""
-        leave = min(leave, time.monotonic() + _PATIENCE)
+        now = time.monotonic()
+        leave = now + min((leave - now) / 2, _PATIENCE)
         with suppress(TimeoutError, CallError):  # it is busy, or of no use, or has no such phase: nothing is known
             plan = plan_call(process, request, leave)
             turn = _in_turn(self._turns.get(process.key.deployment), plan)

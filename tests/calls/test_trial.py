@@ -87,10 +87,10 @@ async def test_trials_of_one_deployment_take_turns_and_a_caller_waits_for_none_l
         assert counted(opened) == {"excused": 12}
 
         impatient = opened.request(do="error", code="1009", message="no such edge")
-        impatient = replace(impatient, arguments=replace(impatient.arguments, timeout=0.2))
+        impatient = replace(impatient, arguments=replace(impatient.arguments, timeout=2.0))
         async with opened.process(KEY).exclusively(1):  # the stable version is at work
             with pytest.raises(CallError) as caught:
-                await opened.plane.execute(impatient)
+                await asyncio.wait_for(opened.plane.execute(impatient), 2.0)  # who waits no longer than it said
         assert caught.value.code is Code.execute_exception, "its own failure is what it hears of"
 
         assert counted(opened) == {"calls": 1, "errors": 1, "excused": 12}
