@@ -27,9 +27,9 @@ class Feedback:
 
     def _answered(self, detection: Detection, ref: PackageRef) -> None:
         """Keep the verdict of a call, if it has one."""
-        verdict = detection.data.get("result_status") if isinstance(detection.data, dict) else None
-        if detection.status == "OK" and isinstance(verdict, str) and verdict in {"OK", "NG"}:  # it may be anything
-            self._journal.note(GivenVerdict(detection.request_id, detection.pid, ref, verdict))
+        match detection.data:
+            case {"result_status": "OK" | "NG" as verdict} if detection.status == "OK":
+                self._journal.note(GivenVerdict(detection.request_id, detection.pid, ref, verdict))
 
     async def give(self, request_id: str, truth: PartVerdict, source: str) -> GivenVerdict:
         """Count what was true of a part; return the verdict on it. Told again, it is not counted again.
