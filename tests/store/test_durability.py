@@ -175,6 +175,11 @@ def test_new_folders_logs_and_histories_are_durable_with_their_names(layout: Sto
         assert disk.unsafe == set()
 
 
+def acknowledged(disk: Disk) -> set[str]:
+    """What a power cut would take of what was said to be done. The log of an install is for people: it may go."""
+    return {path for path in disk.unsafe if "/logs/installs/" not in path}
+
+
 @pytest.mark.real
 def test_an_install_and_an_uninstall_are_durable_when_they_are_acknowledged(
     layout: StoreLayout, tmp_path: Path
@@ -188,12 +193,12 @@ def test_an_install_and_an_uninstall_are_durable_when_they_are_acknowledged(
         for delivered in (first, second, again):  # the last is installed already: nothing but its zip is kept
             commands.execute(Install(Path(delivered)), MIA, lambda _: None)
             assert (layout.zips / Path(delivered).name).exists()
-            assert disk.unsafe == set(), delivered
+            assert acknowledged(disk) == set(), delivered
 
         commands.execute(Uninstall("cell", "1.0.0"), MIA, lambda _: None)
         assert [path.name for path in (layout.deployed / "cell").iterdir()] == ["1.1.0"]
-        assert disk.unsafe == set()
+        assert acknowledged(disk) == set()
 
         shutil.copyfile(first, layout.zips / "by-hand.zip")
         commands.execute(Install(layout.zips / "by-hand.zip"), MIA, lambda _: None)
-        assert disk.unsafe == set()
+        assert acknowledged(disk) == set()
