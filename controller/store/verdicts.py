@@ -8,6 +8,7 @@ then. Feedback itself is durable before it is acknowledged.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections import deque
 from collections.abc import Iterator
@@ -72,8 +73,11 @@ class VerdictJournal:
 
     def _write(self, noted: list[GivenVerdict]) -> None:
         self._make_room(len(noted))
-        with self._newer.open("a", encoding="utf-8") as file:
-            file.writelines(_verdict_line(verdict) for verdict in noted)
+        with self._newer.open("a+b") as file:
+            size = file.tell()
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":  # an interrupted write tore it
+                file.write(b"\n")
+            file.writelines(_verdict_line(verdict).encode() for verdict in noted)
 
     def _make_room(self, count: int) -> None:
         """Count lines that are about to be written; where they are too many for the newer file, begin another one."""

@@ -79,3 +79,14 @@ def test_what_cannot_be_written_is_kept_for_the_next_time(layout: StoreLayout) -
     journal.note(given(2))
     journal.save()
     assert [journal.find(f"r000{number}")[0] for number in (1, 2)] == [given(1), given(2)]
+
+
+def test_a_torn_line_takes_no_later_verdict_with_it(layout: StoreLayout) -> None:
+    journal = VerdictJournal(layout)
+    journal.note(given(1))
+    journal.save()
+    with (layout.rollouts / ".verdicts.jsonl").open("ab") as file:
+        file.write(b'{"id": "r0002", "pi')
+    journal.note(given(3))
+    journal.save()
+    assert [VerdictJournal(layout).find(f"r000{number}")[0] for number in (1, 2, 3)] == [given(1), None, given(3)]
