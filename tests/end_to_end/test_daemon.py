@@ -186,7 +186,7 @@ def test_an_invalid_tree_goes_on_serving_and_the_status_says_where_it_is_wrong(s
         path.write_text(text.replace("pids:", "pidz:"))
         status = shared.until(lambda status: status["revision"]["errors"], "the refusal")
         load.until_answered(10)
-    shown = shared.station.pvctl("status").stdout
+    shown = shared.station.pvctl("-o", "wide", "status").stdout
 
     assert load.failures() == {}
     assert status["revision"]["valid"] is False
