@@ -25,6 +25,7 @@ from controller.model.desired import Revision
 from controller.model.rollout import Instant, Rollout
 from controller.model.status import DaemonStatus
 from controller.packages.background import BackgroundCheck
+from controller.packages.leftovers import end_work
 from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
 from controller.processes.supervision import SupervisionLimits, Supervisor
@@ -288,6 +289,7 @@ class Daemon:
     async def _end_processes(self) -> tuple[str, ...]:
         self._supervisor.stop()
         await self._plane.stop()
+        await asyncio.to_thread(end_work, self._parts.store.layout.staging)
         ended = await asyncio.to_thread(end_all, self._parts.store.layout)
         return tuple(str(process.key) for process in ended)
 

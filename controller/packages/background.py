@@ -23,7 +23,7 @@ from controller.errors import Code
 from controller.host.environment import clean_environment
 from controller.model.package import Verdict
 from controller.model.pressure import STORE
-from controller.packages.leftovers import end_processes
+from controller.packages.leftovers import end_processes, mark
 
 _PATIENCE_S = 5.0
 """How long a check may take to put itself away when it is told to end."""
@@ -49,7 +49,8 @@ class BackgroundCheck:
         self._staging.mkdir(parents=True, exist_ok=True)
         self._require_room(zip_path)
         process = await asyncio.create_subprocess_exec(
-            *self._command, str(zip_path.absolute()), env=clean_environment() | {"TMPDIR": str(self._staging)}, cwd="/",
+            *self._command, str(zip_path.absolute()), cwd="/",
+            env=clean_environment() | {"TMPDIR": str(self._staging)} | mark(self._staging),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip

@@ -16,6 +16,12 @@ def mark(folder: Path) -> dict[str, str]:
     return {STAGING_VARIABLE: str(folder)}
 
 
+def end_work(staging: Path) -> None:
+    """End every process that works in a folder below `staging`, by whatever name the store is called there."""
+    place = staging.resolve()
+    kill_processes(STAGING_VARIABLE, "", lambda marked: Path(marked).resolve().is_relative_to(place))
+
+
 def end_processes(folder: Path) -> None:
     """End every process that carries the mark of `folder`, and wait for their ends."""
     kill_processes(STAGING_VARIABLE, str(folder), lambda marked: marked == str(folder))

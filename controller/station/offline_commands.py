@@ -268,9 +268,11 @@ class OfflineCommands:
         return DaemonStatus(source=str(self._desired.absolute()))
 
     def _down(self, _command: Down, _caller: Caller, _report: Report) -> Ended:
-        """End every algorithm process of the store."""
+        """End every algorithm process of the store, and what a killed controller was installing."""
+        from controller.packages.leftovers import end_work
         from controller.processes.census import end_all
 
         self._require_store()
         with self._as_controller("down"):
+            end_work(self._layout.staging)
             return Ended(tuple(str(process.key) for process in end_all(self._layout)))

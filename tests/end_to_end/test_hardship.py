@@ -14,10 +14,13 @@ import psutil
 import pytest
 
 from controller.client import Client
+from controller.store.layout import StoreLayout
+from examples.packing import Algorithm, build_package
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
 from tests.end_to_end.test_daemon import IMAGE, started
-from tests.waiting import eventually
+from tests.packages.conftest import marked
+from tests.waiting import PATIENCE, eventually
 
 pytestmark = pytest.mark.real
 
@@ -81,6 +84,21 @@ def test_what_is_removed_of_the_run_folder_is_made_anew(cell: Daemon, bright: Pa
     ended = station.json("down")["ended"]
     assert {each.split("/")[0] for each in ended} == {"cell", "side"}
     assert station.wait_until_gone() == []
+
+
+def test_down_ends_what_is_being_proven_beside_its_daemon_and_after_one_that_was_killed(station: Station) -> None:
+    build_package(station.zips, name="line", source=Algorithm(top="time.sleep(613)"), supported_pids=["A01"])
+    station.desire("line", "line", "1.0.0", ["A01"])
+    daemon = Daemon(station)
+    for killed in (False, True):
+        daemon.start(ready=False)
+        eventually(lambda: marked(StoreLayout.at(station.store), "probe_entry.py"), "a proof")
+        if killed:
+            daemon.kill()
+        station.pvctl("down")
+        if not killed:
+            assert daemon.wait() == 0
+        assert station.wait_until_gone(PATIENCE) == []
 
 
 def test_a_daemon_that_is_stopped_leaves_no_command_without_a_sentence(cell: Daemon, bright: Path) -> None:
