@@ -542,6 +542,17 @@ def test_hashes_decide_which_of_two_wheels_is_installed(
     assert run_in(layout.package(SCREW), (), "src", "import lenses; print(lenses.version)") == "1.0\n"
 
 
+@pytest.fixture(scope="module")
+def standing(good_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Installer, StoreLayout]:
+    """An installation for several tests, each of which leaves it whole."""
+    layout = StoreLayout.at(tmp_path_factory.mktemp("standing") / "store")
+    for folder in layout.folders:
+        folder.mkdir(parents=True)
+    installer = Installer(layout, MutationLock(layout), now=lambda: NOW)
+    installer.install(good_zip)
+    return installer, layout
+
+
 def lose(folder: Path, path: str) -> None:
     (folder / path).rename(folder / "lost")
 
@@ -557,9 +568,10 @@ def lose(folder: Path, path: str) -> None:
     ],
 )
 def test_a_damaged_installation_counts_as_none_and_is_repaired_from_the_zip(
-    good_zip: Path, installer: Installer, layout: StoreLayout, damage: Callable[[Path], None]
+    good_zip: Path, standing: tuple[Installer, StoreLayout], damage: Callable[[Path], None]
 ) -> None:
-    receipt = installer.install(good_zip)
+    installer, layout = standing
+    receipt = installer.installations()[SCREW].receipt
     folder = layout.package(SCREW)
     damage(folder)
 
