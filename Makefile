@@ -21,7 +21,7 @@ demo: $(STAMP) ## pack the example algorithms, deploy them, walk a canary, and s
 	$(BIN)/python -m examples.demo
 
 test: $(STAMP) ## run every test (TESTS="-k name" or a path for some)
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(TESTS)
 
 lowest: $(STAMP) ## a telling part of the tests on the oldest dependencies that pyproject.toml allows
 	scripts/on-lowest $(VENV)
