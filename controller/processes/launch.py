@@ -78,7 +78,7 @@ class Launcher:
         if refusal := _refusal(spec, failure, process) or witness.shortage(f"start {spec.key}"):
             raise refusal
         raise StartFailed(
-            f"{spec.key} did not become ready: {_reason(spec, failure, process)}{last_lines(Path(spec.log_path))}",
+            f"{spec.key} did not become ready: {_reason(spec, failure, process)}{_last_words(spec, failure)}",
             next_step=_next_step(spec, failure),
         )
 
@@ -148,6 +148,13 @@ def _reason(spec: ProcessSpec, error: Exception, process: AlgorithmProcess | Non
         return error.message
     told = "it answered no ping" if process is not None and process.greeted else "it never said hello"
     return f"it was not ready within its timeouts.start of {format_duration(spec.start_timeout)}; {told}"
+
+
+def _last_words(spec: ProcessSpec, error: Exception) -> str:
+    """Return the last lines of the log; nothing where they are a traceback whose end the reason has with its place."""
+    if isinstance(error, CallError) and error.details.get("traceback"):
+        return ""
+    return last_lines(Path(spec.log_path))
 
 
 def _next_step(spec: ProcessSpec, error: Exception) -> str:
