@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import select
-import signal
 import struct
 import subprocess
 import termios
@@ -31,7 +30,7 @@ def screens(command: Sequence[str], columns: int, lines: int, enough: Callable[[
     try:
         return _read(person, enough)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # SIGINT is ignored by what a shell began in the background
         _read(person, lambda _: False)
         process.wait(PATIENCE)
         os.close(person)
