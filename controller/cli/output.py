@@ -53,7 +53,7 @@ def own_screen() -> Iterator[None]:
 
 
 def draw(lines: Iterable[Iterable[Span]], *, colour: bool) -> None:
-    """Put lines, of parts that are printable already, in the place of what stands on the terminal."""
+    """Replace what the terminal shows by lines, of parts that are printable already."""
     from controller.cli.screen import painted
 
     frame = "\x1b[K\r\n".join(painted(line, colour=colour) for line in lines)

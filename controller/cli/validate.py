@@ -55,7 +55,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
 
 
 def _stdin() -> bytes:
-    """Return what stands on stdin, as far as it may be read; nothing where it is closed."""
+    """Return the text of stdin, as far as it may be read; nothing where it is closed."""
     from controller.sources.yaml_text import DEFAULT_LIMITS
 
     return b"" if sys.stdin is None else sys.stdin.buffer.read(DEFAULT_LIMITS.size + 1)

@@ -191,6 +191,6 @@ class StationProtocol(HttpToolsProtocol):
 
 
 def _raw(response: Response) -> bytes:
-    """Return an answer as it stands on the wire, for a request that never became one."""
+    """Return the bytes of an answer, for input that never became a request."""
     head = [f"HTTP/1.1 {response.status_code} ".encode(), *(b"%s: %s" % pair for pair in response.raw_headers)]
     return b"\r\n".join((*head, b"", bytes(response.body)))
