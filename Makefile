@@ -1,7 +1,7 @@
 # Everything a newcomer types. Needs Python >= 3.11, make and a package registry; nothing is installed outside the
-# checkout. PYTHON=/path/to/python3 picks the interpreter.
+# checkout, but by `make test` as root on Debian (see system). PYTHON=/path/to/python3 picks the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lowest soak lint bench schema constraints clean
+.PHONY: help setup system demo test lowest soak lint bench schema constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,10 +17,14 @@ $(STAMP): pyproject.toml constraints.txt scripts/set-up
 	@PYTHON="$(PYTHON)" scripts/set-up $(VENV)
 	@touch $@
 
+# Quick when everything is there. Where something cannot be had, it says so, and the tests that need it are skipped.
+system: ## install what tests need of the system: a browser, a Chinese font, promtool (Debian's apt, as root)
+	@scripts/set-up-system
+
 demo: $(STAMP) ## pack the example algorithms, deploy them, walk a canary, and see a bad version taken back
 	$(BIN)/python -m examples.demo
 
-test: $(STAMP) ## run every test (TESTS="-k name" or a path for some)
+test: $(STAMP) system ## run every test (TESTS="-k name" or a path for some)
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(TESTS)
 
 lowest: $(STAMP) ## a telling part of the tests on the oldest dependencies that pyproject.toml allows
