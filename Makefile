@@ -21,8 +21,8 @@ $(STAMP): pyproject.toml constraints.txt scripts/set-up
 system: ## install what tests need of the system: a browser, a Chinese font, promtool (Debian's apt, as root)
 	@scripts/set-up-system
 
-demo: $(STAMP) ## pack the example algorithms, deploy them, walk a canary, and see a bad version taken back
-	$(BIN)/python -m examples.demo
+demo: $(STAMP) ## pack the example algorithms, deploy them, walk a canary, and see a bad version taken back (PAGE=1: then look at its page; V=1: all output)
+	$(BIN)/python -m examples.demo $(if $(PAGE),--page) $(if $(V),-v)
 
 test: $(STAMP) system ## run every test (TESTS="-k name" or a path for some)
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(TESTS)

@@ -5,12 +5,14 @@ What a command prints is shown as it is. Add an act as a function of the stage a
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import signal
 import sys
 import textwrap
 import time
 from collections import Counter
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -19,6 +21,7 @@ import yaml
 
 from examples.demo.accounts import check, versions_of
 from examples.demo.load import Load
+from examples.demo.page import free_address, show_page
 from examples.demo.stage import ROOT, Stage
 from examples.demo.station import Station, Unexpected, demand
 from examples.packing import pack, projects
@@ -28,6 +31,8 @@ DEPLOYMENT = "surface-scratch"
 PIDS = ("A01", "A02", "A03", "A04")
 CANARY = "A04"
 WAIT = ("rollout", "status", DEPLOYMENT, "--wait")
+DETAILS = ("PROCESS", "PACKAGE")
+"""What of a status is shown by -v only."""
 
 
 def act_pack(stage: Stage) -> None:
@@ -81,7 +86,7 @@ def act_bad_version(stage: Stage) -> None:
     station, began = stage.station, len(stage.load.calls)
     stage.edit("version: 1.1.0", "version: 1.2.0")
     station.run(*WAIT, expect=5, show=False)
-    station.run("status", DEPLOYMENT)
+    station.run("status", DEPLOYMENT, leave_out=DETAILS)
     check_evidence(station)
     seen = Counter((call.pid, call.version) for call in stage.load.ended(began))
     print(f"1.2.0 was given {seen[CANARY, '1.2.0']} calls, all of {CANARY}.")
@@ -109,20 +114,29 @@ def act_git_agrees(stage: Stage) -> None:
     stage.expect("A02", "faint", "NG", "1.1.0")
 
 
-def act_end(stage: Stage) -> None:
-    """Every call is accounted for; then the daemon and every algorithm process are ended, the mappings stay"""
+def act_account(stage: Stage) -> None:
+    """Every call is accounted for"""
     stage.load.end()
     check(stage, PIDS, bad=(CANARY, "1.2.0"))
     stage.station.run("audit", "--verify", show=False)
+
+
+def act_end(stage: Stage) -> None:
+    """The daemon and every algorithm process are ended, the mappings stay"""
     stage.station.run("down")
     stage.station.wait_for_daemon()
     mappings = list((stage.station.store / "active").glob("*.json"))
     demand(len(mappings) == 5, f"{len(mappings)} mappings are left, not 5")
 
 
+def act_page(stage: Stage) -> None:
+    """The station's page, with load running, for you to look and click"""
+    show_page(stage, DEPLOYMENT, PIDS)
+
+
 ACTS = (
     act_pack, act_first_deployment, act_detections, act_typo, act_canary, act_bad_version, act_git_agrees,
-    act_end,
+    act_account,
 )  # fmt: skip
 NEXT = """
 What to do next, in demo/ (its files stay until the next demo):
@@ -133,8 +147,8 @@ What to do next, in demo/ (its files stay until the next demo):
 README.md goes on with your own package; docs/operations.md is for the person who is called at night."""
 
 
-def perform(stage: Stage) -> None:
-    for number, act in enumerate(ACTS, start=1):
+def perform(stage: Stage, last: Callable[[Stage], None]) -> None:
+    for number, act in enumerate((*ACTS, last), start=1):
         print(f"=== {number}. {act.__doc__}", flush=True)
         act(stage)
 
@@ -148,15 +162,25 @@ def be_interrupted(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def read_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m examples.demo", description=__doc__.splitlines()[0])
+    parser.add_argument("-v", "--verbose", action="store_true", help="show all that the commands print")
+    parser.add_argument("--page", action="store_true", help="end with the station's page instead of ending the station")
+    return parser.parse_args()
+
+
 def main() -> int:
+    arguments = read_arguments()
     signal.signal(signal.SIGTERM, be_interrupted)  # what was started is ended then too
     started = time.monotonic()
-    station = Station(ROOT / "demo")
+    station = Station(ROOT / "demo", verbose=arguments.verbose, listen=free_address() if arguments.page else "")
     try:
         station.start_anew()
         print(f"The commands below run in {station.folder.relative_to(ROOT)}/, made anew for this demo.")
         with Load(station.store, PIDS, thumbnails()) as load:
-            perform(Stage(station, write_parts(station.folder / "parts"), load))
+            perform(
+                Stage(station, write_parts(station.folder / "parts"), load), act_page if arguments.page else act_end
+            )
     except Unexpected as problem:
         print(f"\nThe demo failed: {problem}", file=sys.stderr)
         return 1

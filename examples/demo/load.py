@@ -15,9 +15,6 @@ import numpy as np
 from controller.client import Client
 from controller.errors import CallError
 
-CALLERS_EACH = 2
-PACE = 0.05
-"""Seconds that a caller rests between two calls, so that two cores are enough for everything."""
 LONGEST = 30.0
 """Seconds after which a call that has not ended counts as lost."""
 
@@ -34,14 +31,26 @@ class Call:
     error: CallError | None = None
 
 
-class Load:
-    """Callers on each of some PIDs, from `start` to `end`. `images` are used in turn."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How many callers each PID has, and how many seconds each of them rests between two calls."""
 
-    def __init__(self, store: Path, pids: Sequence[str], images: Sequence[np.ndarray[Any, Any]]) -> None:
+    callers: int = 2
+    rest: float = 0.05
+    """Two cores are enough for everything then."""
+
+
+class Load:
+    """Callers on each of some PIDs, from `start` to `end`. Each uses `images` in turn, and begins at another one."""
+
+    def __init__(
+        self, store: Path, pids: Sequence[str], images: Sequence[np.ndarray[Any, Any]], pace: Pace = Pace()
+    ) -> None:
         self.calls: list[Call] = []
         self._store = store
         self._images = images
-        self._began = [0] * (len(pids) * CALLERS_EACH)
+        self._rest = pace.rest
+        self._began = [0] * (len(pids) * pace.callers)
         self._over = threading.Event()
         self._threads = [
             threading.Thread(target=self._caller, args=(number, pids[number % len(pids)]), daemon=True)
@@ -87,9 +96,10 @@ class Load:
 
     def _caller(self, number: int, pid: str) -> None:
         with Client(store=self._store) as client:
-            while not self._over.wait(PACE):
+            while not self._over.wait(self._rest):
                 self._began[number] += 1
-                self.calls.append(self._call(client, pid, self._images[self._began[number] % len(self._images)]))
+                image = self._images[(self._began[number] + number) % len(self._images)]
+                self.calls.append(self._call(client, pid, image))
 
     @staticmethod
     def _call(client: Client, pid: str, image: np.ndarray[Any, Any]) -> Call:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,10 @@ class Unexpected(Exception):
 class Command:
     """One `pvctl` command that was started."""
 
-    def __init__(self, arguments: tuple[str, ...], folder: Path, *, show: bool) -> None:
+    def __init__(self, arguments: tuple[str, ...], folder: Path, *, show: bool, leave_out: Sequence[str] = ()) -> None:
         self.line = f"pvctl {shlex.join(arguments)}"
         self._show = show
+        self._leave_out = tuple(leave_out)
         self._process = subprocess.Popen(
             [PVCTL, *arguments],
             cwd=folder,
@@ -38,10 +39,6 @@ class Command:
             stderr=subprocess.STDOUT if show else subprocess.PIPE,
             text=True,
         )
-
-    @property
-    def ended(self) -> bool:
-        return self._process.poll() is not None
 
     def finish(self, expect: int) -> str:
         """Wait for its end, show its output, and return it. Raises Unexpected on another exit code, or none at all."""
@@ -52,7 +49,7 @@ class Command:
             raise Unexpected(f"'{self.line}' did not end within {PATIENCE:.0f} s") from None
         output = output.rstrip()
         if self._show and output:
-            print(textwrap.indent(output, "  "))
+            print(textwrap.indent(self._without_what_is_left_out(output), "  "))
         code = self._process.returncode
         if code != expect:
             hidden = "" if self._show else f"\n{output}\n{errors}"
@@ -61,12 +58,22 @@ class Command:
             print(f"  (exit code {code})")
         return output
 
+    def _without_what_is_left_out(self, output: str) -> str:
+        """Return the paragraphs of an output but for those that begin with one of the words to leave out."""
+        paragraphs = output.split("\n\n")
+        return "\n\n".join(each for each in paragraphs if not each.lstrip().startswith(self._leave_out))
+
 
 class Station:
-    """Runs `pvctl` in `folder`, where `desired/` and `runtime_store/` are its defaults, and shows what it says."""
+    """Runs `pvctl` in `folder`, where `desired/` and `runtime_store/` are its defaults, and shows what it says.
 
-    def __init__(self, folder: Path) -> None:
+    `verbose` shows the whole of it, of every command. `listen` is where the daemon listens besides its socket.
+    """
+
+    def __init__(self, folder: Path, *, verbose: bool = False, listen: str = "") -> None:
         self.folder = folder
+        self.listen = listen
+        self._verbose = verbose
         self.desired = folder / "desired"
         self.store = folder / "runtime_store"
         self.zips = self.store / "algorithms" / "zips"
@@ -89,10 +96,11 @@ class Station:
 
     def start_daemon(self) -> None:
         """Start `pvctl run` beside this program, with its log in daemon.log."""
-        print("$ pvctl run 2> daemon.log &", flush=True)
+        command = ["run", *(["--listen", self.listen] if self.listen else [])]
+        print(f"$ pvctl {shlex.join(command)} 2> daemon.log &", flush=True)
         with (self.folder / "daemon.log").open("wb") as log:
             self._daemon = subprocess.Popen(
-                [PVCTL, "run"],
+                [PVCTL, *command],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -100,7 +108,7 @@ class Station:
                 start_new_session=True,  # Ctrl-C is for the demo, which then ends it with everything else
             )
 
-    def _check_daemon(self) -> None:
+    def check_daemon(self) -> None:
         """Raise Unexpected where the daemon is not running any more."""
         if self._daemon is not None and self._daemon.poll() is not None:
             raise Unexpected(f"the daemon ended with {self._daemon.returncode}, see {self.folder / 'daemon.log'}")
@@ -111,16 +119,17 @@ class Station:
             code = self._daemon.wait(PATIENCE)
             demand(code == 0, f"the daemon ended with {code}, see {self.folder / 'daemon.log'}")
 
-    def run(self, *arguments: str, expect: int = 0, show: bool = True) -> str:
-        """Run a command, show it with its output, and return the output. Raises Unexpected on another exit code."""
-        return self.launch(*arguments, show=show).finish(expect)
+    def run(self, *arguments: str, expect: int = 0, show: bool = True, leave_out: Sequence[str] = ()) -> str:
+        """Run a command, show it with its output, and return the output. Raises Unexpected on another exit code.
 
-    def launch(self, *arguments: str, show: bool = True) -> Command:
-        """Start a command and return it; `finish` waits for it."""
-        command = Command(arguments, self.folder, show=show)
+        What is shown are the paragraphs that do not begin with a word of `leave_out`.
+        """
+        if self._verbose:
+            show, leave_out = show or "json" not in arguments, ()
+        command = Command(arguments, self.folder, show=show, leave_out=leave_out)
         if show:
             print(f"$ {command.line}", flush=True)
-        return command
+        return command.finish(expect)
 
     def deployment(self, name: str) -> dict[str, Any]:
         """Return what the status document of the last pass says of a deployment."""
@@ -140,7 +149,7 @@ class Station:
         """Wait until `holds`. Raises Unexpected where that does not come, or the daemon has ended."""
         deadline = time.monotonic() + PATIENCE
         while not holds():
-            self._check_daemon()
+            self.check_daemon()
             demand(time.monotonic() < deadline, f"{what} did not come within {PATIENCE:.0f} s")
             time.sleep(0.1)
 
