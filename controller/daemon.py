@@ -16,6 +16,7 @@ from controller import __version__
 from controller.calls.data_plane import DataPlane
 from controller.calls.detection import smoke
 from controller.calls.feedback import Feedback
+from controller.calls.series import CallSeries
 from controller.calls.service import Service
 from controller.errors import StoreError
 from controller.host import service_manager
@@ -148,13 +149,14 @@ class Daemon:
         self._checks = BackgroundChecks(zips, BackgroundCheck(parts.check, layout.staging), self._loop.wake)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)
         self._plane = DataPlane(runner, store.active)
+        self._series = CallSeries()
         self._feedback = Feedback(VerdictJournal(layout), self._plane)
         self._watch = FolderWatch(
             self._wake_from_thread, flat=(layout.zips, layout.active), recursive=(parts.tree.folder,)
         )
         station = LocalStation(
             StationParts(
-                store, parts.source, observer, self._loop, self._taker, self._plane, self._feedback,
+                store, parts.source, observer, self._loop, self._taker, self._plane, self._feedback, self._series,
                 Operator(store, parts.packages, parts.clock),
                 PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
                 progress, parts.clock, self._end_processes, parts.tree.folder,
@@ -169,6 +171,7 @@ class Daemon:
     async def run(self) -> None:
         """Serve until the loop is stopped."""
         self._plane.restore(self._tally_store.load())
+        self._series.begin(self._plane.tallies())
         self._handle_signals()
         self._watch.start()
         self._supervisor.start()
@@ -221,6 +224,7 @@ class Daemon:
         )
         self._supervisor.configure(supervision_limits(revision))
         self._plane.configure(services(revision))
+        self._series.configure({pid: each.name for pid, each in revision.by_pid.items()})
 
     def _on_pass(self, outcome: Outcome) -> None:
         self._plane.judge(judged_rollouts(outcome))
@@ -235,6 +239,7 @@ class Daemon:
             await asyncio.sleep(_COUNT_EVERY)
             before = self._tally_store.tallies
             self._keep_counts()
+            await self._series.take(self._tally_store.tallies, self._parts.clock().epoch)
             await asyncio.to_thread(self._keep_verdicts)
             if self._tally_store.tallies != before and self._loop.judging:
                 self._loop.wake()

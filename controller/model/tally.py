@@ -181,11 +181,13 @@ class Recorder:
         self._counts = Counter({each.name: getattr(before, each.name) for each in fields(Tally)})
         del self._counts["latency"]
         self._bins = Counter(dict(before.latency.bins))
+        self._value: Tally | None = None
 
     def record(self, kind: Kind, seconds: float) -> None:
         """Count one call that took `seconds`; for a timeout, the time that it was given."""
         if kind is Kind.ignored:
             return
+        self._value = None
         self._counts["calls"] += 1
         if (field := _FIELDS.get(kind)) is not None:
             self._counts[field] += 1
@@ -194,29 +196,36 @@ class Recorder:
 
     def crashed(self) -> None:
         """Count a process that ended by itself. The call that it was in, if any, is recorded on its own."""
-        self._counts["crashes"] += 1
+        self._add("crashes")
 
     def heartbeat_lost(self) -> None:
         """Count a process that missed `heartbeat.maxMissed` pongs in a row."""
-        self._counts["heartbeat_losses"] += 1
+        self._add("heartbeat_losses")
 
     def memory_exceeded(self) -> None:
         """Count a process that was ended because it used more memory than its limit."""
-        self._counts["memory_excesses"] += 1
+        self._add("memory_excesses")
 
     def reviewed(self, verdict: PartVerdict, truth: PartVerdict) -> None:
         """Count the truth about a part, told after the verdict on it."""
-        self._counts["reviewed"] += 1
+        self._add("reviewed")
         if verdict != truth:
-            self._counts["overkill" if truth == "OK" else "escapes"] += 1
+            self._add("overkill" if truth == "OK" else "escapes")
 
     def excused(self) -> None:
         """Count a call that failed, and on the stable version too."""
-        self._counts["excused"] += 1
+        self._add("excused")
+
+    def _add(self, count: str) -> None:
+        self._value = None
+        self._counts[count] += 1
 
     @property
     def tally(self) -> Tally:
-        return Tally(**self._counts, latency=LatencySketch.counted(self._bins))
+        """The counts so far; the same object for as long as nothing was counted: who was not called costs nothing."""
+        if self._value is None:
+            self._value = Tally(**self._counts, latency=LatencySketch.counted(self._bins))
+        return self._value
 
 
 _FIELDS = {Kind.ok: "verdicts_ok", Kind.ng: "verdicts_ng", Kind.error: "errors", Kind.timeout: "timeouts"}

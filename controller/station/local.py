@@ -11,6 +11,7 @@ from typing import cast
 
 from controller.calls.data_plane import DataPlane
 from controller.calls.feedback import Feedback
+from controller.calls.series import CallSeries
 from controller.client.answers import Detection
 from controller.errors import Code, CodedError, DesiredStateError
 from controller.model.package import PackageRef
@@ -22,9 +23,10 @@ from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Source
 from controller.reconciler.preview import Preview, preview
 from controller.reconciler.revisions import RevisionTaker
-from controller.station import queries
+from controller.station import measuring, queries
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
+from controller.station.commands.measuring import DeploymentSeries, GetSeries
 from controller.station.commands.operator import (
     Abort,
     Message,
@@ -76,6 +78,7 @@ class Parts:
     taker: RevisionTaker
     plane: DataPlane
     feedback: Feedback
+    series: CallSeries
     operator: Operator
     packages: PackageOperations
     progress: Progress
@@ -100,7 +103,7 @@ class LocalStation:
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Restart, Resume, Rollback), self._operate),
                 PreviewPlan: self._preview, GetHistory: self._history, ReadAudit: self._audit,
                 VerifyAudit: self._verify_audit, FindLogs: self._logs, GetDesiredTree: self._desired_tree,
-                GiveFeedback: self._give_feedback,
+                GiveFeedback: self._give_feedback, GetSeries: self._series,
             },
         )  # fmt: skip
 
@@ -119,6 +122,12 @@ class LocalStation:
             given.request_id, given.pid, given.package.name, given.package.version, given.verdict, command.truth,
             counted(given.verdict, command.truth),
         )  # fmt: skip
+
+    async def _series(self, query: GetSeries, _caller: Caller, _report: Report) -> DeploymentSeries:
+        if self._parts.loop.outcome is None:
+            raise CodedError(Code.not_initialized, self._starting(), next_step="ask again in a moment")
+        epoch = self._parts.clock().epoch
+        return measuring.series(query, self._parts.series, self._parts.loop.outcome, epoch)
 
     async def _status(self, _command: GetStatus, _caller: Caller, _report: Report) -> StatusDocument:
         """Return the status as of the last pass that could be finished, and why a later one could not be."""

@@ -13,13 +13,14 @@ import pytest
 from controller.errors import Code, CodedError, DesiredStateError, PackageError, StoreBusy, StoreError
 from controller.http.application import endpoints
 from controller.model.status import RevisionStatus, Status
+from controller.station.commands.measuring import GetSeries
 from controller.station.commands.operator import Promote, Resume, Rollback
 from controller.station.commands.packages import Uninstall
 from controller.station.commands.reconciling import PlannedChanges, Readiness, Reconcile
 from controller.station.port import AccessDenied
 from tests.http.conftest import Reply, ServedStation
 from tests.http.test_execute import npy
-from tests.station.fake import STATUS, refusal
+from tests.station.fake import SERIES, STATUS, refusal
 
 
 async def test_status_health_and_readiness(station: ServedStation) -> None:
@@ -240,3 +241,14 @@ async def test_what_is_nested_too_deep_is_refused_by_everything_that_reads_json(
         assert reply.status in {400, 415}, path
     assert not station.fake.asked
     assert (await station.ask("POST", "/v1/deployments/screws/promote")).status == 200
+
+
+async def test_what_calls_came_to_over_time(station: ServedStation) -> None:
+    reply = await station.ask("GET", "/v1/deployments/screws/series")
+
+    assert reply.json == {
+        "deployment": "screws",
+        "interval_s": 10,
+        "versions": [{**SERIES, "points": [[1700000000, 40, 1, 0, 3.5, 8.25]]}],
+    }
+    assert station.fake.asked == [GetSeries("screws")]

@@ -18,6 +18,7 @@ from controller.reconciler.changes import Change
 from controller.reconciler.preview import Preview
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
+from controller.station.commands.measuring import DeploymentSeries, GetSeries, VersionSeries
 from controller.station.commands.operator import Message, Promote
 from controller.station.commands.packages import Install, PackageState, Uninstall
 from controller.station.commands.reconciling import (
@@ -58,6 +59,10 @@ STATUS: StatusDocument = {
 RECORD = {
     "seq": 1, "time": "t", "actor": "ann", "revision": "abc123", "action": "switch", "object": "A01", "before": None,
     "after": None, "outcome": "done", "reason": "r", "prev": "", "hash": "",
+}  # fmt: skip
+
+SERIES: VersionSeries = {
+    "version": "1.0.0", "role": "stable", "package": "screw-check", "points": [(1700000000, 40, 1, 0, 3.5, 8.25)],
 }  # fmt: skip
 
 
@@ -150,6 +155,7 @@ class FakeStation:
             GiveFeedback: lambda each: FeedbackCounted(
                 each.request_id, "A01", "screw-check", "1.0.0", "OK", each.truth, counted("OK", each.truth)
             ),
+            GetSeries: lambda each: DeploymentSeries(each.deployment, 10, (SERIES,)),
             Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),
         }
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from controller.calls.series import CallSeries
 from controller.errors import Code, CodedError, ControllerError, PackageError, StoreError
 from controller.model.package import PackageRef
 from controller.reconciler.exits import Exit
@@ -52,7 +53,7 @@ def local_station(daemon: Daemon, folder: Path) -> LocalStation:
     packages = PackageOperations(rig.store, rig.packages, observer, loop.reconciler.applier, loop.between_passes)
     return LocalStation(
         Parts(
-            rig.store, daemon.source, observer, loop, taker, cast("Any", None), cast("Any", None),
+            rig.store, daemon.source, observer, loop, taker, cast("Any", None), cast("Any", None), CallSeries(),
             Operator(rig.store, rig.packages, loop.reconciler.clock), packages,
             Progress(rig.notes.append), loop.reconciler.clock, nothing, folder,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import GiveFeedback
+from controller.station.commands.measuring import GetSeries
 from controller.station.commands.operator import Abort, Pause, Promote, Restart, Resume, Retry, Rollback
 from controller.station.commands.packages import Install, Uninstall
 from controller.station.commands.reconciling import Down, GetDesiredTree, GetReadiness, PreviewPlan, Reconcile
@@ -14,6 +15,6 @@ from controller.station.port import Command
 COMMANDS: tuple[type[Command[object]], ...] = (
     Detect, GetStatus, GetReadiness, Reconcile, Promote, Pause, Abort, Retry, Restart, Resume, Rollback, Install,
     Uninstall, Down, GetDesiredTree, PreviewPlan, GetHistory, ReadAudit, VerifyAudit, FindLogs,
-    GiveFeedback,
+    GiveFeedback, GetSeries,
 )  # fmt: skip
 """What is asked for most often first."""

@@ -1,0 +1,58 @@
+"""What calls came to over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from typing_extensions import TypedDict
+
+from controller.station.port import Access, Command, Operation, Route
+
+Role = Literal["stable", "canary", "other"]
+"""What a version is to its deployment: the one that is known to be good, the one that is judged or failed, an older."""
+
+
+class VersionSeries(TypedDict):
+    """The line of one version.
+
+    A point is [epoch_s, calls, errors, timeouts, p50_ms, p95_ms], oldest first: when its interval began (seconds since
+    1970), what came to pass in it, and the latencies that 50 and 95 % of its calls did not exceed (null: none was
+    answered). An interval without calls has no point; the last one may not be over yet.
+    """
+
+    version: str
+    role: Role
+    package: str
+    points: list[tuple[int, int, int, int, float | None, float | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSeries:
+    """What the calls of a deployment came to, by version, in intervals of `interval_s` seconds."""
+
+    deployment: str
+    interval_s: int
+    versions: tuple[VersionSeries, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GetSeries(Command[DeploymentSeries]):
+    """What a deployment's calls came to over the last `seconds` (two hours at most), by version: stable ones first.
+
+    Raises CodedError 1003: there is no such deployment.
+    """
+
+    deployment: str
+    seconds: int = 3600
+    operation: ClassVar = Operation(
+        Access.viewer,
+        "Return what a deployment's calls came to over time, by version.",
+        (
+            Route(
+                "GET", "/v1/deployments/{name}/series", "A line for each version.", (400, 500, 503),
+                {"name": "deployment"},
+            ),
+        ),
+        DeploymentSeries,
+    )  # fmt: skip
