@@ -10,6 +10,9 @@ import orjson
 from controller.client.exchange import Answer
 from controller.errors import CallError, Code, CodedError, PackageError
 
+_REFUSED = 400
+"""The first status of an answer that is an error."""
+
 
 @dataclass(frozen=True, slots=True)
 class Detection:
@@ -60,20 +63,26 @@ class UnknownOutcome(CallError):
 
 
 def document_of(answer: Answer) -> dict[str, Any]:
-    """Return the JSON object of an answer.
+    """Return the JSON object of an answer. Raises like `content_of`; UnknownOutcome also where it is no object."""
+    document = content_of(answer)
+    if not isinstance(document, dict):
+        raise UnknownOutcome(f"the answer (HTTP {answer.status}) is not an object")
+    return document
+
+
+def content_of(answer: Answer) -> object:
+    """Return what the JSON of an answer holds.
 
     Raises:
         CodedError: what the station answered instead; UnknownOutcome, what it answered is not JSON.
     """
     try:
-        document = orjson.loads(answer.body)
+        content: object = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
         raise UnknownOutcome(f"the answer (HTTP {answer.status}) is not JSON") from None
-    if not isinstance(document, dict):
-        raise UnknownOutcome(f"the answer (HTTP {answer.status}) is not an object")
-    if "error" in document:
-        raise error_of(document["error"])
-    return document
+    if answer.status >= _REFUSED and isinstance(content, dict) and "error" in content:
+        raise error_of(content["error"])
+    return content
 
 
 def detection_of(answer: Answer) -> Detection:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from controller.http.arguments import reader
 from controller.http.peers import acting_caller_of
+from controller.http.query import Query
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint, json_response
 from controller.station.port import Access, Command, Route, Station
@@ -25,6 +26,7 @@ class CommandResource:
         self._command = command
         self._route = route
         self._arguments = _arguments_of(command, route)
+        self._query = Query(command, route)
         self._read: Callable[[bytes], object] = reader(self._arguments, "the request")
 
     def endpoint(self) -> Endpoint:
@@ -33,28 +35,30 @@ class CommandResource:
         operation = self._command.operation
         bodies = (Content(self._arguments, "The command's arguments; may be left out.", JSON),) if has_body else ()
         endpoint = Endpoint.of(operation, self._route, self.handle, Content(operation.result), bodies)
-        return dataclasses.replace(endpoint, on_record=operation.access > Access.viewer)
+        return dataclasses.replace(
+            endpoint, on_record=operation.access > Access.viewer, query=self._query.parameters
+        )  # fmt: skip
 
     async def handle(self, request: Request) -> Response:
         """Answer a request with the command's result."""
+        in_query = self._query.arguments(request)
         async with self._limits.body(request) as body:
             arguments = self._read(body)
         said = ((field.name, getattr(arguments, field.name)) for field in dataclasses.fields(self._arguments))
         given = {name: value for name, value in said if value is not None}  # null: left out
-        in_path = {field: request.path_params[name] for name, field in self._route.fields.items()}
+        in_path = {field: request.path_params[name] for name, field in self._route.in_path.items()}
         make: Callable[..., Command[object]] = self._command
-        command = make(**{**given, **in_path, **self._route.fixed})
+        command = make(**{**given, **in_query, **in_path, **self._route.fixed})
         result = await self._station.execute(command, acting_caller_of(request))
         return json_response(result)
 
 
 def _arguments_of(command: type[Command[object]], route: Route) -> type:
-    """Return a type of the command's fields that the path does not say: what the body may hold."""
-    said = {*route.fields.values(), *route.fixed}
+    """Return a type of the command's fields that neither path nor query says: what the body of a POST may hold."""
     fields = [
         (each.name, f"{each.type} | None", dataclasses.field(default=each.default))
         for each in dataclasses.fields(cast("type", command))
-        if each.name not in said
+        if route.method == "POST" and each.name not in route.outside
     ]
     return dataclasses.make_dataclass(
         f"{command.__name__}Arguments", fields, frozen=True, kw_only=True, slots=True,

@@ -114,7 +114,7 @@ def _describe(endpoint: Endpoint, schemas: _Schemas) -> dict[str, object]:
             for name in names
         ] + [
             {"name": each.name, "in": "query", "required": each.required, "description": each.description,
-             "schema": {"type": "string"}}
+             "schema": each.schema}
             for each in endpoint.query
         ] + [
             {"name": WORKER, "in": "header", "required": False, "description": _WORKER_MEANS,

@@ -38,11 +38,12 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter: its name and what it means."""
+    """A query parameter: name, meaning, and the JSON schema of its value; one that is a list may be repeated."""
 
     name: str
     description: str
     required: bool = True
+    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
 
 
 @dataclass(frozen=True, slots=True)

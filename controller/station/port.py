@@ -56,6 +56,8 @@ class Route(NamedTuple):
     """Where an operation is over HTTP.
 
     `fields` names the command's field for each parameter of `path`, `fixed` has the fields that the path itself says.
+    `query` says what each query parameter means: it is the field of its name, or the one that `fields` names; a field
+    that is a tuple is a parameter that may be repeated. What neither says is in the body of a POST.
     `errors` are the statuses of refusals, `answer` says what the result means.
     """
 
@@ -65,6 +67,22 @@ class Route(NamedTuple):
     errors: tuple[int, ...] = ()
     fields: Mapping[str, str] = {}
     fixed: Mapping[str, str] = {}
+    query: Mapping[str, str] = {}
+
+    @property
+    def in_query(self) -> dict[str, str]:
+        """The command's field for each query parameter."""
+        return {name: self.fields.get(name, name) for name in self.query}
+
+    @property
+    def in_path(self) -> dict[str, str]:
+        """The command's field for each parameter of the path."""
+        return {name: field for name, field in self.fields.items() if name not in self.query}
+
+    @property
+    def outside(self) -> frozenset[str]:
+        """The command's fields that are not in the body."""
+        return frozenset((*self.fields.values(), *self.in_query.values(), *self.fixed))
 
 
 class Operation(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import Field, asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, TypedDict, cast
 from urllib.parse import quote
@@ -11,7 +11,7 @@ from urllib.parse import quote
 import orjson
 
 from controller.client.addresses import Address
-from controller.client.answers import NotReached, UnknownOutcome, document_of, error_of
+from controller.client.answers import NotReached, UnknownOutcome, content_of, error_of
 from controller.client.blocking import Pool
 from controller.client.calls import request
 from controller.client.exchange import Broken, NeverAccepted, Silent
@@ -71,20 +71,26 @@ class RemoteStation:
         return cast(Result, self._ask(operation, command, caller))
 
     def _ask(self, operation: Operation, command: Command[object], caller: Caller) -> object:
-        route, path, arguments = self._request_of(operation, command)
+        route, target, arguments = self._request_of(operation, command)
         body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
-        answer = self._exchange(request(self._address, route.method, path, body, more=_on_behalf(caller)))
+        answer = self._exchange(request(self._address, route.method, target, body, more=_on_behalf(caller)))
         return answer if operation.result is None else _result(operation.result, answer)
 
     def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
-        """Return the route of a command, its path, and the arguments that are not in it and not left out."""
+        """Return the route of a command, its path with the query, and the arguments in the body: nothing left out."""
         given = {each.name: getattr(command, each.name) for each in _fields(type(command))}
         route = next(
             each for each in operation.routes if all(given[name] == value for name, value in each.fixed.items())
         )
-        path = route.path.format(**{name: quote(str(given[field]), safe="") for name, field in route.fields.items()})
-        left_out = {*route.fields.values(), *route.fixed}
-        return route, path, {name: value for name, value in given.items() if value and name not in left_out}
+        path = route.path.format(**{name: quote(str(given[field]), safe="") for name, field in route.in_path.items()})
+        said = {each.name: given[each.name] for each in _fields(type(command)) if given[each.name] != each.default}
+        query = [
+            f"{name}={quote(text, safe='')}"
+            for name, field in route.in_query.items()
+            for text in _texts(said.get(field, ()))
+        ]
+        target = f"{path}?{'&'.join(query)}" if query else path
+        return route, target, {name: value for name, value in said.items() if name not in route.outside}
 
     def _reconcile(self, command: Reconcile, caller: Caller, report: Report) -> ReconcileReport:
         arguments: Document = {"allow_empty": command.allow_empty, "wait": command.wait, "timeout": command.timeout}
@@ -109,8 +115,8 @@ class RemoteStation:
             raise UnknownOutcome("the daemon's report ended early")
         return last["outcome"]
 
-    def _exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> Document:
-        """Return the JSON object of the answer; nothing of one whose lines `heard` has heard."""
+    def _exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> object:
+        """Return what the JSON of the answer holds; nothing of one whose lines `heard` has heard."""
         pool = Pool(self._address)
         try:
             answer = pool.exchange(buffers, None, heard or (lambda _: None))
@@ -123,7 +129,7 @@ class RemoteStation:
             raise UnknownOutcome(str(failure)) from None
         finally:
             pool.clear()
-        return {} if heard is not None and answer.status == 200 else document_of(answer)
+        return {} if heard is not None and answer.status == 200 else content_of(answer)
 
 
 def _on_behalf(caller: Caller) -> list[tuple[str, str]]:
@@ -131,11 +137,23 @@ def _on_behalf(caller: Caller) -> list[tuple[str, str]]:
     return [(WORKER, quote(caller.worker, safe=""))] if caller.worker else []
 
 
-def _result(kind: type[object], document: Document) -> object:
-    """Return the typed result in an answer; what a newer daemon says more is passed over."""
-    known = {each.name for each in _fields(kind)}
-    found = {name: tuple(value) if isinstance(value, list) else value for name, value in document.items()}
-    return kind(**{name: value for name, value in found.items() if name in known})
+def _texts(value: object) -> Iterator[str]:
+    """Yield a field's value as query parameters have it: each part of a tuple is one."""
+    for each in value if isinstance(value, tuple) else (value,):
+        yield str(each).lower() if isinstance(each, bool) else str(each)
+
+
+def _result(kind: type[object], content: object) -> object:
+    """Return the typed result in an answer; what a newer daemon says more is passed over.
+
+    Raises UnknownOutcome where the answer is of another type.
+    """
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - only who asks a daemon
+
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        raise UnknownOutcome(f"the daemon's answer is not what this release knows: {error.errors()[0]}") from None
 
 
 def _fields(kind: type[object]) -> Sequence[Field[object]]:
