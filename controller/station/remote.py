@@ -15,9 +15,10 @@ from controller.client.answers import NotReached, UnknownOutcome, content_of, er
 from controller.client.blocking import Pool
 from controller.client.calls import request
 from controller.client.exchange import Broken, NeverAccepted, Silent
-from controller.errors import Code, ControllerError, PackageError
+from controller.errors import Code, CodedError, ControllerError, PackageError
 from controller.station.commands.detecting import Detect
 from controller.station.commands.packages import Install, PackageState
+from controller.station.commands.parts import GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import Reconcile, ReconcileReport
 from controller.station.port import WORKER, Caller, Command, DaemonSilent, Operation, Report, Result, Route, silent
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from controller.client.answers import Detection
-    from controller.client.exchange import Buffer
+    from controller.client.exchange import Answer, Buffer
     from controller.model.status_document import StatusDocument
 
 Document = dict[str, object]
@@ -66,6 +67,8 @@ class RemoteStation:
             raise ControllerError(f"{type(command).__name__} cannot be asked for at {self._address}")
         if isinstance(command, Reconcile):
             return cast(Result, self._reconcile(command, caller, report))
+        if isinstance(command, GetPicture):
+            return cast(Result, self._picture(command, caller))
         if isinstance(command, Install):
             return cast(Result, self._install(command, caller, report))
         return cast(Result, self._ask(operation, command, caller))
@@ -75,6 +78,19 @@ class RemoteStation:
         body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
         answer = self._exchange(request(self._address, route.method, target, body, more=_on_behalf(caller)))
         return answer if operation.result is None else _result(operation.result, answer)
+
+    def _picture(self, command: GetPicture, caller: Caller) -> PictureFile:
+        route, target, _ = self._request_of(command.operation, command)
+        answer = self._answer(request(self._address, route.method, target, [], more=_on_behalf(caller)))
+        if answer.status == 200:
+            return PictureFile(command.request_id, answer.body)
+        try:
+            content = content_of(answer)
+        except CodedError as error:
+            if answer.status in {404, 410}:
+                raise NoPicture(error.message, gone=answer.status == 410, next_step="") from None
+            raise
+        raise UnknownOutcome(f"the answer (HTTP {answer.status}) is no picture: {content}")
 
     def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
         """Return the route of a command, its path with the query, and the arguments in the body: nothing left out."""
@@ -117,9 +133,13 @@ class RemoteStation:
 
     def _exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> object:
         """Return what the JSON of the answer holds; nothing of one whose lines `heard` has heard."""
+        answer = self._answer(buffers, heard)
+        return {} if heard is not None and answer.status == 200 else content_of(answer)
+
+    def _answer(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> Answer:
         pool = Pool(self._address)
         try:
-            answer = pool.exchange(buffers, None, heard or (lambda _: None))
+            return pool.exchange(buffers, None, heard or (lambda _: None))
         except NeverAccepted as failure:
             raise NotReached(str(self._address), str(failure)) from None
         except Silent as failure:
@@ -129,7 +149,6 @@ class RemoteStation:
             raise UnknownOutcome(str(failure)) from None
         finally:
             pool.clear()
-        return {} if heard is not None and answer.status == 200 else content_of(answer)
 
 
 def _on_behalf(caller: Caller) -> list[tuple[str, str]]:
