@@ -43,10 +43,12 @@ from controller.sources.quiescing import QuiescingTree
 from controller.sources.watch import FolderWatch
 from controller.station.local import LocalStation
 from controller.station.local import Parts as StationParts
+from controller.station.operations import Operations
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
 from controller.station.progress import Progress
 from controller.store.lock import ControllerLock
+from controller.store.operations import OperationFiles
 from controller.store.store import Store
 from controller.store.tally_store import TallyStore
 from controller.store.verdicts import VerdictJournal
@@ -159,7 +161,8 @@ class Daemon:
                 store, parts.source, observer, self._loop, self._taker, self._plane, self._feedback, self._series,
                 Operator(store, parts.packages, parts.clock),
                 PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
-                progress, parts.clock, self._end_processes, parts.tree.folder,
+                progress, Operations(OperationFiles(layout), parts.now), parts.clock, self._end_processes,
+                parts.tree.folder,
             )
         )  # fmt: skip
         self._server = SocketServer(application(station, layout.staging), layout, group=parts.socket_group)

@@ -90,6 +90,10 @@ class CallError(CodedError):
     """A detection failed (1000–1012)."""
 
 
+class NotFound(CodedError):
+    """What was named is not there, and never was or is no more."""
+
+
 class DesiredStateError(ControllerError):
     """The desired tree is not valid. `problems` holds one line for each error found, never only the first."""
 
@@ -143,3 +147,10 @@ class RetryableError(ControllerError):
     def __init__(self, message: str, *, delay: float, next_step: str = "") -> None:
         super().__init__(message, next_step=next_step)
         self.delay = delay
+
+
+def as_coded(error: ControllerError) -> CodedError:
+    """Return the error with its number: 1000 for what has none."""
+    if isinstance(error, CodedError):
+        return error
+    return CodedError(Code.unknown, error.message, next_step=error.next_step)

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from controller.http.arguments import reader
+from controller.http.operations import LongActs, Usual, long_endpoint
 from controller.http.peers import acting_caller_of
 from controller.http.query import Query
 from controller.http.request_body import BodyLimits
@@ -22,6 +23,7 @@ class CommandResource:
 
     def __init__(self, station: Station, limits: BodyLimits, command: type[Command[object]], route: Route) -> None:
         self._station = station
+        self._long = LongActs(station)
         self._limits = limits
         self._command = command
         self._route = route
@@ -34,7 +36,10 @@ class CommandResource:
         has_body = self._route.method == "POST" and bool(dataclasses.fields(self._arguments))
         operation = self._command.operation
         bodies = (Content(self._arguments, "The command's arguments; may be left out.", JSON),) if has_body else ()
-        endpoint = Endpoint.of(operation, self._route, self.handle, Content(operation.result), bodies)
+        if operation.long:
+            endpoint = long_endpoint(operation, self._route, self.handle, Usual.result, bodies)
+        else:
+            endpoint = Endpoint.of(operation, self._route, self.handle, Content(operation.result), bodies)
         return dataclasses.replace(
             endpoint, on_record=operation.access > Access.viewer, query=self._query.parameters
         )  # fmt: skip
@@ -49,8 +54,10 @@ class CommandResource:
         in_path = {field: request.path_params[name] for name, field in self._route.in_path.items()}
         make: Callable[..., Command[object]] = self._command
         command = make(**{**given, **in_query, **in_path, **self._route.fixed})
-        result = await self._station.execute(command, acting_caller_of(request))
-        return json_response(result)
+        caller = acting_caller_of(request)
+        if command.operation.long:
+            return await self._long.answer(request, command, caller)
+        return json_response(await self._station.execute(command, caller))
 
 
 def _arguments_of(command: type[Command[object]], route: Route) -> type:

@@ -15,10 +15,12 @@ from controller.errors import (
     ControllerError,
     DesiredStateError,
     HostError,
+    NotFound,
     PackageError,
     RetryableError,
     StoreBusy,
 )
+from controller.errors import as_coded as coded_error
 from controller.station.port import AccessDenied
 
 _STATUS = {
@@ -69,13 +71,10 @@ class Refused(ControllerError):
 
 def as_coded(error: ControllerError) -> CodedError:
     """Return the error with its number: 1003 for a request that cannot be read, 1000 for what has none."""
-    if isinstance(error, CodedError):
-        return error
-    code, details = Code.unknown, {}
-    if isinstance(error, Refused):
-        code = Code.invalid_params if error.status in {400, 408, 413, 415, 431} else Code.unknown
-        details = error.details
-    return CodedError(code, error.message, next_step=error.next_step, details=details)
+    if not isinstance(error, Refused):
+        return coded_error(error)
+    code = Code.invalid_params if error.status in {400, 406, 408, 413, 415, 422, 431} else Code.unknown
+    return CodedError(code, error.message, next_step=error.next_step, details=error.details)
 
 
 def our_fault() -> ControllerError:
@@ -102,6 +101,8 @@ def _status_of(error: ControllerError) -> int:
     match error:
         case Refused():
             status = error.status
+        case NotFound():
+            status = 404
         case PackageError(code=Code.install_failed) if error.details.get("fault") == "ours":
             status = 500
         case CallError(code=Code.shared_memory_not_found) if error.details.get("fault") == "host":

@@ -1,4 +1,4 @@
-"""`POST /algorithms/install`: take a zip straight to the disk, install it, and tell of it line by line."""
+"""`POST /algorithms/install`: take a zip straight to the disk, and install it: an operation."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from starlette.types import Message
 
 from controller.errors import CallError, Code, StoreError
 from controller.http.failures import CLOSE, Refused
+from controller.http.operations import LongActs, Usual, long_endpoint
 from controller.http.peers import acting_caller_of
-from controller.http.progress_lines import JSON_LINES, Line, progress_response
 from controller.http.request_body import MIB
 from controller.http.resource import Content, Endpoint, Parameter
 from controller.station.commands.packages import Install, is_zip_name
@@ -31,7 +31,7 @@ class InstallResource:
     """The resource, for one station. `folder` is where uploads stand until they are installed."""
 
     def __init__(self, station: Station, folder: Path, largest: int = _LARGEST) -> None:
-        self._station = station
+        self._long = LongActs(station)
         self._folder = folder
         self._largest = largest
 
@@ -39,15 +39,13 @@ class InstallResource:
         """Return what the resource offers."""
         operation = Install.operation
         (route,) = operation.routes
-        endpoint = Endpoint.of(
-            operation, route, self.install, Content(Line, media_type=JSON_LINES),
-            (Content(bytes, "The package.", ZIP),),
-        )  # fmt: skip
+        bodies = (Content(bytes, "The package.", ZIP),)
+        endpoint = long_endpoint(operation, route, self.install, Usual.operation, bodies)
         name = Parameter("name", "The zip's file name, which it keeps in algorithms/zips: no folder in it.")
-        return (replace(endpoint, query=(name,), on_record=True),)
+        return (replace(endpoint, query=(name,)),)
 
     async def install(self, request: Request) -> Response:
-        """Receive the zip, then answer with what the station reports."""
+        """Receive the zip, then answer with the operation that installs it."""
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != ZIP:
             raise Refused(415, f"Content-Type {kind[:80]!r} is not taken here", next_step=f"send {ZIP}")
@@ -65,8 +63,7 @@ class InstallResource:
         except BaseException:
             upload.remove()
             raise
-        command = Install(upload.path)
-        return progress_response(lambda report: self._station.execute(command, caller, report), upload.remove)
+        return await self._long.answer(request, Install(upload.path), caller, Usual.operation, upload.remove)
 
 
 class _Upload:

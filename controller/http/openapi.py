@@ -11,7 +11,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from controller import __version__
-from controller.http.resource import JSON, Content, Endpoint
+from controller.http.resource import EVENTS, JSON, JSON_LINES, Content, Endpoint
 from controller.station.port import WORKER
 
 _DEFINITIONS = "#/components/schemas/{model}"
@@ -20,9 +20,9 @@ _STATUS_WORDS = {
     400: "The request or an image is not valid (1001–1003, 1007).",
     404: "No such resource, no such PID, or no active version (1012).",
     403: "The caller has not the access that this needs.",
+    406: "The answer is not to be had in a media type that the caller takes.",
     408: "The request did not arrive in time.",
     409: "Not possible in the present state.",
-    410: "What was asked for is not there any more.",
     413: "The request is too large.",
     415: "The body is neither multipart nor JSON.",
     422: "The package or the desired state is not valid (2001–2005).",
@@ -94,12 +94,19 @@ class _Schemas:
         ]
         for endpoint in endpoints:
             wanted += [(body.type, "validation", _adapter(body.type)) for body in endpoint.bodies]
-            wanted += [(each.type, "serialization", _adapter(each.type)) for each in endpoint.answers.values()]
+            forms = [form for answer in endpoint.answers.values() for form in answer.forms]
+            wanted += [(each.type, "serialization", _adapter(each.type)) for each in forms]
         self._found, rest = TypeAdapter.json_schemas(wanted, ref_template=_DEFINITIONS)  # type: ignore[arg-type]
         self.definitions = rest.get("$defs", {})
 
     def content(self, content: Content, mode: str) -> dict[str, object]:
-        return {content.media_type: {"schema": self._found[(content.type, mode)]}}  # type: ignore[index]
+        """Return each form of a body by its media type; a stream is text, and its lines have the schema."""
+        found: dict[str, object] = {}
+        for each in content.forms:
+            schema = self._found[(each.type, mode)]  # type: ignore[index]
+            stream = each.media_type in {EVENTS, JSON_LINES}
+            found[each.media_type] = {"schema": {"type": "string", "x-line": schema} if stream else schema}
+        return found
 
     def error(self) -> dict[str, object]:
         return self.content(Content(ErrorDocument), "serialization")

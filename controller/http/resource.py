@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import orjson
 from starlette.requests import ClientDisconnect, Request
@@ -25,15 +25,26 @@ Handler = Callable[[Request], Awaitable[Response | None]]
 
 LOG = logging.getLogger(__name__)
 JSON = "application/json"
+EVENTS = "text/event-stream"
+JSON_LINES = "application/x-ndjson"
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A body: its type (for the schema), its media type, and what it means."""
+    """A body: its type (for the schema), its media type, and what it means. Of a stream, the type of each line.
+
+    `also`: further forms of the same answer.
+    """
 
     type: object
     description: str = ""
     media_type: str = JSON
+    also: tuple[Content, ...] = ()
+
+    @property
+    def forms(self) -> tuple[Content, ...]:
+        """Every form, this one first."""
+        return (self, *self.also)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +77,20 @@ class Endpoint:
 
     @classmethod
     def of(
-        cls,
-        operation: Operation,
-        route: Route,
-        handler: Handler,
-        answer: Content,
-        bodies: tuple[Content, ...] = (),
-        query: tuple[Parameter, ...] = (),
+        cls, operation: Operation, route: Route, handler: Handler, answer: Content, bodies: tuple[Content, ...] = ()
     ) -> Endpoint:
         """Return the endpoint of a row; what it answers when all went well is described by the route."""
-        described = Content(answer.type, route.answer, answer.media_type)
+        described = replace(answer, description=route.answer)
         return cls(
             route.method, route.path, handler, operation.summary, bodies, {200: described}, (*route.errors, 403),
-            query=query, access=operation.access.name,
+            access=operation.access.name,
         )  # fmt: skip
 
 
-def json_response(document: object, status: int = 200) -> Response:
+def json_response(document: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a document as JSON; numbers that JSON does not have become null, text keys are made of other keys."""
-    return Response(orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS), status_code=status, media_type=JSON)
+    content = orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
+    return Response(content, status_code=status, headers=headers, media_type=JSON)
 
 
 class Resource:

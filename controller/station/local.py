@@ -14,7 +14,7 @@ from controller.calls.feedback import Feedback
 from controller.calls.series import CallSeries
 from controller.client.answers import Detection
 from controller.errors import Code, CodedError, DesiredStateError
-from controller.model.last_part import LastPart
+from controller.model.operation import OperationDocument, OperationRow
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
 from controller.model.status_document import AuditRow, StatusDocument
@@ -28,6 +28,7 @@ from controller.station import measuring, queries
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
 from controller.station.commands.measuring import DeploymentSeries, GetSeries
+from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import (
     Abort,
     Message,
@@ -40,7 +41,6 @@ from controller.station.commands.operator import (
     Rollback,
 )
 from controller.station.commands.packages import Install, PackageState, Uninstall
-from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import (
     DesiredTree,
     Down,
@@ -54,6 +54,7 @@ from controller.station.commands.reconciling import (
 )
 from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
+from controller.station.operations import Operations
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
 from controller.station.planned import require_planned
@@ -84,6 +85,7 @@ class Parts:
     operator: Operator
     packages: PackageOperations
     progress: Progress
+    operations: Operations
     clock: Callable[[], Instant]
     end_processes: Callable[[], Awaitable[tuple[str, ...]]]
     desired: Path
@@ -105,15 +107,34 @@ class LocalStation:
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Restart, Resume, Rollback), self._operate),
                 PreviewPlan: self._preview, GetHistory: self._history, ReadAudit: self._audit,
                 VerifyAudit: self._verify_audit, FindLogs: self._logs, GetDesiredTree: self._desired_tree,
-                GiveFeedback: self._give_feedback, GetSeries: self._series,
-                GetLastParts: self._last_parts, GetPicture: self._picture,
+                GiveFeedback: self._give_feedback, GetSeries: self._series, StartOperation: self._start,
+                ListOperations: self._operations,
+                GetOperation: self._operation, FollowOperation: self._follow,
             },
         )  # fmt: skip
 
     async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
         """Carry out a command; see `Station.execute`."""
         require_access(command, caller)
+        if command.operation.long:
+            return await self._parts.operations.carry_out(command, caller, self._work(command, caller), report)
         return cast(Result, await self._executors[type(command)](command, caller, report))
+
+    def _work(self, command: Command[object], caller: Caller) -> Callable[[Report], Awaitable[object]]:
+        return lambda report: self._executors[type(command)](command, caller, report)
+
+    async def _start(self, start: StartOperation, caller: Caller, _report: Report) -> OperationDocument:
+        require_access(start.command, caller)
+        return await self._parts.operations.start(start.command, caller, self._work(start.command, caller))
+
+    async def _operations(self, query: ListOperations, _caller: Caller, _report: Report) -> tuple[OperationRow, ...]:
+        return await self._parts.operations.list(query)
+
+    async def _operation(self, query: GetOperation, _caller: Caller, _report: Report) -> OperationDocument:
+        return await self._parts.operations.get(query.id)
+
+    async def _follow(self, query: FollowOperation, _caller: Caller, report: Report) -> OperationDocument:
+        return await self._parts.operations.follow(query.id, report)
 
     async def _detect(self, command: Detect, _caller: Caller, _report: Report) -> Detection:
         return await self._parts.plane.execute(command.request)
@@ -131,12 +152,6 @@ class LocalStation:
             raise CodedError(Code.not_initialized, self._starting(), next_step="ask again in a moment")
         epoch = self._parts.clock().epoch
         return measuring.series(query, self._parts.series, self._parts.loop.outcome, epoch)
-
-    async def _last_parts(self, _query: GetLastParts, _caller: Caller, _report: Report) -> list[LastPart]:
-        return self._parts.plane.parts.rows()
-
-    async def _picture(self, query: GetPicture, _caller: Caller, _report: Report) -> PictureFile:
-        raise NoPicture(f"there is no picture of a part of PID {query.pid[:80]}")
 
     async def _status(self, _command: GetStatus, _caller: Caller, _report: Report) -> StatusDocument:
         """Return the status as of the last pass that could be finished, and why a later one could not be."""

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, cast
 
 from controller.station import queries
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback
+from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import (
     Abort,
     Message,
@@ -24,7 +25,6 @@ from controller.station.commands.operator import (
     Rollback,
 )
 from controller.station.commands.packages import Install, PackageState, Uninstall
-from controller.station.commands.parts import GetLastParts, GetPicture
 from controller.station.commands.reconciling import Down, Ended, PreviewPlan, Reconcile, ReconcileReport
 from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.port import Caller, Command, Report, Result
@@ -32,6 +32,7 @@ from controller.store.layout import StoreLayout
 
 if TYPE_CHECKING:
     from controller.client.answers import Detection
+    from controller.model.operation import OperationDocument, OperationRow
     from controller.model.rollout import Instant
     from controller.model.status import DaemonStatus
     from controller.model.status_document import AuditRow
@@ -67,7 +68,8 @@ class OfflineCommands:
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Restart, Resume, Rollback), self._operate),
                 GetHistory: self._history, ReadAudit: self._audit, VerifyAudit: self._verify_audit,
                 FindLogs: self._logs, GiveFeedback: self._give_feedback,
-                **dict.fromkeys((GetLastParts, GetPicture), self._last_parts),
+                ListOperations: self._operations, StartOperation: self._start,
+                **dict.fromkeys((GetOperation, FollowOperation), self._operation),
             },
         )  # fmt: skip
 
@@ -82,13 +84,6 @@ class OfflineCommands:
             Code.not_initialized,
             "no daemon runs, and only that counts calls",
             next_step="start `pvctl run`, then tell it again",
-        )
-
-    def _last_parts(self, _query: GetLastParts | GetPicture, _caller: Caller, _report: Report) -> NoReturn:
-        from controller.errors import Code, CodedError
-
-        raise CodedError(
-            Code.not_initialized, "no daemon runs, and only that sees parts", next_step="start `pvctl run`"
         )
 
     # Parts.
@@ -151,7 +146,32 @@ class OfflineCommands:
     def _logs(self, query: FindLogs, _caller: Caller, _report: Report) -> tuple[Path, ...]:
         return queries.log_files(self._store(), query)
 
+    def _operations(self, query: ListOperations, _caller: Caller, _report: Report) -> tuple[OperationRow, ...]:
+        from controller.station.operations import rows
+        from controller.store.operations import OperationFiles
+
+        return rows(OperationFiles(self._layout).read_all(), query)
+
+    def _operation(self, query: GetOperation | FollowOperation, _caller: Caller, report: Report) -> OperationDocument:
+        """Return an operation of a daemon that is gone: nothing goes on in it any more."""
+        from controller.station.operations import found
+        from controller.store.operations import OperationFiles
+
+        document = found(query.id, OperationFiles(self._layout).read(query.id))
+        if isinstance(query, FollowOperation):
+            for line in document["progress"]:
+                report(line["text"])
+        return document
+
     # Commands.
+
+    def _start(self, start: StartOperation, caller: Caller, report: Report) -> OperationDocument:
+        from controller.errors import ControllerError
+
+        raise ControllerError(
+            f"no daemon runs that could go on with {type(start.command).__name__.lower()}",
+            next_step="start `pvctl run`",
+        )
 
     def _detect(self, command: Detect, _caller: Caller, _report: Report) -> Detection:
         """Run one detection directly through a process of the version that answers it."""

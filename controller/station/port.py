@@ -89,7 +89,8 @@ class Operation(NamedTuple):
     """The row of a command: the access that it needs, where it is over HTTP, and its entry in the OpenAPI document.
 
     `result` is the type of the answer as JSON; None where the resource has its own form of it. `tree`: a caller who
-    names a desired tree must mean the daemon's.
+    names a desired tree must mean the daemon's. `long`: a daemon carries it out as an operation, which goes on when
+    whoever asked leaves.
     """
 
     access: Access
@@ -97,6 +98,7 @@ class Operation(NamedTuple):
     routes: tuple[Route, ...] = ()
     result: type[object] | None = None
     tree: TreeUse = TreeUse.nothing
+    long: bool = False
 
 
 class Command(Generic[Result_co]):
@@ -115,6 +117,11 @@ class Command(Generic[Result_co]):
     def tree(self) -> TreeUse:
         """What the command has to do with the desired tree."""
         return self.operation.tree
+
+    @property
+    def about(self) -> str:
+        """What a long command is about, for its operation: `screw-check@1.1.0`. Nothing: the whole station."""
+        return ""
 
     def __eq__(self, other: object) -> bool:
         return type(other) is type(self)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import Field, asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, TypedDict, cast
 from urllib.parse import quote
@@ -17,8 +18,8 @@ from controller.client.calls import request
 from controller.client.exchange import Broken, NeverAccepted, Silent
 from controller.errors import Code, CodedError, ControllerError, PackageError
 from controller.station.commands.detecting import Detect
+from controller.station.commands.operations import FollowOperation, GetOperation
 from controller.station.commands.packages import Install, PackageState
-from controller.station.commands.parts import GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import Reconcile, ReconcileReport
 from controller.station.port import WORKER, Caller, Command, DaemonSilent, Operation, Report, Result, Route, silent
 
@@ -26,12 +27,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from controller.client.answers import Detection
-    from controller.client.exchange import Answer, Buffer
+    from controller.client.exchange import Buffer
+    from controller.model.operation import OperationDocument
     from controller.model.status_document import StatusDocument
 
 Document = dict[str, object]
 ZIP = "application/zip"
 _JSON = "application/json"
+_JSON_LINES = "application/x-ndjson"
 
 
 class _Line(TypedDict, total=False):
@@ -67,10 +70,12 @@ class RemoteStation:
             raise ControllerError(f"{type(command).__name__} cannot be asked for at {self._address}")
         if isinstance(command, Reconcile):
             return cast(Result, self._reconcile(command, caller, report))
-        if isinstance(command, GetPicture):
-            return cast(Result, self._picture(command, caller))
         if isinstance(command, Install):
             return cast(Result, self._install(command, caller, report))
+        if isinstance(command, FollowOperation):
+            return cast(Result, self._follow(command, caller, report))
+        if operation.long:
+            return cast(Result, self._long(operation, command, caller, report))
         return cast(Result, self._ask(operation, command, caller))
 
     def _ask(self, operation: Operation, command: Command[object], caller: Caller) -> object:
@@ -79,18 +84,12 @@ class RemoteStation:
         answer = self._exchange(request(self._address, route.method, target, body, more=_on_behalf(caller)))
         return answer if operation.result is None else _result(operation.result, answer)
 
-    def _picture(self, command: GetPicture, caller: Caller) -> PictureFile:
-        route, target, _ = self._request_of(command.operation, command)
-        answer = self._answer(request(self._address, route.method, target, [], more=_on_behalf(caller)))
-        if answer.status == 200:
-            return PictureFile(command.request_id, answer.body)
-        try:
-            content = content_of(answer)
-        except CodedError as error:
-            if answer.status in {404, 410}:
-                raise NoPicture(error.message, gone=answer.status == 410, next_step="") from None
-            raise
-        raise UnknownOutcome(f"the answer (HTTP {answer.status}) is no picture: {content}")
+    def _long(self, operation: Operation, command: Command[object], caller: Caller, report: Report) -> object:
+        """Ask for a long act and hear its progress."""
+        route, path, arguments = self._request_of(operation, command)
+        body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
+        outcome = self._lines(path, body, _JSON, caller, report, route.method)
+        return outcome if operation.result is None else _result(operation.result, outcome)
 
     def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
         """Return the route of a command, its path with the query, and the arguments in the body: nothing left out."""
@@ -120,10 +119,20 @@ class RemoteStation:
         outcome = self._lines(target, [_content(command.zip_path)], ZIP, caller, report)
         return cast(PackageState, _result(PackageState, outcome))
 
-    def _lines(self, target: str, body: list[Buffer], kind: str, caller: Caller, report: Report) -> Document:
+    def _follow(self, command: FollowOperation, caller: Caller, report: Report) -> OperationDocument:
+        _, path, _ = self._request_of(command.operation, command)
+        with suppress(CodedError):  # its own failure: the document has it
+            self._lines(path, [], _JSON, caller, report, "GET")
+        get = GetOperation(command.id)
+        return cast("OperationDocument", self._ask(get.operation, get, caller))
+
+    def _lines(
+        self, target: str, body: list[Buffer], kind: str, caller: Caller, report: Report, method: str = "POST"
+    ) -> Document:
         """Ask for something that reports its progress as JSON lines; return its outcome."""
         lines = _Lines(report)
-        answer = self._exchange(request(self._address, "POST", target, body, kind, _on_behalf(caller)), lines.hear)
+        headers = [("Accept", _JSON_LINES), *_on_behalf(caller)]
+        answer = self._exchange(request(self._address, method, target, body, kind, headers), lines.hear)
         last = cast(_Line, answer) if answer else lines.last
         if "error" in last:
             raise error_of(last["error"])
@@ -133,13 +142,9 @@ class RemoteStation:
 
     def _exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> object:
         """Return what the JSON of the answer holds; nothing of one whose lines `heard` has heard."""
-        answer = self._answer(buffers, heard)
-        return {} if heard is not None and answer.status == 200 else content_of(answer)
-
-    def _answer(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> Answer:
         pool = Pool(self._address)
         try:
-            return pool.exchange(buffers, None, heard or (lambda _: None))
+            answer = pool.exchange(buffers, None, heard or (lambda _: None))
         except NeverAccepted as failure:
             raise NotReached(str(self._address), str(failure)) from None
         except Silent as failure:
@@ -149,6 +154,7 @@ class RemoteStation:
             raise UnknownOutcome(str(failure)) from None
         finally:
             pool.clear()
+        return {} if heard is not None and answer.status == 200 else content_of(answer)
 
 
 def _on_behalf(caller: Caller) -> list[tuple[str, str]]:

@@ -115,6 +115,11 @@ class StoreLayout:
     def controller_log(self) -> Path:
         return self.logs / "controller.log"
 
+    @cached_property
+    def operations(self) -> Path:
+        """Long acts that were asked for, a document each; made with the first of them."""
+        return self.root / "operations"
+
     def mapping(self, pid: str) -> Path:
         return self.active / f"{pid}.json"
 

@@ -7,22 +7,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import orjson
+
 from controller.calls.request import DetectionRequest
 from controller.client.answers import Detection
-from controller.errors import CallError, Code, ControllerError, PackageError
+from controller.errors import CallError, Code, ControllerError, PackageError, as_coded
 from controller.images.formats import ImageRef, load
 from controller.model.actions import Plan
-from controller.model.last_part import LastPart
 from controller.model.observed import HistoryEntry
+from controller.model.operation import OperationDocument
 from controller.model.status_document import AuditRow, StatusDocument
 from controller.reconciler.changes import Change
 from controller.reconciler.preview import Preview
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
 from controller.station.commands.measuring import DeploymentSeries, GetSeries, VersionSeries
+from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import Message, Promote
 from controller.station.commands.packages import Install, PackageState, Uninstall
-from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import (
     DesiredTree,
     Down,
@@ -36,6 +38,8 @@ from controller.station.commands.reconciling import (
 )
 from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
+from controller.station.operations import found, kind_of, unexpected
+from controller.station.operations import rows as operation_rows
 from controller.station.port import Caller, Command, Report, Result, require_access, silent
 from controller.store.audit import AuditHead, Verification
 
@@ -65,13 +69,6 @@ RECORD = {
 
 SERIES: VersionSeries = {
     "version": "1.0.0", "role": "stable", "package": "screw-check", "points": [(1700000000, 40, 1, 0, 3.5, 8.25)],
-}  # fmt: skip
-
-PART: LastPart = {
-    "pid": "A01", "request_id": "r-1", "at": "2024-01-01T00:00:00Z", "name": "screw-check", "version": "1.0.0",
-    "verdict": "NG", "message": "a scratch", "latency_ms": 12.5, "defects_malformed": 0, "error": None,
-    "defects": [{"x": 1, "y": 2, "width": 3, "height": 4, "label": "scratch", "score": 0.75}],
-    "picture": {"width": 640, "height": 480, "etag": '"r-1"'},
 }  # fmt: skip
 
 
@@ -121,12 +118,18 @@ class FakeStation:
             PidEntry("A01", HistoryEntry("t", "screw-check", "1.0.0", "screws", "abc123", "ann", "first")),
         )
         self.installed: bytes = b""
-        self.parts: list[LastPart] = [PART]
         self.plane = FakePlane()
+        self.operations: dict[str, OperationDocument] = {}
         self._detect = detect or self.plane.execute
 
     async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
         require_access(command, caller)
+        if isinstance(command, StartOperation):
+            return cast(Result, await self._start(command.command, caller))
+        if isinstance(command, FollowOperation):
+            for line in self.operations[command.id]["progress"]:
+                report(line["text"])
+            return cast(Result, self.operations[command.id])
         self.asked.append(command)
         self.callers.append(caller)
         if isinstance(command, Detect):
@@ -137,6 +140,24 @@ class FakeStation:
         if self.failure is not None:
             raise self.failure
         return cast(Result, self._answer(command, report))
+
+    async def _start(self, command: Command[Any], caller: Caller) -> OperationDocument:
+        """Carry a long command out at once, and remember what it came to."""
+        told: list[str] = []
+        result, error = None, None
+        try:
+            result = orjson.loads(orjson.dumps(await self.execute(command, caller, told.append)))
+        except ControllerError as failure:
+            error = as_coded(failure).to_document()
+        except Exception:  # noqa: BLE001 - as the real one
+            error = as_coded(unexpected()).to_document()
+        name = f"operation-{len(self.operations)}"
+        self.operations[name] = {
+            "id": name, "kind": kind_of(type(command)), "subject": command.about, "actor": caller.name,
+            "state": "failed" if error else "succeeded", "started_at": "t", "ended_at": "t", "error": cast(Any, error),
+            "progress": [{"at": "t", "text": text} for text in told], "result": result,
+        }  # fmt: skip
+        return self.operations[name]
 
     def _answer(self, command: Command[Any], report: Report) -> object:
         for kind, answer in self._answers(report).items():
@@ -166,15 +187,10 @@ class FakeStation:
                 each.request_id, "A01", "screw-check", "1.0.0", "OK", each.truth, counted("OK", each.truth)
             ),
             GetSeries: lambda each: DeploymentSeries(each.deployment, 10, (SERIES,)),
-            GetLastParts: lambda _: self.parts,
-            GetPicture: self._picture,
+            ListOperations: lambda each: operation_rows(self.operations.values(), each),
+            GetOperation: lambda each: found(each.id, self.operations.get(each.id)),
             Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),
         }
-
-    def _picture(self, query: GetPicture) -> PictureFile:
-        if query.pid != "A01" or query.request_id not in {"", "r-1"}:
-            raise NoPicture("another part is there now", gone=query.pid == "A01")
-        return PictureFile("r-1", b"\xff\xd8\xff a picture")
 
     def _install(self, zip_path: Path, report: Report) -> PackageState:
         if "bad" in zip_path.name:

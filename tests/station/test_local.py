@@ -12,6 +12,7 @@ import pytest
 
 from controller.calls.series import CallSeries
 from controller.errors import Code, CodedError, ControllerError, PackageError, StoreError
+from controller.host.clock import utc_now
 from controller.model.package import PackageRef
 from controller.reconciler.exits import Exit
 from controller.reconciler.observe import Observer
@@ -22,6 +23,7 @@ from controller.station.commands.packages import Install, Uninstall
 from controller.station.commands.reconciling import GetReadiness, Readiness, Reconcile
 from controller.station.commands.status import GetStatus
 from controller.station.local import LocalStation, Parts
+from controller.station.operations import Operations
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
 from controller.station.port import Access, AccessDenied, Caller
@@ -29,6 +31,7 @@ from controller.station.progress import Progress
 from controller.store.active import ActiveMappings
 from controller.store.audit import AuditLog
 from controller.store.history import PidHistory
+from controller.store.operations import OperationFiles
 from tests.reconciler.fakes import Rig
 from tests.reconciler.test_loop import Daemon, running
 from tests.waiting import HANGS, until
@@ -55,7 +58,8 @@ def local_station(daemon: Daemon, folder: Path) -> LocalStation:
         Parts(
             rig.store, daemon.source, observer, loop, taker, cast("Any", None), cast("Any", None), CallSeries(),
             Operator(rig.store, rig.packages, loop.reconciler.clock), packages,
-            Progress(rig.notes.append), loop.reconciler.clock, nothing, folder,
+            Progress(rig.notes.append), Operations(OperationFiles(rig.store.layout), utc_now),
+            loop.reconciler.clock, nothing, folder,
         )
     )  # fmt: skip
 

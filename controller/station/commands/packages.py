@@ -42,18 +42,24 @@ class Install(Command[PackageState]):
                 next_step="rename it; the file name is free otherwise",
             )
 
+    @property
+    def about(self) -> str:
+        """The zip's file name."""
+        return self.zip_path.name
+
     operation: ClassVar = Operation(
         Access.admin,
-        "Install a zip, and report the progress as JSON lines.",
+        "Install a zip.",
         (
             Route(
                 "POST",
                 "/algorithms/install",
-                "Lines; each has one key, the last is outcome or error.",
+                "Its progress; the last line is outcome or error.",
                 (400, 408, 413, 415),
             ),
         ),
         PackageState,
+        long=True,
     )
 
 

@@ -113,10 +113,18 @@ class Reconcile(Command[ReconcileReport]):
 
     operation: ClassVar = Operation(
         Access.operator,
-        "Reconcile, and report the progress as JSON lines.",
-        (Route("POST", "/v1/reconcile", "Lines; each has one key, the last is outcome or error.", (400, 413)),),
+        "Make the station match the desired state.",
+        (
+            Route(
+                "POST",
+                "/v1/reconcile",
+                "The progress, the last line being outcome or error; as JSON only how it ended.",
+                (400, 413),
+            ),
+        ),
         ReconcileReport,
         TreeUse.read,
+        long=True,
     )
 
 

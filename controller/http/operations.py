@@ -1,0 +1,212 @@
+"""Long acts over HTTP: how one answers, by what its request asks for, and `GET /v1/operations/{id}/events`.
+
+Server-sent events and JSON lines tell the progress and then the outcome; a plain answer is the result when it is there,
+or at once the operation (202) with its `Location`. The act itself goes on in every case when whoever asked leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from enum import Enum
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from controller.http.accept import accepted, wants_no_waiting
+from controller.http.failures import as_coded, our_fault
+from controller.http.peers import caller_of
+from controller.http.resource import EVENTS, JSON, JSON_LINES, Content, Endpoint, Handler, json_response
+from controller.model.operation import OperationDocument
+from controller.station.commands.operations import FollowOperation, GetOperation, StartOperation
+from controller.station.port import Caller, Command, Operation, Route, Station
+
+LOG = logging.getLogger(__name__)
+_ALIVE = 15.0
+"""Seconds of silence after which a stream of events says that it is still there."""
+_Line = Mapping[str, object]
+_AT_ONCE = "It has begun: the operation, and in Location where it can be asked for."
+
+
+class Usual(Enum):
+    """What a long act answers where the request does not say: the result, the progress as lines, or its operation."""
+
+    result = "result"
+    lines = "lines"
+    operation = "operation"
+
+    @property
+    def offered(self) -> tuple[str, ...]:
+        """The media types, the usual one first."""
+        return (JSON_LINES, EVENTS, JSON) if self is Usual.lines else (JSON, EVENTS, JSON_LINES)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line, or the data of an event: `progress` any number of times, then `outcome` or `error`, once."""
+
+    progress: str | None = None
+    outcome: dict[str, object] | None = None
+    error: dict[str, object] | None = None
+
+
+_STREAMS = (Content(Line, media_type=EVENTS), Content(Line, media_type=JSON_LINES))
+
+
+def long_endpoint(
+    operation: Operation,
+    route: Route,
+    handler: Handler,
+    usual: Usual,
+    bodies: tuple[Content, ...] = (),
+    result: object = None,
+) -> Endpoint:
+    """Return the endpoint of a long act, with every form of its answer. `result`: its type, else that of the row."""
+    whole = Content(result or operation.result)
+    endpoint = Endpoint.of(operation, route, handler, whole, bodies)
+    forms = _STREAMS if usual is Usual.operation else (whole, *_STREAMS)
+    told = replace(forms[0], description=route.answer, also=forms[1:])
+    errors = tuple(dict.fromkeys((*endpoint.errors, 406, 429, 500, 503)))
+    return replace(
+        endpoint,
+        answers={200: told, 202: Content(OperationDocument, _AT_ONCE)},
+        errors=errors,
+        on_record=True,
+    )
+
+
+class LongActs:
+    """Answers requests for the long acts of one station."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._until_end: set[asyncio.Task[None]] = set()
+
+    async def answer(
+        self,
+        request: Request,
+        command: Command[object],
+        caller: Caller,
+        usual: Usual = Usual.result,
+        at_end: Callable[[], None] = lambda: None,
+    ) -> Response:
+        """Have a long command carried out, and answer as the request asks. `at_end`: called when the act has ended.
+
+        Raises ControllerError: it did not begin; for a result, also what the act raises.
+        """
+        with ExitStack() as ending:
+            ending.callback(at_end)
+            kind = accepted(request, usual.offered)
+            if kind == JSON and usual is not Usual.operation and not wants_no_waiting(request):
+                return json_response(await self._station.execute(command, caller))
+            begun = await self._station.execute(StartOperation(command), caller)
+            ending.pop_all()
+        self._call_at_end(begun["id"], caller, at_end)
+        return self._told(begun, caller, kind)
+
+    def _call_at_end(self, identifier: str, caller: Caller, at_end: Callable[[], None]) -> None:
+        async def wait() -> None:
+            try:
+                await self._station.execute(FollowOperation(identifier), caller)
+            finally:
+                at_end()
+
+        task = asyncio.get_running_loop().create_task(wait())
+        self._until_end.add(task)
+        task.add_done_callback(self._until_end.discard)
+
+    def _told(self, document: OperationDocument, caller: Caller, kind: str) -> Response:
+        place = {"Location": f"/v1/operations/{document['id']}"}
+        if kind == JSON:
+            return json_response(document, 202, place)
+        return told(self._station, FollowOperation(document["id"]), caller, kind, place)
+
+
+class OperationEvents:
+    """`GET /v1/operations/{id}/events`, for one station."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """Return what the resource offers."""
+        operation = FollowOperation.operation
+        answer = replace(_STREAMS[0], also=_STREAMS[1:])
+        return tuple(Endpoint.of(operation, route, self.events, answer) for route in operation.routes)
+
+    async def events(self, request: Request) -> Response:
+        """Answer with the progress of an operation from its start; events may go on after `Last-Event-ID`."""
+        caller, kind = caller_of(request), accepted(request, (EVENTS, JSON_LINES))
+        identifier = request.path_params["id"]
+        await self._station.execute(GetOperation(identifier), caller)  # or it is not there
+        last = request.headers.get("last-event-id", "")
+        skip = int(last) if last.isdecimal() and len(last) < 10 else 0
+        return told(self._station, FollowOperation(identifier), caller, kind, skip=skip)
+
+
+def told(
+    station: Station,
+    follow: FollowOperation,
+    caller: Caller,
+    kind: str,
+    headers: dict[str, str] | None = None,
+    skip: int = 0,
+) -> StreamingResponse:
+    """Return the answer that tells an operation's progress and outcome, line by line or event by event."""
+    stream = _events(station, follow, caller, skip) if kind == EVENTS else _lines(station, follow, caller)
+    return StreamingResponse(stream, media_type=kind, headers={"Cache-Control": "no-store", **(headers or {})})
+
+
+async def _lines(station: Station, follow: FollowOperation, caller: Caller) -> AsyncIterator[bytes]:
+    async for each in _told(station, follow, caller):
+        if each is not None:
+            yield orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE)
+
+
+async def _events(station: Station, follow: FollowOperation, caller: Caller, skip: int) -> AsyncIterator[bytes]:
+    number = 0
+    async for each in _told(station, follow, caller):
+        number += each is not None
+        if each is None:
+            yield b": still there\n\n"
+        elif number > skip or "progress" not in each:
+            yield b"id: %d\nevent: %s\ndata: %s\n\n" % (number, next(iter(each)).encode(), orjson.dumps(each))
+
+
+async def _told(station: Station, follow: FollowOperation, caller: Caller) -> AsyncIterator[_Line | None]:
+    """Yield each line, the outcome or the error last; None where nothing was told for a while."""
+    loop = asyncio.get_running_loop()
+    lines: asyncio.Queue[_Line] = asyncio.Queue()
+
+    def report(text: str) -> None:
+        line: _Line = {"progress": text}
+        loop.call_soon_threadsafe(lines.put_nowait, line)
+
+    async def last() -> None:
+        line: _Line
+        try:
+            ended = await station.execute(follow, caller, report)
+            line = {"outcome": ended["result"]} if ended["error"] is None else {"error": ended["error"]}
+        except Exception:
+            LOG.exception("the progress of %s cannot be told", follow.id)
+            line = {"error": as_coded(our_fault()).to_document()}
+        await asyncio.sleep(0)  # what `report` was told from this thread is in the queue now
+        lines.put_nowait(line)
+
+    task = loop.create_task(last())
+    try:
+        line: _Line = {}
+        while line.keys() <= {"progress"}:
+            try:
+                async with asyncio.timeout(_ALIVE):
+                    line = await lines.get()
+            except TimeoutError:
+                yield None
+                continue
+            yield line
+    finally:
+        task.cancel()
