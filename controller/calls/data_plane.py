@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from controller.calls.detection import call, plan_call, require_guide, share
 from controller.calls.dispatch import Dispatcher
+from controller.calls.last_parts import NOWHERE, LastParts
 from controller.calls.pictures import HeldPictures, Images, PictureRoom
 from controller.calls.request import DetectionRequest
 from controller.calls.routing import Routes
@@ -25,6 +27,7 @@ from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.model.rollout import Rollout
 from controller.model.tally import Counted, PartVerdict, Tally
+from controller.processes.conversation import new_request_id
 from controller.processes.pool import PoolObserver, ProcessPool
 from controller.processes.process import AlgorithmProcess
 from controller.store.active import ActiveMappings
@@ -34,6 +37,17 @@ _LOOK_EVERY = 1.0
 _MAPPINGS_A_LOOK = 200
 """Mappings that are read in one look, before their first call: a few milliseconds of the calls' own loop."""
 _NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class _Reached:
+    """A call that has met the process which answers it; the pixels are loaded, the call lock is held."""
+
+    dispatcher: Dispatcher
+    process: AlgorithmProcess
+    request: DetectionRequest
+    images: Images
+    leave: float
 
 
 class DataPlane(PoolObserver):
@@ -47,6 +61,7 @@ class DataPlane(PoolObserver):
         self._dispatchers: dict[tuple[str, PackageRef], Dispatcher] = {}
         self._statistics = CallStatistics()
         self._hear_answer: Callable[[Detection, PackageRef], None] = lambda *_: None
+        self.parts = LastParts()
         self._pictures = PictureRoom()
         self._trials = Trials()
         self._looking: asyncio.TimerHandle | None = None
@@ -74,7 +89,9 @@ class DataPlane(PoolObserver):
     def configure(self, services: Mapping[str, Service]) -> None:
         """Take what holds for the deployments from now on, by their names. Nothing is restarted for it."""
         self._services = dict(services)
+        before = self._by_pid
         self._by_pid = {pid: service for service in services.values() for pid in service.pids}
+        self.parts.forget(before.keys() - self._by_pid.keys())
         self._routes.get_to_know(self._by_pid, _MAPPINGS_A_LOOK)
         for (deployment, _), dispatcher in self._dispatchers.items():
             dispatcher.service = self._services.get(deployment, dispatcher.service)
@@ -102,9 +119,16 @@ class DataPlane(PoolObserver):
             StoreError: the mapping could not be read.
         """
         with self._pictures.share() as pictures:
-            return await self._execute(request, pictures)
+            reached: _Reached | None = None
+            try:
+                reached = await self._reach(request, pictures)
+                return await self._call(reached)
+            except ControllerError as error:
+                self._note_failed(request if reached is None else reached.request, reached, error)
+                raise
 
-    async def _execute(self, asked: DetectionRequest, pictures: HeldPictures) -> Detection:
+    async def _reach(self, asked: DetectionRequest, pictures: HeldPictures) -> _Reached:
+        """Return the process that answers a call; its call lock is then held."""
         since = time.monotonic()
         timeout = asked.arguments.timeout
         leave = _NEVER if timeout is None else since + timeout
@@ -125,7 +149,7 @@ class DataPlane(PoolObserver):
             if process is None:
                 continue
             if process.failure is None:
-                return await self._call(dispatcher, process, request, images, leave)
+                return _Reached(dispatcher, process, request, images, leave)
             process.release()  # it broke between being given and being taken
 
     def _require_open(self) -> None:
@@ -150,14 +174,13 @@ class DataPlane(PoolObserver):
         """Return which pictures a PID's algorithm gets: as its own deployment says, whoever's process answers it."""
         return self._by_pid.get(pid, dispatcher.service).input
 
-    async def _call(
-        self, dispatcher: Dispatcher, process: AlgorithmProcess, request: DetectionRequest, images: Images, leave: float
-    ) -> Detection:
+    async def _call(self, reached: _Reached) -> Detection:
+        dispatcher, process, request = reached.dispatcher, reached.process, reached.request
         dispatcher.last_pid = request.pid
         outcome: Detection | CallError
         try:
-            plan = plan_call(process, request, None if leave == _NEVER else leave)
-            shared = share(process, images, request, self._input(request.pid, dispatcher))
+            plan = plan_call(process, request, None if reached.leave == _NEVER else reached.leave)
+            shared = share(process, reached.images, request, self._input(request.pid, dispatcher))
             try:
                 outcome = await call(process, request, plan, shared)
             except CallError as error:
@@ -167,12 +190,21 @@ class DataPlane(PoolObserver):
         if isinstance(outcome, Detection):
             dispatcher.took(outcome.latency_ms / 1000)
         if not request.is_info:  # no part was looked at, so it is no sample of how well the version does that
-            await self._count(dispatcher, process, request, images, outcome, leave)
+            await self._count(dispatcher, process, request, reached.images, outcome, reached.leave)
             if isinstance(outcome, Detection):
                 self._hear_answer(outcome, dispatcher.ref)
+                if request.arguments.phase != "pre":  # what comes before the verdict is none
+                    self.parts.answered(outcome, dispatcher.ref)
         if isinstance(outcome, CallError):
             raise outcome
         return outcome
+
+    def _note_failed(self, request: DetectionRequest, reached: _Reached | None, error: ControllerError) -> None:
+        """Note that a part got no answer. A call for a PID that is not known here was for no part of this station."""
+        pid = request.pid
+        if not (self._stopped or request.is_info) and (pid in self._by_pid or self.parts.last(pid)):
+            ref = NOWHERE if reached is None else reached.dispatcher.ref
+            self.parts.failed(pid, new_request_id(), error, ref)
 
     async def _count(
         self, dispatcher: Dispatcher, process: AlgorithmProcess, request: DetectionRequest, images: Images,

@@ -44,6 +44,7 @@ COMMANDS = {
     "package": "Check a zip, or show what is in it.",
     "install": "Install a zip by hand.",
     "uninstall": "Remove an installed version that nothing needs.",
+    "parts": "Show the last part of each PID: verdict, defects, picture.",
     "history": "Show which versions answered a PID, or a deployment's PIDs.",
     "audit": "Show the audit log, or verify its chain.",
     "logs": "Show the log of a deployment's or a PID's processes.",

@@ -12,6 +12,7 @@ from controller.http.health import Health
 from controller.http.install import InstallResource
 from controller.http.openapi import OpenApi
 from controller.http.operations import OperationEvents
+from controller.http.picture import PictureResource
 from controller.http.reconcile import ReconcileResource
 from controller.http.request_body import BodyLimits
 from controller.http.resource import Endpoint, Handler, Missing, Resource
@@ -20,11 +21,12 @@ from controller.station.commands.detecting import Detect
 from controller.station.commands.every import COMMANDS
 from controller.station.commands.operations import FollowOperation
 from controller.station.commands.packages import Install
+from controller.station.commands.parts import GetPicture
 from controller.station.commands.reconciling import GetReadiness, Reconcile
 from controller.station.commands.status import GetStatus
 from controller.station.port import Station
 
-_OWN_RESOURCE = {Detect, GetStatus, GetReadiness, Reconcile, Install, FollowOperation}
+_OWN_RESOURCE = {Detect, GetStatus, GetReadiness, Reconcile, Install, GetPicture, FollowOperation}
 """Commands whose request or answer is more than plain JSON."""
 
 
@@ -36,6 +38,7 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
         Health(station),
         ReconcileResource(station, limits),
         InstallResource(station, uploads),
+        PictureResource(station),
         OperationEvents(station),
     )
     plain = (

@@ -23,6 +23,7 @@ _STATUS_WORDS = {
     406: "The answer is not to be had in a media type that the caller takes.",
     408: "The request did not arrive in time.",
     409: "Not possible in the present state.",
+    410: "What was asked for is not there any more.",
     413: "The request is too large.",
     415: "The body is neither multipart nor JSON.",
     422: "The package or the desired state is not valid (2001–2005).",

@@ -77,13 +77,19 @@ class Endpoint:
 
     @classmethod
     def of(
-        cls, operation: Operation, route: Route, handler: Handler, answer: Content, bodies: tuple[Content, ...] = ()
+        cls,
+        operation: Operation,
+        route: Route,
+        handler: Handler,
+        answer: Content,
+        bodies: tuple[Content, ...] = (),
+        query: tuple[Parameter, ...] = (),
     ) -> Endpoint:
         """Return the endpoint of a row; what it answers when all went well is described by the route."""
         described = replace(answer, description=route.answer)
         return cls(
             route.method, route.path, handler, operation.summary, bodies, {200: described}, (*route.errors, 403),
-            access=operation.access.name,
+            query=query, access=operation.access.name,
         )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from controller.calls.feedback import Feedback
 from controller.calls.series import CallSeries
 from controller.client.answers import Detection
 from controller.errors import Code, CodedError, DesiredStateError
+from controller.model.last_part import LastPart
 from controller.model.operation import OperationDocument, OperationRow
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
@@ -41,6 +42,7 @@ from controller.station.commands.operator import (
     Rollback,
 )
 from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import (
     DesiredTree,
     Down,
@@ -107,7 +109,8 @@ class LocalStation:
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Restart, Resume, Rollback), self._operate),
                 PreviewPlan: self._preview, GetHistory: self._history, ReadAudit: self._audit,
                 VerifyAudit: self._verify_audit, FindLogs: self._logs, GetDesiredTree: self._desired_tree,
-                GiveFeedback: self._give_feedback, GetSeries: self._series, StartOperation: self._start,
+                GiveFeedback: self._give_feedback, GetSeries: self._series,
+                GetLastParts: self._last_parts, GetPicture: self._picture, StartOperation: self._start,
                 ListOperations: self._operations,
                 GetOperation: self._operation, FollowOperation: self._follow,
             },
@@ -152,6 +155,12 @@ class LocalStation:
             raise CodedError(Code.not_initialized, self._starting(), next_step="ask again in a moment")
         epoch = self._parts.clock().epoch
         return measuring.series(query, self._parts.series, self._parts.loop.outcome, epoch)
+
+    async def _last_parts(self, _query: GetLastParts, _caller: Caller, _report: Report) -> list[LastPart]:
+        return self._parts.plane.parts.rows()
+
+    async def _picture(self, query: GetPicture, _caller: Caller, _report: Report) -> PictureFile:
+        raise NoPicture(f"there is no picture of a part of PID {query.pid[:80]}")
 
     async def _status(self, _command: GetStatus, _caller: Caller, _report: Report) -> StatusDocument:
         """Return the status as of the last pass that could be finished, and why a later one could not be."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from controller.station import queries
 from controller.station.commands.detecting import Detect
@@ -25,6 +25,7 @@ from controller.station.commands.operator import (
     Rollback,
 )
 from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.parts import GetLastParts, GetPicture
 from controller.station.commands.reconciling import Down, Ended, PreviewPlan, Reconcile, ReconcileReport
 from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.port import Caller, Command, Report, Result
@@ -68,6 +69,7 @@ class OfflineCommands:
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Restart, Resume, Rollback), self._operate),
                 GetHistory: self._history, ReadAudit: self._audit, VerifyAudit: self._verify_audit,
                 FindLogs: self._logs, GiveFeedback: self._give_feedback,
+                **dict.fromkeys((GetLastParts, GetPicture), self._last_parts),
                 ListOperations: self._operations, StartOperation: self._start,
                 **dict.fromkeys((GetOperation, FollowOperation), self._operation),
             },
@@ -84,6 +86,13 @@ class OfflineCommands:
             Code.not_initialized,
             "no daemon runs, and only that counts calls",
             next_step="start `pvctl run`, then tell it again",
+        )
+
+    def _last_parts(self, _query: GetLastParts | GetPicture, _caller: Caller, _report: Report) -> NoReturn:
+        from controller.errors import Code, CodedError
+
+        raise CodedError(
+            Code.not_initialized, "no daemon runs, and only that sees parts", next_step="start `pvctl run`"
         )
 
     # Parts.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import Field, asdict, fields, is_dataclass
 from typing import TYPE_CHECKING, TypedDict, cast
@@ -20,6 +20,7 @@ from controller.errors import Code, CodedError, ControllerError, PackageError
 from controller.station.commands.detecting import Detect
 from controller.station.commands.operations import FollowOperation, GetOperation
 from controller.station.commands.packages import Install, PackageState
+from controller.station.commands.parts import GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import Reconcile, ReconcileReport
 from controller.station.port import WORKER, Caller, Command, DaemonSilent, Operation, Report, Result, Route, silent
 
@@ -27,11 +28,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from controller.client.answers import Detection
-    from controller.client.exchange import Buffer
+    from controller.client.exchange import Answer, Buffer
     from controller.model.operation import OperationDocument
     from controller.model.status_document import StatusDocument
 
 Document = dict[str, object]
+_Ask = Callable[[Command[object], Caller, Report], object]
 ZIP = "application/zip"
 _JSON = "application/json"
 _JSON_LINES = "application/x-ndjson"
@@ -65,27 +67,43 @@ class RemoteStation:
         """
         if isinstance(command, Detect):
             return cast(Result, _detect(self._address, command))
-        operation = command.operation
-        if not operation.routes:
+        if not command.operation.routes:
             raise ControllerError(f"{type(command).__name__} cannot be asked for at {self._address}")
-        if isinstance(command, Reconcile):
-            return cast(Result, self._reconcile(command, caller, report))
-        if isinstance(command, Install):
-            return cast(Result, self._install(command, caller, report))
-        if isinstance(command, FollowOperation):
-            return cast(Result, self._follow(command, caller, report))
-        if operation.long:
-            return cast(Result, self._long(operation, command, caller, report))
-        return cast(Result, self._ask(operation, command, caller))
+        asks: Mapping[type[Command[object]], _Ask] = cast(
+            "Mapping[type[Command[object]], _Ask]",
+            {
+                Reconcile: self._reconcile,
+                Install: self._install,
+                GetPicture: self._picture,
+                FollowOperation: self._follow,
+            },
+        )
+        usual = self._long if command.operation.long else self._ask
+        return cast(Result, asks.get(type(command), usual)(command, caller, report))
 
-    def _ask(self, operation: Operation, command: Command[object], caller: Caller) -> object:
+    def _ask(self, command: Command[object], caller: Caller, _report: Report) -> object:
+        operation = command.operation
         route, target, arguments = self._request_of(operation, command)
         body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
         answer = self._exchange(request(self._address, route.method, target, body, more=_on_behalf(caller)))
         return answer if operation.result is None else _result(operation.result, answer)
 
-    def _long(self, operation: Operation, command: Command[object], caller: Caller, report: Report) -> object:
+    def _picture(self, command: GetPicture, caller: Caller, _report: Report) -> PictureFile:
+        route, target, _ = self._request_of(command.operation, command)
+        answer = self._answer(request(self._address, route.method, target, [], more=_on_behalf(caller)))
+        if answer.status == 200:
+            return PictureFile(command.request_id, answer.body)
+        try:
+            content = content_of(answer)
+        except CodedError as error:
+            if answer.status in {404, 410}:
+                raise NoPicture(error.message, gone=answer.status == 410, next_step="") from None
+            raise
+        raise UnknownOutcome(f"the answer (HTTP {answer.status}) is no picture: {content}")
+
+    def _long(self, command: Command[object], caller: Caller, report: Report) -> object:
         """Ask for a long act and hear its progress."""
+        operation = command.operation
         route, path, arguments = self._request_of(operation, command)
         body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
         outcome = self._lines(path, body, _JSON, caller, report, route.method)
@@ -124,7 +142,7 @@ class RemoteStation:
         with suppress(CodedError):  # its own failure: the document has it
             self._lines(path, [], _JSON, caller, report, "GET")
         get = GetOperation(command.id)
-        return cast("OperationDocument", self._ask(get.operation, get, caller))
+        return cast("OperationDocument", self._ask(get, caller, report))
 
     def _lines(
         self, target: str, body: list[Buffer], kind: str, caller: Caller, report: Report, method: str = "POST"
@@ -142,9 +160,13 @@ class RemoteStation:
 
     def _exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> object:
         """Return what the JSON of the answer holds; nothing of one whose lines `heard` has heard."""
+        answer = self._answer(buffers, heard)
+        return {} if heard is not None and answer.status == 200 else content_of(answer)
+
+    def _answer(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> Answer:
         pool = Pool(self._address)
         try:
-            answer = pool.exchange(buffers, None, heard or (lambda _: None))
+            return pool.exchange(buffers, None, heard or (lambda _: None))
         except NeverAccepted as failure:
             raise NotReached(str(self._address), str(failure)) from None
         except Silent as failure:
@@ -154,7 +176,6 @@ class RemoteStation:
             raise UnknownOutcome(str(failure)) from None
         finally:
             pool.clear()
-        return {} if heard is not None and answer.status == 200 else content_of(answer)
 
 
 def _on_behalf(caller: Caller) -> list[tuple[str, str]]:

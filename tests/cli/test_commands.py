@@ -27,10 +27,11 @@ from controller.station.commands.operator import (
     Rollback,
 )
 from controller.station.commands.packages import Uninstall
+from controller.station.commands.parts import GetPicture
 from controller.station.commands.reconciling import PlannedChanges, PreviewPlan, Reconcile
 from controller.station.commands.records import FindLogs
 from tests.cli.conftest import Pvctl, Said
-from tests.station.fake import STATUS, FakeStation
+from tests.station.fake import PART, STATUS, FakeStation
 
 DEPLOYMENT = """apiVersion: procvision.dev/v1
 kind: AlgorithmDeployment
@@ -370,6 +371,23 @@ def test_feedback(pvctl: Pvctl) -> None:
     said = pvctl("feedback", "../r1", "OK")
     assert (said.code, said.out) == (1, "")
     assert "request_id is not valid" in said.err
+
+
+def test_parts(pvctl: Pvctl, tmp_path: Path) -> None:
+    assert documents(pvctl, "parts") == [PART]
+    shown = pvctl("parts", "A01").out
+    assert "A01   NG        screw-check@1.0.0" in shown
+    assert "a scratch" in shown
+    picture = tmp_path / "part.jpg"
+    said = pvctl("parts", "A01", "--picture", str(picture))
+    assert (said.code, picture.read_bytes()) == (0, b"\xff\xd8\xff a picture")
+    assert pvctl.asked[-1] == GetPicture("A01", "r-1")
+    assert pvctl("parts", "--picture", str(picture)).code == 64
+    assert pvctl("parts", "A09").code == 1
+    without = FakeStation()
+    without.parts = [{**PART, "picture": None}]
+    said = pvctl("parts", "A01", "--picture", str(picture), station=without)
+    assert (said.code, "no picture of the last part of PID A01" in said.err) == (1, True)
 
 
 def test_history(pvctl: Pvctl) -> None:

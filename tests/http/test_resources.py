@@ -20,7 +20,7 @@ from controller.station.commands.reconciling import PlannedChanges, Readiness, R
 from controller.station.port import AccessDenied
 from tests.http.conftest import Reply, ServedStation
 from tests.http.test_execute import npy
-from tests.station.fake import SERIES, STATUS, refusal
+from tests.station.fake import PART, SERIES, STATUS, refusal
 from tests.waiting import until
 
 
@@ -32,6 +32,19 @@ async def test_status_health_and_readiness(station: ServedStation) -> None:
     reply = await station.ask("GET", "/readyz")
     assert (reply.status, reply.json["reason"]) == (503, "A01: no process of screw-check@1.0.0 is ready")
     assert (await station.ask("HEAD", "/healthz")).body == b""
+
+
+async def test_the_last_parts_and_a_picture_of_one(station: ServedStation) -> None:
+    assert (await station.ask("GET", "/v1/parts")).json == [PART]
+    reply = await station.ask("GET", "/v1/pids/A01/picture?request_id=r-1")
+    assert (reply.status, reply.body) == (200, b"\xff\xd8\xff a picture")
+    assert (reply.headers["content-type"], reply.headers["etag"]) == ("image/jpeg", '"r-1"')
+    assert reply.headers["cache-control"] == "private, no-cache"
+    again = await station.ask("GET", "/v1/pids/A01/picture", **{"If-None-Match": '"r-0", W/"r-1"'})
+    assert (again.status, again.body, again.headers["etag"]) == (304, b"", '"r-1"')
+    assert (await station.ask("GET", "/v1/pids/A01/picture?request_id=r-0")).status == 410
+    missing = await station.ask("GET", "/v1/pids/A02/picture")
+    assert (missing.status, "another part is there now; see" in missing.error["message"]) == (404, True)
 
 
 async def test_reconcile_tells_its_progress_and_then_its_outcome(station: ServedStation) -> None:

@@ -14,6 +14,7 @@ from controller.client.answers import Detection
 from controller.errors import CallError, Code, ControllerError, PackageError, as_coded
 from controller.images.formats import ImageRef, load
 from controller.model.actions import Plan
+from controller.model.last_part import LastPart
 from controller.model.observed import HistoryEntry
 from controller.model.operation import OperationDocument
 from controller.model.status_document import AuditRow, StatusDocument
@@ -25,6 +26,7 @@ from controller.station.commands.measuring import DeploymentSeries, GetSeries, V
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import Message, Promote
 from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import (
     DesiredTree,
     Down,
@@ -69,6 +71,13 @@ RECORD = {
 
 SERIES: VersionSeries = {
     "version": "1.0.0", "role": "stable", "package": "screw-check", "points": [(1700000000, 40, 1, 0, 3.5, 8.25)],
+}  # fmt: skip
+
+PART: LastPart = {
+    "pid": "A01", "request_id": "r-1", "at": "2024-01-01T00:00:00Z", "name": "screw-check", "version": "1.0.0",
+    "verdict": "NG", "message": "a scratch", "latency_ms": 12.5, "defects_malformed": 0, "error": None,
+    "defects": [{"x": 1, "y": 2, "width": 3, "height": 4, "label": "scratch", "score": 0.75}],
+    "picture": {"width": 640, "height": 480, "etag": '"r-1"'},
 }  # fmt: skip
 
 
@@ -118,6 +127,7 @@ class FakeStation:
             PidEntry("A01", HistoryEntry("t", "screw-check", "1.0.0", "screws", "abc123", "ann", "first")),
         )
         self.installed: bytes = b""
+        self.parts: list[LastPart] = [PART]
         self.plane = FakePlane()
         self.operations: dict[str, OperationDocument] = {}
         self._detect = detect or self.plane.execute
@@ -187,10 +197,17 @@ class FakeStation:
                 each.request_id, "A01", "screw-check", "1.0.0", "OK", each.truth, counted("OK", each.truth)
             ),
             GetSeries: lambda each: DeploymentSeries(each.deployment, 10, (SERIES,)),
+            GetLastParts: lambda _: self.parts,
+            GetPicture: self._picture,
             ListOperations: lambda each: operation_rows(self.operations.values(), each),
             GetOperation: lambda each: found(each.id, self.operations.get(each.id)),
             Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),
         }
+
+    def _picture(self, query: GetPicture) -> PictureFile:
+        if query.pid != "A01" or query.request_id not in {"", "r-1"}:
+            raise NoPicture("another part is there now", gone=query.pid == "A01")
+        return PictureFile("r-1", b"\xff\xd8\xff a picture")
 
     def _install(self, zip_path: Path, report: Report) -> PackageState:
         if "bad" in zip_path.name:

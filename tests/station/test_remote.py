@@ -15,13 +15,14 @@ from controller.errors import CallError, Code, ControllerError, PackageError
 from controller.station.commands.detecting import Detect
 from controller.station.commands.operator import Message, Promote, Resume, Rollback
 from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import Down, Ended, Reconcile
 from controller.station.commands.records import FindLogs
 from controller.station.commands.status import GetStatus
 from controller.station.port import Caller, Command, Report, Result, finish, silent
 from controller.station.remote import RemoteStation
 from tests.client.conftest import StationProcess, station
-from tests.station.fake import STATUS
+from tests.station.fake import PART, STATUS
 
 __all__ = ["station"]
 MIA = Caller("mia")
@@ -50,6 +51,15 @@ def test_status_operators_commands_and_down(remote: Remote) -> None:
     assert remote(Rollback("A01", reason="scratches")) == Message("rollback A01: will be done")
     assert remote(Resume("screws")) == Message("resume screws: will be done")
     assert remote(Down()) == Ended(("screws/screw-check@1.0.0-0",))
+
+
+def test_the_last_parts_and_their_pictures(remote: Remote) -> None:
+    assert remote(GetLastParts()) == [PART]
+    assert remote(GetPicture("A01", "r-1")) == PictureFile("r-1", b"\xff\xd8\xff a picture")
+    for query, gone in ((GetPicture("A01", "r-0"), True), (GetPicture("A02"), False)):
+        with pytest.raises(NoPicture) as caught:
+            remote(query)
+        assert (caught.value.gone, str(caught.value).count("another part is there now; see")) == (gone, 1)
 
 
 def test_reconcile_reports_its_progress(remote: Remote) -> None:

@@ -8,6 +8,7 @@ from controller.station.commands.measuring import GetSeries
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import Abort, Pause, Promote, Restart, Resume, Retry, Rollback
 from controller.station.commands.packages import Install, Uninstall
+from controller.station.commands.parts import GetLastParts, GetPicture
 from controller.station.commands.reconciling import Down, GetDesiredTree, GetReadiness, PreviewPlan, Reconcile
 from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
@@ -16,7 +17,6 @@ from controller.station.port import Command
 COMMANDS: tuple[type[Command[object]], ...] = (
     Detect, GetStatus, GetReadiness, Reconcile, Promote, Pause, Abort, Retry, Restart, Resume, Rollback, Install,
     Uninstall, Down, GetDesiredTree, PreviewPlan, GetHistory, ReadAudit, VerifyAudit, FindLogs,
-    GiveFeedback, GetSeries,
-    GiveFeedback, ListOperations, GetOperation, FollowOperation, StartOperation,
+    GiveFeedback, GetSeries, GetLastParts, GetPicture, ListOperations, GetOperation, FollowOperation, StartOperation,
 )  # fmt: skip
 """What is asked for most often first."""
