@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from controller import __version__
 from controller.calls.data_plane import DataPlane
@@ -41,12 +42,14 @@ from controller.reconciler.revisions import RevisionTaker
 from controller.reconciler.zips import ZipFolder
 from controller.sources.quiescing import QuiescingTree
 from controller.sources.watch import FolderWatch
+from controller.station.events import EventLog
 from controller.station.local import LocalStation
 from controller.station.local import Parts as StationParts
 from controller.station.operations import Operations
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
 from controller.station.progress import Progress
+from controller.station.status_events import StatusEvents
 from controller.store.lock import ControllerLock
 from controller.store.operations import OperationFiles
 from controller.store.store import Store
@@ -138,6 +141,8 @@ class Daemon:
         self._parts = parts
         self._runner = runner
         progress = Progress(log.debug)
+        self._events = EventLog(f"{round(parts.clock().epoch * 1000):x}")
+        store.audit.listen(partial(self._events.publish_encoded, "audit"))
         self._tally_store = TallyStore(layout)
         zips = ZipFolder(layout, parts.packages)
         observer = Observer(store, parts.packages, runner.observe, self._tally_store, zips)
@@ -148,6 +153,7 @@ class Daemon:
         )
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
         self._loop = Loop(reconciler, self._taker.take, self._configure, self._on_pass)
+        self._loop.on_ended = StatusEvents(self._loop, self._events.publish).look
         self._checks = BackgroundChecks(zips, BackgroundCheck(parts.check, layout.staging), self._loop.wake)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)
         self._plane = DataPlane(runner, store.active)
@@ -161,7 +167,7 @@ class Daemon:
                 store, parts.source, observer, self._loop, self._taker, self._plane, self._feedback, self._series,
                 Operator(store, parts.packages, parts.clock),
                 PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
-                progress, Operations(OperationFiles(layout), parts.now), parts.clock, self._end_processes,
+                progress, self._events, Operations(OperationFiles(layout), parts.now), parts.clock, self._end_processes,
                 parts.tree.folder,
             )
         )  # fmt: skip
@@ -192,6 +198,7 @@ class Daemon:
             for task in looking_after:
                 task.cancel()
             await self._checks.stop()
+            self._events.close()
             await self._server.stop(_GRACE)
             self._supervisor.stop()
             await self._plane.stop()

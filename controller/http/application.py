@@ -7,6 +7,7 @@ from pathlib import Path
 from starlette.routing import Route, Router
 
 from controller.http.commands import CommandResource
+from controller.http.events import EventsResource
 from controller.http.execute import Execute
 from controller.http.health import Health
 from controller.http.install import InstallResource
@@ -18,6 +19,7 @@ from controller.http.request_body import BodyLimits
 from controller.http.resource import Endpoint, Handler, Missing, Resource
 from controller.http.status import StatusResource
 from controller.station.commands.detecting import Detect
+from controller.station.commands.events import FollowEvents
 from controller.station.commands.every import COMMANDS
 from controller.station.commands.operations import FollowOperation
 from controller.station.commands.packages import Install
@@ -26,7 +28,7 @@ from controller.station.commands.reconciling import GetReadiness, Reconcile
 from controller.station.commands.status import GetStatus
 from controller.station.port import Station
 
-_OWN_RESOURCE = {Detect, GetStatus, GetReadiness, Reconcile, Install, GetPicture, FollowOperation}
+_OWN_RESOURCE = {Detect, GetStatus, GetReadiness, Reconcile, Install, GetPicture, FollowOperation, FollowEvents}
 """Commands whose request or answer is more than plain JSON."""
 
 
@@ -40,6 +42,7 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
         InstallResource(station, uploads),
         PictureResource(station),
         OperationEvents(station),
+        EventsResource(station),
     )
     plain = (
         CommandResource(station, limits, command, route).endpoint()

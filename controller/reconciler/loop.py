@@ -42,13 +42,14 @@ class Loop:
 
     `take` returns None while the desired tree is still changing and nothing is in force yet; it raises
     DesiredStateError where no revision, new or old, is valid. `configure` is told what is in force before anything is
-    done about it, `on_pass` what came of a pass.
+    done about it, `on_pass` what came of a pass; `on_ended` is called after every pass, one that failed too.
     """
 
     reconciler: Reconciler
     take: Callable[[], tuple[Desired | None, bool]]
     configure: Callable[[Revision], None] = lambda _: None
     on_pass: Callable[[Outcome], None] = lambda _: None
+    on_ended: Callable[[], None] = lambda: None
     outcome: Outcome | None = field(default=None, init=False)
     concluded: Instant | None = field(default=None, init=False)
     """When `outcome` was made."""
@@ -177,6 +178,7 @@ class Loop:
         return QUIESCE_LOOK if changing else min(RESYNC, max(0.0, due - self.reconciler.clock().seconds))
 
     async def _tell(self) -> None:
+        self.on_ended()
         async with self._passed:
             self._ended = self._begun
             self._passed.notify_all()

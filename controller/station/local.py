@@ -27,6 +27,7 @@ from controller.reconciler.preview import Preview, preview
 from controller.reconciler.revisions import RevisionTaker
 from controller.station import measuring, queries
 from controller.station.commands.detecting import Detect
+from controller.station.commands.events import EventBatch, Feed, FollowEvents
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
 from controller.station.commands.measuring import DeploymentSeries, GetSeries
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
@@ -56,6 +57,7 @@ from controller.station.commands.reconciling import (
 )
 from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
+from controller.station.events import EventLog
 from controller.station.operations import Operations
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
@@ -87,6 +89,7 @@ class Parts:
     operator: Operator
     packages: PackageOperations
     progress: Progress
+    events: EventLog
     operations: Operations
     clock: Callable[[], Instant]
     end_processes: Callable[[], Awaitable[tuple[str, ...]]]
@@ -109,7 +112,7 @@ class LocalStation:
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Restart, Resume, Rollback), self._operate),
                 PreviewPlan: self._preview, GetHistory: self._history, ReadAudit: self._audit,
                 VerifyAudit: self._verify_audit, FindLogs: self._logs, GetDesiredTree: self._desired_tree,
-                GiveFeedback: self._give_feedback, GetSeries: self._series,
+                FollowEvents: self._events, GiveFeedback: self._give_feedback, GetSeries: self._series,
                 GetLastParts: self._last_parts, GetPicture: self._picture, StartOperation: self._start,
                 ListOperations: self._operations,
                 GetOperation: self._operation, FollowOperation: self._follow,
@@ -161,6 +164,9 @@ class LocalStation:
 
     async def _picture(self, query: GetPicture, _caller: Caller, _report: Report) -> PictureFile:
         raise NoPicture(f"there is no picture of a part of PID {query.pid[:80]}")
+
+    async def _events(self, query: FollowEvents, _caller: Caller, _report: Report) -> Feed[EventBatch]:
+        return self._parts.events.subscribe(query.last_event_id, query.wanted)
 
     async def _status(self, _command: GetStatus, _caller: Caller, _report: Report) -> StatusDocument:
         """Return the status as of the last pass that could be finished, and why a later one could not be."""

@@ -44,6 +44,11 @@ class AuditLog:
         self._largest = largest
         self._left: tuple[tuple[int, int, int], AuditHead] | None = None
         """Which file our last append left, of what size, and its head: while that holds, nothing need be read."""
+        self._listen: Callable[[bytes], None] = lambda _: None
+
+    def listen(self, listener: Callable[[bytes], None]) -> None:
+        """Have every record that is appended from here on told, as its line without an end, by the thread that did."""
+        self._listen = listener
 
     def append(self, *records: AuditRecord) -> AuditHead:
         """Add records durably, all or none, and return the new head.
@@ -75,8 +80,10 @@ class AuditLog:
             if torn:
                 repair = _own("audit.repair", f"{torn} bytes", "the last line was torn by an interrupted write")
                 records = (repair, *records)
-            head = append(descriptor, head, records, self._now())
+            head, lines = append(descriptor, head, records, self._now())
             self._left = (which(descriptor), head)
+            for line in lines:
+                self._listen(line[:-1])
             return head
 
     def _head_of(self, descriptor: int) -> tuple[AuditHead, int]:

@@ -137,8 +137,13 @@ def parse(line: bytes) -> AuditRow | None:
     return cast(AuditRow, record) if isinstance(record, dict) and record.keys() >= _KEYS else None
 
 
-def append(descriptor: int, head: AuditHead, records: Iterable[AuditRecord], time: str) -> AuditHead:
-    """Append records to the log whose head is given, all or none; return the new head. Raises OSError."""
+def append(
+    descriptor: int, head: AuditHead, records: Iterable[AuditRecord], time: str
+) -> tuple[AuditHead, list[bytes]]:
+    """Append records to the log whose head is given, all or none; return the new head and their lines.
+
+    Raises OSError.
+    """
     lines = []
     for record in records:
         body = orjson.dumps(
@@ -147,7 +152,7 @@ def append(descriptor: int, head: AuditHead, records: Iterable[AuditRecord], tim
         head = AuditHead(head.seq + 1, _digest(head.hash, body))
         lines.append(body[:-1] + _SUFFIX % head.hash.encode() + b"\n")
     append_or_cut(descriptor, b"".join(lines), os.fstat(descriptor).st_size)
-    return head
+    return head, lines
 
 
 def _fields(record: AuditRecord) -> dict[str, Any]:

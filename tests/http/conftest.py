@@ -105,5 +105,6 @@ async def station(tmp_path: Path) -> AsyncIterator[ServedStation]:
     server = SocketServer(application(fake, layout.staging, limits), layout)
     await server.start()
     yield ServedStation(layout, fake, limits)
+    fake.events.close()
     await server.stop(1)
     assert (fake.plane.places, limits.held) == (0, 0)

@@ -21,6 +21,7 @@ from controller.model.status_document import AuditRow, StatusDocument
 from controller.reconciler.changes import Change
 from controller.reconciler.preview import Preview
 from controller.station.commands.detecting import Detect
+from controller.station.commands.events import FollowEvents
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
 from controller.station.commands.measuring import DeploymentSeries, GetSeries, VersionSeries
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
@@ -40,6 +41,7 @@ from controller.station.commands.reconciling import (
 )
 from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
+from controller.station.events import EventLog
 from controller.station.operations import found, kind_of, unexpected
 from controller.station.operations import rows as operation_rows
 from controller.station.port import Caller, Command, Report, Result, require_access, silent
@@ -127,7 +129,9 @@ class FakeStation:
             PidEntry("A01", HistoryEntry("t", "screw-check", "1.0.0", "screws", "abc123", "ann", "first")),
         )
         self.installed: bytes = b""
+        self.events = EventLog("fake", subscribers=2, heartbeat=0.05)
         self.parts: list[LastPart] = [PART]
+        self.events = EventLog("fake", subscribers=2, heartbeat=0.05)
         self.plane = FakePlane()
         self.operations: dict[str, OperationDocument] = {}
         self._detect = detect or self.plane.execute
@@ -201,6 +205,7 @@ class FakeStation:
             GetPicture: self._picture,
             ListOperations: lambda each: operation_rows(self.operations.values(), each),
             GetOperation: lambda each: found(each.id, self.operations.get(each.id)),
+            FollowEvents: lambda each: self.events.subscribe(each.last_event_id, each.wanted),
             Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),
         }
 

@@ -22,6 +22,7 @@ from controller.station.commands.operator import Promote
 from controller.station.commands.packages import Install, Uninstall
 from controller.station.commands.reconciling import GetReadiness, Readiness, Reconcile
 from controller.station.commands.status import GetStatus
+from controller.station.events import EventLog
 from controller.station.local import LocalStation, Parts
 from controller.station.operations import Operations
 from controller.station.operator import Operator
@@ -58,7 +59,7 @@ def local_station(daemon: Daemon, folder: Path) -> LocalStation:
         Parts(
             rig.store, daemon.source, observer, loop, taker, cast("Any", None), cast("Any", None), CallSeries(),
             Operator(rig.store, rig.packages, loop.reconciler.clock), packages,
-            Progress(rig.notes.append), Operations(OperationFiles(rig.store.layout), utc_now),
+            Progress(rig.notes.append), EventLog("local"), Operations(OperationFiles(rig.store.layout), utc_now),
             loop.reconciler.clock, nothing, folder,
         )
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.station.commands.detecting import Detect
+from controller.station.commands.events import FollowEvents
 from controller.station.commands.feedback import GiveFeedback
 from controller.station.commands.measuring import GetSeries
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
@@ -18,5 +19,6 @@ COMMANDS: tuple[type[Command[object]], ...] = (
     Detect, GetStatus, GetReadiness, Reconcile, Promote, Pause, Abort, Retry, Restart, Resume, Rollback, Install,
     Uninstall, Down, GetDesiredTree, PreviewPlan, GetHistory, ReadAudit, VerifyAudit, FindLogs,
     GiveFeedback, GetSeries, GetLastParts, GetPicture, ListOperations, GetOperation, FollowOperation, StartOperation,
+    FollowEvents,
 )  # fmt: skip
 """What is asked for most often first."""
