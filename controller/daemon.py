@@ -17,6 +17,7 @@ from controller import __version__
 from controller.calls.data_plane import DataPlane
 from controller.calls.detection import smoke
 from controller.calls.feedback import Feedback
+from controller.calls.gallery import Gallery, memory_is_short
 from controller.calls.series import CallSeries
 from controller.calls.service import Service
 from controller.errors import StoreError
@@ -156,7 +157,7 @@ class Daemon:
         self._loop.on_ended = StatusEvents(self._loop, self._events.publish).look
         self._checks = BackgroundChecks(zips, BackgroundCheck(parts.check, layout.staging), self._loop.wake)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)
-        self._plane = DataPlane(runner, store.active)
+        self._plane = DataPlane(runner, store.active, Gallery(partial(memory_is_short, layout)))
         self._series = CallSeries()
         self._feedback = Feedback(VerdictJournal(layout), self._plane)
         self._watch = FolderWatch(
@@ -234,6 +235,7 @@ class Daemon:
         )
         self._supervisor.configure(supervision_limits(revision))
         self._plane.configure(services(revision))
+        self._plane.gallery.allow(pictures=revision.policy.page.pictures == "on")
         self._series.configure({pid: each.name for pid, each in revision.by_pid.items()})
 
     def _on_pass(self, outcome: Outcome) -> None:

@@ -13,7 +13,8 @@ from functools import partial
 
 from controller.calls.detection import call, plan_call, require_guide, share
 from controller.calls.dispatch import Dispatcher
-from controller.calls.last_parts import NOWHERE, LastParts
+from controller.calls.gallery import Copy, Gallery
+from controller.calls.last_parts import NOWHERE, LastParts, Part
 from controller.calls.pictures import HeldPictures, Images, PictureRoom
 from controller.calls.request import DetectionRequest
 from controller.calls.routing import Routes
@@ -48,12 +49,13 @@ class _Reached:
     request: DetectionRequest
     images: Images
     leave: float
+    copy: Copy | None = None
 
 
 class DataPlane(PoolObserver):
     """Answers detections through the processes of a pool. Calls are taken from the moment the pool is open."""
 
-    def __init__(self, pool: ProcessPool, active: ActiveMappings) -> None:
+    def __init__(self, pool: ProcessPool, active: ActiveMappings, gallery: Gallery | None = None) -> None:
         self._pool = pool
         self._routes = Routes(active)
         self._services: Mapping[str, Service] = {}
@@ -62,6 +64,7 @@ class DataPlane(PoolObserver):
         self._statistics = CallStatistics()
         self._hear_answer: Callable[[Detection, PackageRef], None] = lambda *_: None
         self.parts = LastParts()
+        self.gallery = gallery or Gallery()
         self._pictures = PictureRoom()
         self._trials = Trials()
         self._looking: asyncio.TimerHandle | None = None
@@ -85,13 +88,15 @@ class DataPlane(PoolObserver):
             self._looking.cancel()
         for dispatcher in self._dispatchers.values():
             dispatcher.close(_stopping())
+        await self.gallery.close()
 
     def configure(self, services: Mapping[str, Service]) -> None:
         """Take what holds for the deployments from now on, by their names. Nothing is restarted for it."""
         self._services = dict(services)
         before = self._by_pid
         self._by_pid = {pid: service for service in services.values() for pid in service.pids}
-        self.parts.forget(before.keys() - self._by_pid.keys())
+        self.parts.forget(gone := before.keys() - self._by_pid.keys())
+        self.gallery.forget(gone)
         self._routes.get_to_know(self._by_pid, _MAPPINGS_A_LOOK)
         for (deployment, _), dispatcher in self._dispatchers.items():
             dispatcher.service = self._services.get(deployment, dispatcher.service)
@@ -181,6 +186,8 @@ class DataPlane(PoolObserver):
         try:
             plan = plan_call(process, request, None if reached.leave == _NEVER else reached.leave)
             shared = share(process, reached.images, request, self._input(request.pid, dispatcher))
+            if self.gallery.wanted:
+                reached.copy = self.gallery.copy(request.pid, shared.image)
             try:
                 outcome = await call(process, request, plan, shared)
             except CallError as error:
@@ -194,7 +201,9 @@ class DataPlane(PoolObserver):
             if isinstance(outcome, Detection):
                 self._hear_answer(outcome, dispatcher.ref)
                 if request.arguments.phase != "pre":  # what comes before the verdict is none
-                    self.parts.answered(outcome, dispatcher.ref)
+                    part = self.parts.answered(outcome, dispatcher.ref)
+                    if self.gallery.wanted:
+                        self._picture(part, reached)
         if isinstance(outcome, CallError):
             raise outcome
         return outcome
@@ -204,7 +213,15 @@ class DataPlane(PoolObserver):
         pid = request.pid
         if not (self._stopped or request.is_info) and (pid in self._by_pid or self.parts.last(pid)):
             ref = NOWHERE if reached is None else reached.dispatcher.ref
-            self.parts.failed(pid, new_request_id(), error, ref)
+            part = self.parts.failed(pid, new_request_id(), error, ref)
+            unsure = isinstance(error, CallError) and error.code is Code.shared_memory_not_found
+            if reached is not None and self.gallery.wanted and not unsure:
+                self._picture(part, reached)
+
+    def _picture(self, part: Part, reached: _Reached) -> None:
+        request = reached.request
+        order = request.arguments.color_space or self._input(request.pid, reached.dispatcher).color_space
+        self.gallery.offer(part, reached.copy, request.image, reached.images.image, order)
 
     async def _count(
         self, dispatcher: Dispatcher, process: AlgorithmProcess, request: DetectionRequest, images: Images,
@@ -268,6 +285,7 @@ class DataPlane(PoolObserver):
     def _look(self) -> None:
         self._routes.get_to_know(self._by_pid, _MAPPINGS_A_LOOK)
         self._send_on()
+        self.gallery.tend()
         self._looking = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._look)
 
     def _send_on(self) -> None:

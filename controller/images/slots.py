@@ -97,7 +97,8 @@ Look = tuple[int, int, int, int]
 """Device, inode, size and last change (ns) of a file: another one, or other content, looks different."""
 
 
-def _look(status: os.stat_result) -> Look:
+def looks(status: os.stat_result) -> Look:
+    """Return what a file looks like."""
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
@@ -118,7 +119,7 @@ class StoredImage(SharedImage):
         To be asked when the algorithm has answered: looking before the call is never late enough.
         """
         try:
-            unchanged = _look(os.stat(self.path)) == self.look  # noqa: PTH116 - for every call; pathlib doubles it
+            unchanged = looks(os.stat(self.path)) == self.look  # noqa: PTH116 - for every call; pathlib doubles it
         except OSError:
             unchanged = False
         if not unchanged:
@@ -190,7 +191,7 @@ class Slots:
                 status = os.stat(path)  # noqa: PTH116
         except FileNotFoundError:
             return None
-        look = _look(status)
+        look = looks(status)
         return look if look[:3] == (file.device, file.inode, size) else None
 
     def _write_anew(self, path: str, role: str, header: bytes, pixels: memoryview) -> Look | None:
@@ -222,7 +223,7 @@ class Slots:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 header = npy.read_header(os.read(descriptor, npy.MAX_HEADER))
-                look = _look(os.fstat(descriptor))
+                look = looks(os.fstat(descriptor))
             finally:
                 os.close(descriptor)
             if look[2] < header.end:

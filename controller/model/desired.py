@@ -32,7 +32,19 @@ from controller.model.input import Input
 from controller.model.limits import PackageLimits
 from controller.model.package import PackageRef, package_ref
 from controller.model.strategy import Analysis, Canary, CanaryStep, Pause, Strategy
-from controller.model.units import Boolean, Count, Duration, Integer, Name, Pid, Text, Version, shown, unexpected
+from controller.model.units import (
+    Boolean,
+    Count,
+    Duration,
+    Integer,
+    Name,
+    Pid,
+    Switch,
+    Text,
+    Version,
+    shown,
+    unexpected,
+)
 
 __all__ = [
     "API_VERSION",
@@ -220,10 +232,19 @@ class Defaults(Part):
     timeouts: Timeouts = Field(default=Timeouts(), description="Merged, key by key, below each deployment's own.")
 
 
+class PageSpec(Part):
+    """What the page and the API show."""
+
+    pictures: Switch = Field(
+        default="on",
+        description="off: no picture of a part is copied, kept or shown; on: while somebody looks, of some parts.",
+    )
+
+
 class PolicySpec(Part):
     """What holds for the whole station."""
 
-    added_keys = frozenset({"limits"})
+    added_keys = frozenset({"limits", "page"})
 
     retention: StationRetention = Field(default=StationRetention(), description="What is kept.")
     pythons: tuple[InterpreterPath, ...] = Field(
@@ -234,6 +255,7 @@ class PolicySpec(Part):
         default=False, description="true: a package without supported_pids may serve any PID."
     )
     defaults: Defaults = Field(default=Defaults(), description="Values for deployments that do not say.")
+    page: PageSpec = Field(default=PageSpec(), description="What the page and the API show.")
 
 
 class StationPolicy(Part):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
@@ -149,6 +149,16 @@ def parse_boolean(value: object) -> bool:
     raise unexpected(value, "true or false")
 
 
+def parse_switch(value: object) -> str:
+    """Return `on` or `off`; tools that read YAML 1.1 make `true` and `false` of the words. Raises ValueError."""
+    if value in ("on", "off"):
+        return str(value)
+    try:
+        return "on" if parse_boolean(value) else "off"
+    except ValueError:
+        raise unexpected(value, "on or off") from None
+
+
 def parse_text(value: object) -> str:
     """Return text as it is. Raises ValueError on nothing, on a mapping and on a list."""
     if isinstance(value, str):
@@ -207,6 +217,9 @@ Integer = Annotated[int, BeforeValidator(parse_integer)]
 Count = Annotated[int, Field(ge=0), BeforeValidator(parse_integer)]
 Weight = Annotated[int, BeforeValidator(parse_weight), WithJsonSchema(_WEIGHT_SCHEMA)]
 Boolean = Annotated[bool, BeforeValidator(parse_boolean)]
+Switch = Annotated[
+    Literal["on", "off"], BeforeValidator(parse_switch), WithJsonSchema({"enum": ["on", "off", True, False]})
+]
 Text = Annotated[str, BeforeValidator(parse_text)]
 
 _LETTERS = "letters, digits, dot, dash and underscore, starting with a letter or digit, at most"

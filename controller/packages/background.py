@@ -21,6 +21,7 @@ import psutil
 
 from controller.errors import Code
 from controller.host.environment import clean_environment
+from controller.host.priority import give_way
 from controller.model.package import Verdict
 from controller.model.pressure import STORE
 from controller.packages.leftovers import end_processes, mark
@@ -87,18 +88,10 @@ class BackgroundCheck:
 
 
 def _give_way(pid: int) -> None:
-    """Let a process, and all that it starts, run only where nothing else wants to; where memory is short it goes first.
-
-    What the system refuses is left as it is, and so is a process that has ended.
-    """
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, 19)
-    with suppress(OSError):
-        os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
+    """Let a process, and all that it starts, give way, at the disk too; one that has ended is left as it is."""
+    give_way(pid)
     with suppress(OSError, psutil.Error):
         psutil.Process(pid).ionice(psutil.IOPRIO_CLASS_IDLE)
-    with suppress(OSError):
-        Path(f"/proc/{pid}/oom_score_adj").write_text("1000")
 
 
 def _verdict(output: bytes) -> Verdict | None:

@@ -25,7 +25,7 @@ from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Source
 from controller.reconciler.preview import Preview, preview
 from controller.reconciler.revisions import RevisionTaker
-from controller.station import measuring, queries
+from controller.station import measuring, parts, queries
 from controller.station.commands.detecting import Detect
 from controller.station.commands.events import EventBatch, Feed, FollowEvents
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
@@ -43,7 +43,7 @@ from controller.station.commands.operator import (
     Rollback,
 )
 from controller.station.commands.packages import Install, PackageState, Uninstall
-from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture, PictureFile
+from controller.station.commands.parts import GetLastParts, GetPicture, PictureFile
 from controller.station.commands.reconciling import (
     DesiredTree,
     Down,
@@ -160,10 +160,10 @@ class LocalStation:
         return measuring.series(query, self._parts.series, self._parts.loop.outcome, epoch)
 
     async def _last_parts(self, _query: GetLastParts, _caller: Caller, _report: Report) -> list[LastPart]:
-        return self._parts.plane.parts.rows()
+        return parts.last_parts(self._parts.plane)
 
     async def _picture(self, query: GetPicture, _caller: Caller, _report: Report) -> PictureFile:
-        raise NoPicture(f"there is no picture of a part of PID {query.pid[:80]}")
+        return await parts.picture(self._parts.plane, query)
 
     async def _events(self, query: FollowEvents, _caller: Caller, _report: Report) -> Feed[EventBatch]:
         return self._parts.events.subscribe(query.last_event_id, query.wanted)

@@ -100,3 +100,9 @@ def test_an_error_shows_the_value_on_one_short_line() -> None:
         "'true'",
         "'5'",
     ]
+
+
+def test_switches_are_words_that_some_tools_take_for_booleans() -> None:
+    assert [units.parse_switch(each) for each in ("on", "off", True, False, "true", "False")] == ["on", "off"] * 3
+    with pytest.raises(ValueError, match="expected on or off"):
+        units.parse_switch("yes")

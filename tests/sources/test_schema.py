@@ -72,6 +72,7 @@ spec:
   retention: {{versions: 3, zips: 10}}
   pythons: [/usr/bin/python3.10]
   allowUndeclaredPids: false
+  page: {{pictures: on}}
   defaults: {{health: {{errorRate: {{max: 0.05}}}}, timeouts: {{call: 5s}}}}
 """
 
