@@ -69,7 +69,7 @@ async def serve(root: str) -> None:
     runner = ProcessPool(layout, smoke=smoke, now=_now)
     await runner.open()
     await runner.start(spec)
-    server = SocketServer(application(FakeStation(_Plane(*runner.processes()).execute), layout.staging), layout)
+    server = SocketServer(application(FakeStation(_Plane(*runner.processes()).execute), layout), layout)
     await server.start()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)

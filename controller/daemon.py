@@ -172,7 +172,7 @@ class Daemon:
                 parts.tree.folder,
             )
         )  # fmt: skip
-        self._server = SocketServer(application(station, layout.staging), layout, group=parts.socket_group)
+        self._server = SocketServer(application(station, layout), layout, group=parts.socket_group)
         self._asyncio = asyncio.get_running_loop()
         self._judging_soon: asyncio.TimerHandle | None = None
         self._plane.report_failing(self._failing)

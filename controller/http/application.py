@@ -6,13 +6,15 @@ from pathlib import Path
 
 from starlette.routing import Route, Router
 
+from controller.host.clock import epoch_seconds
 from controller.http.commands import CommandResource
 from controller.http.events import EventsResource
 from controller.http.execute import Execute
 from controller.http.health import Health
+from controller.http.idempotency import Idempotency
 from controller.http.install import InstallResource
 from controller.http.openapi import OpenApi
-from controller.http.operations import OperationEvents
+from controller.http.operations import LongActs, OperationEvents
 from controller.http.picture import PictureResource
 from controller.http.reconcile import ReconcileResource
 from controller.http.request_body import BodyLimits
@@ -27,6 +29,8 @@ from controller.station.commands.parts import GetPicture
 from controller.station.commands.reconciling import GetReadiness, Reconcile
 from controller.station.commands.status import GetStatus
 from controller.station.port import Station
+from controller.store.idempotency import IdempotencyKeys
+from controller.store.layout import StoreLayout
 
 _OWN_RESOURCE = {Detect, GetStatus, GetReadiness, Reconcile, Install, GetPicture, FollowOperation, FollowEvents}
 """Commands whose request or answer is more than plain JSON."""
@@ -54,10 +58,12 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
     return (*offered, *OpenApi(offered).endpoints())
 
 
-def application(station: Station, uploads: Path, limits: BodyLimits | None = None) -> Router:
-    """Return the ASGI application for a station. `uploads`: the folder where zips stand until they are installed."""
+def application(station: Station, layout: StoreLayout, limits: BodyLimits | None = None) -> Router:
+    """Return the ASGI application for the station of a store, where uploads and the keys of requests are kept."""
+    idempotency = Idempotency(IdempotencyKeys(layout, epoch_seconds), LongActs(station))
     by_path: dict[str, dict[str, Handler]] = {}
-    for endpoint in endpoints(station, uploads, limits or BodyLimits()):
-        by_path.setdefault(endpoint.path, {})[endpoint.method] = endpoint.handler
+    for endpoint in endpoints(station, layout.staging, limits or BodyLimits()):
+        handler = idempotency.guard(endpoint) if endpoint.keyed else endpoint.handler
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = handler
     routes = [Route(path, Resource(handlers)) for path, handlers in by_path.items()]
     return Router(routes, redirect_slashes=False, default=Missing(by_path))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, TypeVar
 
@@ -69,10 +69,11 @@ class Execute:
         operation, answer = Detect.operation, Content(Detection)
         by_pid, by_package = operation.routes
         package_bodies = _bodies(PackageDetectionForm, PackageDetectionArguments)
-        return (
+        offered = (
             Endpoint.of(operation, by_pid, self.execute, answer, _bodies(DetectionForm, DetectionArguments)),
             Endpoint.of(operation, by_package, self.execute_package, answer, package_bodies),
         )
+        return tuple(replace(each, keyed=False) for each in offered)  # a part may be looked at twice
 
     async def execute(self, request: Request) -> Response | None:
         """Answer a detection for a PID; None where the caller left before, which has cancelled it."""

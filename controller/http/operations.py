@@ -119,6 +119,14 @@ class LongActs:
         self._until_end.add(task)
         task.add_done_callback(self._until_end.discard)
 
+    async def again(self, request: Request, identifier: str, caller: Caller, usual: str) -> Response:
+        """Answer a repeated request for a long act with the operation that the first one began.
+
+        `usual`: the media type of the first answer. Raises NotFound: the operation is not kept any more.
+        """
+        kind = accepted(request, tuple(dict.fromkeys((usual, *Usual.operation.offered))))
+        return self._told(await self._station.execute(GetOperation(identifier), caller), caller, kind)
+
     def _told(self, document: OperationDocument, caller: Caller, kind: str) -> Response:
         place = {"Location": f"/v1/operations/{document['id']}"}
         if kind == JSON:

@@ -61,7 +61,8 @@ class Parameter:
 class Endpoint:
     """One method of one path. `bodies` are the forms that a request may have, `errors` the statuses of refusals.
 
-    `on_record`: the caller may name the worker for whom it is done.
+    `on_record`: the caller may name the worker for whom it is done. `keyed`: a request that is repeated with its
+    Idempotency-Key is carried out once. `secret`: the answer is told once and kept nowhere.
     """
 
     method: str
@@ -74,6 +75,8 @@ class Endpoint:
     query: tuple[Parameter, ...] = ()
     access: str = ""
     on_record: bool = False
+    keyed: bool = False
+    secret: bool = False
 
     @classmethod
     def of(
@@ -89,7 +92,7 @@ class Endpoint:
         described = replace(answer, description=route.answer)
         return cls(
             route.method, route.path, handler, operation.summary, bodies, {200: described}, (*route.errors, 403),
-            query=query, access=operation.access.name,
+            query=query, access=operation.access.name, keyed=route.method != "GET", secret=operation.secret,
         )  # fmt: skip
 
 
@@ -109,7 +112,7 @@ class Resource:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         handler = self._handlers.get(scope["method"], self._not_allowed)
-        response = await _answer(handler, Request(scope, receive))
+        response = await answered(handler, Request(scope, receive))
         if response is not None:
             await response(scope, receive, send)
 
@@ -120,7 +123,8 @@ class Resource:
         )
 
 
-async def _answer(handler: Handler, request: Request) -> Response | None:
+async def answered(handler: Handler, request: Request) -> Response | None:
+    """Return what a handler answers; an error is an answer, too. None where whoever asked is gone."""
     try:
         return await handler(request)
     except ControllerError as error:

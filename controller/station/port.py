@@ -90,7 +90,7 @@ class Operation(NamedTuple):
 
     `result` is the type of the answer as JSON; None where the resource has its own form of it. `tree`: a caller who
     names a desired tree must mean the daemon's. `long`: a daemon carries it out as an operation, which goes on when
-    whoever asked leaves.
+    whoever asked leaves. `secret`: the answer holds what is told once and kept nowhere.
     """
 
     access: Access
@@ -99,6 +99,7 @@ class Operation(NamedTuple):
     result: type[object] | None = None
     tree: TreeUse = TreeUse.nothing
     long: bool = False
+    secret: bool = False
 
 
 class Command(Generic[Result_co]):

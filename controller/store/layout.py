@@ -120,6 +120,11 @@ class StoreLayout:
         """Long acts that were asked for, a document each; made with the first of them."""
         return self.root / "operations"
 
+    @cached_property
+    def idempotency(self) -> Path:
+        """Answers to requests with an Idempotency-Key; made with the first of them, for its owner only."""
+        return self.root / ".idempotency"
+
     def mapping(self, pid: str) -> Path:
         return self.active / f"{pid}.json"
 

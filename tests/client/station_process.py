@@ -47,7 +47,7 @@ async def _serve(layout: StoreLayout) -> None:
     layout.images.mkdir(parents=True, exist_ok=True)
     station = FakeStation(_Plane(layout).execute)
     station.tree = tree_at(layout.root / "desired")
-    await SocketServer(application(station, layout.staging), layout).start()
+    await SocketServer(application(station, layout), layout).start()
     await asyncio.Event().wait()
 
 

@@ -102,7 +102,7 @@ async def station(tmp_path: Path) -> AsyncIterator[ServedStation]:
     layout = StoreLayout.at(tmp_path / "store")
     layout.images.mkdir(parents=True)
     fake, limits = FakeStation(), BodyLimits(each=4 << 20, total=6 << 20, patience=20)
-    server = SocketServer(application(fake, layout.staging, limits), layout)
+    server = SocketServer(application(fake, layout, limits), layout)
     await server.start()
     yield ServedStation(layout, fake, limits)
     fake.events.close()

@@ -36,7 +36,7 @@ class Served:
     connections: list[socket.socket] = field(default_factory=list)
 
     async def start(self) -> None:
-        self.server = SocketServer(application(FakeStation(), self.layout.staging), self.layout, limits=self.limits)
+        self.server = SocketServer(application(FakeStation(), self.layout), self.layout, limits=self.limits)
         await self.server.start()
 
     def connect(self) -> socket.socket:

@@ -90,7 +90,7 @@ async def plane(tmp_path: Path) -> AsyncIterator[tuple[StoreLayout, _Plane]]:
     await runner.open()
     await runner.start(spec)
     real = _Plane(runner, layout, spec.key)
-    server = SocketServer(application(FakeStation(real.execute), layout.staging), layout)
+    server = SocketServer(application(FakeStation(real.execute), layout), layout)
     await server.start()
     yield layout, real
     await server.stop(1)

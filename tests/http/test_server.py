@@ -30,9 +30,7 @@ def mode_of(path: Path) -> int:
 def server_at(root: Path, plane: FakePlane | None = None, group: str | None = None) -> tuple[StoreLayout, SocketServer]:
     layout = StoreLayout.at(root)
     layout.images.mkdir(parents=True, exist_ok=True)
-    return layout, SocketServer(
-        application(FakeStation((plane or FakePlane()).execute), layout.staging), layout, group=group
-    )
+    return layout, SocketServer(application(FakeStation((plane or FakePlane()).execute), layout), layout, group=group)
 
 
 async def detect(layout: StoreLayout) -> Reply:
@@ -85,7 +83,7 @@ async def test_unknown_group_and_unusable_folder_are_said(tmp_path: Path) -> Non
     with pytest.raises(StoreError, match=r"no group 'no-such-group'.*--socket-group"):
         await server.start()
     (tmp_path / "file").touch()
-    blocked = SocketServer(application(FakeStation(), tmp_path), StoreLayout.at(tmp_path / "file"))
+    blocked = SocketServer(application(FakeStation(), StoreLayout.at(tmp_path)), StoreLayout.at(tmp_path / "file"))
     with pytest.raises(StoreError, match=r"cannot listen at .*runner\.sock"):
         await blocked.start()
 
