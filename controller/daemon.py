@@ -46,6 +46,7 @@ from controller.sources.watch import FolderWatch
 from controller.station.events import EventLog
 from controller.station.local import LocalStation
 from controller.station.local import Parts as StationParts
+from controller.station.metrics.scrape import Scrapes, Sources
 from controller.station.operations import Operations
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
@@ -166,6 +167,7 @@ class Daemon:
         station = LocalStation(
             StationParts(
                 store, parts.source, observer, self._loop, self._taker, self._plane, self._feedback, self._series,
+                Scrapes(Sources(self._plane, self._series, runner, self._loop), about.started_at or ""),
                 Operator(store, parts.packages, parts.clock),
                 PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
                 progress, self._events, Operations(OperationFiles(layout), parts.now), parts.clock, self._end_processes,

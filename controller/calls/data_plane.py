@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 from controller.calls.detection import call, plan_call, require_guide, share
-from controller.calls.dispatch import Dispatcher
+from controller.calls.dispatch import Dispatcher, Load
 from controller.calls.gallery import Copy, Gallery
 from controller.calls.last_parts import NOWHERE, LastParts, Part
 from controller.calls.pictures import HeldPictures, Images, PictureRoom
@@ -98,6 +98,7 @@ class DataPlane(PoolObserver):
         self.parts.forget(gone := before.keys() - self._by_pid.keys())
         self.gallery.forget(gone)
         self._routes.get_to_know(self._by_pid, _MAPPINGS_A_LOOK)
+        self._statistics.serve(self._by_pid)
         for (deployment, _), dispatcher in self._dispatchers.items():
             dispatcher.service = self._services.get(deployment, dispatcher.service)
             dispatcher.tidy()
@@ -129,6 +130,8 @@ class DataPlane(PoolObserver):
                 reached = await self._reach(request, pictures)
                 return await self._call(reached)
             except ControllerError as error:
+                if reached is None and isinstance(error, CallError):
+                    self._statistics.turned_away(request.pid, error)
                 self._note_failed(request if reached is None else reached.request, reached, error)
                 raise
 
@@ -184,8 +187,12 @@ class DataPlane(PoolObserver):
         dispatcher.last_pid = request.pid
         outcome: Detection | CallError
         try:
-            plan = plan_call(process, request, None if reached.leave == _NEVER else reached.leave)
-            shared = share(process, reached.images, request, self._input(request.pid, dispatcher))
+            try:
+                plan = plan_call(process, request, None if reached.leave == _NEVER else reached.leave)
+                shared = share(process, reached.images, request, self._input(request.pid, dispatcher))
+            except CallError as error:
+                self._statistics.turned_away(request.pid, error)
+                raise
             if self.gallery.wanted:
                 reached.copy = self.gallery.copy(request.pid, shared.image)
             try:
@@ -303,6 +310,16 @@ class DataPlane(PoolObserver):
             return True
 
     # Health.
+
+    def loads(self) -> Iterator[tuple[str, PackageRef, Load]]:
+        """Yield how busy each version of each deployment is now."""
+        for (deployment, ref), dispatcher in self._dispatchers.items():
+            yield deployment, ref, dispatcher.load
+
+    @property
+    def turned_away(self) -> Mapping[tuple[str, str], int]:
+        """How many calls were no sample of any version, by PID (empty: of no deployment) and reason."""
+        return self._statistics.not_counted
 
     def tallies(self) -> Mapping[Counted, Tally]:
         """Return what calls came to, per PID and version, since the counts that were restored."""

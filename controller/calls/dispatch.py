@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from controller.calls.service import Service
 from controller.errors import CallError, Code
@@ -46,6 +47,14 @@ class PidQueue:
     waiters: deque[Waiter] = field(default_factory=deque)
 
 
+class Load(NamedTuple):
+    """How many calls wait for a process, how many are with one, and how many processes take calls."""
+
+    waiting: int
+    in_flight: int
+    serving: int
+
+
 class Dispatcher:
     """Where calls meet the processes of one version of one deployment. `last_pid` is whose call was dispatched last."""
 
@@ -68,6 +77,11 @@ class Dispatcher:
         for process in self._processes:
             count += process.state in {"ready", "busy"}
         return count
+
+    @property
+    def load(self) -> Load:
+        """How busy it is now."""
+        return Load(self._accepted, sum(each.state == "busy" for each in self._processes), self.serving)
 
     @property
     def waiting(self) -> bool:

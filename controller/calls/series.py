@@ -1,4 +1,4 @@
-"""What calls came to over time: lines for the last hours, by deployment and version.
+"""What calls came to over time: lines for the last hours and totals, by deployment and version.
 
 Fed once a second by how the tallies have changed, so a call pays nothing for it. Memory is bounded: a line has no more
 points than `MOST_POINTS`, there are no more lines than `MOST_LINES`, and a version that nobody calls any more goes.
@@ -10,7 +10,7 @@ import asyncio
 import math
 from array import array
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -25,6 +25,7 @@ MOST_LINES = 200
 """Lines that are kept at most; a point costs 24 bytes, so all of them some four megabytes."""
 _AT_ONCE = 20
 """Changed tallies that are taken before the event loop has its turn again: a fraction of a millisecond."""
+_NOTHING = Tally()
 _COUNTS = tuple(each.name for each in fields(Tally) if each.name != "latency")
 
 Measured = tuple[str, PackageRef]
@@ -34,8 +35,8 @@ Point = tuple[int, int, int, int, float | None, float | None]
 
 
 @dataclass(slots=True)
-class _Sum:
-    """Counts and latencies that are added up."""
+class Total:
+    """Counts, by the names of a tally's fields, and latencies, added up."""
 
     counts: Counter[str] = field(default_factory=Counter)
     bins: Counter[int] = field(default_factory=Counter)
@@ -44,18 +45,24 @@ class _Sum:
         self.counts.update(counts)
         self.bins.update(bins)
 
+    @property
+    def latency(self) -> LatencySketch:
+        return LatencySketch.counted(self.bins)
+
 
 @dataclass(slots=True)
 class _Line:
-    """The bucket that is being filled, and the finished ones, as columns."""
+    """Totals since the controller's start, the bucket that is being filled, and the finished ones, as columns."""
 
-    bucket: _Sum = field(default_factory=_Sum)
+    total: Total = field(default_factory=Total)
+    bucket: Total = field(default_factory=Total)
     began: int = 0
     """When the bucket that is being filled began (seconds since 1970)."""
     columns: tuple[array[Any], ...] = field(default_factory=lambda: tuple(array(each) for each in "IIIIff"))
 
     def take(self, counts: Mapping[str, int], bins: Mapping[int, int]) -> None:
         """Add what came now."""
+        self.total.add(counts, bins)
         self.bucket.add(counts, bins)
 
     def advance(self, began: int) -> None:
@@ -65,7 +72,7 @@ class _Line:
         if (point := self.unfinished()) is not None:
             for column, value in zip(self.columns, point, strict=True):
                 column.append(math.nan if value is None else value)
-        self.bucket, self.began = _Sum(), began
+        self.bucket, self.began = Total(), began
         future = sum(at >= began for at in self.columns[0])  # the clock was set back: what it says now is what counts
         for column in self.columns:
             del column[len(column) - future :]
@@ -76,7 +83,7 @@ class _Line:
         counts = self.bucket.counts
         if not counts["calls"]:
             return None
-        latency = LatencySketch.counted(self.bucket.bins)
+        latency = self.bucket.latency
         p50, p95 = (_milliseconds(latency.quantile(share)) for share in (0.5, 0.95))
         return self.began, counts["calls"], counts["errors"], counts["timeouts"], p50, p95
 
@@ -97,20 +104,26 @@ class _Line:
 
 
 class CallSeries:
-    """The lines of one controller's life."""
+    """The lines of one controller's life.
+
+    `deployments` says whose each PID is; `left_out` counts versions of which
+    there are no lines for want of room.
+    """
 
     def __init__(self) -> None:
         self._lines: dict[Measured, _Line] = {}
-        self._deployments: Mapping[str, str] = {}
+        self.deployments: Mapping[str, str] = {}
         self._seen: Mapping[Counted, Tally] = {}
+        self._before: dict[Counted, Tally] = {}
+        self.left_out = 0
 
     def configure(self, deployments: Mapping[str, str]) -> None:
         """Take which deployment each PID belongs to from now on."""
-        self._deployments = deployments
+        self.deployments = deployments
 
     def begin(self, tallies: Mapping[Counted, Tally]) -> None:
         """Take the tallies of an earlier life: they are counted already."""
-        self._seen = dict(tallies)
+        self._seen, self._before = dict(tallies), dict(tallies)
 
     async def take(self, tallies: Mapping[Counted, Tally], epoch: float) -> None:
         """Take the tallies as of now (seconds since 1970). Where many have changed, calls have their turn meanwhile."""
@@ -121,9 +134,14 @@ class CallSeries:
         changed = [(key, tally) for key, tally in tallies.items() if tally is not before.get(key)]
         for number, (key, tally) in enumerate(changed, 1):
             pid, ref = key
-            self._line((self._deployments.get(pid, ""), ref), began).take(*_since(tally, before.get(key)))
+            known = before.get(key)
+            if known is not None and _began_anew(tally, known):
+                self._before.pop(key, None)
+                known = None
+            self._line((self.deployments.get(pid, ""), ref), began).take(*_since(tally, known or _NOTHING))
             if not number % _AT_ONCE:
                 await asyncio.sleep(0)
+        self._before = {key: tally for key, tally in self._before.items() if key in tallies}
         self._forget(began)
 
     def _line(self, key: Measured, began: int) -> _Line:
@@ -134,11 +152,12 @@ class CallSeries:
 
     def _forget(self, now: int) -> None:
         """Drop lines of versions that are counted no more and that nobody called for so long; and too many of them."""
-        counted = {(self._deployments.get(pid, ""), ref) for pid, ref in self._seen}
+        counted = {(self.deployments.get(pid, ""), ref) for pid, ref in self._seen}
         over = now - MOST_POINTS * INTERVAL
         for key in [key for key, line in self._lines.items() if line.last_call < over and key not in counted]:
             del self._lines[key]
         if (many := len(self._lines) - MOST_LINES) > 0:
+            self.left_out += many
             for key in sorted(self._lines, key=lambda each: self._lines[each].last_call)[:many]:
                 del self._lines[key]
 
@@ -147,11 +166,24 @@ class CallSeries:
         own = ((ref, line.points(since)) for (name, ref), line in self._lines.items() if name == deployment)
         return {ref: points for ref, points in own if points}
 
+    def counts(self) -> Iterator[tuple[Counted, str, Tally, Tally]]:
+        """Yield a PID with a version, its deployment, its tally, and what of it an earlier life counted."""
+        seen, before, deployments = self._seen, self._before, self.deployments
+        for key, tally in seen.items():
+            yield key, deployments.get(key[0], ""), tally, before.get(key, _NOTHING)
 
-def _since(tally: Tally, before: Tally | None) -> tuple[dict[str, int], dict[int, int]]:
-    """Return what came since an earlier tally; everything where that is none of the same counts (they began anew)."""
-    if before is None or any(getattr(tally, name) < getattr(before, name) for name in _COUNTS):
-        before = Tally()
+    def totals(self) -> list[tuple[Measured, Total]]:
+        """Return what calls came to since this controller began, by deployment and version. They go on counting."""
+        return [(key, line.total) for key, line in self._lines.items()]
+
+
+def _began_anew(tally: Tally, before: Tally) -> bool:
+    """Whether a tally is no later state of another one: the counts were forgotten meanwhile."""
+    return any(getattr(tally, name) < getattr(before, name) for name in _COUNTS)
+
+
+def _since(tally: Tally, before: Tally) -> tuple[dict[str, int], dict[int, int]]:
+    """Return what came since an earlier state of a tally."""
     known = dict(before.latency.bins)
     counts = {name: more for name in _COUNTS if (more := getattr(tally, name) - getattr(before, name))}
     bins = {index: more for index, count in tally.latency.bins if (more := count - known.get(index, 0)) > 0}

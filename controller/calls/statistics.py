@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from controller.calls.failure_log import FailureLog
 from controller.client.answers import Detection
@@ -18,12 +19,15 @@ _WORDS = 500
 class CallStatistics:
     """Cumulative counts per PID and version.
 
-    `on_failing` is called at each failure that counts; `last_errors` keeps the words of the latest.
+    `on_failing` is called at each failure that counts; `last_errors` keeps the words of the latest. `not_counted` are
+    the calls that are no sample of any version, by PID and reason.
     """
 
     def __init__(self) -> None:
         self._recorders: dict[Counted, Recorder] = {}
         self.last_errors: dict[Counted, str] = {}
+        self._served: Container[str] = ()
+        self.not_counted: Counter[tuple[str, str]] = Counter()
         self.on_failing: Callable[[], None] = lambda: None
         self._log = FailureLog()
 
@@ -36,12 +40,21 @@ class CallStatistics:
 
     def failed(self, pid: str, process: AlgorithmProcess, error: CallError) -> None:
         """Count a call that was put to a process and failed, unless the caller left or we took the process away."""
-        if not (process.draining or error.details.get("caller_timeout")):
-            kind = classify(error.code)
-            self._recorder(pid, process.key.ref).record(kind, process.spec.call_timeout)
-            if kind is not Kind.ignored:
-                what, place = f"{int(error.code)} {error.code.name}", error.details.get("traceback", ())
-                self._trouble(pid, process.key.ref, what, error.message, place)
+        kind = classify(error.code)
+        if kind is Kind.ignored or process.draining or error.details.get("caller_timeout"):
+            self.turned_away(pid, error)
+        else:
+            recorder = self._recorder(pid, process.key.ref)
+            recorder.record(kind, process.spec.call_timeout)
+            if kind is Kind.error:
+                recorder.failed()
+            what, place = f"{int(error.code)} {error.code.name}", error.details.get("traceback", ())
+            self._trouble(pid, process.key.ref, what, error.message, place)
+
+    def turned_away(self, pid: str, error: CallError) -> None:
+        """Count a call that failed and is no sample of any version: it was refused, or its caller left."""
+        left = error.details.get("caller_timeout")
+        self.not_counted[pid if pid in self._served else "", "caller_left" if left else error.code.name] += 1
 
     def excused(self, pid: str, ref: PackageRef) -> None:
         """Count a call that failed on the stable version as well: it is not held against this one."""
@@ -76,6 +89,12 @@ class CallStatistics:
         if recorder is None:
             recorder = self._recorders[pid, ref] = Recorder()
         return recorder
+
+    def serve(self, pids: Container[str]) -> None:
+        """Take which PIDs deployments have: calls that are turned away count for no other by name, or names add up."""
+        self._served = pids
+        for key in [key for key in self.not_counted if key[0] and key[0] not in pids]:
+            del self.not_counted[key]
 
     def tallies(self) -> dict[Counted, Tally]:
         """Return the counts so far, with those that were restored."""

@@ -48,6 +48,7 @@ COMMANDS = {
     "history": "Show which versions answered a PID, or a deployment's PIDs.",
     "audit": "Show the audit log, or verify its chain.",
     "logs": "Show the log of a deployment's or a PID's processes.",
+    "metrics": "Print everything that is measured, for Prometheus.",
     "down": "End the daemon and every algorithm process of the store.",
     "schema": "Print the JSON Schema of the desired state.",
     "completion": "Print a completion script for a shell.",

@@ -13,6 +13,7 @@ from controller.http.execute import Execute
 from controller.http.health import Health
 from controller.http.idempotency import Idempotency
 from controller.http.install import InstallResource
+from controller.http.metrics import MetricsResource
 from controller.http.openapi import OpenApi
 from controller.http.operations import LongActs, OperationEvents
 from controller.http.picture import PictureResource
@@ -23,6 +24,7 @@ from controller.http.status import StatusResource
 from controller.station.commands.detecting import Detect
 from controller.station.commands.events import FollowEvents
 from controller.station.commands.every import COMMANDS
+from controller.station.commands.measuring import GetMetrics
 from controller.station.commands.operations import FollowOperation
 from controller.station.commands.packages import Install
 from controller.station.commands.parts import GetPicture
@@ -32,7 +34,9 @@ from controller.station.port import Station
 from controller.store.idempotency import IdempotencyKeys
 from controller.store.layout import StoreLayout
 
-_OWN_RESOURCE = {Detect, GetStatus, GetReadiness, Reconcile, Install, GetPicture, FollowOperation, FollowEvents}
+_OWN_RESOURCE = {
+    Detect, GetStatus, GetReadiness, Reconcile, Install, GetPicture, FollowOperation, FollowEvents, GetMetrics,
+}  # fmt: skip
 """Commands whose request or answer is more than plain JSON."""
 
 
@@ -41,6 +45,7 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
     resources = (
         Execute(station, limits),
         StatusResource(station),
+        MetricsResource(station),
         Health(station),
         ReconcileResource(station, limits),
         InstallResource(station, uploads),

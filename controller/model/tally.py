@@ -77,7 +77,7 @@ def bin_of(seconds: float) -> int:
     return math.ceil(math.log(min(max(seconds, SHORTEST), LONGEST)) / _LOG_GAMMA)
 
 
-def _middle(index: int) -> float:
+def middle_of(index: int) -> float:
     """The value within `ACCURACY` of everything in a bin: 2 gamma^i / (gamma + 1)."""
     return 2 * math.exp(index * _LOG_GAMMA) / (math.exp(_LOG_GAMMA) + 1)
 
@@ -105,7 +105,7 @@ class LatencySketch:
         for index, count in self.bins:
             below += count
             if below > rank:
-                return _middle(index)
+                return middle_of(index)
         return None
 
     def slower_than(self, seconds: float) -> int:
@@ -131,7 +131,8 @@ class Tally:
     those that timed out at the time they were given; an error leaves no latency, or quick failures would make a slow
     version look fast. `reviewed` are the verdicts about which the truth was told afterwards: `escapes` said OK about a
     part that was NG, `overkill` said NG about a part that was OK. `excused` calls failed on the stable version as well:
-    they are in no other count.
+    they are in no other count. `failures` are the errors without a result: an exception, a process that died or spoke
+    garbage.
     """
 
     calls: int = 0
@@ -147,6 +148,7 @@ class Tally:
     escapes: int = 0
     overkill: int = 0
     excused: int = 0
+    failures: int = 0
 
     @property
     def answered(self) -> int:
@@ -211,6 +213,10 @@ class Recorder:
         self._add("reviewed")
         if verdict != truth:
             self._add("overkill" if truth == "OK" else "escapes")
+
+    def failed(self) -> None:
+        """Count that the error which was recorded last left no result."""
+        self._add("failures")
 
     def excused(self) -> None:
         """Count a call that failed, and on the stable version too."""

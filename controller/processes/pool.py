@@ -174,6 +174,10 @@ class ProcessPool:
                 observer.process_exited(process)
 
     async def observe(self) -> Mapping[ProcessKey, ObservedProcess]:
+        """Return every process, as `look` does: the reconciler's port waits for it."""
+        return self.look()
+
+    def look(self) -> Mapping[ProcessKey, ObservedProcess]:
         """Return every process that was started or adopted and not stopped since, also those that have ended.
 
         What is still being adopted is among them.

@@ -44,6 +44,7 @@ from controller.reconciler.acts import (
     weight_of,
 )
 from controller.reconciler.batch import MOST_ACTS, Batch, is_batched
+from controller.reconciler.counts import ActCounts
 from controller.reconciler.in_flight import InFlight
 from controller.reconciler.ports import Packages, Processes
 from controller.store.atomic import remove_durably
@@ -72,6 +73,7 @@ class Applier:
         self._processes = processes
         self._actor = actor
         self.worker = ""
+        self.counts = ActCounts()
         self._now = now
         self._notify = notify
         self._installing = asyncio.Semaphore(_INSTALLS_AT_ONCE)
@@ -222,6 +224,7 @@ class Applier:
 
     def _announce(self, act: Act, result: ActionResult) -> None:
         action, error = act.action, result.error
+        self.counts.take(act, result)
         what = f"{_DONE[type(action)]} ({action.reason})" if error is None else f"failed: {error}"
         line = f"{action.object}: {what}"
         self._notify(line)
@@ -257,13 +260,14 @@ class Applier:
     async def _install(self, action: Install, revision: Revision) -> None:
         zip_path = self._store.layout.zips / action.zip_name
         async with self._installing:
-            await asyncio.to_thread(
-                self._packages.install,
-                zip_path,
-                expect=action.package,
-                expect_digest=action.digest,
-                progress=lambda step: self._notify(f"{action.object}: {step} …"),
-            )
+            with self.counts.installs.timing():
+                await asyncio.to_thread(
+                    self._packages.install,
+                    zip_path,
+                    expect=action.package,
+                    expect_digest=action.digest,
+                    progress=lambda step: self._notify(f"{action.object}: {step} …"),
+                )
 
     async def _preheat(self, action: Preheat, revision: Revision) -> None:
         deployment = revision.by_name[action.process.deployment]
@@ -271,7 +275,8 @@ class Applier:
         self._notify(f"{action.object}: starting …")
         async with self._starting:
             spec = process_spec(action.process, deployment, installation, self._store)
-            started = await self._processes.start(replace(spec, smoke=action.smoke))
+            with self.counts.starts.timing():
+                started = await self._processes.start(replace(spec, smoke=action.smoke))
         if started.doubt:
             self._notify(f"{action.object}: warning: {started.doubt}")
             log.warning("%s: %s", action.object, started.doubt, extra=REPORTED)

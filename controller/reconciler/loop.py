@@ -18,6 +18,7 @@ from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.rollout import Instant
 from controller.model.status_document import StatusDocument
 from controller.reconciler.acts import stopping
+from controller.reconciler.counts import PassCounts
 from controller.reconciler.reconciler import Outcome, Reconciler
 from controller.reconciler.revisions import Desired
 
@@ -57,6 +58,7 @@ class Loop:
     """Why the last pass could not be finished; empty where it could. `outcome` is then an earlier one's."""
     refusal: StatusDocument | None = field(default=None, init=False)
     """The status document while no revision, new or old, is valid."""
+    counts: PassCounts = field(default_factory=PassCounts, init=False)
     _woken: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     finished: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _between: deque[tuple[Callable[[], Awaitable[Any]], asyncio.Future[Any]]] = field(default_factory=deque, init=False)
@@ -106,7 +108,9 @@ class Loop:
         while not self._stopping:
             self._woken.clear()
             try:
-                pause = await self._pass()
+                with self.counts.durations.timing():
+                    pause = await self._pass()
+                self.counts.finished += 1
             except StoreError as error:  # a full disk, say: calls go on, and the next pass tries again
                 log.error("%s", error)  # noqa: TRY400 - an operator's error, not a defect
                 self.failing, pause = str(error), RESYNC / 2
@@ -114,6 +118,7 @@ class Loop:
                 log.exception("a pass failed by a defect of the controller; calls go on, the next pass tries again")
                 self.failing, pause = f"a defect of the controller: {defect!r}; see its log", RESYNC
             if self.failing:
+                self.counts.failed += 1
                 await self._tell()
             await self._sleep(pause)
 
@@ -159,6 +164,7 @@ class Loop:
         try:
             desired, changing = await asyncio.to_thread(self.take)
         except DesiredStateError as error:
+            self.counts.took(error.problems)
             self.refusal = await self.reconciler.refuse(error.problems, "")
             await self._tell()
             return RESYNC
@@ -172,6 +178,8 @@ class Loop:
             self.outcome = await self.reconciler.conclude(desired, observed, planned)
             self.concluded = self.reconciler.clock()
             self.failing, self.refusal = "", None
+            self.counts.took(desired.problems)
+            self.counts.saw(planned.records)
             self.on_pass(self.outcome)
             await self._tell()
         due = min((wait.until for wait in self.outcome.plan.waiting), default=float("inf")) if self.outcome else 1.0

@@ -29,7 +29,7 @@ from controller.station import measuring, parts, queries
 from controller.station.commands.detecting import Detect
 from controller.station.commands.events import EventBatch, Feed, FollowEvents
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
-from controller.station.commands.measuring import DeploymentSeries, GetSeries
+from controller.station.commands.measuring import DeploymentSeries, GetMetrics, GetSeries, MetricsText
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import (
     Abort,
@@ -58,6 +58,7 @@ from controller.station.commands.reconciling import (
 from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
 from controller.station.events import EventLog
+from controller.station.metrics.scrape import Scrapes
 from controller.station.operations import Operations
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
@@ -86,6 +87,7 @@ class Parts:
     plane: DataPlane
     feedback: Feedback
     series: CallSeries
+    scrapes: Scrapes
     operator: Operator
     packages: PackageOperations
     progress: Progress
@@ -116,6 +118,7 @@ class LocalStation:
                 GetLastParts: self._last_parts, GetPicture: self._picture, StartOperation: self._start,
                 ListOperations: self._operations,
                 GetOperation: self._operation, FollowOperation: self._follow,
+                GetMetrics: self._metrics,
             },
         )  # fmt: skip
 
@@ -167,6 +170,9 @@ class LocalStation:
 
     async def _events(self, query: FollowEvents, _caller: Caller, _report: Report) -> Feed[EventBatch]:
         return self._parts.events.subscribe(query.last_event_id, query.wanted)
+
+    async def _metrics(self, query: GetMetrics, _caller: Caller, _report: Report) -> MetricsText:
+        return await self._parts.scrapes.scrape(query.accept)
 
     async def _status(self, _command: GetStatus, _caller: Caller, _report: Report) -> StatusDocument:
         """Return the status as of the last pass that could be finished, and why a later one could not be."""

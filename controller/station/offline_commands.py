@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NoReturn, cast
 from controller.station import queries
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback
+from controller.station.commands.measuring import GetMetrics, MetricsText
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import (
     Abort,
@@ -68,10 +69,10 @@ class OfflineCommands:
                 Uninstall: self._uninstall, Down: self._down, PreviewPlan: self._preview,
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Restart, Resume, Rollback), self._operate),
                 GetHistory: self._history, ReadAudit: self._audit, VerifyAudit: self._verify_audit,
-                FindLogs: self._logs, GiveFeedback: self._give_feedback,
                 **dict.fromkeys((GetLastParts, GetPicture), self._last_parts),
                 ListOperations: self._operations, StartOperation: self._start,
                 **dict.fromkeys((GetOperation, FollowOperation), self._operation),
+                FindLogs: self._logs, GiveFeedback: self._give_feedback, GetMetrics: self._metrics,
             },
         )  # fmt: skip
 
@@ -94,6 +95,11 @@ class OfflineCommands:
         raise CodedError(
             Code.not_initialized, "no daemon runs, and only that sees parts", next_step="start `pvctl run`"
         )
+
+    def _metrics(self, _query: GetMetrics, _caller: Caller, _report: Report) -> MetricsText:
+        from controller.errors import Code, CodedError
+
+        raise CodedError(Code.not_initialized, "no daemon runs, and only that measures", next_step="start `pvctl run`")
 
     # Parts.
 

@@ -18,6 +18,7 @@ from controller.client.calls import request
 from controller.client.exchange import Broken, NeverAccepted, Silent
 from controller.errors import Code, CodedError, ControllerError, PackageError
 from controller.station.commands.detecting import Detect
+from controller.station.commands.measuring import GetMetrics, MetricsText
 from controller.station.commands.operations import FollowOperation, GetOperation
 from controller.station.commands.packages import Install, PackageState
 from controller.station.commands.parts import GetPicture, NoPicture, PictureFile
@@ -76,6 +77,7 @@ class RemoteStation:
                 Install: self._install,
                 GetPicture: self._picture,
                 FollowOperation: self._follow,
+                GetMetrics: self._metrics,
             },
         )
         usual = self._long if command.operation.long else self._ask
@@ -143,6 +145,14 @@ class RemoteStation:
             self._lines(path, [], _JSON, caller, report, "GET")
         get = GetOperation(command.id)
         return cast("OperationDocument", self._ask(get, caller, report))
+
+    def _metrics(self, command: GetMetrics, caller: Caller, _report: Report) -> MetricsText:
+        """Return what is measured, in the text format."""
+        _, target, _ = self._request_of(command.operation, command)
+        answer = self._answer(request(self._address, "GET", target, [], more=_on_behalf(caller)))
+        if answer.status != 200:
+            content_of(answer)  # raises what it says
+        return MetricsText("text/plain; version=0.0.4; charset=utf-8", bytes(answer.body).decode())
 
     def _lines(
         self, target: str, body: list[Buffer], kind: str, caller: Caller, report: Report, method: str = "POST"

@@ -18,7 +18,7 @@ from controller.store.layout import StoreLayout
 Words = Mapping[Counted, str]
 _Value = TypeVar("_Value")
 
-_LATER = frozenset({"reviewed", "escapes", "overkill", "excused"})
+_LATER = frozenset({"reviewed", "escapes", "overkill", "excused", "failures"})
 EVERY = 5.0
 """Seconds between two snapshots of the last minutes: how exact the edge of a short window is."""
 SHARE = 1 / 20

@@ -437,18 +437,19 @@ async def test_what_counts_and_what_does_not(layout, make_spec):
             await opened.plane.execute(DetectionRequest("A01", b"no image"))
         with pytest.raises(CallError):
             await opened.plane.execute(DetectionRequest("A01", PART, arguments=CallArguments(step_index=0)))
-        assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 3, "errors": 2}
+        assert counts(opened.plane.tallies()["A01", KEY.ref]) == {"calls": 3, "errors": 2, "failures": 1}
+        assert opened.plane.turned_away == {("A01", "image_load_failed"): 1}
         nested = '{"a": ' + "[" * 300 + "]" * 300 + "}"
         assert (await opened.failure("A03", "deep", text=nested)).code is Code.execute_exception
         assert (await opened.failure("A03", "error", code="1007", message="x")).code is Code.execute_exception
-        assert counts(opened.plane.tallies()["A03", KEY.ref]) == {"calls": 2, "errors": 2}
+        assert counts(opened.plane.tallies()["A03", KEY.ref]) == {"calls": 2, "errors": 2, "failures": 2}
         assert (await opened.failure(do="hang")).code is Code.timeout
         assert (await opened.failure("A02", "crash")).code is Code.heartbeat_lost
         await until(lambda: len(opened.ended) == 2)
         assert counts(opened.plane.tallies()["A01", KEY.ref]) == {
-            "calls": 4, "errors": 2, "timeouts": 1, "crashes": 1,
+            "calls": 4, "errors": 2, "failures": 1, "timeouts": 1, "crashes": 1,
         }  # fmt: skip
-        assert counts(opened.plane.tallies()["A02", KEY.ref]) == {"calls": 1, "errors": 1, "crashes": 1}
+        assert counts(opened.plane.tallies()["A02", KEY.ref]) == {"calls": 1, "errors": 1, "failures": 1, "crashes": 1}
         assert opened.plane.tallies()["A01", KEY.ref].latency.quantile(1) == pytest.approx(0.5, rel=0.03)
 
 

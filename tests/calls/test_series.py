@@ -1,4 +1,4 @@
-"""Lines of calls, from tallies as the data plane counts them."""
+"""Lines and totals of calls, from tallies as the data plane counts them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from controller.calls.series import INTERVAL, MOST_LINES, MOST_POINTS, CallSeries
 from controller.model.package import PackageRef
-from controller.model.tally import Counted, Kind, Recorder
+from controller.model.tally import Counted, Kind, Recorder, Tally
 
 OLD, NEW = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
 NOW = 1_700_000_000
@@ -66,6 +66,34 @@ async def test_what_an_earlier_life_counted_is_in_no_interval_and_what_began_ane
     await line.count(NOW + 1)
 
     assert [point[1] for point in line.series.of("screws", NOW)[OLD]] == [3]
+    assert {ref: total.counts["calls"] for (_, ref), total in line.series.totals()} == {OLD: 3}
+
+
+async def test_totals_never_go_down_when_a_pid_is_forgotten() -> None:
+    line = Line()
+    line.call("A01", OLD, [Kind.ok] * 3)
+    line.call("A02", OLD, [Kind.error])
+    await line.count(NOW)
+    del line.recorders["A01", OLD]
+    await line.count(NOW + 1)
+
+    ((_, total),) = line.series.totals()
+    assert (total.counts["calls"], total.counts["errors"], total.latency.samples) == (4, 1, 3)
+    (((pid, ref), deployment, tally, before),) = line.series.counts()
+    assert (pid, ref, deployment, tally.errors, before) == ("A02", OLD, "screws", 1, Tally())
+
+
+async def test_counts_of_an_earlier_life_are_told_apart_until_they_begin_anew() -> None:
+    line = Line()
+    line.call("A01", OLD, [Kind.ok] * 5)
+    line.series.begin({key: each.tally for key, each in line.recorders.items()})
+    line.call("A01", OLD, [Kind.ok])
+    await line.count(NOW)
+    assert [(tally.calls, before.calls) for _, _, tally, before in line.series.counts()] == [(6, 5)]
+    line.recorders.clear()
+    line.call("A01", OLD, [Kind.ok])
+    await line.count(NOW + 1)
+    assert [(tally.calls, before.calls) for _, _, tally, before in line.series.counts()] == [(1, 0)]
 
 
 async def test_memory_is_bounded_by_points_and_by_lines_and_an_old_version_goes() -> None:
@@ -80,12 +108,12 @@ async def test_memory_is_bounded_by_points_and_by_lines_and_an_old_version_goes(
     for number in range(MOST_LINES + 3):
         line.call("B01", PackageRef("bolt", f"1.{number}.0"), [Kind.ok])
     await line.count(now)
-    assert len(line.series.of("bolts", 0)) == MOST_LINES
+    assert (len(line.series.totals()), line.series.left_out) == (MOST_LINES, 4)
     assert line.series.of("screws", 0) == {}, "the one whose last call is the longest ago goes first"
 
     line.recorders.clear()
     await line.count(now + (MOST_POINTS + 2) * INTERVAL)
-    assert line.series.of("bolts", 0) == {}
+    assert line.series.totals() == []
 
 
 async def test_a_clock_that_is_set_back_takes_no_point_of_the_future_along() -> None:

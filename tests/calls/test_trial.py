@@ -54,7 +54,7 @@ async def test_what_only_the_new_version_fails_counts(layout, make_spec):
         for _ in range(2):
             assert (await opened.failure()).code is Code.execute_exception
 
-        assert counted(opened) == {"calls": 2, "errors": 2}
+        assert counted(opened) == {"calls": 2, "errors": 2, "failures": 2}
 
 
 async def test_without_a_stable_version_at_hand_it_counts(layout, make_spec):
@@ -66,7 +66,7 @@ async def test_without_a_stable_version_at_hand_it_counts(layout, make_spec):
         await until(lambda: opened.ended)
         await opened.failure(do="error", code="1009", message="no such edge")
 
-        assert counted(opened) == {"calls": 2, "errors": 2}
+        assert counted(opened) == {"calls": 2, "errors": 2, "failures": 2}
 
 
 async def test_what_ends_a_process_is_not_tried_on_another(layout, make_spec):
@@ -93,7 +93,7 @@ async def test_trials_of_one_deployment_take_turns_and_a_caller_waits_for_none_l
                 await asyncio.wait_for(opened.plane.execute(impatient), 2.0)  # who waits no longer than it said
         assert caught.value.code is Code.execute_exception, "its own failure is what it hears of"
 
-        assert counted(opened) == {"calls": 1, "errors": 1, "excused": 12}
+        assert counted(opened) == {"calls": 1, "errors": 1, "failures": 1, "excused": 12}
 
 
 async def test_a_trial_that_waits_does_not_have_the_stable_process_ended_in_the_middle_of_its_call(

@@ -13,7 +13,7 @@ import pytest
 from controller.errors import Code, CodedError, DesiredStateError, PackageError, StoreBusy, StoreError
 from controller.http.application import endpoints
 from controller.model.status import RevisionStatus, Status
-from controller.station.commands.measuring import GetSeries
+from controller.station.commands.measuring import GetMetrics, GetSeries
 from controller.station.commands.operator import Promote, Resume, Rollback
 from controller.station.commands.packages import Uninstall
 from controller.station.commands.reconciling import PlannedChanges, Readiness, Reconcile
@@ -267,3 +267,18 @@ async def test_what_calls_came_to_over_time(station: ServedStation) -> None:
         "versions": [{**SERIES, "points": [[1700000000, 40, 1, 0, 3.5, 8.25]]}],
     }
     assert station.fake.asked == [GetSeries("screws")]
+
+
+async def test_metrics_are_text_in_the_form_that_the_scraper_accepts(station: ServedStation) -> None:
+    reply = await station.ask("GET", "/metrics", Accept="application/openmetrics-text")
+
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; version=0.0.4")
+    assert reply.body == b"procvision_converged 1.0\n"
+    assert station.fake.asked == [GetMetrics("application/openmetrics-text")]
+
+
+@pytest.mark.parametrize("seconds", ["0", "-5", "soon"])
+async def test_a_series_of_no_time_is_refused(station: ServedStation, seconds: str) -> None:
+    reply = await station.ask("GET", f"/v1/deployments/screws/series?seconds={seconds}")
+
+    assert (reply.status, reply.error["code"]) == (400, 1003)

@@ -23,7 +23,7 @@ from controller.reconciler.preview import Preview
 from controller.station.commands.detecting import Detect
 from controller.station.commands.events import FollowEvents
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
-from controller.station.commands.measuring import DeploymentSeries, GetSeries, VersionSeries
+from controller.station.commands.measuring import DeploymentSeries, GetMetrics, GetSeries, MetricsText, VersionSeries
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import Message, Promote
 from controller.station.commands.packages import Install, PackageState, Uninstall
@@ -206,6 +206,7 @@ class FakeStation:
             ListOperations: lambda each: operation_rows(self.operations.values(), each),
             GetOperation: lambda each: found(each.id, self.operations.get(each.id)),
             FollowEvents: lambda each: self.events.subscribe(each.last_event_id, each.wanted),
+            GetMetrics: lambda _: MetricsText("text/plain; version=0.0.4", "procvision_converged 1.0\n"),
             Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),
         }
 

@@ -58,6 +58,7 @@ def local_station(daemon: Daemon, folder: Path) -> LocalStation:
     return LocalStation(
         Parts(
             rig.store, daemon.source, observer, loop, taker, cast("Any", None), cast("Any", None), CallSeries(),
+            cast("Any", None),
             Operator(rig.store, rig.packages, loop.reconciler.clock), packages,
             Progress(rig.notes.append), EventLog("local"), Operations(OperationFiles(rig.store.layout), utc_now),
             loop.reconciler.clock, nothing, folder,

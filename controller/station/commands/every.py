@@ -5,7 +5,7 @@ from __future__ import annotations
 from controller.station.commands.detecting import Detect
 from controller.station.commands.events import FollowEvents
 from controller.station.commands.feedback import GiveFeedback
-from controller.station.commands.measuring import GetSeries
+from controller.station.commands.measuring import GetMetrics, GetSeries
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import Abort, Pause, Promote, Restart, Resume, Retry, Rollback
 from controller.station.commands.packages import Install, Uninstall
@@ -19,6 +19,6 @@ COMMANDS: tuple[type[Command[object]], ...] = (
     Detect, GetStatus, GetReadiness, Reconcile, Promote, Pause, Abort, Retry, Restart, Resume, Rollback, Install,
     Uninstall, Down, GetDesiredTree, PreviewPlan, GetHistory, ReadAudit, VerifyAudit, FindLogs,
     GiveFeedback, GetSeries, GetLastParts, GetPicture, ListOperations, GetOperation, FollowOperation, StartOperation,
-    FollowEvents,
+    FollowEvents, GetMetrics,
 )  # fmt: skip
 """What is asked for most often first."""

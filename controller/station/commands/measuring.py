@@ -1,4 +1,4 @@
-"""What calls came to over time."""
+"""What calls came to over time, and everything that is measured, for Prometheus."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 from typing_extensions import TypedDict
 
+from controller.errors import Code, CodedError
 from controller.station.port import Access, Command, Operation, Route
 
 Role = Literal["stable", "canary", "other"]
@@ -40,19 +41,45 @@ class DeploymentSeries:
 class GetSeries(Command[DeploymentSeries]):
     """What a deployment's calls came to over the last `seconds` (two hours at most), by version: stable ones first.
 
-    Raises CodedError 1003: there is no such deployment.
+    Raises CodedError 1003: there is no such deployment, or `seconds` is not positive.
     """
 
     deployment: str
     seconds: int = 3600
+
+    def __post_init__(self) -> None:
+        if self.seconds < 1:
+            message = f"seconds: {self.seconds} is not positive"
+            raise CodedError(Code.invalid_params, message, next_step="pass 3600, say")
+
     operation: ClassVar = Operation(
         Access.viewer,
         "Return what a deployment's calls came to over time, by version.",
         (
             Route(
                 "GET", "/v1/deployments/{name}/series", "A line for each version.", (400, 500, 503),
-                {"name": "deployment"},
+                {"name": "deployment"}, query={"seconds": "How far back; an hour where it is left out, two at most."},
             ),
         ),
         DeploymentSeries,
     )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsText:
+    """All metrics, and the media type of the format that they are in."""
+
+    content_type: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GetMetrics(Command[MetricsText]):
+    """Everything that is measured; in OpenMetrics where `accept` names it, else in the text format of Prometheus."""
+
+    accept: str = ""
+    operation: ClassVar = Operation(
+        Access.viewer,
+        "Return everything that is measured, for Prometheus.",
+        (Route("GET", "/metrics", "Metrics in the text format, or in OpenMetrics where that is accepted.", (500,)),),
+    )
