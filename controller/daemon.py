@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,9 +24,11 @@ from controller.errors import StoreError
 from controller.host import service_manager
 from controller.http.application import application
 from controller.http.server import SocketServer
-from controller.model.desired import Revision
+from controller.model.desired import Deployment, Revision
+from controller.model.objects import is_unmanaged
 from controller.model.rollout import Instant, Rollout
 from controller.model.status import DaemonStatus
+from controller.model.unmanaged import serving_deployment
 from controller.packages.background import BackgroundCheck
 from controller.packages.leftovers import end_work
 from controller.processes.census import end_all
@@ -43,6 +45,7 @@ from controller.reconciler.revisions import RevisionTaker
 from controller.reconciler.zips import ZipFolder
 from controller.sources.quiescing import QuiescingTree
 from controller.sources.watch import FolderWatch
+from controller.station.activation import Activations
 from controller.station.events import EventLog
 from controller.station.local import LocalStation
 from controller.station.local import Parts as StationParts
@@ -170,6 +173,7 @@ class Daemon:
                 Scrapes(Sources(self._plane, self._series, runner, self._loop), about.started_at or ""),
                 Operator(store, parts.packages, parts.clock),
                 PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
+                Activations(store, observer, applier, self._loop.between_passes, parts.clock),
                 progress, self._events, Operations(OperationFiles(layout), parts.now), parts.clock, self._end_processes,
                 parts.tree.folder,
             )
@@ -231,13 +235,16 @@ class Daemon:
             self._asyncio.call_soon_threadsafe(self._loop.wake)
 
     def _configure(self, revision: Revision) -> None:
+        running = {process.key.deployment for process in self._runner.processes()}
+        unmanaged = (serving_deployment(revision, name) for name in sorted(running) if is_unmanaged(name))
+        deployments = (*revision.deployments, *(each for each in unmanaged if each is not None))
         self._runner.configure(
-            {each.name: each.spec.timeouts for each in revision.deployments},
-            {each.name: each.spec.input.pictures for each in revision.deployments},
+            {each.name: each.spec.timeouts for each in deployments},
+            {each.name: each.spec.input.pictures for each in deployments},
         )
-        self._supervisor.configure(supervision_limits(revision))
-        self._plane.configure(services(revision))
         self._plane.gallery.allow(pictures=revision.policy.page.pictures == "on")
+        self._supervisor.configure(supervision_limits(deployments))
+        self._plane.configure(services(deployments))
         self._series.configure({pid: each.name for pid, each in revision.by_pid.items()})
 
     def _on_pass(self, outcome: Outcome) -> None:
@@ -324,7 +331,7 @@ def _tell_systemd(outcome: Outcome) -> None:
     service_manager.notify(f"STATUS=revision {outcome.status.revision.id}, {state}")
 
 
-def services(revision: Revision) -> dict[str, Service]:
+def services(deployments: Iterable[Deployment]) -> dict[str, Service]:
     """Return what calls must know of each deployment."""
     return {
         each.name: Service(
@@ -334,14 +341,14 @@ def services(revision: Revision) -> dict[str, Service]:
             start_timeout=each.spec.timeouts.start,
             input=each.spec.input.pictures,
         )
-        for each in revision.deployments
+        for each in deployments
     }
 
 
-def supervision_limits(revision: Revision) -> dict[str, SupervisionLimits]:
+def supervision_limits(deployments: Iterable[Deployment]) -> dict[str, SupervisionLimits]:
     """Return what the processes of each deployment must keep to."""
     found = {}
-    for deployment in revision.deployments:
+    for deployment in deployments:
         health, usual = deployment.spec.health, SupervisionLimits()
         found[deployment.name] = SupervisionLimits(
             heartbeat_interval=health.heartbeat.interval,

@@ -24,6 +24,7 @@ from controller.calls.trial import Trials, is_worth_a_trial
 from controller.client.answers import Detection
 from controller.errors import CallError, Code, ControllerError
 from controller.model.input import PictureInput
+from controller.model.objects import unmanaged_name
 from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.model.rollout import Rollout
@@ -167,7 +168,7 @@ class DataPlane(PoolObserver):
     def _dispatcher(self, pid: str, ref: PackageRef) -> Dispatcher:
         """Return where a PID's calls for a version go now."""
         service = self._by_pid.get(pid)
-        deployment = service.deployment if service else ""
+        deployment = service.deployment if service else unmanaged_name(ref.name)
         dispatcher = self._dispatchers.get((deployment, ref))
         if dispatcher is not None and dispatcher.serving:
             return dispatcher
@@ -175,7 +176,8 @@ class DataPlane(PoolObserver):
             if other == ref and substitute.serving:
                 return substitute
         if dispatcher is None:
-            dispatcher = self._dispatchers[deployment, ref] = Dispatcher(ref, service or Service(deployment=deployment))
+            service = service or self._services.get(deployment) or Service(deployment=deployment)
+            dispatcher = self._dispatchers[deployment, ref] = Dispatcher(ref, service)
         return dispatcher
 
     def _input(self, pid: str, dispatcher: Dispatcher) -> PictureInput:

@@ -1,4 +1,4 @@
-"""`pvctl package`: look at zips without a store."""
+"""`pvctl package`: look at zips without a store, and list the packages of one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from controller.cli.output import columns, emit, show, show_error, show_lines
-from controller.cli.parameters import path
+from controller.cli.parameters import name, path
 from controller.cli.parser import Parser
 from controller.cli.progress import progress
 from controller.cli.settings import Settings, add_global_options
 from controller.errors import ControllerError
 from controller.model.package import PackageRef
+from controller.station.commands.activating import ListActive
+from controller.station.commands.packages import ListPackages, State
 
 if TYPE_CHECKING:
     from controller.cli.product import Checks
@@ -35,16 +37,25 @@ def add_arguments(parser: Parser) -> None:
     look.add_argument("zip_path", metavar="ZIP|NAME", type=path, help="The zip; or, with VERSION, the package's name.")
     look.add_argument("version", metavar="VERSION", nargs="?", help="The version that was installed, or was to be.")
     look.set_defaults(act=show_package)
-    for each in (check, look):
+    listed = acts.add_parser("list", help="List the packages of the store.", description=list_packages.__doc__)
+    listed.add_argument("--state", choices=get_args(State), help="Only those in this state.")
+    listed.add_argument("--name", metavar="NAME", help="Only those of this name.")
+    listed.set_defaults(act=list_packages)
+    active = acts.add_parser("active", help="List what answers each PID.", description=list_active.__doc__)
+    active.add_argument("--pid", metavar="PID", type=name, action="append", default=[], help="May be repeated.")
+    active.set_defaults(act=list_active)
+    for each in (check, look, listed, active):
         add_global_options(each)
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
-    """Check a zip as an install would, or show what is in it. No store is needed.
+    """Check a zip as an install would, or show what is in it: no store is needed. List what a store holds and runs.
 
     Examples:
       pvctl package validate build/*.zip
       pvctl package show screw-check-1.1.0.zip
+      pvctl package list --state installed
+      pvctl package active --pid A01
     """
     return int(arguments.act(arguments, settings))
 
@@ -151,6 +162,38 @@ def _show_installed(package: PackageRef, settings: Settings) -> int:
         show_lines(found.log)
 
     emit(settings, document, as_table)
+    return 0
+
+
+def list_packages(arguments: Namespace, settings: Settings) -> int:
+    """List the packages of the store, installed ones and zips, with their states and the PIDs that they answer.
+
+    Example:
+      pvctl package list --name screw-check
+    """
+    found = settings.execute(ListPackages(arguments.state, arguments.name))
+    rows = [
+        (each.name, each.version, each.state, ", ".join(each.active), each.zip or "", each.reason)
+        for each in found.algorithms
+    ]
+    headers = ["NAME", "VERSION", "STATE", "ACTIVE ON", "ZIP", "REASON"]
+    emit(settings, asdict(found)["algorithms"], lambda: columns(headers, rows))
+    return 0
+
+
+def list_active(arguments: Namespace, settings: Settings) -> int:
+    """List the version that answers each PID, and the deployment that has it; none: it was activated by hand.
+
+    Example:
+      pvctl package active
+    """
+    found = settings.execute(ListActive(tuple(arguments.pid)))
+    rows = [
+        (each.pid, each.name, each.version, each.deployment, "held" if each.held else "", each.activated_at)
+        for each in found.active
+    ]
+    headers = ["PID", "NAME", "VERSION", "DEPLOYMENT", "HELD", "SINCE"]
+    emit(settings, asdict(found)["active"], lambda: columns(headers, rows))
     return 0
 
 

@@ -157,10 +157,7 @@ class View:
                 until, text = epoch_of(each["until"]), each["until"] or "further notice"
                 left = f"until {text}" if until is None else f"for {span(until - self._now)}"
                 items.append(self._text(f"waiting: {each['what']} {left}: {each['reason']}"))
-        items += (
-            self._text(f"warning: {path} was not made by this controller; it is left alone")
-            for path in self._document.get("unmanaged", ())
-        )
+        items += (self._text(_unmanaged(path)) for path in self._document.get("unmanaged", ()))
         return Section("notice", items)
 
     # PIDs, processes, packages.
@@ -334,3 +331,10 @@ def _milliseconds(value: float | None) -> str | None:
 
 def _mebibytes(size: int | None) -> str | None:
     return None if size is None else f"{size / 2**20:.0f} MiB"
+
+
+def _unmanaged(path: str) -> str:
+    """Say what a mapping or a folder is that no deployment has anything to do with."""
+    if path.startswith("active/"):
+        return f"note: no deployment has {path}; it is served as it stands, until somebody changes it"
+    return f"warning: {path} was not made by this controller; it is left alone"

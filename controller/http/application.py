@@ -26,7 +26,7 @@ from controller.station.commands.events import FollowEvents
 from controller.station.commands.every import COMMANDS
 from controller.station.commands.measuring import GetMetrics
 from controller.station.commands.operations import FollowOperation
-from controller.station.commands.packages import Install
+from controller.station.commands.packages import Install, InstallStored
 from controller.station.commands.parts import GetPicture
 from controller.station.commands.reconciling import GetReadiness, Reconcile
 from controller.station.commands.status import GetStatus
@@ -35,7 +35,8 @@ from controller.store.idempotency import IdempotencyKeys
 from controller.store.layout import StoreLayout
 
 _OWN_RESOURCE = {
-    Detect, GetStatus, GetReadiness, Reconcile, Install, GetPicture, FollowOperation, FollowEvents, GetMetrics,
+    Detect, GetStatus, GetReadiness, Reconcile, Install, InstallStored, GetPicture, FollowOperation, FollowEvents,
+    GetMetrics,
 }  # fmt: skip
 """Commands whose request or answer is more than plain JSON."""
 
@@ -48,8 +49,8 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
         MetricsResource(station),
         Health(station),
         ReconcileResource(station, limits),
-        InstallResource(station, uploads),
         PictureResource(station),
+        InstallResource(station, uploads, limits),
         OperationEvents(station),
         EventsResource(station),
     )

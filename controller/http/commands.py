@@ -60,10 +60,17 @@ class CommandResource:
         return json_response(await self._station.execute(command, caller))
 
 
+def _as_argument(field: dataclasses.Field[object]) -> tuple[str, object]:
+    """Return the type and the default of a command's field in a body: null counts as left out, where it may be."""
+    if field.default is dataclasses.MISSING:
+        return str(field.type), dataclasses.field()
+    return f"{field.type} | None", dataclasses.field(default=field.default)
+
+
 def _arguments_of(command: type[Command[object]], route: Route) -> type:
     """Return a type of the command's fields that neither path nor query says: what the body of a POST may hold."""
     fields = [
-        (each.name, f"{each.type} | None", dataclasses.field(default=each.default))
+        (each.name, *_as_argument(each))
         for each in dataclasses.fields(cast("type", command))
         if route.method == "POST" and each.name not in route.outside
     ]

@@ -51,11 +51,14 @@ class Preheat:
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """Make `target` the version that answers a PID. A rollback and a repair are switches with another reason."""
+    """Make `target` the version that answers a PID. A rollback and a repair are switches with another reason.
+
+    `deployment` None: no deployment has the PID, and somebody activated the version by hand.
+    """
 
     kind: ClassVar[str] = "switch"
     pid: str
-    deployment: str
+    deployment: str | None
     before: PackageRef | None
     target: PackageRef
     reason: str
@@ -71,7 +74,7 @@ class Switch:
 
 @dataclass(frozen=True, slots=True)
 class Deactivate:
-    """Remove a PID's mapping: the desired tree no longer names it."""
+    """Remove a PID's mapping: the desired tree no longer names it, or its package is uninstalled by force."""
 
     kind: ClassVar[str] = "deactivate"
     pid: str

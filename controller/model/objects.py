@@ -7,12 +7,24 @@ from typing import Literal
 
 from controller.model.package import PackageRef, package_ref
 
+_UNMANAGED = "_unmanaged."
+"""Begins what stands in place of a deployment's name; no name in a tree may begin so."""
 ObjectKind = Literal["package", "process", "pid", "rollout", "deployment", "zip", "registry", "holds"]
+
+
+def unmanaged_name(package: str) -> str:
+    """Return what stands in place of a deployment's name for PIDs that no deployment has, one for each package."""
+    return _UNMANAGED + package
+
+
+def is_unmanaged(deployment: str) -> bool:
+    """Whether a name stands for the PIDs of a package that no deployment has."""
+    return deployment.startswith(_UNMANAGED)
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class ProcessKey:
-    """Identity of a process slot: deployment, package version and replica number (from 0)."""
+    """Identity of a process slot: deployment (see also `unmanaged_name`), package version, replica number (from 0)."""
 
     deployment: str
     name: str

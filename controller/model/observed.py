@@ -135,7 +135,7 @@ class Observed:
 
     `tallies` count calls per PID and version without end, `recent` those of the limits' last windows only; `last_words`
     are the last log lines of each deployment's version that failed. `restored` and `lost` are those of `Memory`, and
-    `lost_history` says by PID why its history cannot be read.
+    `lost_history` says by PID why its history cannot be read; `kept` are processes that a command is about to need.
     """
 
     zips: tuple[PackageRecord, ...] = ()
@@ -154,6 +154,7 @@ class Observed:
     restored: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     lost: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     lost_history: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    kept: frozenset[ProcessKey] = frozenset()
 
     def unknown(self, deployment: str) -> str:
         """Why it is not known how a deployment's rollout stands, or which PIDs are held; empty where it is."""
@@ -204,6 +205,11 @@ class Observed:
         """Whether a PID's latest version was given to it by a deployment."""
         history = self.history.get(pid, ())
         return bool(history) and history[-1].deployment is not None
+
+    def activated_by_hand(self, pid: str) -> PackageRef | None:
+        """The version that somebody gave a PID by hand; None where a deployment did, or it was deactivated since."""
+        history = self.history.get(pid, ())
+        return history[-1].ref if history and history[-1].deployment is None else None
 
     @cached_property
     def _active(self) -> dict[str, PackageRef]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from controller.model.desired import Revision
+from controller.model.objects import is_unmanaged
 from controller.model.observed import Observed
 from controller.model.package import PackageRef
 from controller.model.rollout import RolloutRecord
@@ -14,11 +15,15 @@ from controller.rollouts.by_hand import way_back
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """One reason for which a version must stay. As text: `it answers PID A01`."""
+    """One reason for which a version must stay. As text: `it answers PID A01`.
+
+    `yields`: not to somebody who insists: nothing that is desired or under way needs it.
+    """
 
     package: PackageRef
     reason: str
     subject: object
+    yields: bool = False
 
     def __str__(self) -> str:
         return self.reason.format(self.subject)
@@ -31,9 +36,10 @@ def needs(revision: Revision | None, observed: Observed) -> Iterator[Need]:
     """
     for pid in observed.active:
         if (ref := observed.mapped_ref(pid)) is not None:
-            yield Need(ref, "it answers PID {}", pid)
+            unmanaged = revision is None or pid not in revision.by_pid
+            yield Need(ref, "it answers PID {}", pid, yields=unmanaged)
     for key in observed.processes:
-        yield Need(key.ref, "process {} runs it", key)
+        yield Need(key.ref, "process {} runs it", key, yields=is_unmanaged(key.deployment))
     yield from _desired(revision)
     for pid, hold in observed.holds.items():
         yield Need(hold.package, "PID {} is held on it", pid)
@@ -44,9 +50,12 @@ def needs(revision: Revision | None, observed: Observed) -> Iterator[Need]:
             yield Need(ref, "{}", why)
 
 
-def why_needed(package: PackageRef, revision: Revision | None, observed: Observed) -> tuple[str, ...]:
-    """Return everything that still needs a version; empty where it may be uninstalled."""
-    return tuple(dict.fromkeys(str(need) for need in needs(revision, observed) if need.package == package))
+def why_needed(
+    package: PackageRef, revision: Revision | None, observed: Observed, *, force: bool = False
+) -> tuple[str, ...]:
+    """Return everything that still needs a version, with `force` what does not yield; empty: it may be uninstalled."""
+    found = (need for need in needs(revision, observed) if need.package == package and not (force and need.yields))
+    return tuple(dict.fromkeys(map(str, found)))
 
 
 def _desired(revision: Revision | None) -> Iterator[Need]:
@@ -73,4 +82,4 @@ def _ways_back(revision: Revision | None, observed: Observed) -> Iterator[Need]:
         deployment = revision.by_pid.get(pid) if revision is not None else None
         record = observed.records.get(deployment.name) if deployment is not None else None
         if (ref := way_back(pid, observed, record or RolloutRecord())) is not None:
-            yield Need(ref, "it is the way back of PID {}", pid)
+            yield Need(ref, "it is the way back of PID {}", pid, yields=True)

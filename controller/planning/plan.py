@@ -14,6 +14,7 @@ from controller.planning.restarting import restart_asked_for
 from controller.planning.retiring import deactivate_removed, end_orphaned_rollouts, remove_surplus, retire_unneeded
 from controller.planning.serving import keep_serving
 from controller.planning.situation import Situation
+from controller.planning.unmanaged import keep_unmanaged
 
 
 def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = True) -> Plan:
@@ -24,6 +25,7 @@ def plan(revision: Revision, observed: Observed, now: Instant, *, serve: bool = 
     situation = Situation.of(revision, observed, now, serve=serve)
     wanted = joined(
         *(keep_serving(situation, each) for each in revision.deployments),
+        keep_unmanaged(situation),
         _rebuild_registry(situation),
         _restore_memory(situation),
         *(_tell_lost_history(situation, each) for each in revision.deployments),

@@ -42,6 +42,7 @@ def retire_unneeded(situation: Situation, needed: Collection[ProcessKey]) -> Par
         key
         for key, process in observed.processes.items()
         if key not in needed
+        and key not in observed.kept
         and not situation.adopting(key)
         and not (key.ref in active and key.ref not in answered and process.serves)
         and not (situation.serve and (_warm(situation, key) or _suspended(situation, key)))

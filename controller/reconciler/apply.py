@@ -31,6 +31,7 @@ from controller.model.actions import (
 from controller.model.desired import Deployment, Revision, Timeouts
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.package import Installation
+from controller.model.unmanaged import serving_deployment
 from controller.planning.registry_rows import registry_rows
 from controller.processes.spec import ProcessSpec
 from controller.reconciler.acts import (
@@ -119,7 +120,7 @@ class Applier:
                 continue
             waits_for = pending.intersection(action.depends_on)
             if is_batched(action):
-                batch = batches.setdefault(getattr(action, "deployment", ""), {})
+                batch = batches.setdefault(getattr(action, "deployment", None) or "", {})
                 if len(batch) < MOST_ACTS and batch.keys() >= waits_for:
                     batch[action.object] = Act(action, revision, self._actor, self.worker)
             elif not waits_for:
@@ -137,8 +138,7 @@ class Applier:
         Raises:
             CodedError: 1004, the controller is stopping.
         """
-        while (former := self._in_flight.ending(action.object)) is not None:
-            await asyncio.wait((former,))
+        await self.settled(action.object)
         return await self.result_of(self.begin(action, revision, actor, worker))
 
     async def result_of(self, begun: asyncio.Future[ActionResult]) -> ActionResult:
@@ -148,9 +148,14 @@ class Applier:
             raise stopping()
         return begun.result()
 
-    def works_on(self, action: Action) -> bool:
-        """Whether an act on the same object has not ended yet."""
-        return self._in_flight.ending(action.object) is not None
+    def works_on(self, object_: ObjectRef) -> bool:
+        """Whether an act on an object has not ended yet."""
+        return self._in_flight.ending(object_) is not None
+
+    async def settled(self, object_: ObjectRef) -> None:
+        """Wait until nothing works on an object."""
+        while (former := self._in_flight.ending(object_)) is not None:
+            await asyncio.wait((former,))
 
     def begin(self, action: Action, revision: Revision, actor: str, worker: str = "") -> asyncio.Future[ActionResult]:
         """Begin an action whose object is free, on behalf of `actor` and a worker; return what gets its result.
@@ -270,7 +275,9 @@ class Applier:
                 )
 
     async def _preheat(self, action: Preheat, revision: Revision) -> None:
-        deployment = revision.by_name[action.process.deployment]
+        deployment = serving_deployment(revision, action.process.deployment)
+        if deployment is None:
+            raise ControllerError(f"no deployment is called {action.process.deployment} any more")
         installation = self._packages.installations()[action.process.ref]
         self._notify(f"{action.object}: starting …")
         async with self._starting:
@@ -282,7 +289,7 @@ class Applier:
             log.warning("%s: %s", action.object, started.doubt, extra=REPORTED)
 
     async def _retire(self, action: Retire, revision: Revision) -> None:
-        deployment = revision.by_name.get(action.process.deployment)
+        deployment = serving_deployment(revision, action.process.deployment)
         drain = deployment.spec.timeouts.drain if deployment else Timeouts().drain
         await self._processes.stop(action.process, drain=drain)
 
@@ -347,7 +354,7 @@ def process_spec(key: ProcessKey, deployment: Deployment, installation: Installa
         grace_ms=round(spec.health.heartbeat.grace * 1000),
         smoke=spec.preheat.smoke,
         smoke_image=str(working_directory / spec.preheat.image) if spec.preheat.image else None,
-        smoke_pid=supported[0] if supported else spec.pids[0],
+        smoke_pid=next(iter(supported or spec.pids or receipt.supported_pids or ()), ""),
         input=spec.input.pictures,
         steps=receipt.steps,
     )

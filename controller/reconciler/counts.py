@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from controller.model.actions import Switch
+from controller.model.objects import unmanaged_name
 from controller.model.rollout import Rollout, RolloutRecord
 from controller.reconciler.acts import Act, ActionResult
 
@@ -59,7 +60,7 @@ class ActCounts:
         action, succeeded = act.action, result.error is None
         self.ended[action.kind, succeeded] += 1
         if isinstance(action, Switch) and succeeded:
-            self.switches[action.deployment, action.diverges] += 1
+            self.switches[action.deployment or unmanaged_name(action.target.name), action.diverges] += 1
 
 
 class PassCounts:

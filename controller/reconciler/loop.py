@@ -17,6 +17,7 @@ from controller.model.desired import Revision
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.rollout import Instant
 from controller.model.status_document import StatusDocument
+from controller.model.unmanaged import serving_deployment
 from controller.reconciler.acts import stopping
 from controller.reconciler.counts import PassCounts
 from controller.reconciler.reconciler import Outcome, Reconciler
@@ -85,7 +86,7 @@ class Loop:
     def process_ended(self, key: ProcessKey, why: str) -> None:
         """Note that a process exited unexpectedly: it is restarted, the first time at once, then ever later."""
         revision = self.outcome.desired.revision if self.outcome else None
-        desired = revision.by_name.get(key.deployment) if revision else None
+        desired = serving_deployment(revision, key.deployment) if revision else None
         limit = desired.spec.health.restarts if desired else None
         failure = self.reconciler.backoff.crashed(ObjectRef("process", key), why, limit)
         about = {"package": str(key.ref), "revision": revision.id if revision else None}

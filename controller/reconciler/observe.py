@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -43,10 +45,21 @@ class Observer:
         self._processes = processes
         self._tally_store = tally_store or TallyStore(store.layout)
         self._told: tuple[str, ...] = ()
+        self._kept: Counter[ProcessKey] = Counter()
 
     def look_again(self) -> None:
         """Read the zips that were refused once more the next time."""
         self._zips.look_again()
+
+    @contextmanager
+    def keeping(self, keys: Collection[ProcessKey]) -> Iterator[None]:
+        """Have processes seen as kept meanwhile: a command is about to need them, and no pass may end them."""
+        self._kept.update(keys)
+        try:
+            yield
+        finally:
+            self._kept.subtract(keys)
+            self._kept += Counter()  # drops those that nobody keeps any more
 
     async def observe(
         self, revision: Revision, failures: Mapping[ObjectRef, Failure], *, ways_back: bool = False
@@ -60,6 +73,7 @@ class Observer:
             failures=failures,
             tallies=self._tally_store.tallies,
             recent=self._tally_store.recent(_windows(revision)),
+            kept=frozenset(self._kept),
         )
         return await asyncio.to_thread(self._look_at_disk, revision, seen, ways_back=ways_back)
 
@@ -136,10 +150,10 @@ def _latest_of_each(entries: tuple[HistoryEntry, ...]) -> tuple[HistoryEntry, ..
 
 
 def _windows(revision: Revision) -> frozenset[float]:
-    """The windows of the limits in force (seconds)."""
+    """The windows of the limits in force (seconds), those for PIDs that no deployment has among them."""
     limits = (
         limit
-        for health in (each.spec.health for each in revision.deployments)
+        for health in (*(each.spec.health for each in revision.deployments), revision.policy.defaults.health)
         for limit in (health.error_rate, health.timeout_rate, health.latency_p95)
     )
     return frozenset(limit.window for limit in limits if limit is not None)

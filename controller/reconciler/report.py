@@ -262,7 +262,7 @@ def _pid(pid: str, revision: Revision, facts: _Facts, target: Any) -> PidStatus:
         pinned=bool(deployment and pid in deployment.spec.pinned),
         held=pid in observed.holds,
         ready=_answered(observed, pid, deployment.name if deployment else None),
-        health=_health(observed, pid, deployment.spec.health if deployment else Health()),
+        health=_health(observed, pid, deployment.spec.health if deployment else revision.policy.defaults.health),
     )
 
 

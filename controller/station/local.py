@@ -14,7 +14,9 @@ from controller.calls.feedback import Feedback
 from controller.calls.series import CallSeries
 from controller.client.answers import Detection
 from controller.errors import Code, CodedError, DesiredStateError
+from controller.model.desired import Revision
 from controller.model.last_part import LastPart
+from controller.model.observed import Observed
 from controller.model.operation import OperationDocument, OperationRow
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
@@ -26,6 +28,9 @@ from controller.reconciler.ports import Source
 from controller.reconciler.preview import Preview, preview
 from controller.reconciler.revisions import RevisionTaker
 from controller.station import measuring, parts, queries
+from controller.station.activation import Activations
+from controller.station.between import NO_REVISION
+from controller.station.commands.activating import Activate, Activation, ActivePids, ListActive, Switch
 from controller.station.commands.detecting import Detect
 from controller.station.commands.events import EventBatch, Feed, FollowEvents
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
@@ -42,7 +47,14 @@ from controller.station.commands.operator import (
     Retry,
     Rollback,
 )
-from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.packages import (
+    Install,
+    InstallStored,
+    ListPackages,
+    PackageRows,
+    PackageState,
+    Uninstall,
+)
 from controller.station.commands.parts import GetLastParts, GetPicture, PictureFile
 from controller.station.commands.reconciling import (
     DesiredTree,
@@ -58,6 +70,7 @@ from controller.station.commands.reconciling import (
 from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
 from controller.station.events import EventLog
+from controller.station.listing import active_pids_of, packages_of
 from controller.station.metrics.scrape import Scrapes
 from controller.station.operations import Operations
 from controller.station.operator import Operator
@@ -90,6 +103,7 @@ class Parts:
     scrapes: Scrapes
     operator: Operator
     packages: PackageOperations
+    activations: Activations
     progress: Progress
     events: EventLog
     operations: Operations
@@ -119,6 +133,8 @@ class LocalStation:
                 ListOperations: self._operations,
                 GetOperation: self._operation, FollowOperation: self._follow,
                 GetMetrics: self._metrics,
+                InstallStored: self._install_stored, Activate: self._activate, Switch: self._activate,
+                ListPackages: self._list_packages, ListActive: self._list_active,
             },
         )  # fmt: skip
 
@@ -231,8 +247,36 @@ class LocalStation:
         self._parts.loop.wake()
         return installed
 
-    async def _uninstall(self, command: Uninstall, caller: Caller, _report: Report) -> PackageState:
-        return await self._parts.packages.uninstall(PackageRef(command.name, command.version), caller)
+    async def _install_stored(self, command: InstallStored, caller: Caller, report: Report) -> PackageState:
+        with self._parts.progress.listener(report):
+            installed = await self._parts.packages.install_stored(command.zip, caller)
+        self._parts.loop.wake()
+        return installed
+
+    async def _uninstall(self, command: Uninstall, caller: Caller, report: Report) -> PackageState:
+        package = PackageRef(command.name, command.version)
+        with self._parts.progress.listener(report):
+            return await self._parts.packages.uninstall(package, caller, force=command.force)
+
+    async def _activate(self, command: Activate | Switch, caller: Caller, report: Report) -> Activation:
+        try:
+            with self._parts.progress.listener(report):
+                return await self._parts.activations.execute(command, caller)
+        finally:
+            self._parts.loop.wake()
+
+    async def _list_packages(self, query: ListPackages, _caller: Caller, _report: Report) -> PackageRows:
+        _, observed = await self._look()
+        return packages_of(observed, query)
+
+    async def _list_active(self, query: ListActive, _caller: Caller, _report: Report) -> ActivePids:
+        return active_pids_of(*await self._look(), query)
+
+    async def _look(self) -> tuple[Revision, Observed]:
+        """Return what is in force, and what there is at this moment."""
+        parts = self._parts
+        revision = await asyncio.to_thread(parts.store.revision.read) or NO_REVISION
+        return revision, await parts.observer.observe(revision, parts.loop.reconciler.backoff.failures)
 
     async def _down(self, _command: Down, caller: Caller, _report: Report) -> Ended:
         """End the loop, then every algorithm process."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
 from controller.station import queries
+from controller.station.commands.activating import Activate, Activation, ActivePids, ListActive, Switch
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback
 from controller.station.commands.measuring import GetMetrics, MetricsText
@@ -25,7 +26,14 @@ from controller.station.commands.operator import (
     Retry,
     Rollback,
 )
-from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.packages import (
+    Install,
+    InstallStored,
+    ListPackages,
+    PackageRows,
+    PackageState,
+    Uninstall,
+)
 from controller.station.commands.parts import GetLastParts, GetPicture
 from controller.station.commands.reconciling import Down, Ended, PreviewPlan, Reconcile, ReconcileReport
 from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
@@ -34,6 +42,8 @@ from controller.store.layout import StoreLayout
 
 if TYPE_CHECKING:
     from controller.client.answers import Detection
+    from controller.model.desired import Revision
+    from controller.model.observed import Observed
     from controller.model.operation import OperationDocument, OperationRow
     from controller.model.rollout import Instant
     from controller.model.status import DaemonStatus
@@ -44,7 +54,7 @@ if TYPE_CHECKING:
     from controller.reconciler.preview import Preview
     from controller.reconciler.reconciler import Outcome
     from controller.sources.folder import FolderSource
-    from controller.station.packages import PackageOperations
+    from controller.station.by_hand import ByHand
     from controller.store.audit import Verification
     from controller.store.lock import ControllerLock
     from controller.store.store import Store
@@ -73,6 +83,8 @@ class OfflineCommands:
                 ListOperations: self._operations, StartOperation: self._start,
                 **dict.fromkeys((GetOperation, FollowOperation), self._operation),
                 FindLogs: self._logs, GiveFeedback: self._give_feedback, GetMetrics: self._metrics,
+                InstallStored: self._install_stored, Activate: self._activate, Switch: self._activate,
+                ListPackages: self._list_packages, ListActive: self._list_active,
             },
         )  # fmt: skip
 
@@ -259,33 +271,75 @@ class OfflineCommands:
             await pool.close()
 
     def _install(self, command: Install, caller: Caller, report: Report) -> PackageState:
-        from controller.station.event_loop import run
-
         self._store().create_folders()
-        with self._as_controller("install"):
-            return run(self._alone(caller, report, lambda packages: packages.install(command.zip_path, caller)))
+        return self._by_hand("install", caller, report, lambda hand: hand.packages.install(command.zip_path, caller))
+
+    def _install_stored(self, command: InstallStored, caller: Caller, report: Report) -> PackageState:
+        self._require_store()
+        return self._by_hand("install", caller, report, lambda hand: hand.packages.install_stored(command.zip, caller))
 
     def _uninstall(self, command: Uninstall, caller: Caller, report: Report) -> PackageState:
         from controller.model.package import PackageRef
-        from controller.station.event_loop import run
 
         self._require_store()
-        package = PackageRef(command.name, command.version)
-        with self._as_controller("uninstall"):
-            return run(self._alone(caller, report, lambda packages: packages.uninstall(package, caller)))
+        package, force = PackageRef(command.name, command.version), command.force
+        return self._by_hand(
+            "uninstall", caller, report, lambda hand: hand.packages.uninstall(package, caller, force=force)
+        )  # fmt: skip
 
-    async def _alone(
-        self, caller: Caller, report: Report, work: Callable[[PackageOperations], Awaitable[PackageState]]
-    ) -> PackageState:
-        """Do package work as the store's only controller."""
-        from controller.station.packages import PackageOperations, at_once
+    def _activate(self, command: Activate | Switch, caller: Caller, report: Report) -> Activation:
+        self._require_store()
+        role = type(command).__name__.lower()
+        return self._by_hand(role, caller, report, lambda hand: hand.activations.execute(command, caller))
+
+    def _by_hand(
+        self, role: str, caller: Caller, report: Report, work: Callable[[ByHand], Awaitable[Result]]
+    ) -> Result:
+        """Do work on packages as the store's only controller, under the role's name."""
+        from controller.station.event_loop import run
+
+        with self._as_controller(role):
+            return run(self._alone(caller, report, work))
+
+    async def _alone(self, caller: Caller, report: Report, work: Callable[[ByHand], Awaitable[Result]]) -> Result:
+        from controller.calls.detection import smoke
+        from controller.processes.pool import ProcessPool
+        from controller.processes.supervision import UsageMeter
+        from controller.reconciler.apply import Applier
+        from controller.reconciler.observe import Observer
+        from controller.station.by_hand import ByHand
 
         store = self._store()
         packages = self._packages(store)
-        observer, applier = self._observer(store, packages), self._idle_applier(store, packages, caller, report)
-        done = await work(PackageOperations(store, packages, observer, applier, at_once))
-        await self._restate(store, observer, applier, report)
+        pool = ProcessPool(store.layout, smoke=smoke, now=self._now)
+        await pool.open()
+        try:
+            observer = Observer(store, packages, UsageMeter(pool).observe)
+            applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
+            done = await work(ByHand.alone(store, packages, observer, applier, self._clock))
+            await self._restate(store, observer, applier, report)
+        finally:
+            await pool.close()
         return done
+
+    def _list_packages(self, query: ListPackages, _caller: Caller, _report: Report) -> PackageRows:
+        from controller.station.listing import packages_of
+
+        return packages_of(self._look()[1], query)
+
+    def _list_active(self, query: ListActive, _caller: Caller, _report: Report) -> ActivePids:
+        from controller.station.listing import active_pids_of
+
+        return active_pids_of(*self._look(), query)
+
+    def _look(self) -> tuple[Revision, Observed]:
+        """Return what is in force, and what there is at this moment."""
+        from controller.station.between import NO_REVISION
+        from controller.station.event_loop import run
+
+        store = self._store()
+        revision = store.revision.read() or NO_REVISION
+        return revision, run(self._observer(store, self._packages(store)).observe(revision, {}))
 
     def _idle_applier(self, store: Store, packages: Installer, caller: Caller, report: Report) -> Applier:
         """Return what carries out acts that have to do with no process."""

@@ -6,16 +6,14 @@ import asyncio
 import filecmp
 import os
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
 from weakref import WeakValueDictionary
 
 from controller.errors import Code, NotSynced, PackageError, StoreError
-from controller.model.actions import Install, RemovePackage
+from controller.model.actions import Deactivate, Install, RemovePackage, Retire
 from controller.model.desired import Revision
-from controller.model.document import did_you_mean
 from controller.model.observed import Observed
 from controller.model.package import PackageRef
 from controller.planning.needs import why_needed
@@ -23,25 +21,14 @@ from controller.reconciler.acts import ActionResult
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Packages
+from controller.station.between import NO_REVISION, BetweenPasses
 from controller.station.commands.packages import PackageState
 from controller.station.port import Caller
+from controller.station.subjects import installed_instead
 from controller.store.atomic import place_durably, sync_data, sync_folder
 from controller.store.store import Store
 
-_NO_REVISION = Revision.model_validate({"id": "none", "source": "", "loadedAt": ""})
 _REASON = "asked for by hand"
-_Result = TypeVar("_Result")
-
-
-class BetweenPasses(Protocol):
-    """Does work while no pass is deciding; where nothing else works on the store, that is at once."""
-
-    async def __call__(self, work: Callable[[], Awaitable[_Result]]) -> _Result: ...
-
-
-async def at_once(work: Callable[[], Awaitable[_Result]]) -> _Result:
-    """Do work where there are no passes."""
-    return await work()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,44 +72,78 @@ class PackageOperations:
             raise
         return PackageState(manifest.name, manifest.version, digest)
 
-    async def uninstall(self, package: PackageRef, caller: Caller) -> PackageState:
+    async def install_stored(self, zip_name: str, caller: Caller) -> PackageState:
+        """Install a zip that the store has already; see `install`."""
+        return await self.install(self.store.layout.zips / zip_name, caller)
+
+    async def uninstall(self, package: PackageRef, caller: Caller, *, force: bool = False) -> PackageState:
         """Remove an installed package that nothing needs.
+
+        With `force`, PIDs that it answers and no deployment has are deactivated first, its processes for them end when
+        their calls have, and ways back to it are given up.
 
         Raises:
             PackageError: it is not installed, or something still needs it (2007).
             StoreError: the disk refused.
         """
-        digest, removal = await self.between_passes(lambda: self._begin_removal(package, caller))
+        if force:
+            await self._set_free(package, caller)
+        digest, removal = await self.between_passes(lambda: self._begin_removal(package, caller, force=force))
         result = await self.applier.result_of(removal)
         if result.error is not None:
             raise result.error
         return PackageState(package.name, package.version, digest)
 
-    async def _begin_removal(self, package: PackageRef, caller: Caller) -> tuple[str, asyncio.Future[ActionResult]]:
+    async def _set_free(self, package: PackageRef, caller: Caller) -> None:
+        """Deactivate the PIDs of a package that no deployment has, then end its processes for them.
+
+        Raises PackageError 2007 where that would not do.
+        """
+        while begun := await self.between_passes(lambda: self._begin_to_free(package, caller)):
+            for each in begun:
+                result = await each
+                if result is not None and result.error is not None:
+                    raise result.error
+
+    async def _begin_to_free(self, package: PackageRef, caller: Caller) -> list[Awaitable[ActionResult | None]]:
+        revision, observed = await self._look(package, force=True)
+        reason = f"{_REASON}: {package} is uninstalled by force"
+        acts: list[Deactivate | Retire] = [
+            Deactivate(pid, package, reason) for pid in observed.active if observed.mapped_ref(pid) == package
+        ] or [Retire(key, reason) for key in observed.processes if key.ref == package]
+        return [
+            self.applier.settled(act.object)
+            if self.applier.works_on(act.object)
+            else self.applier.result_of(self.applier.begin(act, revision, caller.name, caller.worker))
+            for act in acts
+        ]
+
+    async def _begin_removal(
+        self, package: PackageRef, caller: Caller, *, force: bool
+    ) -> tuple[str, asyncio.Future[ActionResult]]:
         """Check that nothing needs a package and begin to remove it, before anything else may come to need it."""
+        revision, observed = await self._look(package, force=force)
+        digest = observed.installed[package].receipt.digest
+        action = RemovePackage(package, _REASON, by_hand=True, digest=digest)
+        if self.applier.works_on(action.object):
+            raise _needed(package, ("it is being worked on",))
+        return digest, self.applier.begin(action, revision, caller.name, caller.worker)
+
+    async def _look(self, package: PackageRef, *, force: bool) -> tuple[Revision, Observed]:
+        """Return what is in force and what there is. Raises PackageError 2007 where a package has to stay."""
         revision = self._revision()
         observed = await self.observer.observe(revision, {}, ways_back=True)
         if package not in observed.installed:
             raise PackageError(
-                Code.unsafe_uninstall, f"{package} is not installed", next_step=_installed(package.name, observed)
-            )
-        digest = observed.installed[package].receipt.digest
-        action = RemovePackage(package, _REASON, by_hand=True, digest=digest)
-        reasons = list(why_needed(package, revision, observed))
-        if self.applier.works_on(action):
-            reasons.append("it is being worked on")
-        if reasons:
-            raise PackageError(
-                Code.unsafe_uninstall,
-                f"{package} is still needed: {'; '.join(reasons)}",
-                next_step="move its PIDs to another version in the desired state and reconcile first; "
-                "a way back is kept until its PID has had one more version",
-                details={"needed_by": reasons},
-            )
-        return digest, self.applier.begin(action, revision, caller.name, caller.worker)
+                Code.unsafe_uninstall, f"{package} is not installed",
+                next_step=installed_instead(package.name, observed),
+            )  # fmt: skip
+        if reasons := why_needed(package, revision, observed, force=force):
+            raise _needed(package, reasons)
+        return revision, observed
 
     def _revision(self) -> Revision:
-        return self.store.revision.read() or _NO_REVISION
+        return self.store.revision.read() or NO_REVISION
 
     def _kept(self, zip_path: Path) -> Path:
         return self.store.layout.zips / zip_path.name
@@ -135,7 +156,7 @@ class PackageOperations:
         """
         kept = self._kept(zip_path)
         if kept.exists():
-            if filecmp.cmp(zip_path, kept, shallow=False):
+            if kept.samefile(zip_path) or filecmp.cmp(zip_path, kept, shallow=False):
                 self._sync(kept)
                 return False
             raise StoreError(
@@ -168,10 +189,11 @@ class PackageOperations:
         sync_folder(kept.parent)
 
 
-def _installed(name: str, observed: Observed) -> str:
-    """Say what there is instead of a package that is not installed."""
-    versions = [ref.version for ref in observed.installed if ref.name == name]
-    if versions:
-        return f"installed of {name}: {', '.join(versions)}"
-    names = sorted({ref.name for ref in observed.installed})
-    return f"installed are {', '.join(names)}{did_you_mean(name, names)}" if names else "nothing is installed"
+def _needed(package: PackageRef, reasons: Sequence[str]) -> PackageError:
+    return PackageError(
+        Code.unsafe_uninstall,
+        f"{package} is still needed: {'; '.join(reasons)}",
+        next_step="move its PIDs to another version in the desired state and reconcile first; "
+        "a way back is kept until its PID has had one more version; force gives up ways back and undeclared PIDs",
+        details={"needed_by": list(reasons)},
+    )

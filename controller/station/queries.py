@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.errors import ControllerError
+from controller.model.objects import unmanaged_name
 from controller.model.observed import ActiveMapping
 
 if TYPE_CHECKING:
@@ -67,7 +68,9 @@ def log_files(store: Store, query: FindLogs) -> tuple[Path, ...]:
 
 
 def _owner(store: Store, pid: str) -> str:
-    """Return the deployment that has a PID, by the desired state in force; nothing where none has it."""
+    """Return the deployment that has a PID, by the desired state in force, or what stands in its place; or nothing."""
     revision = store.revision.read()
-    owner = revision.by_pid.get(pid) if revision is not None else None
-    return owner.name if owner is not None else ""
+    if revision is not None and (owner := revision.by_pid.get(pid)) is not None:
+        return owner.name
+    mapping = store.active.read(pid)
+    return unmanaged_name(mapping.name) if isinstance(mapping, ActiveMapping) else ""

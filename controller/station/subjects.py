@@ -53,6 +53,15 @@ def no_way_back(pid: str, to: str | None, observed: Observed) -> CodedError:
     return refused(f"cannot roll {pid} back: {why}", f"{there}; see `pvctl history {pid}`")
 
 
+def installed_instead(name: str, observed: Observed) -> str:
+    """Say what there is instead of a package that is not installed."""
+    versions = [ref.version for ref in observed.installed if ref.name == name]
+    if versions:
+        return f"installed of {name}: {', '.join(versions)}"
+    names = sorted({ref.name for ref in observed.installed})
+    return f"installed are {', '.join(names)}{did_you_mean(name, names)}" if names else "nothing is installed"
+
+
 def _there_are(what: str, names: Iterable[str]) -> str:
     found = sorted(names)
     return f"the {what} are {one_of(found)}" if found else "see `pvctl status`"

@@ -20,13 +20,30 @@ from controller.model.operation import OperationDocument
 from controller.model.status_document import AuditRow, StatusDocument
 from controller.reconciler.changes import Change
 from controller.reconciler.preview import Preview
+from controller.station.commands.activating import (
+    Activate,
+    Activation,
+    ActivePid,
+    ActivePids,
+    ListActive,
+    PidOutcome,
+    Switch,
+)
 from controller.station.commands.detecting import Detect
 from controller.station.commands.events import FollowEvents
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
 from controller.station.commands.measuring import DeploymentSeries, GetMetrics, GetSeries, MetricsText, VersionSeries
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import Message, Promote
-from controller.station.commands.packages import Install, PackageState, Uninstall
+from controller.station.commands.packages import (
+    Install,
+    InstallStored,
+    ListPackages,
+    PackageRow,
+    PackageRows,
+    PackageState,
+    Uninstall,
+)
 from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import (
     DesiredTree,
@@ -74,6 +91,11 @@ RECORD = {
 SERIES: VersionSeries = {
     "version": "1.0.0", "role": "stable", "package": "screw-check", "points": [(1700000000, 40, 1, 0, 3.5, 8.25)],
 }  # fmt: skip
+ROWS = (
+    PackageRow("screw-check", "1.0.0", "sha256:ab", "installed", None, "", ("A01",), "screw-check-1.0.0.zip", ("A01",)),
+    PackageRow("torn.zip", "", "", "invalid", 2001, "cut off", None, "torn.zip", ()),
+)
+ACTIVE = (ActivePid("A01", "screw-check", "1.0.0", "t", "screws", held=True, installed=True),)
 
 PART: LastPart = {
     "pid": "A01", "request_id": "r-1", "at": "2024-01-01T00:00:00Z", "name": "screw-check", "version": "1.0.0",
@@ -196,7 +218,16 @@ class FakeStation:
             ),
             FindLogs: lambda each: tuple(path for path in [Path(each.subject)] if path.exists()),
             Install: lambda each: self._install(each.zip_path, report),
+            InstallStored: lambda each: self._install(Path(each.zip), report),
             Uninstall: lambda each: PackageState(each.name, each.version, "sha256:ab"),
+            Activate: lambda each: Activation(
+                each.name, each.version, tuple(PidOutcome(pid, "switched", "moved", held=each.hold) for pid in each.pid)
+            ),
+            Switch: lambda each: Activation(
+                each.name, each.version, tuple(PidOutcome(pid, "switched", "moved", "x@1") for pid in each.pid)
+            ),
+            ListPackages: lambda each: PackageRows(tuple(row for row in ROWS if each.state in {None, row.state})),
+            ListActive: lambda each: ActivePids(tuple(row for row in ACTIVE if not each.pids or row.pid in each.pids)),
             GiveFeedback: lambda each: FeedbackCounted(
                 each.request_id, "A01", "screw-check", "1.0.0", "OK", each.truth, counted("OK", each.truth)
             ),

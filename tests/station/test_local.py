@@ -18,6 +18,7 @@ from controller.reconciler.exits import Exit
 from controller.reconciler.observe import Observer
 from controller.reconciler.revisions import RevisionTaker
 from controller.sources.quiescing import QuiescingTree
+from controller.station.activation import Activations
 from controller.station.commands.operator import Promote
 from controller.station.commands.packages import Install, Uninstall
 from controller.station.commands.reconciling import GetReadiness, Readiness, Reconcile
@@ -60,6 +61,7 @@ def local_station(daemon: Daemon, folder: Path) -> LocalStation:
             rig.store, daemon.source, observer, loop, taker, cast("Any", None), cast("Any", None), CallSeries(),
             cast("Any", None),
             Operator(rig.store, rig.packages, loop.reconciler.clock), packages,
+            Activations(rig.store, observer, loop.reconciler.applier, loop.between_passes, loop.reconciler.clock),
             Progress(rig.notes.append), EventLog("local"), Operations(OperationFiles(rig.store.layout), utc_now),
             loop.reconciler.clock, nothing, folder,
         )

@@ -15,7 +15,8 @@ from controller.errors import Code, CodedError, PackageError, StoreError
 from controller.model.package import PackageRef
 from controller.reconciler.apply import Applier
 from controller.reconciler.observe import Observer
-from controller.station.packages import PackageOperations, at_once
+from controller.station.between import at_once
+from controller.station.packages import PackageOperations
 from controller.station.port import Caller
 from tests.builders import deployment, revision
 from tests.reconciler.fakes import Rig

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from controller.station.commands.activating import Activate, ListActive, Switch
 from controller.station.commands.detecting import Detect
 from controller.station.commands.events import FollowEvents
 from controller.station.commands.feedback import GiveFeedback
 from controller.station.commands.measuring import GetMetrics, GetSeries
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import Abort, Pause, Promote, Restart, Resume, Retry, Rollback
-from controller.station.commands.packages import Install, Uninstall
+from controller.station.commands.packages import Install, InstallStored, ListPackages, Uninstall
 from controller.station.commands.parts import GetLastParts, GetPicture
 from controller.station.commands.reconciling import Down, GetDesiredTree, GetReadiness, PreviewPlan, Reconcile
 from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
@@ -20,5 +21,6 @@ COMMANDS: tuple[type[Command[object]], ...] = (
     Uninstall, Down, GetDesiredTree, PreviewPlan, GetHistory, ReadAudit, VerifyAudit, FindLogs,
     GiveFeedback, GetSeries, GetLastParts, GetPicture, ListOperations, GetOperation, FollowOperation, StartOperation,
     FollowEvents, GetMetrics,
+    InstallStored, Activate, Switch, ListPackages, ListActive,
 )  # fmt: skip
 """What is asked for most often first."""

@@ -1,14 +1,15 @@
-"""Installing and removing packages by hand."""
+"""Installing, listing and removing packages by hand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from controller.errors import Code, PackageError
+from controller.errors import CallError, Code, PackageError
 from controller.station.port import Access, Command, Operation, Route
 
+State = Literal["discovered", "validated", "installed", "invalid"]
 _LONGEST_NAME = 200
 
 
@@ -64,11 +65,50 @@ class Install(Command[PackageState]):
 
 
 @dataclass(frozen=True, slots=True)
+class InstallStored(Command[PackageState]):
+    """Install the zip of that file name, which is in the store already. Raises CallError 1003 where it can be none."""
+
+    zip: str
+
+    def __post_init__(self) -> None:
+        if not is_zip_name(self.zip):
+            raise CallError(
+                Code.invalid_params,
+                f"{self.zip[:80]!r} is no file name of a zip",
+                next_step="name a file in algorithms/zips, without a folder",
+            )
+
+    operation: ClassVar = Operation(
+        Access.admin,
+        "Install a zip that is in the store already.",
+        (
+            Route(
+                "POST",
+                "/algorithms/install",
+                "Its progress; the last line is outcome or error.",
+                (400, 408, 413, 415),
+            ),
+        ),
+        PackageState,
+        long=True,
+    )
+
+    @property
+    def about(self) -> str:
+        """The zip."""
+        return self.zip
+
+
+@dataclass(frozen=True, slots=True)
 class Uninstall(Command[PackageState]):
-    """Remove an installed version that nothing needs. Refused with 2007 otherwise."""
+    """Remove an installed version that nothing needs. Refused with 2007 otherwise.
+
+    With `force` also where it answers PIDs that no deployment has, which are deactivated first, or is only a way back.
+    """
 
     name: str
     version: str
+    force: bool = False
     operation: ClassVar = Operation(
         Access.admin,
         "Remove an installed version that nothing needs.",
@@ -79,7 +119,56 @@ class Uninstall(Command[PackageState]):
                 "It is removed; its zip stays.",
                 (400, 409, 500),
                 {"name": "name", "version": "version"},
+                {},
+                {"force": "Deactivate the PIDs that no deployment has first, and give up ways back to it."},
             ),
         ),
         PackageState,
+        long=True,
     )
+
+    @property
+    def about(self) -> str:
+        """The package."""
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRow:
+    """A package: installed, or a zip. `active`: the PIDs that it answers; `zip`: its file in algorithms/zips."""
+
+    name: str
+    version: str
+    digest: str
+    state: State
+    error_code: int | None
+    reason: str
+    supported_pids: tuple[str, ...] | None
+    zip: str | None
+    active: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRows:
+    """Packages, sorted by name and version."""
+
+    algorithms: tuple[PackageRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListPackages(Command[PackageRows]):
+    """The packages of the store: all, or those in a state, or of a name."""
+
+    state: State | None = None
+    name: str | None = None
+    operation: ClassVar = Operation(
+        Access.viewer,
+        "List the packages of the store.",
+        (
+            Route(
+                "GET", "/algorithms", "The packages.", (400, 500), {}, {},
+                {"state": "Only those in this state.", "name": "Only those of this name."},
+            ),
+        ),
+        PackageRows,
+    )  # fmt: skip

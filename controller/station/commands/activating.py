@@ -1,0 +1,152 @@
+"""Giving PIDs a version by hand, and asking which version each has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from controller.errors import CallError, Code
+from controller.station.port import Access, Command, Operation, Route, TreeUse
+
+_ERRORS = (400, 409, 413, 500, 503)
+_ANSWER = "What became of each PID. Where all were refused, the first one's error instead, with all in its details."
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a PID was refused, as every error is told."""
+
+    code: int
+    name: str
+    message: str
+    details: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class PidOutcome:
+    """What became of one PID.
+
+    `before`: the version that answered it, as NAME@VERSION. `held`: until `resume`. `error`: why it was refused, and
+    then nothing about it was changed.
+    """
+
+    pid: str
+    outcome: Literal["switched", "unchanged", "refused"]
+    message: str
+    before: str | None = None
+    held: bool = False
+    error: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """What became of each PID that was to have a version."""
+
+    name: str
+    version: str
+    pids: tuple[PidOutcome, ...]
+
+
+def _operation(word: str, summary: str) -> Operation:
+    route = Route("POST", f"/algorithms/{word}", _ANSWER, _ERRORS)
+    return Operation(Access.operator, summary, (route,), Activation, TreeUse.acts, long=True)
+
+
+def _require_sense(pids: tuple[str, ...], reason: str, *, hold: bool) -> None:
+    """Raise CallError 1003 where no PID is named, one twice, or a hold has no reason."""
+    wrong = ""
+    if not pids:
+        wrong = "no PID is named"
+    elif len(set(pids)) < len(pids):
+        wrong = "a PID is named twice"
+    elif hold and not reason.strip():
+        wrong = "a hold needs a reason"
+    if wrong:
+        raise CallError(Code.invalid_params, wrong, next_step="give each PID once in pid, and a reason with hold")
+
+
+@dataclass(frozen=True, slots=True)
+class Activate(Command[Activation]):
+    """Have an installed version answer PIDs, whether or not a version answers them now.
+
+    Its process is ready before a PID moves. A PID that a deployment has is refused (2006), unless with `hold` and a
+    `reason`: then it is held there until `resume`.
+    """
+
+    name: str
+    version: str
+    pid: tuple[str, ...]
+    reason: str = ""
+    hold: bool = False
+
+    def __post_init__(self) -> None:
+        _require_sense(self.pid, self.reason, hold=self.hold)
+
+    @property
+    def about(self) -> str:
+        """The version."""
+        return f"{self.name}@{self.version}"
+
+    operation: ClassVar = _operation("activate", "Have an installed version answer PIDs.")
+
+
+@dataclass(frozen=True, slots=True)
+class Switch(Command[Activation]):
+    """Have an installed version answer PIDs that another one answers now; that goes on until the new one is ready.
+
+    Like `Activate`, but a PID that no version answers is refused (2006): there is nothing to switch from.
+    """
+
+    name: str
+    version: str
+    pid: tuple[str, ...]
+    reason: str = ""
+    hold: bool = False
+
+    def __post_init__(self) -> None:
+        _require_sense(self.pid, self.reason, hold=self.hold)
+
+    @property
+    def about(self) -> str:
+        """The version."""
+        return f"{self.name}@{self.version}"
+
+    operation: ClassVar = _operation("switch", "Have another installed version answer PIDs that one answers now.")
+
+
+@dataclass(frozen=True, slots=True)
+class ActivePid:
+    """The version that answers a PID. `deployment` null: no deployment has it, somebody activated it by hand."""
+
+    pid: str
+    name: str
+    version: str
+    activated_at: str
+    deployment: str | None
+    held: bool
+    installed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ActivePids:
+    """The PIDs that a version answers."""
+
+    active: tuple[ActivePid, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ListActive(Command[ActivePids]):
+    """Which version answers each PID, of all PIDs or of `pids`."""
+
+    pids: tuple[str, ...] = ()
+    operation: ClassVar = Operation(
+        Access.viewer,
+        "Say which version answers each PID.",
+        (
+            Route(
+                "GET", "/algorithms/active", "The PIDs that have a version, sorted.", (400, 500), {"pid": "pids"}, {},
+                {"pid": "Only this PID; may be repeated."},
+            ),
+        ),
+        ActivePids,
+    )  # fmt: skip
