@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from controller.cli.product import Checks
+    from controller.host.listening import Listening
     from controller.station.port import Caller, Station
     from controller.station.trees import NamedTree
     from controller.store.layout import StoreLayout
@@ -72,9 +73,10 @@ class Product:
 
         return StationlessChecks(self._layout(), utc_now)
 
-    def run_daemon(self, socket_group: str | None) -> None:
-        """Be the daemon, until told to stop."""
+    def run_daemon(self, socket_group: str | None, listening: Listening | None) -> None:
+        """Be the daemon, until told to stop; `listening`: also at an address of the network."""
         from controller import daemon
+        from controller.gateway.process import GatewayProcess
         from controller.host.users import own_name
         from controller.json_log import logging_to
         from controller.packages.install import Installer
@@ -98,8 +100,9 @@ class Product:
                 sys.executable, "-P", "-m", "controller", "--store", str(store.layout.root.absolute()), "-o", "json",
                 "package", "validate",
             )  # fmt: skip
+            gateway = GatewayProcess(store.layout, listening, self._settings.log_level("info")) if listening else None
             parts = daemon.Parts(
-                store, lock, source, tree, packages, own_name(), boot_time, utc_now, check, socket_group
+                store, lock, source, tree, packages, own_name(), boot_time, utc_now, check, socket_group, gateway
             )
             run_async(daemon.run(parts))
 

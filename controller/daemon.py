@@ -21,6 +21,7 @@ from controller.calls.gallery import Gallery, memory_is_short
 from controller.calls.series import CallSeries
 from controller.calls.service import Service
 from controller.errors import StoreError
+from controller.gateway.process import GatewayProcess
 from controller.host import service_manager
 from controller.http.application import application
 from controller.http.server import SocketServer
@@ -92,6 +93,7 @@ class Parts:
     check: tuple[str, ...]
     """The command that checks one zip in full, without the zip's path."""
     socket_group: str | None = None
+    gateway: GatewayProcess | None = None
 
 
 async def run(parts: Parts) -> None:
@@ -152,10 +154,14 @@ class Daemon:
         zips = ZipFolder(layout, parts.packages)
         observer = Observer(store, parts.packages, runner.observe, self._tally_store, zips)
         applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=progress)
-        about = DaemonStatus(True, os.getpid(), parts.now(), str(parts.tree.folder))
-        reconciler = self._reconciler = Reconciler(
-            store, observer, applier, parts.clock, daemon=about, file_events=lambda: self._watch.trouble
+        gateway = self._gateway = parts.gateway
+        about = DaemonStatus(
+            True, os.getpid(), parts.now(), str(parts.tree.folder), listen=gateway.url if gateway else None
         )
+        reconciler = self._reconciler = Reconciler(
+            store, observer, applier, parts.clock, daemon=about, file_events=lambda: self._watch.trouble,
+            listener=lambda: gateway.trouble if gateway else None,
+        )  # fmt: skip
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
         self._loop = Loop(reconciler, self._taker.take, self._configure, self._on_pass)
         self._loop.on_ended = StatusEvents(self._loop, self._events.publish).look
@@ -197,6 +203,9 @@ class Daemon:
         try:
             await self._server.start()  # first of all: whatever stands still below, somebody must be there to say so
             log.info("listening at %s", self._parts.store.layout.socket)
+            if self._gateway is not None:
+                self._gateway.on_change = self._loop.wake
+                self._gateway.start()
             service_manager.notify("READY=1")
             await self._runner.open(_HEAD_START)
             await self._loop.run()
@@ -204,6 +213,8 @@ class Daemon:
             service_manager.notify("STOPPING=1")
             for task in looking_after:
                 task.cancel()
+            if self._gateway is not None:
+                await self._gateway.stop()
             await self._checks.stop()
             self._events.close()
             await self._server.stop(_GRACE)
@@ -227,6 +238,8 @@ class Daemon:
 
     def _reload(self) -> None:
         log.info("the desired tree is read again: SIGHUP")
+        if self._gateway is not None:
+            self._gateway.reload()
         self._taker.read_again()
         self._loop.wake()
 

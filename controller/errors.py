@@ -141,6 +141,10 @@ class OtherTree(ControllerError):
     """The command names another desired tree than the running daemon's: wrong usage, nothing was done."""
 
 
+class RefusedToListen(ControllerError):
+    """What was asked for would let the network in unprotected: wrong usage, nothing was begun."""
+
+
 class RetryableError(ControllerError):
     """Worth trying again after `delay` seconds without anybody changing anything."""
 

@@ -25,6 +25,8 @@ ALLOWED = {
     "controller.cli.parser.Parser.error": "argparse calls it on wrong usage",
     "controller.cli.parser._Help._fill_text": "argparse calls it for a description",
     "controller.client.exchange.Exchange.on_*": "httptools calls it as it parses",
+    "controller.gateway.listener._Protocol.connection_*": "asyncio calls it",
+    "controller.gateway.upstream.Connection.on_*": "httptools calls it as it parses",
     "controller.http.connections.StationProtocol.*": "asyncio, httptools and uvicorn call it",
     "controller.json_log.LogFile.handleError": "logging calls it where a record cannot be written",
     "controller.json_log.LogFile.close": "closed by its block as a handler",

@@ -51,6 +51,7 @@ COMMANDS = {
     "audit": "Show the audit log, or verify its chain.",
     "logs": "Show the log of a deployment's or a PID's processes.",
     "metrics": "Print everything that is measured, for Prometheus.",
+    "token": "Make, show and revoke tokens for the network.",
     "down": "End the daemon and every algorithm process of the store.",
     "schema": "Print the JSON Schema of the desired state.",
     "completion": "Print a completion script for a shell.",

@@ -10,7 +10,7 @@ import sys
 from contextlib import contextmanager
 
 from controller.cli.settings import Settings
-from controller.errors import CodedError, ControllerError, DesiredStateError, OtherTree
+from controller.errors import CodedError, ControllerError, DesiredStateError, OtherTree, RefusedToListen
 from controller.host.terminal import printable, printable_json, printable_lines, sayable
 
 TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
@@ -93,7 +93,7 @@ def show_error(error: ControllerError, output: str = "table") -> int:
         say(f"  {line}")
     if error.next_step:
         say(f"  next: {error.next_step}")
-    return USAGE if isinstance(error, OtherTree) else 1
+    return USAGE if isinstance(error, OtherTree | RefusedToListen) else 1
 
 
 def emit(settings: Settings, document: object, table: Callable[[], None]) -> None:

@@ -63,6 +63,15 @@ def key_value(text: str) -> tuple[str, object]:
         return key, value
 
 
+def host_port(text: str) -> tuple[str, int]:
+    """Return the parts of HOST:PORT; an IPv6 address stands in brackets."""
+    host, separator, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not (separator and host and port.isdecimal() and int(port) < 65536) or (":" in host and not bracketed):
+        raise ArgumentTypeError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:8443 or [::1]:8443")
+    return host.strip("[]"), int(port)
+
+
 def name(text: str) -> str:
     """Return the name of a deployment or a PID as it was written."""
     if not text or "/" in text:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from controller.host.listening import Listening
     from controller.model.package import PackageRef
     from controller.packages.inspection import Examination
     from controller.packages.journal import Installed
@@ -46,5 +47,5 @@ class Product(Protocol):
     def checks(self) -> Checks:
         """Return the checks that need no station."""
 
-    def run_daemon(self, socket_group: str | None) -> None:
-        """Be the daemon, until told to stop."""
+    def run_daemon(self, socket_group: str | None, listening: Listening | None) -> None:
+        """Be the daemon, until told to stop; `listening`: also at an address of the network."""

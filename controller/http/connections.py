@@ -53,12 +53,15 @@ class ConnectionLimits:
     def admit(self, connection: StationProtocol) -> bool:
         """Count a new connection; return False where there is no room for it, and no idle one to close."""
         self.open += 1
-        if self.open <= self.most:
-            return True
+        return self.open <= self.most or self.make_room()
+
+    def make_room(self, peer: str | None = None) -> bool:
+        """Close the connection that is idle for longest, of all or of one peer; return whether there was one."""
         for idle in (self._silent, self._kept):
             for longest in idle:
-                longest.drop()
-                return True
+                if peer is None or longest.peer == peer:
+                    longest.drop()
+                    return True
         return False
 
     def leave(self, connection: StationProtocol) -> None:
@@ -90,6 +93,8 @@ class StationProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._limits = limits
+        self.peer = ""
+        """What counts as one peer; empty at a socket of this machine."""
         self._beside_body = 0
         """Bytes that came since the last byte of a body."""
         self._under_way = 0

@@ -1,7 +1,7 @@
 """Who is at the other end of a connection: the kernel says which user a Unix socket's peer is.
 
-A kiosk is one user with many workers. Whom it acts for it says in a header, and is believed where it could write the
-store itself: as the store's owner, or root.
+Two headers are believed where the peer could write the store itself, as its owner or root: for whom it acts (a kiosk is
+one user with many workers), and, of the gateway, who asked over the network and what they may do.
 """
 
 from __future__ import annotations
@@ -15,34 +15,61 @@ from starlette.requests import Request
 from controller.errors import CallError, Code
 from controller.host.users import name_of
 from controller.model.worker import worker_name
-from controller.station.port import WORKER, AccessDenied, Caller
+from controller.station.port import ACCESS, CALLER, WORKER, Access, AccessDenied, Caller
+
+_CALLER = CALLER.lower().encode()
 
 
 def acting_caller_of(request: Request) -> Caller:
     """Return who asks for something that goes on record, and for whom.
 
     Raises:
-        AccessDenied: a peer names a worker that is not trusted with that.
+        AccessDenied: a peer names a worker, or another caller, that is not trusted with that.
         CallError: 1003, what is named is no name.
     """
     caller, named = caller_of(request), request.headers.get(WORKER)
     if named is None:
         return caller
-    uid = request.scope["state"].get("uid")
-    if uid not in {0, os.getuid()}:
+    if CALLER in request.headers or not _believed(request):
         raise AccessDenied(
             f"{caller.name} may not act for somebody else: {WORKER} is believed of the store's owner and root",
             next_step="leave it out, or call as the user that runs the station",
         )
-    try:
-        return caller._replace(worker=worker_name(unquote_to_bytes(named.encode("latin-1")).decode()))
-    except ValueError as error:
-        raise CallError(Code.invalid_params, f"{WORKER}: {error}", next_step="percent-encode it as UTF-8") from None
+    return caller._replace(worker=_name(WORKER, named))
 
 
 def caller_of(request: Request) -> Caller:
-    """Return who asks: the socket is its owner's, so its peers may do everything."""
+    """Return who asks: the socket is its owner's, so its peers may do everything; but for whom the gateway speaks.
+
+    Raises like `acting_caller_of`.
+    """
+    for name, value in request.scope["headers"]:  # asked at every call: no object is made of them
+        if name == _CALLER:
+            return _forwarded(request, value.decode("latin-1"))
     return _caller(request.scope["state"].get("uid", os.getuid()))
+
+
+def _forwarded(request: Request, named: str) -> Caller:
+    """Return the caller whom the gateway let in."""
+    if not _believed(request):
+        raise AccessDenied(
+            f"{CALLER} is believed of the gateway, which runs as the store's owner", next_step="leave it out"
+        )
+    access = request.headers.get(ACCESS, "")
+    if access not in Access.__members__:
+        raise CallError(Code.invalid_params, f"{ACCESS} must name an access: {', '.join(Access.__members__)}")
+    return Caller(_name(CALLER, named), Access[access])
+
+
+def _believed(request: Request) -> bool:
+    return request.scope["state"].get("uid") in {0, os.getuid()}
+
+
+def _name(header: str, text: str) -> str:
+    try:
+        return worker_name(unquote_to_bytes(text.encode("latin-1")).decode())
+    except ValueError as error:
+        raise CallError(Code.invalid_params, f"{header}: {error}", next_step="percent-encode it as UTF-8") from None
 
 
 @lru_cache(maxsize=64)

@@ -145,13 +145,17 @@ class WaitingStatus:
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus:
-    """Whether `pvctl run` lives, and how old what the document says is (seconds). `source` is the desired tree."""
+    """Whether `pvctl run` lives, and how old what the document says is (seconds). `source` is the desired tree.
+
+    `listen` is the address at which it can be asked over the network; None: it is not to be.
+    """
 
     alive: bool = False
     os_pid: int | None = None
     started_at: str | None = None
     source: str = ""
     age_s: float = 0.0
+    listen: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

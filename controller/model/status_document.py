@@ -133,6 +133,7 @@ class DaemonRow(TypedDict):
     started_at: str | None
     source: str
     age_s: float
+    listen: NotRequired[str | None]
 
 
 class HostRow(TypedDict):

@@ -16,16 +16,21 @@ log = logging.getLogger(__name__)
 
 
 class HostWatch:
-    """Looks at the host of one store. `file_events` says why no changes of files are told; empty: they are."""
+    """Looks at the host of one store. `file_events` says why no changes of files are told; empty: they are.
+
+    `listener` says why the address of the network is not served; empty: it is; None: there is none.
+    """
 
     def __init__(
         self,
         layout: StoreLayout,
         file_events: Callable[[], str] = lambda: "",
+        listener: Callable[[], str | None] = lambda: None,
         capacity: Callable[[], Capacity] | None = None,
     ) -> None:
         self._capacity = capacity or (lambda: capacity_of(layout.root, layout.images))
         self._file_events = file_events
+        self._listener = listener
         self._known: dict[str, Condition] = {}
         self._told: set[str] = set()
 
@@ -38,10 +43,11 @@ class HostWatch:
         """Return how the host stands; `now` is RFC 3339, `failures` are what did not succeed lately."""
         capacity = self._capacity()
         before = {kind for kind, condition in self._known.items() if condition.status}
-        found = [*pressures(capacity, before), _refusal(failures), _file_events(self._file_events())]
-        conditions = tuple(self._condition(each, now) for each in found)
+        found = [*pressures(capacity, before), _refusal(failures)]
+        logged = [_file_events(self._file_events()), *_listener(self._listener())]
+        conditions = tuple(self._condition(each, now) for each in (*found, *logged))
         self._known = {each.type: each for each in conditions}
-        self._tell(conditions[:-1])  # of file events the log has it already
+        self._tell(conditions[: len(found)])  # the others log for themselves
         store, shared, memory = (
             figures[0] if figures else None for figures in (capacity.store, capacity.shared, capacity.memory)
         )
@@ -79,3 +85,11 @@ def _file_events(trouble: str) -> Pressure:
     if trouble:
         return "FileEventsMissing", True, "NoInotify", f"{trouble}; until then they are looked for every 10 s"
     return "FileEventsMissing", False, "Noticed", "changes of files are noticed at once"
+
+
+def _listener(trouble: str | None) -> tuple[Pressure, ...]:
+    if trouble is None:
+        return ()
+    if trouble:
+        return (("ListenerDown", True, "GatewayEnded", f"the gateway {trouble}; calls over the socket go on"),)
+    return (("ListenerDown", False, "Listening", "the address of the network is served"),)

@@ -75,7 +75,8 @@ class Reconciler:
     """Makes one station match its desired state, pass by pass: observe → plan → note → launch → conclude.
 
     `clock` gives the boot-time clock, `jitter` a factor around one for back-offs. `daemon` is what the status says of
-    who makes it, `file_events` why the system tells of no changes of files (empty: it does).
+    who makes it, `file_events` why the system tells of no changes of files (empty: it does), `listener` why the address
+    of the network is not served (None: there is none).
     """
 
     store: Store
@@ -85,6 +86,7 @@ class Reconciler:
     jitter: Callable[[], float] = some_jitter
     daemon: DaemonStatus = field(default_factory=DaemonStatus)
     file_events: Callable[[], str] = lambda: ""
+    listener: Callable[[], str | None] = lambda: None
     host: HostWatch = field(init=False)
     backoff: Backoff = field(init=False)
     _pythons: tuple[str, ...] | None = field(default=None, init=False)
@@ -100,7 +102,7 @@ class Reconciler:
 
     def __post_init__(self) -> None:
         self.backoff = Backoff(self.clock, self.jitter)
-        self.host = HostWatch(self.store.layout, self.file_events)
+        self.host = HostWatch(self.store.layout, self.file_events, self.listener)
 
     async def converge(
         self, desired: Desired, *, serve: bool = True, wait: bool = False, timeout: float | None = None

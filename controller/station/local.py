@@ -27,7 +27,7 @@ from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Source
 from controller.reconciler.preview import Preview, preview
 from controller.reconciler.revisions import RevisionTaker
-from controller.station import measuring, parts, queries
+from controller.station import measuring, parts, queries, tokens
 from controller.station.activation import Activations
 from controller.station.between import NO_REVISION
 from controller.station.commands.activating import Activate, Activation, ActivePids, ListActive, Switch
@@ -135,6 +135,7 @@ class LocalStation:
                 GetMetrics: self._metrics,
                 InstallStored: self._install_stored, Activate: self._activate, Switch: self._activate,
                 ListPackages: self._list_packages, ListActive: self._list_active,
+                **tokens.executors(parts.store),
             },
         )  # fmt: skip
 

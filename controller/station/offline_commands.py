@@ -37,6 +37,14 @@ from controller.station.commands.packages import (
 from controller.station.commands.parts import GetLastParts, GetPicture
 from controller.station.commands.reconciling import Down, Ended, PreviewPlan, Reconcile, ReconcileReport
 from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
+from controller.station.commands.tokens import (
+    CreatedToken,
+    CreateToken,
+    ListTokens,
+    RevokedToken,
+    RevokeToken,
+    TokenList,
+)
 from controller.station.port import Caller, Command, Report, Result
 from controller.store.layout import StoreLayout
 
@@ -85,6 +93,7 @@ class OfflineCommands:
                 FindLogs: self._logs, GiveFeedback: self._give_feedback, GetMetrics: self._metrics,
                 InstallStored: self._install_stored, Activate: self._activate, Switch: self._activate,
                 ListPackages: self._list_packages, ListActive: self._list_active,
+                **dict.fromkeys((CreateToken, ListTokens, RevokeToken), self._tokens),
             },
         )  # fmt: skip
 
@@ -189,6 +198,17 @@ class OfflineCommands:
             for line in document["progress"]:
                 report(line["text"])
         return document
+
+    def _tokens(
+        self, command: CreateToken | ListTokens | RevokeToken, caller: Caller, _report: Report
+    ) -> CreatedToken | TokenList | RevokedToken:
+        """Nobody need be the store's controller for them: the file has a lock of its own."""
+        from controller.station.tokens import execute
+
+        store = self._store()
+        if isinstance(command, CreateToken):
+            store.create_folders()  # tokens come before the first `pvctl run --listen`
+        return execute(store, command, caller)
 
     # Commands.
 

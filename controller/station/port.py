@@ -19,6 +19,8 @@ Report = Callable[[str], None]
 """Is told, line by line, how a command goes on; from any thread."""
 
 
+CALLER, ACCESS = "X-Procvision-Caller", "X-Procvision-Access"
+"""The HTTP headers in which the gateway says who asks, percent-encoded as UTF-8, and what they may do."""
 WORKER = "X-Procvision-Actor"
 """The HTTP header with the name of the worker for whom somebody acts, percent-encoded as UTF-8."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import Field, asdict, fields, is_dataclass
-from typing import TYPE_CHECKING, TypedDict, cast
+from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 from urllib.parse import quote
 
 import orjson
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from controller.model.status_document import StatusDocument
 
 Document = dict[str, object]
-_Ask = Callable[[Command[object], Caller, Report], object]
+_Ask = Callable[[Command[object], Caller, Report], Awaitable[object]]
 ZIP = "application/zip"
 _JSON = "application/json"
 _JSON_LINES = "application/x-ndjson"
@@ -48,17 +48,48 @@ class _Line(TypedDict, total=False):
     error: Document
 
 
-class RemoteStation:
-    """The daemon at an address. Who the caller is, the daemon sees for itself (the user of the socket, a token).
+class Conversation(Protocol):
+    """How requests get to a station and their answers back: blocking, or on an event loop."""
 
-    For whom, it is told in a header.
-    """
+    async def exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None]) -> Answer:
+        """Send a request and return its answer; `heard` is given the pieces of its body as they come.
+
+        Raises:
+            NeverAccepted, Broken: see `client.flow.exchange`.
+        """
+
+    def on_behalf(self, caller: Caller) -> list[tuple[str, str]]:
+        """Return the headers that say who asks."""
+
+
+class Blocking:
+    """Requests of a command: a connection for each, and this process waits. Who it is, the daemon sees for itself."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
 
+    async def exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None]) -> Answer:
+        """Exchange; see `Conversation`."""
+        pool = Pool(self._address)
+        try:
+            return pool.exchange(buffers, None, heard)
+        finally:
+            pool.clear()
+
+    def on_behalf(self, caller: Caller) -> list[tuple[str, str]]:
+        """Return the header that names a caller's worker; none where nobody is named."""
+        return [(WORKER, quote(caller.worker, safe=""))] if caller.worker else []
+
+
+class RemoteStation:
+    """The daemon at an address; a conversation with it that blocks, unless it is told another."""
+
+    def __init__(self, address: Address, conversation: Conversation | None = None) -> None:
+        self._address = address
+        self._conversation = conversation or Blocking(address)
+
     async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
-        """Have the daemon carry out a command; see `Station.execute`. Blocks.
+        """Have the daemon carry out a command; see `Station.execute`.
 
         Raises:
             NotReached: no daemon is there; certainly nothing was done.
@@ -81,18 +112,22 @@ class RemoteStation:
             },
         )
         usual = self._long if command.operation.long else self._ask
-        return cast(Result, asks.get(type(command), usual)(command, caller, report))
+        return cast(Result, await asks.get(type(command), usual)(command, caller, report))
 
-    def _ask(self, command: Command[object], caller: Caller, _report: Report) -> object:
+    async def _ask(self, command: Command[object], caller: Caller, _report: Report) -> object:
         operation = command.operation
         route, target, arguments = self._request_of(operation, command)
         body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
-        answer = self._exchange(request(self._address, route.method, target, body, more=_on_behalf(caller)))
+        answer = await self._exchange(
+            request(self._address, route.method, target, body, more=self._conversation.on_behalf(caller))
+        )
         return answer if operation.result is None else _result(operation.result, answer)
 
-    def _picture(self, command: GetPicture, caller: Caller, _report: Report) -> PictureFile:
+    async def _picture(self, command: GetPicture, caller: Caller, _report: Report) -> PictureFile:
         route, target, _ = self._request_of(command.operation, command)
-        answer = self._answer(request(self._address, route.method, target, [], more=_on_behalf(caller)))
+        answer = await self._answer(
+            request(self._address, route.method, target, [], more=self._conversation.on_behalf(caller))
+        )
         if answer.status == 200:
             return PictureFile(command.request_id, answer.body)
         try:
@@ -103,12 +138,12 @@ class RemoteStation:
             raise
         raise UnknownOutcome(f"the answer (HTTP {answer.status}) is no picture: {content}")
 
-    def _long(self, command: Command[object], caller: Caller, report: Report) -> object:
+    async def _long(self, command: Command[object], caller: Caller, report: Report) -> object:
         """Ask for a long act and hear its progress."""
         operation = command.operation
         route, path, arguments = self._request_of(operation, command)
         body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
-        outcome = self._lines(path, body, _JSON, caller, report, route.method)
+        outcome = await self._lines(path, body, _JSON, caller, report, route.method)
         return outcome if operation.result is None else _result(operation.result, outcome)
 
     def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
@@ -127,40 +162,42 @@ class RemoteStation:
         target = f"{path}?{'&'.join(query)}" if query else path
         return route, target, {name: value for name, value in said.items() if name not in route.outside}
 
-    def _reconcile(self, command: Reconcile, caller: Caller, report: Report) -> ReconcileReport:
+    async def _reconcile(self, command: Reconcile, caller: Caller, report: Report) -> ReconcileReport:
         arguments: Document = {"allow_empty": command.allow_empty, "wait": command.wait, "timeout": command.timeout}
         if command.plan is not None:
             arguments["plan"] = asdict(command.plan)
-        outcome = self._lines("/v1/reconcile", [orjson.dumps(arguments)], _JSON, caller, report)
+        outcome = await self._lines("/v1/reconcile", [orjson.dumps(arguments)], _JSON, caller, report)
         return ReconcileReport(cast(int, outcome["exit"]), cast("StatusDocument", outcome["status"]))
 
-    def _install(self, command: Install, caller: Caller, report: Report) -> PackageState:
+    async def _install(self, command: Install, caller: Caller, report: Report) -> PackageState:
         target = f"/algorithms/install?name={quote(command.zip_path.name, safe='')}"
-        outcome = self._lines(target, [_content(command.zip_path)], ZIP, caller, report)
+        outcome = await self._lines(target, [_content(command.zip_path)], ZIP, caller, report)
         return cast(PackageState, _result(PackageState, outcome))
 
-    def _follow(self, command: FollowOperation, caller: Caller, report: Report) -> OperationDocument:
+    async def _follow(self, command: FollowOperation, caller: Caller, report: Report) -> OperationDocument:
         _, path, _ = self._request_of(command.operation, command)
         with suppress(CodedError):  # its own failure: the document has it
-            self._lines(path, [], _JSON, caller, report, "GET")
+            await self._lines(path, [], _JSON, caller, report, "GET")
         get = GetOperation(command.id)
-        return cast("OperationDocument", self._ask(get, caller, report))
+        return cast("OperationDocument", await self._ask(get, caller, report))
 
-    def _metrics(self, command: GetMetrics, caller: Caller, _report: Report) -> MetricsText:
+    async def _metrics(self, command: GetMetrics, caller: Caller, _report: Report) -> MetricsText:
         """Return what is measured, in the text format."""
         _, target, _ = self._request_of(command.operation, command)
-        answer = self._answer(request(self._address, "GET", target, [], more=_on_behalf(caller)))
+        answer = await self._answer(
+            request(self._address, "GET", target, [], more=self._conversation.on_behalf(caller))
+        )
         if answer.status != 200:
             content_of(answer)  # raises what it says
         return MetricsText("text/plain; version=0.0.4; charset=utf-8", bytes(answer.body).decode())
 
-    def _lines(
+    async def _lines(
         self, target: str, body: list[Buffer], kind: str, caller: Caller, report: Report, method: str = "POST"
     ) -> Document:
         """Ask for something that reports its progress as JSON lines; return its outcome."""
         lines = _Lines(report)
-        headers = [("Accept", _JSON_LINES), *_on_behalf(caller)]
-        answer = self._exchange(request(self._address, method, target, body, kind, headers), lines.hear)
+        headers = [("Accept", _JSON_LINES), *self._conversation.on_behalf(caller)]
+        answer = await self._exchange(request(self._address, method, target, body, kind, headers), lines.hear)
         last = cast(_Line, answer) if answer else lines.last
         if "error" in last:
             raise error_of(last["error"])
@@ -168,15 +205,14 @@ class RemoteStation:
             raise UnknownOutcome("the daemon's report ended early")
         return last["outcome"]
 
-    def _exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> object:
+    async def _exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> object:
         """Return what the JSON of the answer holds; nothing of one whose lines `heard` has heard."""
-        answer = self._answer(buffers, heard)
+        answer = await self._answer(buffers, heard)
         return {} if heard is not None and answer.status == 200 else content_of(answer)
 
-    def _answer(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> Answer:
-        pool = Pool(self._address)
+    async def _answer(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> Answer:
         try:
-            return pool.exchange(buffers, None, heard or (lambda _: None))
+            return await self._conversation.exchange(buffers, heard or (lambda _: None))
         except NeverAccepted as failure:
             raise NotReached(str(self._address), str(failure)) from None
         except Silent as failure:
@@ -184,13 +220,6 @@ class RemoteStation:
             raise DaemonSilent(f"the daemon at {self._address}", why) from None
         except Broken as failure:
             raise UnknownOutcome(str(failure)) from None
-        finally:
-            pool.clear()
-
-
-def _on_behalf(caller: Caller) -> list[tuple[str, str]]:
-    """Return the header that names a caller's worker; none where nobody is named."""
-    return [(WORKER, quote(caller.worker, safe=""))] if caller.worker else []
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -27,6 +27,7 @@ class Replacement:
     path: Path
     content: bytes
     validate: Callable[[bytes], object] | None = None
+    mode: int = 0o644
 
 
 def fsync_folder(folder: Path) -> None:
@@ -46,8 +47,10 @@ def sync_folder(folder: Path) -> None:
         raise NotSynced(folder, error) from error
 
 
-def write_atomic(path: Path, content: bytes, validate: Callable[[bytes], object] | None = None) -> None:
-    """Replace `path` durably by `content`.
+def write_atomic(
+    path: Path, content: bytes, validate: Callable[[bytes], object] | None = None, mode: int = 0o644
+) -> None:
+    """Replace `path` durably by `content`, with at most the permissions of `mode`.
 
     `validate` is called with what was read back from the temporary file and raises where it must not go live.
     An EIO from the disk does not acknowledge anything: the whole write is done again, three times at most.
@@ -56,7 +59,7 @@ def write_atomic(path: Path, content: bytes, validate: Callable[[bytes], object]
         NotSynced: the new content is in place, but may be gone after a power cut.
         StoreError: the write failed; the old content is still in place and the temporary file is gone.
     """
-    for error in write_all_atomic((Replacement(path, content, validate),)).values():
+    for error in write_all_atomic((Replacement(path, content, validate, mode),)).values():
         raise error
 
 
@@ -133,7 +136,7 @@ def _put(each: Replacement) -> None:
     """Put a file in place, all but for the folder's sync."""
     temporary = each.path.with_name(each.path.name + ".tmp")
     try:
-        read_back = _write_and_sync(temporary, each.content)
+        read_back = _write_and_sync(temporary, each.content, each.mode)
         if read_back != each.content:
             raise StoreError(f"cannot write {each.path}: the disk returned other bytes than were written")
         if each.validate is not None:
@@ -155,9 +158,9 @@ def _check(each: Replacement) -> None:
         raise StoreError(f"cannot write {each.path}: the rename was acknowledged but did not happen")
 
 
-def _write_and_sync(path: Path, content: bytes) -> bytes:
+def _write_and_sync(path: Path, content: bytes, mode: int) -> bytes:
     """Write a file, sync it and return what is in it then."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     try:
         view = memoryview(content)
         while view:

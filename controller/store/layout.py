@@ -112,6 +112,25 @@ class StoreLayout:
         return self.root / ".locks" / "audit"
 
     @cached_property
+    def tokens(self) -> Path:
+        """Who may ask over the network; for the owner only."""
+        return self.root / "tokens.json"
+
+    @cached_property
+    def token_lock(self) -> Path:
+        """Held while somebody changes the tokens."""
+        return self.root / ".locks" / "tokens"
+
+    @cached_property
+    def session_key(self) -> Path:
+        """What the page's sessions are signed with; for the owner only."""
+        return self.root / ".session-key"
+
+    @cached_property
+    def gateway_log(self) -> Path:
+        return self.logs / "gateway.log"
+
+    @cached_property
     def controller_log(self) -> Path:
         return self.logs / "controller.log"
 

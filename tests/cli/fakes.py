@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from controller.errors import Code, DesiredStateError, PackageError
+from controller.host.listening import Listening
 from controller.model.package import Manifest, PackageRef
 from controller.packages.inspection import Examination
 from controller.packages.journal import Installed
@@ -63,7 +64,7 @@ class FakeProduct:
     def checks(self) -> FakeChecks:
         return FakeChecks()
 
-    def run_daemon(self, socket_group: str | None) -> None:
+    def run_daemon(self, socket_group: str | None, listening: Listening | None) -> None:
         self.daemons.append(socket_group)
 
 

@@ -14,6 +14,7 @@ from controller.station.commands.parts import GetLastParts, GetPicture
 from controller.station.commands.reconciling import Down, GetDesiredTree, GetReadiness, PreviewPlan, Reconcile
 from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
+from controller.station.commands.tokens import CreateToken, ListTokens, RevokeToken
 from controller.station.port import Command
 
 COMMANDS: tuple[type[Command[object]], ...] = (
@@ -22,5 +23,6 @@ COMMANDS: tuple[type[Command[object]], ...] = (
     GiveFeedback, GetSeries, GetLastParts, GetPicture, ListOperations, GetOperation, FollowOperation, StartOperation,
     FollowEvents, GetMetrics,
     InstallStored, Activate, Switch, ListPackages, ListActive,
+    CreateToken, ListTokens, RevokeToken,
 )  # fmt: skip
 """What is asked for most often first."""

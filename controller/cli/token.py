@@ -1,0 +1,87 @@
+"""`pvctl token`: who may ask the station over the network."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import asdict
+
+from controller.cli.output import columns, emit, show
+from controller.cli.parser import Parser
+from controller.cli.settings import Settings, add_global_options
+from controller.station.commands.tokens import CreatedToken, CreateToken, ListTokens, RevokeToken
+
+
+def add_arguments(parser: Parser) -> None:
+    """Add the commands within this one."""
+    acts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    made = acts.add_parser("create", help="Make a token, and print it this once.", description=create.__doc__)
+    made.add_argument("name", metavar="NAME", help="Its name: what the audit has of who comes with it.")
+    made.add_argument("--role", required=True, choices=("viewer", "operator", "admin"),
+                      help="viewer looks; operator also moves rollouts and PIDs and sends detections; admin also "
+                      "installs, uninstalls, makes tokens and ends the station.")  # fmt: skip
+    made.add_argument("--expires", metavar="DURATION", default="",
+                      help="For how long it is accepted, such as 90d [default: until it is revoked].")  # fmt: skip
+    made.set_defaults(act=create)
+    listed = acts.add_parser("list", help="Show the tokens that there are.", description=list_tokens.__doc__)
+    listed.set_defaults(act=list_tokens)
+    revoked = acts.add_parser("revoke", help="Accept a token no longer.", description=revoke.__doc__)
+    revoked.add_argument("name", metavar="NAME", help="Its name.")
+    revoked.set_defaults(act=revoke)
+    for each in (made, listed, revoked):
+        add_global_options(each)
+
+
+def run(arguments: Namespace, settings: Settings) -> int:
+    """Make, show and revoke the tokens that let callers in at `pvctl run --listen`; with and without a daemon.
+
+    Examples:
+      pvctl token create line-a-kiosk --role operator --expires 90d
+      pvctl token list
+      pvctl token revoke line-a-kiosk
+    """
+    return int(arguments.act(arguments, settings))
+
+
+def create(arguments: Namespace, settings: Settings) -> int:
+    """Make a token, and print it. It is told this once: only its hash is kept.
+
+    Examples:
+      pvctl token create grafana --role viewer
+      pvctl token create ci --role admin --expires 90d -o json
+    """
+    made = settings.execute(CreateToken(arguments.name, arguments.role, arguments.expires))
+    emit(settings, asdict(made), lambda: _print(made))
+    return 0
+
+
+def _print(made: CreatedToken) -> None:
+    until = f"until {made.expires_at}" if made.expires_at else f"until `pvctl token revoke {made.name}`"
+    show(f"{made.name}: {made.role}, accepted {until}; keep it now, it is not shown again:")
+    show(made.token)
+
+
+def list_tokens(_arguments: Namespace, settings: Settings) -> int:
+    """Show the tokens that there are, without their secrets; expired ones until they are revoked.
+
+    Example:
+      pvctl token list
+    """
+    found = settings.execute(ListTokens())
+    rows = [(each["name"], each["role"], each["id"], each["created_at"][:19] + "Z", each["created_by"],
+             "expired" if each["expired"] else each["expires_at"] or "never") for each in found.tokens]  # fmt: skip
+    emit(
+        settings, list(found.tokens),
+        lambda: columns(["NAME", "ROLE", "ID", "CREATED", "BY", "EXPIRES"], rows),
+    )  # fmt: skip
+    return 0
+
+
+def revoke(arguments: Namespace, settings: Settings) -> int:
+    """Accept a token no longer, at once: what was let in with it ends, streams and sessions of the page too.
+
+    Example:
+      pvctl token revoke line-a-kiosk
+    """
+    revoked = settings.execute(RevokeToken(arguments.name))
+    emit(settings, asdict(revoked), lambda: show(f"{revoked.name}: not accepted any more"))
+    return 0

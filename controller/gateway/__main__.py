@@ -1,0 +1,84 @@
+"""The gateway's process, as the daemon starts it: objects are built and plugged together, nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from controller.client.addresses import Address
+from controller.gateway.admission import Admission
+from controller.gateway.application import Gateway
+from controller.gateway.certificates import Certificates
+from controller.gateway.forwarding import Forwarder
+from controller.gateway.limits import Limits
+from controller.gateway.listener import Listener
+from controller.gateway.sessions import Sessions, Signer
+from controller.gateway.upstream import Upstream
+from controller.host.listening import end_with
+from controller.json_log import logging_to
+from controller.page.application import Page
+from controller.station.event_loop import run
+from controller.station.remote_async import AsyncRemoteStation
+from controller.store.known_tokens import KnownTokens
+from controller.store.layout import StoreLayout
+
+log = logging.getLogger(__name__)
+
+_NICE = 10
+_EXPENDABLE = "500"
+"""When memory is short the kernel ends this process before the daemon and the algorithms."""
+_GRACE = 1.0
+
+
+async def serve(layout: StoreLayout, listening: socket.socket, certificates: Certificates | None) -> None:
+    """Serve at a listening socket until SIGTERM. SIGHUP reads the certificate again."""
+    limits, upstream, tls = Limits(), Upstream(layout), certificates is not None
+    admission = Admission(KnownTokens(layout, time.time), limits)
+    page = Page(AsyncRemoteStation(Address.of(layout.root, None, None)))
+    sessions = Sessions(page.application, Signer.of(layout), admission, port=listening.getsockname()[1], tls=tls)
+    gateway = Gateway(sessions, admission, Forwarder(upstream, limits), limits, tls=tls)
+    listener = Listener(gateway, listening, certificates, limits)
+    ended = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    loop.add_signal_handler(signal.SIGHUP, certificates.reload if certificates else lambda: None)
+    watching = asyncio.create_task(admission.watch(), name="looking whether tokens are valid")
+    await listener.start()
+    print("ready", flush=True)  # noqa: T201 - what the daemon waits for
+    await ended.wait()
+    watching.cancel()
+    await page.close()
+    await listener.stop(_GRACE)
+    upstream.close()
+
+
+def main() -> None:
+    """Be the gateway of the store that the arguments name, at the socket that they hand over."""
+    parser = argparse.ArgumentParser(prog="python -m controller.gateway")
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--certificate", type=Path)
+    parser.add_argument("--key", type=Path)
+    parser.add_argument("--log-level", default="info")
+    given = parser.parse_args()
+    end_with(given.parent)
+    os.nice(_NICE)
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(_EXPENDABLE, encoding="ascii")
+    layout = StoreLayout.at(given.store)
+    with logging_to(layout.gateway_log, given.log_level):
+        certificates = Certificates(given.certificate, given.key) if given.certificate else None
+        run(serve(layout, socket.socket(fileno=given.socket), certificates))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The gateway as one ASGI application: what is asked for, by whom, and where it goes: to the page or to the daemon."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from urllib.parse import unquote_to_bytes
+
+from starlette.datastructures import MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from controller.errors import ControllerError
+from controller.gateway.admission import Admission, caller_of
+from controller.gateway.forwarding import Forwarder
+from controller.gateway.limits import Limits
+from controller.http.failures import CLOSE, Refused, error_response, our_fault
+from controller.station.port import Access, Caller
+
+log = logging.getLogger(__name__)
+
+_OWN = ("/page/", "/static/")
+_HEALTH = "/healthz"
+_HEALTHY = 1.0
+"""Seconds for which the daemon's sign of life is told again: whoever asks without a token costs it no more."""
+_HOST = re.compile(rb"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
+_NOBODY = Caller("token:", Access.viewer)
+
+
+class Gateway:
+    """Answers every request that comes over the network. `page`: the ASGI application that sessions let in to."""
+
+    def __init__(self, page: ASGIApp, admission: Admission, forwarder: Forwarder, limits: Limits, *, tls: bool) -> None:
+        self._page = page
+        self._tls = tls
+        self._admission = admission
+        self._forwarder = forwarder
+        self._limits = limits
+        self._health: tuple[float, Message, bytes] | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer. No exception leaves it."""
+        begun = False
+
+        async def sending(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")
+                if self._tls:
+                    headers["Strict-Transport-Security"] = "max-age=31536000"
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, sending)
+        except Exception as error:
+            if not isinstance(error, ControllerError):
+                log.exception("%s failed", scope["method"])
+                error = our_fault()
+            if not begun:
+                await error_response(error)(scope, receive, sending)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        require_sound(scope, self._limits)
+        self._admission.greet(scope)
+        path = scope["path"]
+        if path == "/" or path.startswith(_OWN):
+            await self._page(scope, receive, send)
+        elif path == _HEALTH and scope["method"] in {"GET", "HEAD"}:
+            await self._alive(scope, receive, send)
+        else:
+            token = self._admission.by_bearer(scope)
+            caller = caller_of(token)
+            await self._admission.inside(
+                token, send, lambda told: self._forwarder.forward(scope, receive, told, caller)
+            )
+
+    async def _alive(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Tell whether the daemon lives: to whoever asks, for that a load balancer has no token."""
+        if self._health is None or time.monotonic() - self._health[0] > _HEALTHY:
+            self._health = await self._ask(scope, receive)
+        _, start, body = self._health
+        headers = {name.decode(): value.decode() for name, value in start["headers"]}
+        await Response(body, start["status"], headers)(scope, receive, send)
+
+    async def _ask(self, scope: Scope, receive: Receive) -> tuple[float, Message, bytes]:
+        start: Message = {}
+        body = b""
+
+        async def collect(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                start = message
+            else:
+                body += message.get("body", b"")
+
+        asked = {**scope, "method": "GET", "query_string": b"", "headers": []}
+        await self._forwarder.forward(asked, receive, collect, _NOBODY)
+        return time.monotonic(), start, body
+
+
+def require_sound(scope: Scope, limits: Limits) -> None:
+    """Raise Refused 400 or 414 where a request's target or Host is none that an honest client sends."""
+    raw: bytes = scope["raw_path"]
+    if len(raw) + len(scope["query_string"]) > limits.target:
+        raise Refused(
+            414, f"path and query have more than {limits.target // 1024} KiB", next_step="send values in the body",
+            headers=CLOSE,
+        )  # fmt: skip
+    path = unquote_to_bytes(raw)
+    parts = path.split(b"/")
+    encoded = raw.lower()
+    if (
+        not path.startswith(b"/") or b".." in parts or b"." in parts or b"\\" in path or b"//" in path
+        or b"%2f" in encoded or any(byte < 32 or byte == 127 for byte in path)
+    ):  # fmt: skip
+        raise Refused(400, "the path is not valid", next_step="see /openapi.json for what there is", headers=CLOSE)
+    hosts = [value for name, value in scope["headers"] if name == b"host"]
+    if len(hosts) > 1 or not all(map(_HOST.fullmatch, hosts)) or not (hosts or scope["http_version"] == "1.0"):
+        raise Refused(400, "the request needs one Host", next_step="send HTTP/1.1, as curl does", headers=CLOSE)

@@ -1,0 +1,106 @@
+"""The body of a request on its way in: within its bound, and not too slowly. Small ones are taken in whole."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+
+from starlette.types import Message, Receive, Scope
+
+from controller.gateway.limits import MIB, Limits
+from controller.http.failures import CLOSE, Refused
+
+_UPLOADS = ("/algorithms/install", "/algorithms/validate")
+_WITH_PICTURES = "/execute"
+CHUNKED = [(b"transfer-encoding", b"chunked")]
+
+
+class Gone(Exception):
+    """Whoever asked has left."""
+
+
+class Body:
+    """The body of one request. Making one raises Refused 413: what it announces is too much."""
+
+    def __init__(self, scope: Scope, receive: Receive, limits: Limits) -> None:
+        path = scope["path"]
+        lengths = [value for name, value in scope["headers"] if name == b"content-length"]
+        self._receive = receive
+        self._limits = limits
+        self._began = time.monotonic()
+        self._taken: bytes | None = None
+        self._announced = int(lengths[0]) if lengths else None
+        self._chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
+        self._upload = path in _UPLOADS
+        self._most = limits.upload if self._upload else limits.body if path.endswith(_WITH_PICTURES) else limits.json
+        self._require(self._announced or 0)
+        self.large = self._most > limits.small and (self._chunked or (self._announced or 0) > limits.small)
+        """Whether it is passed on as it comes."""
+        self.counted = 0
+        """Bytes that `count` was told of."""
+
+    @property
+    def framing(self) -> list[tuple[bytes, bytes]]:
+        """The header that says where it ends, when it is passed on."""
+        if self._taken is not None:
+            there = bool(self._taken) or self._announced is not None or self._chunked
+            return [(b"content-length", str(len(self._taken)).encode())] if there else []
+        if self._announced is not None:
+            return [(b"content-length", str(self._announced).encode())]
+        return CHUNKED
+
+    async def take(self) -> None:
+        """Take it in whole. Raises Refused, Gone."""
+        self._taken = b"".join([piece async for piece in self._pieces(lambda _: None)])
+
+    async def pieces(self, count: Callable[[int], None]) -> AsyncIterator[bytes]:
+        """Yield what is to be passed on, and have what comes counted, but for an upload. Raises Refused, Gone."""
+        if self._taken is not None:
+            yield self._taken
+            return
+        async for piece in self._pieces((lambda _: None) if self._upload else count):
+            yield piece
+
+    async def left(self) -> None:
+        """Wait until whoever asked has left, once all of the body has come. Raises Gone."""
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        raise Gone
+
+    async def _pieces(self, count: Callable[[int], None]) -> AsyncIterator[bytes]:
+        arrived, more = 0, self._chunked or bool(self._announced)
+        self._count(self._announced or 0, count)
+        while more:
+            message = await self._next(arrived)
+            piece: bytes = message.get("body", b"")
+            arrived += len(piece)
+            self._require(arrived)
+            self._count(arrived, count)
+            yield piece
+            more = message.get("more_body", False)
+
+    def _count(self, size: int, count: Callable[[int], None]) -> None:
+        if size > self.counted:
+            count(size - self.counted)
+            self.counted = size
+
+    async def _next(self, arrived: int) -> Message:
+        """Return the next piece. Raises Refused 408: it, or all before it, was too slow; Gone."""
+        limits = self._limits
+        until = self._began + limits.patience + arrived / limits.slowest
+        try:
+            async with asyncio.timeout(min(limits.silent, until - time.monotonic())):
+                message = await self._receive()
+        except TimeoutError:
+            raise Refused(
+                408, f"the request came too slowly: {arrived} bytes in {time.monotonic() - self._began:.0f} s",
+                headers=CLOSE,
+            ) from None  # fmt: skip
+        if message["type"] != "http.request":
+            raise Gone
+        return message
+
+    def _require(self, size: int) -> None:
+        if size > self._most:
+            raise Refused(413, f"the request has more than {self._most // MIB} MiB", headers=CLOSE)

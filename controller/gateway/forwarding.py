@@ -1,0 +1,159 @@
+"""Requests of callers who were let in, on their way to the daemon: what of them goes on, and how many at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from urllib.parse import quote
+
+from starlette.types import Receive, Scope, Send
+
+from controller.errors import ControllerError
+from controller.gateway.body import CHUNKED, Body, Gone
+from controller.gateway.limits import MIB, Limits, Places
+from controller.gateway.upstream import Connection, DaemonAway, Headers, Upstream, head_of
+from controller.http.failures import CLOSE, Refused, error_response
+from controller.station.port import ACCESS, CALLER, Caller
+
+_HOP = {
+    b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
+    b"transfer-encoding", b"upgrade",
+}  # fmt: skip
+"""Headers that are about one connection."""
+_OURS = {
+    b"host", b"content-length", b"expect", b"authorization", b"cookie", CALLER.lower().encode(),
+    ACCESS.lower().encode(),
+}  # fmt: skip
+"""Headers of a request that end here; what a client says about who it is, too."""
+_ANSWERS_THAT_GO_ON = (b"text/event-stream", b"application/x-ndjson")
+
+
+class Forwarder:
+    """Forwards to one daemon, within limits."""
+
+    def __init__(self, upstream: Upstream, limits: Limits) -> None:
+        self._upstream = upstream
+        self._limits = limits
+        self._places = Places(limits.at_once, limits.turn, "requests")
+        self._large = Places(limits.large_at_once, limits.turn, "large requests")
+        self._streams = Places(limits.streams, limits.turn, "answers that go on")
+        self._large_bytes = 0
+
+    async def forward(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
+        """Have the daemon answer a request in a caller's name. What goes wrong is the answer."""
+        answering = _Answering(send)
+        try:
+            body = Body(scope, receive, self._limits)
+            async with AsyncExitStack() as held:
+                if body.large:
+                    await held.enter_async_context(self._large.place())
+                    held.callback(self._give_back, body)
+                else:
+                    await body.take()
+                place = await held.enter_async_context(_Place(self._places))
+                await self._converse(scope, body, caller, partial(answering.pass_on, place, self._streams))
+        except Gone:
+            pass
+        except ControllerError as error:
+            if not answering.begun:  # else the connection ends, and whoever reads knows that this is not all
+                refusal = _away(error) if isinstance(error, DaemonAway) else error
+                await error_response(refusal)(scope, receive, send)
+
+    async def _converse(
+        self, scope: Scope, body: Body, caller: Caller, pass_on: Callable[[Connection], Awaitable[None]]
+    ) -> None:
+        """Send a request and have its answer passed on, each as it comes. Raises ControllerError, Gone."""
+        connection = await self._upstream.open(scope["method"])
+        target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+        framing = body.framing
+        head = head_of(scope["method"], target, [*_headers_for(scope, caller), *framing])
+
+        async def send() -> None:
+            await connection.send(head, body.pieces(self._count), chunked=framing == CHUNKED)
+            await body.left()
+
+        sending, passing = asyncio.ensure_future(send()), asyncio.ensure_future(pass_on(connection))
+        try:
+            done, _ = await asyncio.wait((sending, passing), return_when=asyncio.FIRST_COMPLETED)
+            await (passing if passing in done else sending)
+            self._upstream.keep(connection)
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            sending.cancel()
+            passing.cancel()
+            await asyncio.gather(sending, passing, return_exceptions=True)  # theirs came too late to be an answer
+
+    def _count(self, more: int) -> None:
+        """Count bytes of large bodies that the daemon may hold. Raises Refused 503."""
+        if self._large_bytes + more > self._limits.large_bytes:
+            raise Refused(
+                503, f"large requests of {self._large_bytes // MIB} MiB are under way", next_step="ask again later",
+                headers={**CLOSE, "Retry-After": "1"},
+            )  # fmt: skip
+        self._large_bytes += more
+
+    def _give_back(self, body: Body) -> None:
+        self._large_bytes -= body.counted
+
+
+class _Place:
+    """A place among the requests, which becomes one among the streams when an answer goes on."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+
+    async def __aenter__(self) -> _Place:
+        await self._places.enter()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._places.leave()
+
+    async def move_to(self, places: Places) -> None:
+        """Raises Refused 503: there is none."""
+        await places.enter()
+        self._places.leave()
+        self._places = places
+
+
+class _Answering:
+    """The answer on its way out."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.begun = False
+
+    async def pass_on(self, place: _Place, streams: Places, connection: Connection) -> None:
+        """Pass the answer on as it comes; one that goes on takes a place among those. Raises ControllerError."""
+        await connection.answer()
+        kind = next((value for name, value in connection.headers if name == b"content-type"), b"")
+        if kind.startswith(_ANSWERS_THAT_GO_ON):
+            await place.move_to(streams)
+        self.begun = True
+        kept = [pair for pair in connection.headers if pair[0] not in _HOP]
+        await self._send({"type": "http.response.start", "status": connection.status, "headers": kept})
+        async for piece in connection.body():
+            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _headers_for(scope: Scope, caller: Caller) -> Headers:
+    """Return the headers that go on, and who asks."""
+    headers: Headers = scope["headers"]
+    named = {each.strip().lower() for name, value in headers if name == b"connection" for each in value.split(b",")}
+    dropped = _HOP | _OURS | named
+    return [
+        *(pair for pair in headers if pair[0] not in dropped and not pair[0].startswith(b"x-forwarded-")),
+        (CALLER.encode(), quote(caller.name, safe="").encode()),
+        (ACCESS.encode(), caller.access.name.encode()),
+    ]
+
+
+def _away(error: DaemonAway) -> Refused:
+    details = {"outcome": "unknown"} if error.begun else {}
+    status = 502 if error.begun else 503
+    return Refused(status, error.message, next_step=error.next_step, headers={"Retry-After": "1"}, details=details)

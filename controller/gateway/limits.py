@@ -1,0 +1,133 @@
+"""The bounds of the gateway, in one place (docs/operations.md has the table), and the buckets that keep rates."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from controller.http.failures import CLOSE, Refused
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """`each_second` on average, `burst` at once."""
+
+    each_second: float
+    burst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes, seconds, numbers.
+
+    `connections_each`: of one address. `handshake`: until TLS is agreed on. `target`: path and query. `small`: a body
+    up to this size is taken in whole before anybody is asked; `body` bounds a detection's, `upload` a zip's, `json`
+    every other. `silent`: for which a body may not go on; it has `patience`, and more for what arrived: at least
+    `slowest` bytes a second. `at_once`: requests that are forwarded, of which `large_at_once` with a large body, their
+    bytes `large_bytes` in all; `streams`: answers that go on. `turn`: for which a request waits for its place.
+    """
+
+    connections_each: int = 64
+    accepts: Rate = Rate(200, 100)
+    handshake: float = 10.0
+    target: int = 8 * 1024
+    small: int = MIB
+    json: int = MIB
+    body: int = 640 * MIB
+    upload: int = 4096 * MIB
+    silent: float = 20.0
+    patience: float = 30.0
+    slowest: int = 64 * 1024
+    at_once: int = 16
+    large_at_once: int = 4
+    large_bytes: int = 640 * MIB
+    streams: int = 64
+    turn: float = 5.0
+    requests_of_token: Rate = Rate(100, 200)
+    requests_of_address: Rate = Rate(200, 400)
+    refusals_of_token: Rate = Rate(5, 20)
+    refusals_of_address: Rate = Rate(2, 20)
+
+
+class Buckets:
+    """A bucket for each key, filled at a rate; one that nobody has named for long is full again, and forgotten."""
+
+    _MOST = 4096
+
+    def __init__(self, rate: Rate, now: Callable[[], float] = time.monotonic) -> None:
+        self._rate = rate
+        self._now = now
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, key: str) -> float:
+        """Return the seconds after which there is something in a key's bucket; 0: there is now."""
+        return max(0.0, (1.0 - self._level(key)) / self._rate.each_second)
+
+    def take(self, key: str) -> float:
+        """Take one out of a key's bucket, and return 0; or the seconds to wait, and take nothing."""
+        level = self._level(key)
+        if level < 1.0:
+            return (1.0 - level) / self._rate.each_second
+        self._levels[key] = (level - 1.0, self._now())
+        self._levels.move_to_end(key)
+        if len(self._levels) > self._MOST:
+            self._levels.popitem(last=False)
+        return 0.0
+
+    def _level(self, key: str) -> float:
+        level, at = self._levels.get(key, (self._rate.burst, 0.0))
+        return min(self._rate.burst, level + (self._now() - at) * self._rate.each_second)
+
+
+def too_often(what: str, seconds: float) -> Refused:
+    """Return the refusal of somebody who comes too often."""
+    return Refused(
+        429,
+        f"too many {what}",
+        next_step="ask less often",
+        headers={**CLOSE, "Retry-After": str(max(1, math.ceil(seconds)))},
+    )
+
+
+@dataclass(slots=True)
+class Places:
+    """A number of places; whoever finds none waits `turn` seconds for one. `what`: for the refusal."""
+
+    most: int
+    turn: float
+    what: str
+    _semaphore: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._semaphore = asyncio.Semaphore(self.most)
+
+    async def enter(self) -> None:
+        """Take a place. Raises Refused 503."""
+        try:
+            async with asyncio.timeout(self.turn):
+                await self._semaphore.acquire()
+        except TimeoutError:
+            raise Refused(
+                503, f"{self.most} {self.what} are under way", next_step="ask again later",
+                headers={**CLOSE, "Retry-After": "1"},
+            ) from None  # fmt: skip
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self._semaphore.release()
+
+    @asynccontextmanager
+    async def place(self) -> AsyncIterator[None]:
+        """Have a place for the block. Raises Refused 503."""
+        await self.enter()
+        try:
+            yield
+        finally:
+            self.leave()

@@ -1,0 +1,195 @@
+"""The listener: connections of the network, counted before anything is read of them; TLS; HTTP by uvicorn's parser.
+
+uvicorn's own server counts a connection when its TLS handshake is over, so that whoever never ends one would be bound
+by nothing. Here each is counted, by address too, from the moment it is accepted, and they are accepted at a bounded
+rate: a flood waits in the kernel's queue, where it costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections import Counter
+from contextlib import suppress
+from functools import partial
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.server import Server
+
+from controller.gateway.certificates import Certificates
+from controller.gateway.limits import Buckets, Limits
+from controller.host.listening import network_of
+from controller.http.connections import ConnectionLimits, StationProtocol
+
+log = logging.getLogger(__name__)
+
+_TLS_RECORD = 0x16
+_NO_TLS = b"the station speaks TLS here: use https://\n"
+_PLAIN = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s"
+_FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_OUT_OF_FILES = 0.5
+"""Seconds for which nothing is accepted where the system had no descriptor to give."""
+
+
+class Listener:
+    """Serves an ASGI application at a listening socket."""
+
+    def __init__(
+        self,
+        application: ASGIApp,
+        listening: socket.socket,
+        certificates: Certificates | None,
+        limits: Limits,
+        connections: ConnectionLimits | None = None,
+    ) -> None:
+        self._socket = listening
+        self._certificates = certificates
+        self._limits = limits
+        self.connections = connections or ConnectionLimits()
+        self._accepts = Buckets(limits.accepts)
+        self._by_peer: Counter[str] = Counter()
+        self._server = Server(
+            Config(
+                application, loop="none", http=StationProtocol, ws="none", lifespan="off", log_config=None,
+                log_level="critical", access_log=False, proxy_headers=False, server_header=False, date_header=False,
+            )
+        )  # fmt: skip
+        self._opening: set[asyncio.Task[None]] = set()
+        self._accepting: asyncio.Task[None] | None = None
+
+    @property
+    def open(self) -> int:
+        """How many connections there are, those in a handshake too."""
+        return self._by_peer.total()
+
+    async def start(self) -> None:
+        """Accept connections."""
+        config = self._server.config
+        config.load()
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup(sockets=[])
+        self._accepting = asyncio.create_task(self._accept(), name="accepting connections")
+
+    async def stop(self, grace: float) -> None:
+        """Accept no more, and let requests finish for `grace` seconds."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+        self._socket.close()
+        for task in tuple(self._opening):
+            task.cancel()
+        self._server.config.timeout_graceful_shutdown = grace  # type: ignore[assignment]  # goes into asyncio.wait_for
+        await self._server.shutdown()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            if wait := self._accepts.take(""):
+                await asyncio.sleep(wait)
+                continue
+            try:
+                connection, address = await loop.sock_accept(self._socket)
+            except OSError as error:
+                log.warning("cannot accept connections for a moment: %s", error.strerror)
+                await asyncio.sleep(_OUT_OF_FILES)
+                continue
+            peer = network_of(address[0])
+            if self._admit(peer):
+                task = loop.create_task(self._open(connection, peer))
+                self._opening.add(task)
+                task.add_done_callback(self._opening.discard)
+            else:
+                _turn_away(connection, b"" if self._certificates else _FULL)
+
+    def _admit(self, peer: str) -> bool:
+        """Count a connection; return False, and count nothing, where there is no room and none can be made."""
+        if self._by_peer[peer] >= self._limits.connections_each and not self.connections.make_room(peer):
+            return False
+        if self.open >= self.connections.most and not self.connections.make_room():
+            return False
+        self._by_peer[peer] += 1
+        return True
+
+    def _leave(self, peer: str) -> None:
+        self._by_peer[peer] -= 1
+        if not self._by_peer[peer]:
+            del self._by_peer[peer]
+
+    async def _open(self, connection: socket.socket, peer: str) -> None:
+        """Agree on TLS, where there is any, and leave the connection to its protocol."""
+        protocol: _Protocol | None = None
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            context = None
+            if self._certificates is not None:
+                context = self._certificates.context
+                if not await self._begins_with_tls(connection):
+                    _turn_away(connection, _PLAIN % (len(_NO_TLS), _NO_TLS))
+                    return
+            state = self._server
+            protocol = _Protocol(
+                state.config,
+                state.server_state,
+                {},
+                limits=self.connections,
+                peer=peer,
+                on_end=partial(self._leave, peer),
+            )
+            await asyncio.get_running_loop().connect_accepted_socket(
+                lambda: protocol, connection, ssl=context,
+                ssl_handshake_timeout=self._limits.handshake if context else None,
+            )  # fmt: skip
+        except (OSError, ssl.SSLError, TimeoutError, asyncio.IncompleteReadError):
+            connection.close()  # they left, or do not speak TLS
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            if protocol is None or not protocol.made:
+                self._leave(peer)
+
+    async def _begins_with_tls(self, connection: socket.socket) -> bool:
+        """Wait for the first byte, and leave it there. Raises TimeoutError, OSError: none came."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._limits.handshake):
+            while True:
+                with suppress(BlockingIOError):
+                    first = connection.recv(1, socket.MSG_PEEK)
+                    if not first:
+                        raise ConnectionResetError
+                    return first[0] == _TLS_RECORD
+                ready = asyncio.Event()
+                loop.add_reader(connection, ready.set)
+                try:
+                    await ready.wait()
+                finally:
+                    loop.remove_reader(connection)
+
+
+class _Protocol(StationProtocol):
+    """A connection of a peer; `made`: it got as far as HTTP, and tells of its end."""
+
+    def __init__(self, *arguments: object, peer: str, on_end: partial[None], limits: ConnectionLimits) -> None:
+        super().__init__(*arguments, limits=limits)  # type: ignore[arg-type]  # as uvicorn has them
+        self.peer = peer
+        self.made = False
+        self._on_end = on_end
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self.made = True
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._on_end()
+
+
+def _turn_away(connection: socket.socket, words: bytes) -> None:
+    """Close a connection of which nothing was read; say why where that is to be had at once."""
+    with suppress(OSError):
+        connection.setblocking(False)
+        if words:
+            connection.send(words)
+    connection.close()
