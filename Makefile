@@ -25,7 +25,7 @@ demo: $(STAMP) ## pack the example algorithms, deploy them, walk a canary, and s
 	$(BIN)/python -m examples.demo $(if $(PAGE),--page) $(if $(V),-v)
 
 test: $(STAMP) system ## run every test (TESTS="-k name" or a path for some)
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 lowest: $(STAMP) ## a telling part of the tests on the oldest dependencies that pyproject.toml allows
 	scripts/on-lowest $(VENV)

@@ -557,7 +557,7 @@ def test_quarantine_holds_until_retry_and_a_new_version_goes_ahead(station: Stat
 
 def test_killed_in_a_bake_the_rollout_goes_on_with_the_same_deadline(station: Station, line: Daemon) -> None:
     deliver_line(station, "1.1.0")
-    bake = {"canary": {**CANARY, "analysis": {"minSamples": 1}}, "minHealthyTime": "3s"}
+    bake = {"canary": {**CANARY, "analysis": {"minSamples": 1}}, "minHealthyTime": "10s"}  # outlasts a slow restart
     with Load(station.store, LINE, [IMAGE], callers=4, pace=0.02, retry_unknown=True) as load:
         roll_out(station, "1.1.0", strategy=bake)
         eventually(lambda: rollout(station).get("state") == "baking", "the bake")
