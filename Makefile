@@ -1,7 +1,7 @@
 # Everything a newcomer types. Needs Python >= 3.11, make and a package registry; nothing is installed outside the
 # checkout, but by `make test` as root on Debian (see system). PYTHON=/path/to/python3 picks the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test lowest soak lint bench schema constraints clean
+.PHONY: help setup system demo test lowest soak lint bench schema openapi constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -51,6 +51,9 @@ bench: $(STAMP) ## measure against the bare mechanisms, as ratios
 
 schema: $(STAMP) ## write docs/schema/desired.schema.json anew
 	$(BIN)/pvctl schema > docs/schema/desired.schema.json
+
+openapi: $(STAMP) ## write docs/openapi.json anew
+	$(BIN)/pvctl schema --openapi > docs/openapi.json
 
 constraints: $(STAMP) ## take the newest releases into constraints.txt
 	scripts/constrain

@@ -73,6 +73,14 @@ class Product:
 
         return StationlessChecks(self._layout(), utc_now)
 
+    def openapi(self) -> dict[str, object]:
+        """Return the OpenAPI document of the API that a daemon serves."""
+        from controller.http.application import endpoints
+        from controller.http.openapi import document
+        from controller.http.request_body import BodyLimits
+
+        return document(endpoints(self.station(), self._layout().staging, BodyLimits()))
+
     def run_daemon(self, socket_group: str | None, listening: Listening | None) -> None:
         """Be the daemon, until told to stop; `listening`: also at an address of the network."""
         from controller import daemon

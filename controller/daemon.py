@@ -173,6 +173,7 @@ class Daemon:
         self._watch = FolderWatch(
             self._wake_from_thread, flat=(layout.zips, layout.active), recursive=(parts.tree.folder,)
         )
+        operations = Operations(OperationFiles(layout), parts.now, partial(self._events.publish, "operation"))
         station = LocalStation(
             StationParts(
                 store, parts.source, observer, self._loop, self._taker, self._plane, self._feedback, self._series,
@@ -180,7 +181,7 @@ class Daemon:
                 Operator(store, parts.packages, parts.clock),
                 PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
                 Activations(store, observer, applier, self._loop.between_passes, parts.clock),
-                progress, self._events, Operations(OperationFiles(layout), parts.now), parts.clock, self._end_processes,
+                progress, self._events, operations, parts.clock, self._end_processes,
                 parts.tree.folder,
             )
         )  # fmt: skip

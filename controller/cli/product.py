@@ -47,5 +47,8 @@ class Product(Protocol):
     def checks(self) -> Checks:
         """Return the checks that need no station."""
 
+    def openapi(self) -> dict[str, object]:
+        """Return the OpenAPI document of the API that a daemon serves."""
+
     def run_daemon(self, socket_group: str | None, listening: Listening | None) -> None:
         """Be the daemon, until told to stop; `listening`: also at an address of the network."""

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from controller.http.event_stream import EVENT_STREAM, RETRY, FeedResponse, event_block
+from controller.http.operations import LAST_EVENT
 from controller.http.peers import caller_of
 from controller.http.query import Query
 from controller.http.resource import Content, Endpoint
@@ -28,7 +29,7 @@ class EventsResource:
         """Return what the resource offers."""
         answer = Content(str, media_type=EVENT_STREAM)
         endpoint = Endpoint.of(FollowEvents.operation, self._route, self.events, answer)
-        return (replace(endpoint, query=self._query.parameters),)
+        return (replace(endpoint, query=self._query.parameters, headers=(LAST_EVENT,)),)
 
     async def events(self, request: Request) -> Response:
         """Answer with the events after the last one that the reader has; `reset` where they are gone."""

@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Awaitable, Callable
 
+from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message, Receive
@@ -166,14 +167,16 @@ class _Attempt:
         self.known: KeptRequest | None = None
         self._receive: Receive = request.receive
         self._begin = begin
-        self._hash = hashlib.sha256(request.scope["query_string"] + b"\n")
-        self._hash.update(request.headers.get("content-type", "").encode("latin-1") + b"\n")
+        kind, options = parse_options_header(request.headers.get("content-type", ""))
+        self._boundary = options.pop(b"boundary", b"") if kind.startswith(b"multipart/") else b""
+        self._hash = hashlib.sha256(repr((request.scope["query_string"], kind, options)).encode())
+        self._rest = b""
 
     async def receive(self) -> Message:
         """Return the next piece; before the last one, write the request down. Raises like `Idempotency._begin`."""
         message = await self._receive()
         if message["type"] == "http.request" and not self.begun:
-            self._hash.update(message["body"])
+            self._hear(message["body"], last=not message["more_body"])
             if not message["more_body"]:
                 self.said = self._hash.hexdigest()
                 self.known = await self._begin(self.asked, self.said)
@@ -181,6 +184,14 @@ class _Attempt:
                     raise _KnownAlready("this was answered before")
                 self.begun = True
         return message
+
+    def _hear(self, piece: bytes, *, last: bool) -> None:
+        """Hash a piece of the body. A form without its boundary: that is another one each time it is sent."""
+        if self._boundary:
+            whole = (self._rest + piece).replace(self._boundary, b"")
+            kept = 0 if last else min(len(self._boundary) - 1, len(whole))  # it may begin there
+            piece, self._rest = whole[: len(whole) - kept], whole[len(whole) - kept :]
+        self._hash.update(piece)
 
 
 class _KnownAlready(ControllerError):

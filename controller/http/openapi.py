@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from typing import cast
 
 import orjson
 from pydantic import TypeAdapter
@@ -11,28 +13,22 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from controller import __version__
+from controller.http.idempotency import KEY, KEY_PATTERN, REPLAYED
+from controller.http.openapi_words import ABOUT, BODIES, EVERYWHERE, PATH, STATUS, TAGS, tag_of
 from controller.http.resource import EVENTS, JSON, JSON_LINES, Content, Endpoint
+from controller.station.commands.every import COMMANDS
 from controller.station.port import WORKER
 
 _DEFINITIONS = "#/components/schemas/{model}"
 _WORKER_MEANS = "For whom this is done, percent-encoded; believed of the store's owner and root, for the audit."
-_STATUS_WORDS = {
-    400: "The request or an image is not valid (1001–1003, 1007).",
-    404: "No such resource, no such PID, or no active version (1012).",
-    403: "The caller has not the access that this needs.",
-    406: "The answer is not to be had in a media type that the caller takes.",
-    408: "The request did not arrive in time.",
-    409: "Not possible in the present state.",
-    410: "What was asked for is not there any more.",
-    413: "The request is too large.",
-    415: "The body is neither multipart nor JSON.",
-    422: "The package or the desired state is not valid (2001–2005).",
-    429: "Too much waits already (1011); Retry-After says when to try again.",
-    500: "The controller or the algorithm failed without a more precise reason (1000).",
-    502: "The process died, raised or spoke garbage (1006, 1009, 1010).",
-    503: "No process was ready in time (1004), no room for the image (1007), or the controller stopped meanwhile.",
-    504: "No answer in time (1005).",
-}
+_KEY_MEANS = (
+    "Names this request: sent again with its key, query and body within 24 hours, it is answered as the first time "
+    "and not carried out again. 409: it is under way, or a restart cut it off and its outcome is unknown."
+)
+_PREFER_MEANS = "`respond-async`: answer at once with the operation (202)."
+_TEXT = {"type": "string"}
+_RETRIES = {409, 429, 503}
+"""Statuses whose answer may say when to try again."""
 
 
 class ErrorBody(TypedDict):
@@ -73,12 +69,40 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, object]:
     paths: dict[str, dict[str, object]] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _describe(endpoint, schemas)
+    refusals = {status for endpoint in endpoints for status in _refusals(endpoint)}
     return {
         "openapi": "3.1.0",
-        "info": {"title": "procvision-controller", "version": __version__},
-        "servers": [{"url": "http://station", "description": "the Unix socket run/runner.sock of the store"}],
+        "info": {"title": "procvision-controller", "version": __version__, "description": ABOUT},
+        "servers": [
+            {"url": "http://station", "description": "the Unix socket run/runner.sock of the store; no token"},
+            {
+                "url": "https://{host}:{port}",
+                "description": "`pvctl run --listen HOST:PORT`; a bearer token",
+                "variables": {"host": {"default": "localhost"}, "port": {"default": "8443"}},
+            },
+        ],
+        "security": [{}, {"bearer": []}],
+        "tags": [{"name": name, "description": meaning} for name, meaning in TAGS.items()],
         "paths": paths,
-        "components": {"schemas": schemas.definitions},
+        "components": {
+            "schemas": schemas.definitions,
+            "responses": {str(status): _refusal(status, schemas) for status in sorted(refusals)},
+            "headers": {
+                "Location": {"description": "Where the operation can be asked for.", "schema": _TEXT},
+                "Retry-After": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}},
+                REPLAYED: {
+                    "description": "The first answer to this Idempotency-Key, given again.",
+                    "schema": {"type": "string", "const": "true"},
+                },
+            },
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A token of `pvctl token create`; over the network. Its role is x-access or more.",
+                }
+            },
+        },
     }
 
 
@@ -114,43 +138,98 @@ class _Schemas:
 
 
 def _describe(endpoint: Endpoint, schemas: _Schemas) -> dict[str, object]:
-    described: dict[str, object] = {"summary": endpoint.summary, "operationId": _identifier(endpoint)}
-    names = [part[1:-1] for part in endpoint.path.split("/") if part.startswith("{")]
-    if names or endpoint.query or endpoint.on_record:
-        described["parameters"] = [
-            {"name": name, "in": "path", "required": True,
-             "schema": {"type": "string"}}
-            for name in names
-        ] + [
-            {"name": each.name, "in": "query", "required": each.required, "description": each.description,
-             "schema": each.schema}
-            for each in endpoint.query
-        ] + [
-            {"name": WORKER, "in": "header", "required": False, "description": _WORKER_MEANS,
-             "schema": {"type": "string"}}
-            for _ in range(endpoint.on_record)
-        ]  # fmt: skip
-    if endpoint.bodies:
-        bodies = [schemas.content(body, "validation") for body in endpoint.bodies]
-        described["requestBody"] = {
-            "description": " ".join(body.description for body in endpoint.bodies),
-            "content": {key: value for body in bodies for key, value in body.items()},
-        }
+    name = identifier(endpoint)
+    described: dict[str, object] = {
+        "operationId": name, "summary": endpoint.summary, "tags": [tag_of(endpoint.path)],
+    }  # fmt: skip
     if endpoint.access:
         described["x-access"] = endpoint.access
-    described["responses"] = {
-        **{
-            str(status): {"description": answer.description, "content": schemas.content(answer, "serialization")}
-            for status, answer in endpoint.answers.items()
-        },
-        **{
-            str(status): {"description": _STATUS_WORDS[status], "content": schemas.error()}
-            for status in endpoint.errors
-        },
-    }
+    if parameters := [*_in_path(endpoint), *_in_query(endpoint), *_in_headers(endpoint)]:
+        described["parameters"] = parameters
+    if endpoint.bodies:
+        described["requestBody"] = _body(endpoint, schemas, BODIES.get(name))
+    answers = {str(status): _answer(endpoint, status, schemas) for status in endpoint.answers}
+    refusals = {str(each): {"$ref": f"#/components/responses/{each}"} for each in _refusals(endpoint)}
+    described["responses"] = {**answers, **refusals}
     return described
 
 
-def _identifier(endpoint: Endpoint) -> str:
-    words = endpoint.path.replace("{", "").replace("}", "").replace(".", "_").strip("/").split("/")
-    return "_".join([endpoint.method.lower(), *words])
+def _refusals(endpoint: Endpoint) -> list[int]:
+    """Return the statuses of refusals that the document promises, beside the endpoint's own answers."""
+    found = {*EVERYWHERE, *endpoint.errors}
+    if endpoint.bodies:
+        found |= {408, 413}
+    if endpoint.keyed:
+        found |= {409, 422}
+    return sorted(found - endpoint.answers.keys())
+
+
+def _refusal(status: int, schemas: _Schemas) -> dict[str, object]:
+    if status < 400:
+        return {"description": STATUS[status]}
+    headers = {"headers": {"Retry-After": _header("Retry-After")}} if status in _RETRIES else {}
+    return {"description": STATUS[status], **headers, "content": schemas.error()}
+
+
+def _answer(endpoint: Endpoint, status: int, schemas: _Schemas) -> dict[str, object]:
+    answer = endpoint.answers[status]
+    names = ["Location"] if 202 in endpoint.answers else []
+    names += [REPLAYED] if endpoint.keyed else []
+    headers = {"headers": {name: _header(name) for name in names}} if names else {}
+    return {"description": answer.description, **headers, "content": schemas.content(answer, "serialization")}
+
+
+def _header(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/headers/{name}"}
+
+
+def _body(endpoint: Endpoint, schemas: _Schemas, example: object) -> dict[str, object]:
+    content = {kind: each for body in endpoint.bodies for kind, each in schemas.content(body, "validation").items()}
+    if example is not None and JSON in content:
+        content[JSON] = {**cast("dict[str, object]", content[JSON]), "example": example}
+    return {"description": " ".join(body.description for body in endpoint.bodies), "content": content}
+
+
+def _in_path(endpoint: Endpoint) -> Iterator[dict[str, object]]:
+    for part in endpoint.path.split("/"):
+        if part.startswith("{"):
+            pattern, meaning, example = PATH[part[1:-1]]
+            yield {
+                "name": part[1:-1], "in": "path", "required": True, "description": meaning,
+                "schema": {"type": "string", "pattern": f"^(?:{pattern})$"}, "example": example,
+            }  # fmt: skip
+
+
+def _in_query(endpoint: Endpoint) -> Iterator[dict[str, object]]:
+    for each in endpoint.query:
+        yield {
+            "name": each.name, "in": "query", "required": each.required, "description": each.description,
+            "schema": each.schema,
+        }  # fmt: skip
+
+
+def _in_headers(endpoint: Endpoint) -> Iterator[dict[str, object]]:
+    offered = [
+        (KEY, _KEY_MEANS, {"type": "string", "pattern": f"^{KEY_PATTERN}$", "maxLength": 200}, endpoint.keyed),
+        (WORKER, _WORKER_MEANS, _TEXT, endpoint.on_record),
+        ("Prefer", _PREFER_MEANS, _TEXT, 202 in endpoint.answers),
+        *((each.name, each.description, each.schema, True) for each in endpoint.headers),
+    ]
+    for name, meaning, schema, there in offered:
+        if there:
+            yield {"name": name, "in": "header", "required": False, "description": meaning, "schema": schema}
+
+
+_COMMANDS = {(route.method, route.path): each for each in reversed(COMMANDS) for route in each.operation.routes}
+
+
+def identifier(endpoint: Endpoint) -> str:
+    """Return the operationId: the command's name, and where it has several routes on what it is asked."""
+    command = _COMMANDS.get((endpoint.method, endpoint.path))
+    words = [re.sub(r"\W+", "_", part).strip("_") for part in endpoint.path.strip("/").split("/")]
+    if command is None:
+        return "_".join([endpoint.method.lower(), *words])
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", command.__name__).lower()
+    if len(command.operation.routes) == 1:
+        return name
+    return f"{name}_{words[1].removesuffix('s')}"

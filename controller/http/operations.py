@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 from controller.http.accept import accepted, wants_no_waiting
 from controller.http.failures import as_coded, our_fault
 from controller.http.peers import caller_of
-from controller.http.resource import EVENTS, JSON, JSON_LINES, Content, Endpoint, Handler, json_response
+from controller.http.resource import EVENTS, JSON, JSON_LINES, Content, Endpoint, Handler, Parameter, json_response
 from controller.model.operation import OperationDocument
 from controller.station.commands.operations import FollowOperation, GetOperation, StartOperation
 from controller.station.port import Caller, Command, Operation, Route, Station
@@ -29,6 +29,9 @@ LOG = logging.getLogger(__name__)
 _ALIVE = 15.0
 """Seconds of silence after which a stream of events says that it is still there."""
 _Line = Mapping[str, object]
+LAST_EVENT = Parameter(
+    "Last-Event-ID", "The id of the last event that the reader has: it goes on after that one.", False
+)
 _AT_ONCE = "It has begun: the operation, and in Location where it can be asked for."
 
 
@@ -144,7 +147,8 @@ class OperationEvents:
         """Return what the resource offers."""
         operation = FollowOperation.operation
         answer = replace(_STREAMS[0], also=_STREAMS[1:])
-        return tuple(Endpoint.of(operation, route, self.events, answer) for route in operation.routes)
+        (route,) = operation.routes
+        return (replace(Endpoint.of(operation, route, self.events, answer), headers=(LAST_EVENT,)),)
 
     async def events(self, request: Request) -> Response:
         """Answer with the progress of an operation from its start; events may go on after `Last-Event-ID`."""

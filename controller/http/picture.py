@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import WithJsonSchema
@@ -11,7 +12,7 @@ from starlette.responses import Response
 from controller.http.failures import Refused
 from controller.http.peers import caller_of
 from controller.http.query import Query
-from controller.http.resource import Content, Endpoint
+from controller.http.resource import Content, Endpoint, Parameter
 from controller.station.commands.parts import JPEG, GetPicture, NoPicture
 from controller.station.port import Station
 
@@ -30,7 +31,9 @@ class PictureResource:
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
         answer, query = Content(_Binary, media_type=JPEG), self._query.parameters
-        return (Endpoint.of(GetPicture.operation, self._route, self.picture, answer, query=query),)
+        endpoint = Endpoint.of(GetPicture.operation, self._route, self.picture, answer, query=query)
+        known = Parameter("If-None-Match", "The ETag of the picture that the caller has.", required=False)
+        return (replace(endpoint, headers=(known,), errors=(304, *endpoint.errors)),)
 
     async def picture(self, request: Request) -> Response:
         """Answer with the picture, or with 304 where the caller has it already."""

@@ -73,6 +73,7 @@ class Endpoint:
     answers: Mapping[int, Content] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
     query: tuple[Parameter, ...] = ()
+    headers: tuple[Parameter, ...] = ()
     access: str = ""
     on_record: bool = False
     keyed: bool = False

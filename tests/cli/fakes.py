@@ -64,6 +64,9 @@ class FakeProduct:
     def checks(self) -> FakeChecks:
         return FakeChecks()
 
+    def openapi(self) -> dict[str, object]:
+        return {"openapi": "3.1.0"}
+
     def run_daemon(self, socket_group: str | None, listening: Listening | None) -> None:
         self.daemons.append(socket_group)
 

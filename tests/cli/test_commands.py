@@ -419,6 +419,7 @@ def test_logs(pvctl: Pvctl, tmp_path: Path) -> None:
 
 def test_schema(pvctl: Pvctl) -> None:
     assert "$defs" in json.loads(pvctl("schema").out)
+    assert json.loads(pvctl("schema", "--openapi").out) == {"openapi": "3.1.0"}
 
 
 def test_down(pvctl: Pvctl) -> None:

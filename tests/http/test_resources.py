@@ -188,8 +188,10 @@ async def test_what_there_is_not_is_said_as_an_error(station: ServedStation) -> 
 
 def _schema(document: dict[str, Any], method: str, path: str, reply: Reply) -> dict[str, Any]:
     """The schema that the document promises for an answer, with its definitions."""
-    answers = document["paths"][path][method.lower()]["responses"]
-    content = answers[str(reply.status)]["content"]
+    answer = document["paths"][path][method.lower()]["responses"][str(reply.status)]
+    if place := answer.get("$ref"):
+        answer = document["components"]["responses"][place.rpartition("/")[2]]
+    content = answer["content"]
     (promised,) = [each["schema"] for kind, each in content.items() if kind == reply.headers["content-type"]]
     return {**promised, "components": document["components"]}
 

@@ -58,6 +58,14 @@ from controller.station.commands.reconciling import (
 )
 from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
+from controller.station.commands.tokens import (
+    CreatedToken,
+    CreateToken,
+    ListTokens,
+    RevokedToken,
+    RevokeToken,
+    TokenList,
+)
 from controller.station.events import EventLog
 from controller.station.operations import found, kind_of, unexpected
 from controller.station.operations import rows as operation_rows
@@ -220,6 +228,9 @@ class FakeStation:
             Install: lambda each: self._install(each.zip_path, report),
             InstallStored: lambda each: self._install(Path(each.zip), report),
             Uninstall: lambda each: PackageState(each.name, each.version, "sha256:ab"),
+            CreateToken: lambda each: CreatedToken(each.name, "ab12", each.role, None, "pvctl_ab12_secret"),
+            RevokeToken: lambda each: RevokedToken(each.name, "ab12"),
+            ListTokens: lambda _: TokenList(()),
             Activate: lambda each: Activation(
                 each.name, each.version, tuple(PidOutcome(pid, "switched", "moved", held=each.hold) for pid in each.pid)
             ),
