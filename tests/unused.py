@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -134,6 +135,17 @@ def read_references(cache: Path, files: Iterable[str]) -> dict[str, list[tuple[s
     return found
 
 
+def read_templates(folder: Path) -> dict[str, list[tuple[str, int]]]:
+    """Return where templates name attributes; of which type, nobody can tell."""
+    found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+    for path in sorted(folder.rglob("*.html")):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines()):
+            for code in re.findall(r"{[{%](.*?)[}%]}", line):
+                for name in re.findall(r"\.([a-z_]\w*)", re.sub(r"'[^']*'", "", code)):
+                    found[f"*.{name}"].append((path.name, number))
+    return found
+
+
 def unused(package: Package, references: Mapping[str, list[tuple[str, int]]]) -> Iterator[Definition]:
     """Yield what is referred to nowhere but in its own definition."""
 
@@ -156,7 +168,10 @@ def main() -> int:
     package = read_package(ROOT / "controller")
     files = {each.file for each in (*package.routines, *package.classes.values())}
     try:
-        found = {each.full_name: each for each in unused(package, read_references(REFERENCES, files))}
+        references = {**read_references(REFERENCES, files)}
+        for name, places in read_templates(ROOT / "controller").items():
+            references[name] = [*references.get(name, ()), *places]
+        found = {each.full_name: each for each in unused(package, references)}
     except FileNotFoundError as error:
         sys.stderr.write(f"{error.filename} is missing: run mypy first (pyproject.toml: export_ref_info)\n")
         return 1

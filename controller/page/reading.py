@@ -1,0 +1,60 @@
+"""What the page asks of its station, by typed queries, in the name of the page itself: every viewer may see it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import cast
+
+from controller.model.status_document import StatusDocument
+from controller.page.snapshot import JsonRow
+from controller.station.commands.events import FollowEvents
+from controller.station.commands.measuring import DeploymentSeries, GetSeries
+from controller.station.commands.parts import GetLastParts, GetPicture, PictureFile
+from controller.station.commands.records import GetHistory
+from controller.station.commands.status import GetStatus
+from controller.station.port import Access, Caller, Station
+
+PAGE = Caller("page", Access.viewer)
+_KINDS = "status,parts"
+
+
+class StationReader:
+    """Queries of one station. Each raises ControllerError, or OSError, where it cannot be asked."""
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+
+    async def status(self) -> StatusDocument:
+        """Return the status document."""
+        return await self._station.execute(GetStatus(), PAGE)
+
+    async def parts(self) -> Sequence[JsonRow]:
+        """Return the last part of each PID."""
+        return cast(Sequence[JsonRow], await self._station.execute(GetLastParts(), PAGE))
+
+    async def deployments(self) -> Sequence[JsonRow]:
+        """Return the deployments with their steps."""
+        return ()
+
+    async def changes(self) -> AsyncIterator[str]:
+        """Yield the kind of each thing that happens at the station, as it happens; ends when the station does."""
+        feed = await self._station.execute(FollowEvents(kinds=_KINDS), PAGE)
+        try:
+            async for batch in feed:
+                for event in batch.events:
+                    yield event.kind
+        finally:
+            await feed.aclose()
+
+    async def versions(self, subject: str) -> Sequence[tuple[str, str]]:
+        """Return what a PID, or the PIDs of a deployment, had: (PID, version), oldest first."""
+        found = await self._station.execute(GetHistory(subject), PAGE)
+        return [(each.pid, each.entry.version) for each in found if each.entry.version is not None]
+
+    async def series(self, deployment: str, seconds: int) -> DeploymentSeries:
+        """Return what a deployment's calls came to over time."""
+        return await self._station.execute(GetSeries(deployment, seconds), PAGE)
+
+    async def picture(self, pid: str, request_id: str) -> PictureFile:
+        """Return the picture of a part. Raises NoPicture."""
+        return await self._station.execute(GetPicture(pid, request_id), PAGE)

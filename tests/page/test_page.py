@@ -1,0 +1,175 @@
+"""What each role is shown and may do; that nothing a station says becomes markup; that acts go through the station."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+
+from controller.page.application import Page
+from controller.station.commands.operator import Abort, Promote, Resume, Rollback
+from controller.station.port import Access
+from tests.page.asking import Reply, ask
+from tests.page.made_up import MadeUpStation, WithSession, part
+
+HOSTILE = "<script>alert('x')</script>\"onload=\"y"
+
+
+class Shown:
+    """A page over a station that is made up, and who looks."""
+
+    def __init__(self) -> None:
+        self.station = MadeUpStation(16)
+        self.page = Page(self.station)
+        self.app = WithSession(self.page)
+
+    async def get(self, path: str, **headers: str) -> Reply:
+        return await ask(self.app, path, headers=headers)
+
+    async def act(self, verb: str, **form: str) -> Reply:
+        return await ask(self.app, f"/page/acts/{verb}", form={"kind": "deployment", **form})
+
+    def look_as(self, access: Access) -> None:
+        self.app = WithSession(self.page, access)
+
+
+@pytest.fixture
+async def shown() -> AsyncIterator[Shown]:
+    made = Shown()
+    yield made
+    await made.page.close()
+
+
+async def test_the_line_says_in_words_what_is_the_matter_and_shows_every_pid(shown: Shown) -> None:
+    text = (await shown.get("/")).text
+
+    assert re.search(r'data-state="rolled-back".*?Rolled back<span>pin-check</span>', text, re.DOTALL)
+    assert len(re.findall(r'<li id="pid-', text)) == 16
+    assert "Cannot answer: " in text
+    for mark in ("held", "pinned", "canary"):
+        assert f'm-{mark}">{mark}<' in text
+    assert re.search(r"1:300 rollback", text)
+    assert 'class="step-now" aria-current="step"' not in text  # steps come with the deployments' details
+    assert "In quarantine:</b> pin-check@3.0.0" in text
+
+
+async def test_what_a_station_says_never_becomes_markup(shown: Shown) -> None:
+    row = shown.station.document["pids"][0]
+    shown.station.parts[row["pid"]] = part(
+        row["pid"], "NG", HOSTILE, message=HOSTILE, request_id=HOSTILE,
+        defects=[{"x": 1, "y": 2, "width": 3, "height": 4, "label": HOSTILE, "score": None}],
+    )  # fmt: skip
+    row |= {"pid": HOSTILE, "active": {"name": HOSTILE, "version": HOSTILE, "activated_at": HOSTILE}}
+    shown.station.parts[HOSTILE] = shown.station.parts["A01"]
+    deployment = shown.station.document["deployments"][1]
+    deployment |= {"name": HOSTILE, "message": HOSTILE, "phase": "Degraded", "quarantined": [HOSTILE], "patch": HOSTILE}
+    shown.station.document["packages"][0] |= {"name": HOSTILE, "reason": HOSTILE, "state": HOSTILE}
+
+    pages = [
+        (await shown.get(path)).text
+        for path in ("/", "/page/packages", f"/page/{HOSTILE}", "/page/acts/rollback?subject=%3Cscript%3E&kind=pid")
+    ]
+    pages.append((await shown.act("promote", subject=HOSTILE, reason="refuse")).text)
+
+    for text in pages:
+        assert "<script>alert" not in text
+        assert not re.search(r'<[^>]*"onload=', text)
+
+
+async def test_a_viewer_sees_why_acts_are_not_theirs_and_cannot_act(shown: Shown) -> None:
+    shown.look_as(Access.viewer)
+    text = (await shown.get("/")).text
+
+    assert "Acts need the role operator" in text
+    assert re.search(r'class="a-promote" disabled>Promote', text)
+    assert "hx-get" not in text
+    assert (await shown.get("/page/acts/abort?subject=screw-check&kind=deployment")).status == 403
+    assert "Refused" in (await shown.act("abort", subject="screw-check", reason="because")).text
+    assert shown.station.acts == []
+
+
+async def test_a_dialog_names_what_will_happen_to_which_pids(shown: Shown) -> None:
+    canary = [each["pid"] for each in shown.station.document["pids"] if each["active"]["version"] == "1.1.0"]
+    back = (await shown.get("/page/acts/rollback?subject=screw-check&kind=deployment")).text
+    pause = (await shown.get("/page/acts/pause?subject=screw-check&kind=deployment")).text
+    one = (await shown.get("/page/acts/rollback?subject=A01&kind=pid")).text
+
+    assert f"1.1.0 → 1.0.0</b> {' '.join(canary)}" in back
+    assert f"{len(canary)} PIDs move:" in back
+    assert "No PID changes its version." in pause
+    assert "1.0.0 → 1.1.0</b> A01" in one
+    assert (await shown.get("/page/acts/promote?subject=nothing")).status == 404
+    assert (await shown.get("/page/acts/promote?subject=A01&kind=pid")).status == 404
+
+
+async def test_an_act_needs_a_reason_and_goes_through_the_station_in_the_viewers_name(shown: Shown) -> None:
+    missing = await shown.act("promote", subject="screw-check", reason="  ")
+    assert "Say why." in missing.text
+    assert shown.station.acts == []
+
+    answer = await shown.act("promote", subject="screw-check", reason=" good \n parts ", full="on")
+    await shown.act("rollback", subject="A01", kind="pid", reason="scrap", to="1.0.0", emergency="on")
+    await shown.act("resume", subject="A02", kind="pid", reason="fine")
+    await shown.act("abort", subject="screw-check", reason="false alarms")
+
+    assert "Promote: will be done" in answer.text
+    assert [command for command, _ in shown.station.acts] == [
+        Promote("screw-check", full=True, reason="good parts"),
+        Rollback("A01", "pid", "1.0.0", True, "scrap"),
+        Resume("A02", "pid", "fine"),
+        Abort("screw-check", "false alarms"),
+    ]
+    assert {caller.name for _, caller in shown.station.acts} == {"token:ann"}
+    refused = await shown.act("pause", subject="screw-check", reason="refuse")
+    assert "nothing is paused" in refused.text
+    assert "see `pvctl status`" in refused.text
+
+
+async def test_no_act_by_get(shown: Shown) -> None:
+    for verb in ("promote", "pause", "resume", "abort", "retry", "rollback", "restart"):
+        await shown.get(f"/page/acts/{verb}?subject=screw-check&kind=deployment&reason=because")
+
+    assert shown.station.acts == []
+
+
+async def test_the_page_speaks_the_viewers_language(shown: Shown) -> None:
+    german = await shown.get("/", **{"accept-language": "de-DE,de;q=0.9"})
+    chinese = await shown.get("/", cookie="pv_language=zh")
+    chosen = await shown.get("/page/language?to=de&next=/page/packages")
+    away = await shown.get("/page/language?to=de&next=//elsewhere")
+
+    assert 'lang="de"' in german.text
+    assert "Zurückgerollt" in german.text
+    assert "已回滚" in chinese.text
+    assert (chosen.status, chosen.headers["location"]) == (303, "/page/packages")
+    assert "pv_language=de" in chosen.headers["set-cookie"]
+    assert away.headers["location"] == "/"
+
+
+async def test_choices_are_kept_and_many_pids_begin_as_a_wall(shown: Shown) -> None:
+    assert 'data-density="large"' in (await shown.get("/")).text
+    assert 'data-density="wall"' in (await shown.get("/", cookie="pv_density=wall")).text
+    assert 'data-theme="dark"' in (await shown.get("/", cookie="pv_theme=dark; pv_order=nonsense")).text
+
+
+async def test_somebody_who_is_not_logged_in_gets_the_form_and_why(shown: Shown) -> None:
+    shown.app.session = None
+    form, again = await shown.get("/page/login?next=/page/audit"), await shown.get("/page/login?refused=token")
+
+    assert (form.status, again.status) == (200, 401)
+    assert 'type="password"' in form.text
+    assert 'value="/page/audit"' in form.text
+    assert "This token is not accepted" in again.text
+    assert "sse-connect" not in form.text
+
+
+async def test_packages_processes_pictures_and_lines_are_shown(shown: Shown) -> None:
+    packages = (await shown.get("/page/packages")).text
+    picture = await shown.get("/page/pids/A01/picture?request_id=r-A01")
+    lines = await shown.get("/page/series/screw-check")
+
+    assert "2004 requirements.txt wants numpy" in packages
+    assert "screw-check/screw-check@1.1.0-2" in packages
+    assert (picture.headers["content-type"], picture.body[:2]) == ("image/jpeg", b"\xff\xd8")
+    assert '"role":"canary"' in lines.text
