@@ -1,0 +1,1 @@
+"""What is in deploy/ for Prometheus and Grafana, held to real scrapes of a real daemon."""
