@@ -54,6 +54,7 @@ from controller.station.metrics.scrape import Scrapes, Sources
 from controller.station.operations import Operations
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
+from controller.station.parts_events import PartsEvents
 from controller.station.progress import Progress
 from controller.station.status_events import StatusEvents
 from controller.store.lock import ControllerLock
@@ -200,7 +201,8 @@ class Daemon:
         self._supervisor.start()
         await self._plane.start()
         self._runner.make_folder()
-        looking_after = tuple(map(asyncio.create_task, (self._count(), self._look_after(), self._tend())))
+        parts = PartsEvents(self._plane, self._events).run()
+        looking_after = tuple(map(asyncio.create_task, (self._count(), self._look_after(), self._tend(), parts)))
         try:
             await self._server.start()  # first of all: whatever stands still below, somebody must be there to say so
             log.info("listening at %s", self._parts.store.layout.socket)

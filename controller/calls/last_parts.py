@@ -90,6 +90,10 @@ class LastParts:
         """Return the last part of a PID; None where none came."""
         return self._last.get(pid)
 
+    def latest(self) -> list[Part]:
+        """Return the last part of each PID."""
+        return list(self._last.values())
+
     def rows(self) -> list[LastPart]:
         """Return the last part of each PID, by PID."""
         return [part.row() for _, part in sorted(self._last.items())]

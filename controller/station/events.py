@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple, Self
@@ -82,6 +82,7 @@ class EventLog:
         self._news = asyncio.Event()
         self._waking = False
         self._subscribed = 0
+        self._followed: Counter[EventKind] = Counter()
         self.closed = False
 
     def publish(self, kind: EventKind, document: object) -> None:
@@ -109,7 +110,12 @@ class EventLog:
             raise CodedError(Code.busy, f"{self._most} readers follow the events already", next_step="try again later")
         self._loop = asyncio.get_running_loop()
         self._subscribed += 1
-        return Subscription(self, self._place_of(last), tuple(kinds))
+        self._followed.update(kinds := tuple(kinds))
+        return Subscription(self, self._place_of(last), kinds)
+
+    def wants(self, kind: EventKind) -> bool:
+        """Whether somebody follows events of that kind: some cost something to be found out."""
+        return self._followed[kind] > 0
 
     def close(self) -> None:
         """End every subscription: the daemon stops."""
@@ -118,9 +124,10 @@ class EventLog:
 
     # What subscriptions need.
 
-    def leave(self) -> None:
+    def leave(self, kinds: Iterable[EventKind]) -> None:
         """Count a subscription out."""
         self._subscribed -= 1
+        self._followed.subtract(kinds)
 
     def since(self, place: int, kinds: tuple[EventKind, ...]) -> tuple[EventBatch, int]:
         """Return the events of some kinds after a place, as many as one batch has, and the place after them."""
@@ -195,4 +202,4 @@ class Subscription:
         """Leave the place to others."""
         if self._open:
             self._open = False
-            self._log.leave()
+            self._log.leave(self._kinds)
