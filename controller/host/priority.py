@@ -1,24 +1,40 @@
-"""How a process of ours gives way to everything else on the machine. What the system refuses is left as it is."""
+"""How a process of ours gives way to others on the machine. What the system refuses is left as it is."""
 
 from __future__ import annotations
 
 import os
 from contextlib import suppress
 
-_LEAST = 19
+_LEAST, _LITTLE = 19, 10
 
 
-def give_way(os_pid: int = 0, *, altogether: bool = True) -> None:
-    """Let a process (0: this one) run only where nothing else wants to; where memory is short it goes first.
+def give_way(os_pid: int) -> None:
+    """Let a process run only where nothing else of its session wants to; where memory is short it goes first."""
+    _weigh(os_pid, _LEAST, os.SCHED_IDLE)
 
-    Not `altogether`: it gets a small share, but interrupts nothing else.
+
+def give_way_to_all() -> None:
+    """Let this process, which leads a session of its own, have a small share, whoever else works.
+
+    Where the scheduler shares by session, a nice value counts within one; so the session as a whole is made to weigh
+    little. In exchange it always has some share: what it does is waited for by somebody.
     """
+    _weigh(os.getpid(), _LITTLE, os.SCHED_BATCH)
+    if os.getsid(0) == os.getpid():
+        _write(os.getpid(), "autogroup", str(_LITTLE))
+
+
+def _weigh(os_pid: int, nice: int, policy: int) -> None:
     with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, os_pid, _LEAST)
+        os.setpriority(os.PRIO_PROCESS, os_pid, nice)
     with suppress(OSError):
-        os.sched_setscheduler(os_pid, os.SCHED_IDLE if altogether else os.SCHED_BATCH, os.sched_param(0))
+        os.sched_setscheduler(os_pid, policy, os.sched_param(0))
+    _write(os_pid, "oom_score_adj", "1000")
+
+
+def _write(os_pid: int, name: str, text: str) -> None:
     with (
         suppress(OSError),
-        open(f"/proc/{os_pid or 'self'}/oom_score_adj", "w", encoding="ascii") as file,  # noqa: PTH123 - light floor
+        open(f"/proc/{os_pid}/{name}", "w", encoding="ascii") as file,  # noqa: PTH123 - light floor
     ):
-        file.write("1000")
+        file.write(text)

@@ -26,7 +26,7 @@ from contextlib import suppress
 from math import prod
 from typing import Any
 
-from controller.host.priority import give_way
+from controller.host.priority import give_way_to_all
 from controller.images.npy import NotAnImage
 from controller.images.reduction import MOST_PIXELS, Reduced, reduce_file, reduce_pixels
 
@@ -134,7 +134,7 @@ class Reducer:
 
 def main() -> None:
     """Serve the daemon at the other end of the descriptor that is named."""
-    give_way(altogether=False)
+    give_way_to_all()
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
     with suppress(OSError), socket.socket(fileno=int(sys.argv[1])) as connection:  # the daemon went away
