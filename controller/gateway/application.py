@@ -21,6 +21,7 @@ from controller.station.port import Access, Caller
 log = logging.getLogger(__name__)
 
 _OWN = ("/page/", "/static/")
+_UNUSED = {"CONNECT", "TRACE"}
 _HEALTH = "/healthz"
 _HEALTHY = 1.0
 """Seconds for which the daemon's sign of life is told again: whoever asks without a token costs it no more."""
@@ -103,7 +104,14 @@ class Gateway:
 
 
 def require_sound(scope: Scope, limits: Limits) -> None:
-    """Raise Refused 400 or 414 where a request's target or Host is none that an honest client sends."""
+    """Raise Refused (400, 405, 414, 431) where a request's head is none that an honest client sends."""
+    if scope["method"] in _UNUSED:
+        raise Refused(405, f"there is no {scope['method']} here", next_step="use GET or POST", headers=CLOSE)
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > limits.headers:
+        raise Refused(
+            431, f"the headers have more than {limits.headers // 1024} KiB", next_step="pass large values in the body",
+            headers=CLOSE,
+        )  # fmt: skip
     raw: bytes = scope["raw_path"]
     if len(raw) + len(scope["query_string"]) > limits.target:
         raise Refused(

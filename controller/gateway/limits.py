@@ -27,16 +27,18 @@ class Rate:
 class Limits:
     """Bytes, seconds, numbers.
 
-    `connections_each`: of one address. `handshake`: until TLS is agreed on. `target`: path and query. `small`: a body
-    up to this size is taken in whole before anybody is asked; `body` bounds a detection's, `upload` a zip's, `json`
-    every other. `silent`: for which a body may not go on; it has `patience`, and more for what arrived: at least
-    `slowest` bytes a second. `at_once`: requests that are forwarded, of which `large_at_once` with a large body, their
-    bytes `large_bytes` in all; `streams`: answers that go on. `turn`: for which a request waits for its place.
+    `connections_each`: of one address. `handshake`: until TLS is agreed on. `headers`: all of a request; `target`: path
+    and query. `small`: a body up to this size is taken in whole before anybody is asked; `body` bounds a detection's,
+    `upload` a zip's, `json` every other. `silent`: for which a body may not go on; it has `patience`, and more for what
+    arrived: at least `slowest` bytes a second. `at_once`: requests that are forwarded, of which `large_at_once` with a
+    large body, their bytes `large_bytes` in all; `streams`: answers that go on. `turn`: for which a request waits for
+    its place.
     """
 
     connections_each: int = 64
     accepts: Rate = Rate(200, 100)
     handshake: float = 10.0
+    headers: int = 32 * 1024
     target: int = 8 * 1024
     small: int = MIB
     json: int = MIB

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import ssl
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from starlette.types import ASGIApp
 from uvicorn.config import Config
@@ -32,6 +33,9 @@ _PLAIN = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: c
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _OUT_OF_FILES = 0.5
 """Seconds for which nothing is accepted where the system had no descriptor to give."""
+
+
+_THEIRS = (OSError, TimeoutError)
 
 
 class Listener:
@@ -57,7 +61,8 @@ class Listener:
                 log_level="critical", access_log=False, proxy_headers=False, server_header=False, date_header=False,
             )
         )  # fmt: skip
-        self._opening: set[asyncio.Task[None]] = set()
+        self._opening: dict[asyncio.Task[None], _Protocol] = {}
+        """What is not yet as far as HTTP, oldest first."""
         self._accepting: asyncio.Task[None] | None = None
 
     @property
@@ -97,58 +102,70 @@ class Listener:
                 continue
             peer = network_of(address[0])
             if self._admit(peer):
-                task = loop.create_task(self._open(connection, peer))
-                self._opening.add(task)
-                task.add_done_callback(self._opening.discard)
+                protocol = self._protocol(peer)
+                task = loop.create_task(self._open(connection, protocol))
+                self._opening[task] = protocol
+                task.add_done_callback(partial(self._opened, connection, protocol))
             else:
                 _turn_away(connection, b"" if self._certificates else _FULL)
 
     def _admit(self, peer: str) -> bool:
         """Count a connection; return False, and count nothing, where there is no room and none can be made."""
-        if self._by_peer[peer] >= self._limits.connections_each and not self.connections.make_room(peer):
+        if self._by_peer[peer] >= self._limits.connections_each and not self._make_room(peer):
             return False
-        if self.open >= self.connections.most and not self.connections.make_room():
+        if self.open >= self.connections.most and not self._make_room(None):
             return False
         self._by_peer[peer] += 1
         return True
 
-    def _leave(self, peer: str) -> None:
-        self._by_peer[peer] -= 1
-        if not self._by_peer[peer]:
-            del self._by_peer[peer]
+    def _make_room(self, peer: str | None) -> bool:
+        """Close what is idle, else in a handshake, for longest, of all or of one peer; return whether there was any."""
+        idle = self.connections.make_room(peer)
+        if idle is not None:
+            self._leave(idle)
+            return True
+        for task, protocol in self._opening.items():
+            if peer in {None, protocol.peer}:
+                del self._opening[task]
+                task.cancel()
+                self._leave(protocol)
+                return True
+        return False
 
-    async def _open(self, connection: socket.socket, peer: str) -> None:
+    def _leave(self, protocol: StationProtocol) -> None:
+        """Count a connection out, once: one that makes room does so before its end is noticed."""
+        if isinstance(protocol, _Protocol) and protocol.counted:
+            protocol.counted = False
+            self._by_peer[protocol.peer] -= 1
+            if not self._by_peer[protocol.peer]:
+                del self._by_peer[protocol.peer]
+
+    def _protocol(self, peer: str) -> _Protocol:
+        server = self._server
+        return _Protocol(server.config, server.server_state, {}, limits=self.connections, peer=peer, on_end=self._leave)
+
+    async def _open(self, connection: socket.socket, protocol: _Protocol) -> None:
         """Agree on TLS, where there is any, and leave the connection to its protocol."""
-        protocol: _Protocol | None = None
-        try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            context = None
-            if self._certificates is not None:
-                context = self._certificates.context
-                if not await self._begins_with_tls(connection):
-                    _turn_away(connection, _PLAIN % (len(_NO_TLS), _NO_TLS))
-                    return
-            state = self._server
-            protocol = _Protocol(
-                state.config,
-                state.server_state,
-                {},
-                limits=self.connections,
-                peer=peer,
-                on_end=partial(self._leave, peer),
-            )
-            await asyncio.get_running_loop().connect_accepted_socket(
-                lambda: protocol, connection, ssl=context,
-                ssl_handshake_timeout=self._limits.handshake if context else None,
-            )  # fmt: skip
-        except (OSError, ssl.SSLError, TimeoutError, asyncio.IncompleteReadError):
-            connection.close()  # they left, or do not speak TLS
-        except BaseException:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        context = None
+        if self._certificates is not None:
+            context = self._certificates.context
+            if not await self._begins_with_tls(connection):
+                _turn_away(connection, _PLAIN % (len(_NO_TLS), _NO_TLS))
+                return
+        await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: protocol, connection, ssl=context,
+            ssl_handshake_timeout=self._limits.handshake if context else None,
+        )  # fmt: skip
+
+    def _opened(self, connection: socket.socket, protocol: _Protocol, task: asyncio.Task[None]) -> None:
+        """Count a connection out that got no further: they left, or do not speak TLS, or others needed the room."""
+        self._opening.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, _THEIRS):
+            log.error("cannot open a connection: %r", error)
+        if not protocol.made:
             connection.close()
-            raise
-        finally:
-            if protocol is None or not protocol.made:
-                self._leave(peer)
+            self._leave(protocol)
 
     async def _begins_with_tls(self, connection: socket.socket) -> bool:
         """Wait for the first byte, and leave it there. Raises TimeoutError, OSError: none came."""
@@ -169,12 +186,15 @@ class Listener:
 
 
 class _Protocol(StationProtocol):
-    """A connection of a peer; `made`: it got as far as HTTP, and tells of its end."""
+    """A connection of a peer. `made`: it got as far as HTTP, and tells of its end; `counted`: as one of its peer's."""
 
-    def __init__(self, *arguments: object, peer: str, on_end: partial[None], limits: ConnectionLimits) -> None:
-        super().__init__(*arguments, limits=limits)  # type: ignore[arg-type]  # as uvicorn has them
+    def __init__(
+        self, *arguments: Any, peer: str, on_end: Callable[[StationProtocol], None], limits: ConnectionLimits
+    ) -> None:
+        super().__init__(*arguments, limits=limits)
         self.peer = peer
         self.made = False
+        self.counted = True
         self._on_end = on_end
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -183,7 +203,7 @@ class _Protocol(StationProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self._on_end()
+        self._on_end(self)
 
 
 def _turn_away(connection: socket.socket, words: bytes) -> None:

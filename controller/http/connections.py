@@ -53,16 +53,16 @@ class ConnectionLimits:
     def admit(self, connection: StationProtocol) -> bool:
         """Count a new connection; return False where there is no room for it, and no idle one to close."""
         self.open += 1
-        return self.open <= self.most or self.make_room()
+        return self.open <= self.most or self.make_room() is not None
 
-    def make_room(self, peer: str | None = None) -> bool:
-        """Close the connection that is idle for longest, of all or of one peer; return whether there was one."""
+    def make_room(self, peer: str | None = None) -> StationProtocol | None:
+        """Close the connection that is idle for longest, of all or of one peer, and return it; None: there is none."""
         for idle in (self._silent, self._kept):
             for longest in idle:
                 if peer is None or longest.peer == peer:
                     longest.drop()
-                    return True
-        return False
+                    return longest
+        return None
 
     def leave(self, connection: StationProtocol) -> None:
         """Count a connection out that is closed."""

@@ -5,15 +5,20 @@ so each request says who asks; the daemon believes that of the store's owner and
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import cast
 from urllib.parse import quote
 
 from controller.client.addresses import Address
 from controller.client.asynchronous import run
+from controller.client.calls import request
 from controller.client.connections import Connections
 from controller.client.exchange import Answer, Buffer
 from controller.client.flow import exchange
-from controller.station.port import ACCESS, CALLER, Caller
+from controller.station.commands.events import FollowEvents
+from controller.station.port import ACCESS, CALLER, Caller, Command, Report, Result, silent
 from controller.station.remote import RemoteStation
+from controller.station.remote_events import RemoteFeed
 
 _IDLE = 4
 
@@ -38,3 +43,11 @@ class AsyncRemoteStation(RemoteStation):
 
     def __init__(self, address: Address) -> None:
         super().__init__(address, Asynchronous(address))
+
+    async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
+        """Have the daemon carry out a command; see `Station.execute`. Events come as long as their feed is read."""
+        if not isinstance(command, FollowEvents):
+            return await super().execute(command, caller, report)
+        route, target, _ = self._request_of(command.operation, command)
+        asked = request(self._address, route.method, target, [], more=self._conversation.on_behalf(caller))
+        return cast(Result, RemoteFeed(partial(self._conversation.exchange, asked)))
