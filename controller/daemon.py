@@ -50,6 +50,7 @@ from controller.station.activation import Activations
 from controller.station.events import EventLog
 from controller.station.local import LocalStation
 from controller.station.local import Parts as StationParts
+from controller.station.log_feeds import Followers
 from controller.station.metrics.scrape import Scrapes, Sources
 from controller.station.operations import Operations
 from controller.station.operator import Operator
@@ -149,6 +150,7 @@ class Daemon:
         self._parts = parts
         self._runner = runner
         progress = Progress(log.debug)
+        self._followers = Followers()
         self._events = EventLog(f"{round(parts.clock().epoch * 1000):x}")
         store.audit.listen(partial(self._events.publish_encoded, "audit"))
         self._tally_store = TallyStore(layout)
@@ -182,7 +184,7 @@ class Daemon:
                 Operator(store, parts.packages, parts.clock),
                 PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
                 Activations(store, observer, applier, self._loop.between_passes, parts.clock),
-                progress, self._events, operations, parts.clock, self._end_processes,
+                progress, self._events, self._followers, operations, parts.clock, self._end_processes,
                 parts.tree.folder,
             )
         )  # fmt: skip
@@ -220,6 +222,7 @@ class Daemon:
                 await self._gateway.stop()
             await self._checks.stop()
             self._events.close()
+            self._followers.close()
             await self._server.stop(_GRACE)
             self._supervisor.stop()
             await self._plane.stop()

@@ -14,8 +14,10 @@ from controller.model.objects import ProcessKey
 from controller.model.observed import ActiveMapping, BrokenMapping, HistoryEntry, ObservedProcess, ProcessState
 from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
 from controller.model.rollout import Instant, Rollout, State
+from controller.model.status_document import AuditRow
 from controller.model.tally import LatencySketch, bin_of
 from controller.rollouts.steps import pin_strategy
+from controller.store.audit import AuditLog
 
 AT = "2026-01-01T00:00:00Z"
 SUPPORTED = ("A01", "A02", "A03")
@@ -121,3 +123,15 @@ def rollout(of: Deployment, stable: Mapping[str, PackageRef], state: State = "pr
     """Return a rollout of a deployment's version that has come as far as `state`."""
     ref = of.spec.ref
     return Rollout(of.name, ref, digest_of(ref), pin_strategy(of), stable, state, AT, Instant("boot", 0.0), **more)
+
+
+# --- what is on record
+
+
+def audit_records(log: AuditLog) -> list[AuditRow]:
+    """Return every record of an audit log, oldest first."""
+    rows, before = log.page(1000)
+    while before is not None:
+        more, before = log.page(1000, before)
+        rows += more
+    return rows[::-1]

@@ -8,7 +8,6 @@ from dataclasses import asdict
 from controller.cli.output import columns, emit
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
-from controller.errors import CallError, Code
 from controller.station.commands.records import GetHistory
 
 
@@ -26,18 +25,12 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl history A01
       pvctl history screw-check
     """
-    subject = arguments.subject
-    found = settings.execute(GetHistory(subject))
-    if not found:
-        raise CallError(
-            Code.invalid_pid, f"no PID and no deployment {subject} has a history in this store",
-            next_step="see `pvctl status`",
-        )  # fmt: skip
-    rows = [(each.at, pid, each.ref, each.deployment, each.revision[:12], each.actor, each.reason)
-            for pid, each in found]  # fmt: skip
+    found = settings.execute(GetHistory(arguments.subject))
+    rows = [(each.at, each.pid, f"{each.name}@{each.version}" if each.name else None, each.deployment,
+             each.revision[:12], each.actor, each.reason) for each in found]  # fmt: skip
     emit(
         settings,
-        [{"pid": pid, **asdict(each)} for pid, each in found],
+        [asdict(each) for each in found],
         lambda: columns(["SINCE", "PID", "VERSION", "DEPLOYMENT", "REVISION", "ACTOR", "REASON"], rows),
     )
     return 0

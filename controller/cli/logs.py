@@ -1,27 +1,26 @@
-"""`pvctl logs`: the log of a deployment's processes, or of those that answer a PID."""
+"""`pvctl logs`: the log of a deployment's processes, or of those that answer a PID; or the controller's own."""
 
 from __future__ import annotations
 
-import time
 from argparse import Namespace
-from collections import deque
-from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from controller.cli.output import flush, say, show_lines
 from controller.cli.parameters import count
-from controller.cli.parser import Parser
+from controller.cli.parser import Parser, WrongUsage
 from controller.cli.settings import Settings
-from controller.errors import StoreError
-from controller.station.commands.records import FindLogs
+from controller.station.commands.records import ReadLogs
 
-_POLL_SECONDS = 0.2
+if TYPE_CHECKING:
+    from controller.station.commands.events import Feed
+    from controller.station.commands.records import LogPiece
 
 
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
-    parser.add_argument("which", metavar="DEPLOYMENT[@VERSION]|PID",
+    parser.add_argument("which", metavar="DEPLOYMENT[@VERSION]|PID", nargs="?", default="",
                         help="Whose log: of all its versions, or of one; of a PID, of what answers it.")  # fmt: skip
+    parser.add_argument("--controller", action="store_true", help="The log of the controller itself.")
     parser.add_argument("-n", "--lines", type=count, default=100, metavar="N",
                         help="How many of the last lines of each process [default: %(default)s].")  # fmt: skip
     parser.add_argument("-f", "--follow", action="store_true",
@@ -35,36 +34,31 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl logs screw-check
       pvctl logs screw-check@1.1.0 -f
       pvctl logs A01
+      pvctl logs --controller -n 20
     """
-    which = arguments.which
-    deployment, _, version = which.partition("@")
-    paths = settings.execute(FindLogs(deployment, version or None))
-    if not paths:
-        raise StoreError(f"no process of {which} has written a log", next_step="see `pvctl status` for deployments")
-    for path in paths:
-        if len(paths) > 1:
-            say(f"==> {path.stem} <==")
-        with path.open(encoding="utf-8", errors="replace") as file:
-            for line in deque(file, maxlen=arguments.lines):
-                show_lines(line)
-    if arguments.follow:
-        _follow(paths)
+    from controller.station.port import finish
+
+    deployment, _, version = arguments.which.partition("@")
+    if bool(deployment) == arguments.controller:
+        raise WrongUsage("name a deployment or a PID, or say --controller", "pvctl logs")
+    feed = settings.execute(ReadLogs(deployment, version or None, arguments.lines, arguments.follow))
+    try:
+        finish(_print(feed))
+    except KeyboardInterrupt:
+        if not arguments.follow:
+            raise
+    finally:
+        finish(feed.aclose())
     return 0
 
 
-def _follow(paths: Sequence[Path]) -> None:
-    """Print what is added to the logs, across their rotation, until the user interrupts."""
-    seen = {path: path.stat() for path in paths}
-    try:
-        while True:
-            time.sleep(_POLL_SECONDS)
-            for path in paths:
-                if path.exists():
-                    start = seen[path].st_size if path.stat().st_ino == seen[path].st_ino else 0
-                    with path.open("rb") as file:
-                        file.seek(start)
-                        show_lines(file.read().decode(errors="replace"))
-                        flush()
-                    seen[path] = path.stat()
-    except KeyboardInterrupt:
-        return
+async def _print(feed: Feed[tuple[LogPiece, ...]]) -> None:
+    last, several = "", False
+    async for batch in feed:
+        several = several or len(batch) > 1
+        for piece in batch:
+            if piece.log != last and (several or last):
+                say(f"==> {piece.log} <==")
+            last = piece.log
+            show_lines(piece.text)
+        flush()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from controller.cli.output import columns, emit, say, show
@@ -13,10 +12,11 @@ from controller.cli.settings import Settings
 from controller.station.commands.reconciling import PreviewPlan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+    from typing import Any
 
-    from controller.model.actions import Action
-    from controller.reconciler.preview import Preview
+    from controller.station.commands.reconciling import PlanDocument
 
 
 def add_arguments(parser: Parser) -> None:
@@ -44,85 +44,51 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl plan --out plan.json && pvctl reconcile --once --plan plan.json
       pvctl plan -o json | jq .actions
     """
-    preview = settings.execute(PreviewPlan(arguments.allow_empty, not arguments.no_serve, arguments.proposal))
-    emit(settings, _document(preview), lambda: _print(preview))
+    plan = settings.execute(PreviewPlan(arguments.allow_empty, not arguments.no_serve, arguments.proposal))
+    emit(settings, plan, lambda: _print(plan))
     if arguments.out:
-        _write(arguments.out, preview)
-    for problem in preview.problems:
+        _write(arguments.out, plan)
+    for problem in plan["errors"]:
         say(problem)
-    return int(preview.exit)
+    return plan["exit"]
 
 
-def _document(preview: Preview) -> dict[str, object]:
-    from controller.planning.summary import counts
-
-    plan = preview.plan
-    return {
-        "revision": preview.revision_id,
-        "summary": counts(plan),
-        "errors": list(preview.problems),
-        "changes": [asdict(change) for change in preview.changes],
-        "actions": [_action(action) for action in plan.actions],
-        "steps": [asdict(step) for step in plan.steps],
-        "blocked": [{**asdict(each), "object": str(each.object)} for each in plan.blocked],
-        "waiting": [{"what": str(each.object), "deployment": each.deployment, "reason": each.reason}
-                    for each in plan.waiting],
-    }  # fmt: skip
-
-
-def _write(file: Path, preview: Preview) -> None:
+def _write(file: Path, plan: PlanDocument) -> None:
     from controller.cli.plan_file import write_plan
-    from controller.station.planned import planned
+    from controller.station.planned import promised
 
-    write_plan(file, planned(preview))
+    write_plan(file, promised(plan))
     say(f"{file}: written; `pvctl reconcile --once --plan {file}` does this and nothing else")
 
 
-def _action(action: Action) -> dict[str, object]:
-    """Return an action; what it depends on also under `after`, the name that it had first."""
-    depends_on = [str(each) for each in action.depends_on]
-    about = {"kind": action.kind, "object": str(action.object)}
-    return {**about, **_fields(action), "depends_on": depends_on, "after": depends_on}
-
-
-def _fields(action: Action) -> dict[str, object]:
-    """Return what an action says; a rollout in the words of its file."""
-    from controller.model.actions import SaveRollout
-    from controller.store.rollout_codec import record_document
-
-    if isinstance(action, SaveRollout):
-        memory = record_document(action.record)
-        return {"deployment": action.deployment, "memory": memory, "reason": action.reason, "before": ""}
-    return asdict(action)
-
-
-def _print(preview: Preview) -> None:
-    from controller.planning.summary import summary
-
-    show(f"revision {preview.revision_id}")
-    for change in preview.changes:
-        show(f"  {change}")
-    plan = preview.plan
-    if plan.empty and not plan.blocked:
+def _print(plan: PlanDocument) -> None:
+    show(f"revision {plan['revision']}")
+    for change in plan["changes"]:
+        show(f"  {change['text']}")
+    actions, blocked = plan["actions"], plan["blocked"]
+    if not actions and not blocked:
         show("nothing to do")
-    if plan.actions:
-        rows = [(action.kind, _object(action), action.reason) for action in plan.actions]
+    if actions:
+        rows = [(action["kind"], _object(action), action["reason"]) for action in actions]
         columns(["ACTION", "OBJECT", "REASON"], rows)
-    for step in plan.steps:
-        show(f"{step.deployment}: {step.step}: {', '.join(step.pids)}")
-    for wait in plan.waiting:
-        show(f"waiting: {wait.object}: {wait.reason}")
-    for each in plan.blocked:
-        code = f" ({int(each.code)})" if each.code else ""
-        show(f"blocked: {each.object}: {each.reason}{code}")
-        if each.next_step:
-            show(f"  next: {each.next_step}")
-    if plan.actions or plan.blocked:
-        show(summary(plan))
+    for step in plan["steps"]:
+        show(f"{step['deployment']}: {step['step']}: {', '.join(step['pids'])}")
+    for wait in plan["waiting"]:
+        show(f"waiting: {wait['what']}: {wait['reason']}")
+    for each in blocked:
+        code = f" ({each['code']})" if each["code"] else ""
+        show(f"blocked: {each['object']}: {each['reason']}{code}")
+        if each["next_step"]:
+            show(f"  next: {each['next_step']}")
+    if actions or blocked:
+        show(plan["text"])
 
 
-def _object(action: Action) -> str:
-    from controller.model.actions import Switch
+def _object(action: Mapping[str, Any]) -> str:
+    if action["kind"] != "switch":
+        return str(action["object"])
+    return f"{action['object']} {_package(action['before'])} → {_package(action['target'])}"
 
-    moves = f" {action.before or 'nothing'} → {action.target}" if isinstance(action, Switch) else ""
-    return f"{action.object}{moves}"
+
+def _package(ref: Mapping[str, str] | None) -> str:
+    return f"{ref['name']}@{ref['version']}" if ref else "nothing"

@@ -13,6 +13,7 @@ from controller.http.execute import Execute
 from controller.http.health import Health
 from controller.http.idempotency import Idempotency
 from controller.http.install import InstallResource
+from controller.http.logs import LogsResource
 from controller.http.metrics import MetricsResource
 from controller.http.openapi import OpenApi
 from controller.http.operations import LongActs, OperationEvents
@@ -29,6 +30,7 @@ from controller.station.commands.operations import FollowOperation
 from controller.station.commands.packages import Install, InstallStored
 from controller.station.commands.parts import GetPicture
 from controller.station.commands.reconciling import GetReadiness, Reconcile
+from controller.station.commands.records import ReadLogs
 from controller.station.commands.status import GetStatus
 from controller.station.port import Station
 from controller.store.idempotency import IdempotencyKeys
@@ -36,7 +38,7 @@ from controller.store.layout import StoreLayout
 
 _OWN_RESOURCE = {
     Detect, GetStatus, GetReadiness, Reconcile, Install, InstallStored, GetPicture, FollowOperation, FollowEvents,
-    GetMetrics,
+    GetMetrics, ReadLogs,
 }  # fmt: skip
 """Commands whose request or answer is more than plain JSON."""
 
@@ -53,6 +55,7 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
         InstallResource(station, uploads, limits),
         OperationEvents(station),
         EventsResource(station),
+        LogsResource(station),
     )
     plain = (
         CommandResource(station, limits, command, route).endpoint()

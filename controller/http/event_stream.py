@@ -16,7 +16,6 @@ from starlette.types import Receive, Scope, Send
 
 from controller.station.commands.events import Feed
 
-EVENT_STREAM = "text/event-stream"
 RETRY = 2000
 """Milliseconds after which a reader that was cut off is to come again."""
 _Item = TypeVar("_Item")

@@ -8,11 +8,11 @@ from typing import Any, cast
 from starlette.requests import Request
 from starlette.responses import Response
 
-from controller.http.event_stream import EVENT_STREAM, RETRY, FeedResponse, event_block
+from controller.http.event_stream import RETRY, FeedResponse, event_block
 from controller.http.operations import LAST_EVENT
 from controller.http.peers import caller_of
 from controller.http.query import Query
-from controller.http.resource import Content, Endpoint
+from controller.http.resource import EVENTS, Content, Endpoint
 from controller.station.commands.events import EventBatch, FollowEvents
 from controller.station.port import Station
 
@@ -27,7 +27,7 @@ class EventsResource:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
-        answer = Content(str, media_type=EVENT_STREAM)
+        answer = Content(str, media_type=EVENTS)
         endpoint = Endpoint.of(FollowEvents.operation, self._route, self.events, answer)
         return (replace(endpoint, query=self._query.parameters, headers=(LAST_EVENT,)),)
 
@@ -37,7 +37,7 @@ class EventsResource:
         if last := request.headers.get("last-event-id"):
             asked["last_event_id"] = last
         feed = await self._station.execute(FollowEvents(**cast("dict[str, Any]", asked)), caller_of(request))
-        return FeedResponse(feed, _Writer(), EVENT_STREAM)
+        return FeedResponse(feed, _Writer(), EVENTS)
 
 
 class _Writer:

@@ -6,7 +6,9 @@ Whoever reads a document (from a file, from a daemon that may be newer) has thes
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired
+
+from typing_extensions import TypedDict
 
 JsonValue = Any
 """A value of an algorithm, an operator or another release: JSON of a shape that nobody here knows."""

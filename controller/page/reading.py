@@ -49,7 +49,7 @@ class StationReader:
     async def versions(self, subject: str) -> Sequence[tuple[str, str]]:
         """Return what a PID, or the PIDs of a deployment, had: (PID, version), oldest first."""
         found = await self._station.execute(GetHistory(subject), PAGE)
-        return [(each.pid, each.entry.version) for each in found if each.entry.version is not None]
+        return [(each.pid, each.version) for each in found if each.version is not None]
 
     async def series(self, deployment: str, seconds: int) -> DeploymentSeries:
         """Return what a deployment's calls came to over time."""

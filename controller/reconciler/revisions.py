@@ -58,7 +58,9 @@ class RevisionTaker:
         verdict = self._tree.look(being_written=self._being_written())
         if verdict == "quiet":
             try:
-                desired = take_revision(self._source, self._store, allow_empty=self._allow_empty)
+                desired = take_revision(
+                    self._source, self._store, allow_empty=self._allow_empty, where=str(self._tree.folder)
+                )
             except DesiredStateError as error:
                 self._allow_empty = False
                 _tell_refusal(error.problems, None)
@@ -112,16 +114,21 @@ def load_desired(source: Source, store: Store, *, allow_empty: bool = False) -> 
     return Desired(revision, (), fingerprint)
 
 
-def take_revision(source: Source, store: Store, *, allow_empty: bool = False) -> Desired:
+def take_revision(source: Source, store: Store, *, allow_empty: bool = False, where: str = "") -> Desired:
     """Put the source's revision in force where it may be taken, and return what is in force now.
 
-    One that cannot be written down is not taken: the last one stays in force, and only where there is none to go on
-    with, the new one is.
+    One that is refused is remembered; `where` says where it is. One that cannot be written down is not taken: the last
+    one stays in force, and only where there is none to go on with, the new one is.
 
     Raises DesiredStateError where no revision, new or old, is valid.
     """
-    desired = load_desired(source, store, allow_empty=allow_empty)
+    try:
+        desired = load_desired(source, store, allow_empty=allow_empty)
+    except DesiredStateError as error:
+        store.refused.note(where, error.problems)
+        raise
     if desired.problems:
+        store.refused.note(where, desired.problems)
         return desired
     try:
         store.revision.write(desired.revision)

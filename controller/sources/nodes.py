@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from controller.model.document import Location
 
 _SIMPLE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_TOLD = re.compile(
+    r"(?P<file>.+?):(?P<line>\d+):(?P<column>\d+): (?:(?P<path>(?:apiVersion|kind|metadata|spec)\S*): )?"
+)
 
 
 class Mark(NamedTuple):
@@ -32,6 +35,16 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         return ": ".join(filter(None, (str(self.mark), self.path, self.message)))
+
+    @classmethod
+    def told(cls, text: str) -> Problem | None:
+        """Return the problem that a text tells of; None for a text of another kind. Wrong keys at the top of a document
+        are left in the message."""
+        found = _TOLD.match(text)
+        if found is None:
+            return None
+        mark = Mark(found["file"], int(found["line"]), int(found["column"]))
+        return cls(mark, found["path"] or "", text[found.end() :])
 
 
 @dataclass(slots=True)

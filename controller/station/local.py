@@ -20,19 +20,16 @@ from controller.model.observed import Observed
 from controller.model.operation import OperationDocument, OperationRow
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
-from controller.model.status_document import AuditRow, StatusDocument
 from controller.reconciler.exits import Exit
 from controller.reconciler.loop import Loop
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Source
-from controller.reconciler.preview import Preview, preview
 from controller.reconciler.revisions import RevisionTaker
-from controller.station import measuring, parts, queries, tokens
+from controller.station import measuring, parts, tokens
 from controller.station.activation import Activations
 from controller.station.between import NO_REVISION
 from controller.station.commands.activating import Activate, Activation, ActivePids, ListActive, Switch
 from controller.station.commands.detecting import Detect
-from controller.station.commands.events import EventBatch, Feed, FollowEvents
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
 from controller.station.commands.measuring import DeploymentSeries, GetMetrics, GetSeries, MetricsText
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
@@ -57,20 +54,16 @@ from controller.station.commands.packages import (
 )
 from controller.station.commands.parts import GetLastParts, GetPicture, PictureFile
 from controller.station.commands.reconciling import (
-    DesiredTree,
     Down,
     Ended,
-    GetDesiredTree,
-    GetReadiness,
     PreviewPlan,
-    Readiness,
     Reconcile,
     ReconcileReport,
 )
-from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
 from controller.station.events import EventLog
 from controller.station.listing import active_pids_of, packages_of
+from controller.station.log_feeds import Followers
 from controller.station.metrics.scrape import Scrapes
 from controller.station.operations import Operations
 from controller.station.operator import Operator
@@ -78,8 +71,7 @@ from controller.station.packages import PackageOperations
 from controller.station.planned import require_planned
 from controller.station.port import Caller, Command, Report, Result, require_access, silent
 from controller.station.progress import Progress
-from controller.station.trees import tree_at
-from controller.store.audit import Verification
+from controller.station.reading import Execute, Reading
 from controller.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -106,13 +98,11 @@ class Parts:
     activations: Activations
     progress: Progress
     events: EventLog
+    followers: Followers
     operations: Operations
     clock: Callable[[], Instant]
     end_processes: Callable[[], Awaitable[tuple[str, ...]]]
     desired: Path
-
-
-_Execute = Callable[[Command[object], Caller, Report], Awaitable[object]]
 
 
 class LocalStation:
@@ -120,15 +110,14 @@ class LocalStation:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._executors: Mapping[type[Command[object]], _Execute] = cast(
-            "Mapping[type[Command[object]], _Execute]",
+        self._reading = Reading(parts)
+        self._executors: Mapping[type[Command[object]], Execute] = cast(
+            "Mapping[type[Command[object]], Execute]",
             {
-                Detect: self._detect, GetStatus: self._status, GetReadiness: self._readiness,
+                **self._reading.executors, Detect: self._detect,
                 Reconcile: self._reconcile, Install: self._install, Uninstall: self._uninstall, Down: self._down,
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Restart, Resume, Rollback), self._operate),
-                PreviewPlan: self._preview, GetHistory: self._history, ReadAudit: self._audit,
-                VerifyAudit: self._verify_audit, FindLogs: self._logs, GetDesiredTree: self._desired_tree,
-                FollowEvents: self._events, GiveFeedback: self._give_feedback, GetSeries: self._series,
+                GiveFeedback: self._give_feedback, GetSeries: self._series,
                 GetLastParts: self._last_parts, GetPicture: self._picture, StartOperation: self._start,
                 ListOperations: self._operations,
                 GetOperation: self._operation, FollowOperation: self._follow,
@@ -175,7 +164,7 @@ class LocalStation:
 
     async def _series(self, query: GetSeries, _caller: Caller, _report: Report) -> DeploymentSeries:
         if self._parts.loop.outcome is None:
-            raise CodedError(Code.not_initialized, self._starting(), next_step="ask again in a moment")
+            raise CodedError(Code.not_initialized, self._reading.starting(), next_step="ask again in a moment")
         epoch = self._parts.clock().epoch
         return measuring.series(query, self._parts.series, self._parts.loop.outcome, epoch)
 
@@ -185,53 +174,20 @@ class LocalStation:
     async def _picture(self, query: GetPicture, _caller: Caller, _report: Report) -> PictureFile:
         return await parts.picture(self._parts.plane, query)
 
-    async def _events(self, query: FollowEvents, _caller: Caller, _report: Report) -> Feed[EventBatch]:
-        return self._parts.events.subscribe(query.last_event_id, query.wanted)
-
     async def _metrics(self, query: GetMetrics, _caller: Caller, _report: Report) -> MetricsText:
         return await self._parts.scrapes.scrape(query.accept)
-
-    async def _status(self, _command: GetStatus, _caller: Caller, _report: Report) -> StatusDocument:
-        """Return the status as of the last pass that could be finished, and why a later one could not be."""
-        loop = self._parts.loop
-        if loop.refusal is not None:
-            return loop.refusal
-        if loop.outcome is None:
-            raise CodedError(Code.not_initialized, self._starting(), next_step="ask again in a moment")
-        document = loop.outcome.status.to_document()
-        if loop.concluded is not None and "daemon" in document:
-            document["daemon"]["age_s"] = round(self._parts.clock().seconds - loop.concluded.seconds, 3)
-        if loop.failing:
-            document["converged"] = False
-            document["waiting"].append({"what": "the daemon's next pass", "until": None, "reason": loop.failing})
-        return document
-
-    def _starting(self) -> str:
-        failing = self._parts.loop.failing
-        if self._parts.loop.refusal is not None:
-            return "no revision is valid yet"
-        return f"the daemon cannot finish its first pass: {failing}" if failing else "the daemon is still starting"
-
-    async def _readiness(self, _command: GetReadiness, _caller: Caller, _report: Report) -> Readiness:
-        outcome, failing = self._parts.loop.outcome, self._parts.loop.failing
-        if outcome is None:
-            return Readiness(False, self._starting())
-        if failing:  # calls go on; but nothing that fails now would be mended
-            return Readiness(False, f"the last pass could not be finished: {failing}")
-        waiting = [pid.pid for pid in outcome.status.pids if pid.active and not pid.ready]
-        return Readiness(not waiting, f"not ready: {', '.join(waiting)}" if waiting else "")
 
     async def _reconcile(self, command: Reconcile, caller: Caller, report: Report) -> ReconcileReport:
         """Read the desired tree again, and return once nothing is left that can be done now."""
         if command.plan is not None:
-            now = await self._preview(PreviewPlan(command.allow_empty, command.serve), caller, report)
+            now = await self._reading.preview(PreviewPlan(command.allow_empty, command.serve))
             require_planned(command.plan, now)
         self._parts.taker.read_again(allow_empty=command.allow_empty)
         with self._parts.progress.listener(report):
             try:
                 outcome = await self._parts.loop.wait_idle(command.timeout, wait=command.wait)
             except DesiredStateError:
-                return ReconcileReport(int(Exit.invalid), await self._status(GetStatus(), caller, report))
+                return ReconcileReport(int(Exit.invalid), await self._reading.status(GetStatus(), caller, report))
         return ReconcileReport(int(outcome.exit), outcome.status.to_document())
 
     async def _operate(self, command: OperatorCommand, caller: Caller, _report: Report) -> Message:
@@ -285,25 +241,3 @@ class LocalStation:
         self._parts.loop.stop()
         await self._parts.loop.finished.wait()
         return Ended(await self._parts.end_processes())
-
-    async def _preview(self, command: PreviewPlan, _caller: Caller, _report: Report) -> Preview:
-        parts = self._parts
-        return await preview(
-            parts.source, parts.store, parts.observer, parts.clock,
-            allow_empty=command.allow_empty, serve=command.serve,
-        )  # fmt: skip
-
-    async def _desired_tree(self, _query: GetDesiredTree, _caller: Caller, _report: Report) -> DesiredTree:
-        return await asyncio.to_thread(tree_at, self._parts.desired)
-
-    async def _history(self, query: GetHistory, _caller: Caller, _report: Report) -> tuple[PidEntry, ...]:
-        return await asyncio.to_thread(queries.history, self._parts.store, query)
-
-    async def _audit(self, query: ReadAudit, _caller: Caller, _report: Report) -> tuple[AuditRow, ...]:
-        return await asyncio.to_thread(queries.audit, self._parts.store, query)
-
-    async def _verify_audit(self, query: VerifyAudit, _caller: Caller, _report: Report) -> Verification:
-        return await asyncio.to_thread(queries.verify_audit, self._parts.store, query)
-
-    async def _logs(self, query: FindLogs, _caller: Caller, _report: Report) -> tuple[Path, ...]:
-        return await asyncio.to_thread(queries.log_files, self._parts.store, query)

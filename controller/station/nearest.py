@@ -53,11 +53,16 @@ class NearestStation:
         tree = await self._followed(command, caller) if command.tree else None
         if command.for_daemon:
             from controller.client.answers import NotReached  # noqa: PLC0415 - `status` without a daemon is quick
+            from controller.errors import Code, CodedError  # noqa: PLC0415
 
             try:
                 return await self._ask(command, caller, report)
             except NotReached:
                 pass  # no daemon, or a socket that a killed one left: certainly nothing was done
+            except (CodedError, DaemonSilent) as error:
+                if not command.operation.from_files or (isinstance(error, CodedError) and error.code != Code.unknown):
+                    raise
+                # It hangs, or is of another release: the files say it as well.
         return await self._offline(tree).execute(command, caller, report)
 
     async def _ask(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:

@@ -9,12 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from controller.station import queries
-from controller.station.commands.activating import Activate, Activation, ActivePids, ListActive, Switch
+from controller.station.commands.activating import Activate, Activation, Switch
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback
 from controller.station.commands.measuring import GetMetrics, MetricsText
-from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
+from controller.station.commands.operations import StartOperation
 from controller.station.commands.operator import (
     Abort,
     Message,
@@ -29,14 +28,11 @@ from controller.station.commands.operator import (
 from controller.station.commands.packages import (
     Install,
     InstallStored,
-    ListPackages,
-    PackageRows,
     PackageState,
     Uninstall,
 )
 from controller.station.commands.parts import GetLastParts, GetPicture
 from controller.station.commands.reconciling import Down, Ended, PreviewPlan, Reconcile, ReconcileReport
-from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
 from controller.station.commands.tokens import (
     CreatedToken,
     CreateToken,
@@ -45,54 +41,43 @@ from controller.station.commands.tokens import (
     RevokeToken,
     TokenList,
 )
+from controller.station.offline_reading import OfflineReading
 from controller.station.port import Caller, Command, Report, Result
 from controller.store.layout import StoreLayout
 
 if TYPE_CHECKING:
     from controller.client.answers import Detection
-    from controller.model.desired import Revision
-    from controller.model.observed import Observed
-    from controller.model.operation import OperationDocument, OperationRow
+    from controller.model.operation import OperationDocument
     from controller.model.rollout import Instant
     from controller.model.status import DaemonStatus
-    from controller.model.status_document import AuditRow
     from controller.packages.install import Installer
     from controller.reconciler.apply import Applier
     from controller.reconciler.observe import Observer
-    from controller.reconciler.preview import Preview
     from controller.reconciler.reconciler import Outcome
     from controller.sources.folder import FolderSource
     from controller.station.by_hand import ByHand
-    from controller.store.audit import Verification
-    from controller.store.lock import ControllerLock
     from controller.store.store import Store
 
 _Execute = Callable[[Command[object], Caller, Report], object]
 
 
-class OfflineCommands:
+class OfflineCommands(OfflineReading):
     """Carries out commands on one store and one desired tree. `now` is an RFC 3339 clock, `clock` the boot-time one."""
 
     def __init__(
         self, layout: StoreLayout, desired: Path, now: Callable[[], str], clock: Callable[[], Instant]
     ) -> None:
-        self._layout = layout
-        self._desired = desired
-        self._now = now
-        self._clock = clock
+        super().__init__(layout, desired, now, clock)
         self._executors: Mapping[type[Command[object]], _Execute] = cast(
             "Mapping[type[Command[object]], _Execute]",
             {
                 Detect: self._detect, Reconcile: self._reconcile, Install: self._install,
-                Uninstall: self._uninstall, Down: self._down, PreviewPlan: self._preview,
+                Uninstall: self._uninstall, Down: self._down, **self._queries,
                 **dict.fromkeys((Promote, Pause, Abort, Retry, Restart, Resume, Rollback), self._operate),
-                GetHistory: self._history, ReadAudit: self._audit, VerifyAudit: self._verify_audit,
                 **dict.fromkeys((GetLastParts, GetPicture), self._last_parts),
-                ListOperations: self._operations, StartOperation: self._start,
-                **dict.fromkeys((GetOperation, FollowOperation), self._operation),
-                FindLogs: self._logs, GiveFeedback: self._give_feedback, GetMetrics: self._metrics,
+                StartOperation: self._start,
+                GiveFeedback: self._give_feedback, GetMetrics: self._metrics,
                 InstallStored: self._install_stored, Activate: self._activate, Switch: self._activate,
-                ListPackages: self._list_packages, ListActive: self._list_active,
                 **dict.fromkeys((CreateToken, ListTokens, RevokeToken), self._tokens),
             },
         )  # fmt: skip
@@ -121,83 +106,6 @@ class OfflineCommands:
         from controller.errors import Code, CodedError
 
         raise CodedError(Code.not_initialized, "no daemon runs, and only that measures", next_step="start `pvctl run`")
-
-    # Parts.
-
-    def _store(self) -> Store:
-        from controller.store.store import Store
-
-        return Store.at(self._layout, self._now)
-
-    def _source(self) -> FolderSource:
-        from controller.sources.folder import FolderSource
-
-        return FolderSource(self._desired, now=self._now)
-
-    def _packages(self, store: Store) -> Installer:
-        from controller.packages.install import Installer
-
-        return Installer.of(store, self._now)
-
-    def _observer(self, store: Store, packages: Installer) -> Observer:
-        from controller.processes.census import observe_processes
-        from controller.reconciler.observe import Observer
-
-        return Observer(store, packages, lambda: observe_processes(self._layout))
-
-    def _as_controller(self, role: str) -> ControllerLock:
-        from controller.store.lock import ControllerLock
-
-        return ControllerLock(self._layout, role, now=self._now())
-
-    def _require_store(self) -> None:
-        """Raise StoreError where there is no store: a mistyped --store must neither make one nor seem to succeed."""
-        from controller.errors import StoreError
-
-        layout = self._layout
-        if not any(folder.is_dir() for folder in (layout.run, layout.deployed, layout.zips)):
-            raise StoreError(f"there is no store at {layout.root}", next_step="check --store")
-
-    # Queries.
-
-    def _preview(self, query: PreviewPlan, _caller: Caller, _report: Report) -> Preview:
-        from controller.reconciler.preview import preview
-        from controller.station.event_loop import run
-
-        store = self._store()
-        observer = self._observer(store, self._packages(store))
-        return run(
-            preview(self._source(), store, observer, self._clock, allow_empty=query.allow_empty, serve=query.serve)
-        )
-
-    def _history(self, query: GetHistory, _caller: Caller, _report: Report) -> tuple[PidEntry, ...]:
-        return queries.history(self._store(), query)
-
-    def _audit(self, query: ReadAudit, _caller: Caller, _report: Report) -> tuple[AuditRow, ...]:
-        return queries.audit(self._store(), query)
-
-    def _verify_audit(self, query: VerifyAudit, _caller: Caller, _report: Report) -> Verification:
-        return queries.verify_audit(self._store(), query)
-
-    def _logs(self, query: FindLogs, _caller: Caller, _report: Report) -> tuple[Path, ...]:
-        return queries.log_files(self._store(), query)
-
-    def _operations(self, query: ListOperations, _caller: Caller, _report: Report) -> tuple[OperationRow, ...]:
-        from controller.station.operations import rows
-        from controller.store.operations import OperationFiles
-
-        return rows(OperationFiles(self._layout).read_all(), query)
-
-    def _operation(self, query: GetOperation | FollowOperation, _caller: Caller, report: Report) -> OperationDocument:
-        """Return an operation of a daemon that is gone: nothing goes on in it any more."""
-        from controller.station.operations import found
-        from controller.store.operations import OperationFiles
-
-        document = found(query.id, OperationFiles(self._layout).read(query.id))
-        if isinstance(query, FollowOperation):
-            for line in document["progress"]:
-                report(line["text"])
-        return document
 
     def _tokens(
         self, command: CreateToken | ListTokens | RevokeToken, caller: Caller, _report: Report
@@ -270,7 +178,7 @@ class OfflineCommands:
         from controller.reconciler.recover import recover
         from controller.reconciler.revisions import take_revision
 
-        desired = take_revision(source, store, allow_empty=command.allow_empty)
+        desired = take_revision(source, store, allow_empty=command.allow_empty, where=str(self._desired.absolute()))
         packages = self._packages(store)
         recover(store, packages, caller.name, report)
         pool = ProcessPool(store.layout, smoke=smoke, now=self._now)
@@ -341,25 +249,6 @@ class OfflineCommands:
         finally:
             await pool.close()
         return done
-
-    def _list_packages(self, query: ListPackages, _caller: Caller, _report: Report) -> PackageRows:
-        from controller.station.listing import packages_of
-
-        return packages_of(self._look()[1], query)
-
-    def _list_active(self, query: ListActive, _caller: Caller, _report: Report) -> ActivePids:
-        from controller.station.listing import active_pids_of
-
-        return active_pids_of(*self._look(), query)
-
-    def _look(self) -> tuple[Revision, Observed]:
-        """Return what is in force, and what there is at this moment."""
-        from controller.station.between import NO_REVISION
-        from controller.station.event_loop import run
-
-        store = self._store()
-        revision = store.revision.read() or NO_REVISION
-        return revision, run(self._observer(store, self._packages(store)).observe(revision, {}))
 
     def _idle_applier(self, store: Store, packages: Installer, caller: Caller, report: Report) -> Applier:
         """Return what carries out acts that have to do with no process."""

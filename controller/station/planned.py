@@ -5,12 +5,17 @@ from __future__ import annotations
 from controller.errors import Code, CodedError
 from controller.planning.summary import change_lines
 from controller.reconciler.preview import Preview
-from controller.station.commands.reconciling import PlannedChanges
+from controller.station.commands.reconciling import PlanDocument, PlannedChanges
 
 
 def planned(preview: Preview) -> PlannedChanges:
     """Return what a preview promises."""
     return PlannedChanges(preview.revision_id, dict(preview.generations), change_lines(preview.plan))
+
+
+def promised(document: PlanDocument) -> PlannedChanges:
+    """Return what a plan promises, by its document."""
+    return PlannedChanges(document["revision"], document["generations"], tuple(document["promises"]))
 
 
 def require_planned(promised: PlannedChanges, now: Preview) -> None:

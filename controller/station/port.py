@@ -92,7 +92,8 @@ class Operation(NamedTuple):
 
     `result` is the type of the answer as JSON; None where the resource has its own form of it. `tree`: a caller who
     names a desired tree must mean the daemon's. `long`: a daemon carries it out as an operation, which goes on when
-    whoever asked leaves. `secret`: the answer holds what is told once and kept nowhere.
+    whoever asked leaves. `secret`: the answer holds what is told once and kept nowhere. `from_files`: the store's files
+    say it as well, whether a daemon answers or not.
     """
 
     access: Access
@@ -102,6 +103,7 @@ class Operation(NamedTuple):
     tree: TreeUse = TreeUse.nothing
     long: bool = False
     secret: bool = False
+    from_files: bool = False
 
 
 class Command(Generic[Result_co]):

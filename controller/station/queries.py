@@ -2,69 +2,122 @@
 
 from __future__ import annotations
 
-from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from controller.errors import ControllerError
+from controller.errors import Code, CodedError, NotFound
 from controller.model.objects import unmanaged_name
 from controller.model.observed import ActiveMapping
 
 if TYPE_CHECKING:
-    from controller.model.status_document import AuditRow
-    from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
-    from controller.store.audit import Verification
+    from controller.model.observed import HistoryEntry
+    from controller.station.commands.records import (
+        AuditPage,
+        AuditVerification,
+        GetHistory,
+        HistoryRow,
+        ReadAudit,
+        ReadLogs,
+        VerifyAudit,
+    )
     from controller.store.store import Store
 
 
-def history(store: Store, query: GetHistory) -> tuple[PidEntry, ...]:
-    """Return a PID's history, else what a deployment made of its PIDs', oldest first; empty where there is none.
+def history(store: Store, query: GetHistory) -> tuple[HistoryRow, ...]:
+    """Return a PID's history, else what a deployment made of its PIDs', oldest first.
 
-    Raises StoreError.
+    Raises:
+        NotFound: it is neither, by the histories and the desired state in force. StoreError.
     """
-    from controller.station.commands.records import PidEntry  # noqa: PLC0415
+    subject, kept = query.subject, store.history.pids()  # a name is looked for among files, and never made one
+    if subject in kept:
+        return tuple(_row(subject, entry) for entry in store.history.read(subject))
+    found: list[HistoryRow] = []
+    if query.kind == "any":
+        entries = ((pid, entry) for pid in kept for entry in store.history.read(pid))
+        found = [_row(pid, entry) for pid, entry in entries if entry.deployment == subject]
+    if not found and not _is_known(store, query):
+        what = "no PID" if query.kind == "pid" else "no PID and no deployment"
+        raise NotFound(
+            Code.invalid_pid,
+            f"{what} {subject[:80]} has a history in this store",
+            next_step="see `pvctl status`",
+        )
+    return tuple(sorted(found, key=lambda each: (each.at, each.pid)))
 
-    if own := store.history.read(query.subject):
-        return tuple(PidEntry(query.subject, entry) for entry in own)
-    found = (PidEntry(pid, entry) for pid in store.history.pids() for entry in store.history.read(pid))
-    made = (each for each in found if each.entry.deployment == query.subject)
-    return tuple(sorted(made, key=lambda each: (each.entry.at, each.pid)))
+
+def _row(pid: str, entry: HistoryEntry) -> HistoryRow:
+    from controller.station.commands.records import HistoryRow  # noqa: PLC0415
+
+    return HistoryRow(
+        pid, entry.at, entry.name, entry.version, entry.deployment, entry.revision, entry.actor, entry.reason,
+        entry.digest,
+    )  # fmt: skip
 
 
-def audit(store: Store, query: ReadAudit) -> tuple[AuditRow, ...]:
-    """Return the last records of the audit log. Raises StoreError."""
-    return tuple(deque(store.audit.read(query.lines), maxlen=query.lines))
+def _is_known(store: Store, query: GetHistory) -> bool:
+    revision = store.revision.read()
+    if revision is None:
+        return False
+    return query.subject in revision.by_pid or (query.kind == "any" and query.subject in revision.by_name)
 
 
-def verify_audit(store: Store, query: VerifyAudit) -> Verification:
+def audit(store: Store, query: ReadAudit) -> AuditPage:
+    """Return a page of the audit log, newest first. Raises StoreError."""
+    from controller.station.commands.records import AuditPage  # noqa: PLC0415
+    from controller.store.audit_pages import Wanted  # noqa: PLC0415
+
+    rows, following = store.audit.page(query.limit, query.before, Wanted(query.actor, query.action, query.object))
+    return AuditPage(tuple(rows), following)
+
+
+def verify_audit(store: Store, query: VerifyAudit) -> AuditVerification:
     """Check the chain against a head given as SEQ:HASH, else against the one in the status document.
 
     Raises:
-        ControllerError: the head is none; StoreError.
+        CodedError: 1003, the head is none; StoreError.
     """
+    from controller.station.commands.records import AuditVerification  # noqa: PLC0415
     from controller.store.audit import AuditHead  # noqa: PLC0415 - only who verifies pays for hashing
 
-    if query.head is None:
-        return store.audit.verify(AuditHead.noted_in(store.status.read()))
-    seq, _, digest = query.head.partition(":")
-    if not seq.isdecimal() or not digest:
-        raise ControllerError(f"{query.head!r} is not a head", next_step="give it as SEQ:HASH, as --verify prints it")
-    return store.audit.verify(AuditHead(int(seq), digest))
+    noted = AuditHead.noted_in(store.status.read())
+    if query.head is not None:
+        seq, _, digest = query.head.partition(":")
+        if not (seq.isascii() and seq.isdecimal() and len(seq) <= 15) or not digest:
+            wrong = f"{query.head[:80]!r} is not a head"
+            raise CodedError(Code.invalid_params, wrong, next_step="give it as SEQ:HASH, as --verify prints it")
+        noted = AuditHead(int(seq), digest)
+    found = store.audit.verify(noted)
+    return AuditVerification(
+        found.broken_at is None, found.records, found.broken_at, found.reason, str(found.head), found.first
+    )
 
 
-def log_files(store: Store, query: FindLogs) -> tuple[Path, ...]:
-    """Return the logs of a deployment's processes, of all versions or of one, in order.
+def log_files(store: Store, query: ReadLogs) -> tuple[Path, ...]:
+    """Return the logs of a deployment's processes, of all versions or of one, in order; of nobody: the controller's.
 
-    A PID stands for its deployment, and for the version that answers it where none is named. Raises StoreError.
+    A PID stands for its deployment, and for the version that answers it where none is named. A deployment that was
+    called so before is found by its logs. Raises NotFound, StoreError.
     """
+    if not query.subject:
+        return (store.layout.controller_log,)
     deployment, version = query.subject, query.version
     folder = store.layout.logs / "algorithms"
-    if not (folder / deployment).is_dir() and (owner := _owner(store, query.subject)):
+    there = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+    if deployment not in there and (owner := _owner(store, query.subject)):
         mapping = store.active.read(query.subject)
         active = mapping.version if isinstance(mapping, ActiveMapping) else None
         deployment, version = owner, version or active
-    logs = (folder / deployment).glob("*.log")
-    return tuple(sorted(path for path in logs if version in {None, path.stem.rpartition("-")[0]}))
+    logs = (folder / deployment).glob("*.log") if deployment in there else ()
+    found = tuple(sorted(path for path in logs if version in {None, path.stem.rpartition("-")[0]}))
+    if not found:
+        which = query.subject[:80] + (f"@{query.version[:80]}" if query.version else "")
+        raise NotFound(
+            Code.invalid_params,
+            f"no process of {which} has written a log",
+            next_step="see `pvctl status` for deployments",
+        )
+    return found
 
 
 def _owner(store: Store, pid: str) -> str:
@@ -72,5 +125,5 @@ def _owner(store: Store, pid: str) -> str:
     revision = store.revision.read()
     if revision is not None and (owner := revision.by_pid.get(pid)) is not None:
         return owner.name
-    mapping = store.active.read(pid)
+    mapping = store.active.read(pid) if pid in store.active.pids() else None  # a name becomes no path
     return unmanaged_name(mapping.name) if isinstance(mapping, ActiveMapping) else ""

@@ -18,11 +18,13 @@ from controller.client.calls import request
 from controller.client.exchange import Broken, NeverAccepted, Silent
 from controller.errors import Code, CodedError, ControllerError, PackageError
 from controller.station.commands.detecting import Detect
+from controller.station.commands.events import FollowEvents
 from controller.station.commands.measuring import GetMetrics, MetricsText
 from controller.station.commands.operations import FollowOperation, GetOperation
 from controller.station.commands.packages import Install, PackageState
 from controller.station.commands.parts import GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import Reconcile, ReconcileReport
+from controller.station.commands.records import ReadLogs
 from controller.station.port import WORKER, Caller, Command, DaemonSilent, Operation, Report, Result, Route, silent
 
 if TYPE_CHECKING:
@@ -109,6 +111,8 @@ class RemoteStation:
                 GetPicture: self._picture,
                 FollowOperation: self._follow,
                 GetMetrics: self._metrics,
+                FollowEvents: self._feed,
+                ReadLogs: self._feed,
             },
         )
         usual = self._long if command.operation.long else self._ask
@@ -145,6 +149,13 @@ class RemoteStation:
         body: list[Buffer] = [orjson.dumps(arguments)] if route.method == "POST" else []
         outcome = await self._lines(path, body, _JSON, caller, report, route.method)
         return outcome if operation.result is None else _result(operation.result, outcome)
+
+    def _feed(self, command: FollowEvents | ReadLogs, caller: Caller, _report: Report) -> object:
+        from controller.station.remote_feeds import EventFeed, LinesFeed, open_feed  # noqa: PLC0415 - only who follows
+
+        target = self._request_of(command.operation, command)[1]
+        stream = open_feed(self._address, target, self._conversation.on_behalf(caller))
+        return EventFeed(stream) if isinstance(command, FollowEvents) else LinesFeed(stream)
 
     def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
         """Return the route of a command, its path with the query, and the arguments in the body: nothing left out."""

@@ -19,6 +19,7 @@ from controller.store.audit_chain import AuditHead as AuditHead  # noqa: PLC0414
 from controller.store.audit_chain import AuditRecord as AuditRecord  # noqa: PLC0414
 from controller.store.audit_chain import Verification as Verification  # noqa: PLC0414
 from controller.store.audit_chain import verify as verify_chain
+from controller.store.audit_pages import Wanted, page
 from controller.store.layout import StoreLayout
 from controller.store.lock import PATIENCE, FileLock
 
@@ -148,25 +149,14 @@ class AuditLog:
 
     # Reading.
 
-    def read(self, last: int | None = None) -> Iterator[AuditRow]:
-        """Yield the records that can be read, oldest first: all, or no more than the parts that hold the `last` ones.
+    def page(
+        self, limit: int, before: int | None = None, wanted: Wanted | None = None
+    ) -> tuple[list[AuditRow], int | None]:
+        """Return records newest first, and the number below which the next page begins. See `audit_pages.page`."""
+        return page(self._paths(), limit, before, wanted or Wanted())
 
-        The others are `verify`'s to name. Raises StoreError.
-        """
-        for path in self._paths(last):
-            for line in _lines(path):
-                if (record := parse(line)) is not None:
-                    yield record
-
-    def _paths(self, last: int | None = None) -> list[Path]:
-        paths = [*self._parts(), self._path]
-        if last is not None:
-            held = 0
-            for index in range(len(paths) - 1, -1, -1):
-                held += sum(1 for _ in _lines(paths[index]))
-                if held >= last:
-                    return paths[index:]
-        return paths
+    def _paths(self) -> list[Path]:
+        return [*self._parts(), self._path]
 
     def read_tail(self) -> tuple[AuditRow, ...]:
         """Return the last records, oldest first: those within the last 256 KiB of the log. Raises StoreError."""

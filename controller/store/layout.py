@@ -82,6 +82,11 @@ class StoreLayout:
         return self.root / "revisions" / "current.json"
 
     @cached_property
+    def refused(self) -> Path:
+        """The trees that were refused lately."""
+        return self.root / "revisions" / "refused.json"
+
+    @cached_property
     def rollouts(self) -> Path:
         return self.root / "rollouts"
 

@@ -13,6 +13,7 @@ from controller.store.history import PidHistory
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from controller.store.patch import PatchFile
+from controller.store.refused import RefusedRevisions
 from controller.store.registry import Registry
 from controller.store.revisions import AppliedRevision
 from controller.store.rollouts import RolloutFiles
@@ -31,6 +32,7 @@ class Store:
     audit: AuditLog
     registry: Registry
     revision: AppliedRevision
+    refused: RefusedRevisions
     status: StatusFile
     rollouts: RolloutFiles
     patch: PatchFile
@@ -41,8 +43,8 @@ class Store:
         """Return the store at a place, whether it exists yet or not; nothing is written."""
         return cls(
             layout, MutationLock(layout), ActiveMappings(layout), PidHistory(layout), AuditLog(layout, now),
-            Registry(layout), AppliedRevision(layout), StatusFile(layout), RolloutFiles(layout),
-            PatchFile(layout),
+            Registry(layout), AppliedRevision(layout), RefusedRevisions(layout, now), StatusFile(layout),
+            RolloutFiles(layout), PatchFile(layout),
         )  # fmt: skip
 
     def create_folders(self) -> None:

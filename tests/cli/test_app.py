@@ -92,7 +92,7 @@ def test_the_environment_chooses_the_form(pvctl: Pvctl, monkeypatch: pytest.Monk
         ("exec A01 --image a --timeout soon", "--timeout: got 'soon'"),
         ("exec A01 --phase pre", "required: --image"),
         ("exec A01 --image a --phase post", "invalid choice: 'post'"),
-        ("audit -n -3", "--lines: -3 is below 0"),
+        ("audit -n -3", "--lines/--limit: -3 is below 0"),
         ("rollback A01", "required: --reason"),
         ("reconcile", "say --once"),
         ("completion tcsh", "invalid choice: 'tcsh'"),

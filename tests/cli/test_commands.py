@@ -29,7 +29,7 @@ from controller.station.commands.operator import (
 from controller.station.commands.packages import Uninstall
 from controller.station.commands.parts import GetPicture
 from controller.station.commands.reconciling import PlannedChanges, PreviewPlan, Reconcile
-from controller.station.commands.records import FindLogs
+from controller.station.commands.records import ReadLogs
 from tests.cli.conftest import Pvctl, Said
 from tests.station.fake import PART, STATUS, FakeStation
 
@@ -414,7 +414,7 @@ def test_logs(pvctl: Pvctl, tmp_path: Path) -> None:
     log.write_text("one\ntwo\nthree\n")
     assert pvctl("logs", str(log), "-n", "2").out == "two\nthree\n"
     said = pvctl("logs", "nothing@1.0.0")
-    assert (said.code, pvctl.asked) == (1, [FindLogs("nothing", "1.0.0")])
+    assert (said.code, pvctl.asked) == (1, [ReadLogs("nothing", "1.0.0")])
 
 
 def test_schema(pvctl: Pvctl) -> None:

@@ -22,13 +22,13 @@ from controller.client.answers import Detection
 from controller.errors import CallError, Code, PackageError
 from controller.model.actions import Blocked, Plan
 from controller.model.objects import ObjectRef
-from controller.model.observed import HistoryEntry
 from controller.model.status_document import StatusDocument
 from controller.reconciler.preview import Preview
 from controller.station.commands.operator import Message, Pause
 from controller.station.commands.reconciling import PreviewPlan, Reconcile, ReconcileReport
-from controller.station.commands.records import PidEntry, ReadAudit
+from controller.station.commands.records import AuditPage, HistoryRow, ReadAudit
 from controller.station.commands.status import GetStatus
+from controller.station.plan_document import plan_document
 from controller.station.port import Caller, Command, Report, Result, silent
 from tests.cli.conftest import Pvctl, Said
 from tests.station.fake import RECORD, STATUS, FakeStation
@@ -44,7 +44,7 @@ class HostileStation(FakeStation):
 
     def __init__(self) -> None:
         super().__init__(self._detected)
-        self.history = (PidEntry("A01", HistoryEntry("t", "screw-check", "1.0.0", EVIL, EVIL, EVIL, EVIL)),)
+        self.history = (HistoryRow("A01", "t", "screw-check", "1.0.0", EVIL, EVIL, EVIL, EVIL),)
 
     async def _detected(self, request: DetectionRequest) -> Detection:
         if request.pid == "X99":
@@ -55,11 +55,12 @@ class HostileStation(FakeStation):
     async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
         report(EVIL)
         blocked = Blocked(ObjectRef("pid", "A01"), "screws", EVIL, 1, EVIL)
+        row = {**RECORD, "actor": EVIL, "reason": EVIL, "outcome": f"failed: {EVIL}"}
         answers: dict[type, object] = {
             GetStatus: hostile_status(),
             Reconcile: ReconcileReport(0, hostile_status()),
-            ReadAudit: ({**RECORD, "actor": EVIL, "reason": EVIL, "outcome": f"failed: {EVIL}"},),
-            PreviewPlan: Preview(EVIL, (EVIL,), (), Plan(blocked=(blocked,))),
+            ReadAudit: AuditPage((cast(Any, row),), None),
+            PreviewPlan: plan_document(Preview(EVIL, (EVIL,), (), Plan(blocked=(blocked,)))),
             Pause: Message(EVIL),
         }  # fmt: skip
         if type(command) in answers:

@@ -16,14 +16,13 @@ from typing import Any, cast
 from PIL import Image, ImageDraw
 
 from controller.errors import Code, CodedError, ControllerError
-from controller.model.observed import HistoryEntry
 from controller.model.timestamps import format_timestamp
 from controller.page.application import Page
 from controller.page.sessions import Session
 from controller.station.commands.measuring import DeploymentSeries, GetSeries
 from controller.station.commands.operator import Message
 from controller.station.commands.parts import GetLastParts, GetPicture, PictureFile
-from controller.station.commands.records import GetHistory, PidEntry
+from controller.station.commands.records import GetHistory, HistoryRow
 from controller.station.commands.status import GetStatus
 from controller.station.port import Access, Caller, Command, Report, Result, require_access, silent
 
@@ -168,7 +167,7 @@ class MadeUpStation:
             GetPicture: lambda: PictureFile(command.request_id, picture(command.pid)),
             GetSeries: lambda: series(command.deployment),
             GetHistory: lambda: tuple(
-                PidEntry(row["pid"], HistoryEntry(moment(9000), "screw-check", version, "screw-check", "r", "ann", ""))
+                HistoryRow(row["pid"], moment(9000), "screw-check", version, "screw-check", "r", "ann", "")
                 for row in self.document["pids"] if command.subject in {row["pid"], row["deployment"]}
                 for version in ("1.0.0", "1.1.0")
             ),

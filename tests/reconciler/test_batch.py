@@ -23,7 +23,7 @@ from controller.reconciler.apply import Applier
 from controller.reconciler.batch import MOST_ACTS, Batch
 from controller.reconciler.recover import recover
 from controller.store.store import Store
-from tests.builders import deployment, revision
+from tests.builders import audit_records, deployment, revision
 from tests.reconciler.fakes import Rig
 
 OLD, NEW = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
@@ -57,7 +57,7 @@ def applier(rig: Rig) -> Applier:
 
 
 def audited(rig: Rig, since: int = 0) -> list[tuple[str, str]]:
-    return [(each["object"], each["outcome"]) for each in list(rig.store.audit.read())[since:]]
+    return [(each["object"], each["outcome"]) for each in list(audit_records(rig.store.audit))[since:]]
 
 
 def errors(results: tuple[ActionResult, ...]) -> dict[str, str]:
@@ -327,7 +327,7 @@ async def test_an_act_by_hand_goes_on_beside_a_batch_and_waits_only_for_its_own_
 
     assert (installed.error, moved.error) == (None, None)
     assert rig.active() == {"A01": str(OLD), "A02": str(NEW), "A03": str(NEW)}
-    by_hand = [each["object"] for each in rig.store.audit.read() if each["actor"] == "mia"]
+    by_hand = [each["object"] for each in audit_records(rig.store.audit) if each["actor"] == "mia"]
     assert sorted(set(by_hand)) == ["package/other@1.0.0", "pid/A01"]
     results = await acting.next_results()
     assert [str(each.action.object) for each in results].count("pid/A01") == 2, "the batch's and the one by hand"

@@ -17,7 +17,7 @@ from controller.reconciler.reconciler import Outcome
 from controller.station.commands.operator import Rollback
 from controller.station.operator import Operator
 from controller.station.port import Caller
-from tests.builders import deployment, revision
+from tests.builders import audit_records, deployment, revision
 from tests.reconciler.fakes import Rig
 from tests.reconciler.test_loop import running
 
@@ -99,7 +99,7 @@ async def test_a_damaged_record_is_restored_from_its_copy_and_forgives_nothing(r
     assert rig.active() == {"A01": str(V1), "A02": str(V1), "B01": str(V2)}
     assert "is in quarantine" in message(outcome, "line")
     assert rig.store.rollouts.memory().restored == {}
-    restored = [each for each in rig.store.audit.read() if each["action"] == "restore"]
+    restored = [each for each in audit_records(rig.store.audit) if each["action"] == "restore"]
     ended = {each["object"] for each in restored if each["outcome"] == "succeeded"}
     assert ended == {"rollout/line", "holds"}
     assert all("restored from its copy" in each["reason"] for each in restored)

@@ -19,7 +19,7 @@ from controller.station.commands.operator import Rollback
 from controller.station.operator import Operator
 from controller.station.port import Caller
 from controller.store.store import Store
-from tests.builders import deployment, revision
+from tests.builders import audit_records, deployment, revision
 from tests.disk_faults import failing_syncs
 from tests.reconciler.fakes import FakeSource, Rig
 from tests.reconciler.test_batch import applier, batch, errors
@@ -59,7 +59,7 @@ def move(rig: Rig, before: PackageRef, target: PackageRef) -> None:
 def assert_on_record(rig: Rig, *versions: PackageRef) -> None:
     """Mapping, history and audit of every PID say the same, each once and in order."""
     assert rig.active() == dict.fromkeys(PIDS, str(versions[-1]))
-    last = {each["object"]: each["outcome"] for each in rig.store.audit.read() if each["action"] == "switch"}
+    last = {each["object"]: each["outcome"] for each in audit_records(rig.store.audit) if each["action"] == "switch"}
     assert last == {f"pid/{pid}": "succeeded" for pid in PIDS}
     assert {pid: tuple(entry.ref for entry in rig.store.history.read(pid)) for pid in PIDS} == dict.fromkeys(
         PIDS, versions
@@ -117,7 +117,9 @@ async def test_a_record_that_stays_incomplete_is_told_and_never_denies_what_happ
         [row] = outcome.status.waiting
         assert row.what == "the record of pid/A02"
         assert "cannot append to" in row.reason
-        last = {each["object"]: each["outcome"] for each in rig.store.audit.read() if each["action"] == "switch"}
+        last = {
+            each["object"]: each["outcome"] for each in audit_records(rig.store.audit) if each["action"] == "switch"
+        }
         assert last == {"pid/A01": "succeeded", "pid/A02": "started", "pid/A03": "succeeded"}
     assert (await rig.reconcile(at(V2))).exit == Exit.done
     assert_on_record(rig, V1, V2)
@@ -146,7 +148,7 @@ async def test_an_operators_decision_stands_whose_outcome_finds_no_room(rig: Rig
     assert "not on record yet" in said
     assert {hold.package for hold in rig.store.rollouts.read_holds().values()} == {V1}
     await rig.reconcile(at(V2))
-    outcomes = [each["outcome"] for each in rig.store.audit.read() if each["action"] == "rollback"]
+    outcomes = [each["outcome"] for each in audit_records(rig.store.audit) if each["action"] == "rollback"]
     assert outcomes == ["started", "succeeded"]
 
 
@@ -158,7 +160,7 @@ async def test_a_zip_that_is_gone_was_removed_also_where_the_sync_of_the_folder_
     assert result.error is None
     assert not (rig.store.layout.zips / "screw-1.2.0.zip").exists()
     assert await asyncio.to_thread(rig.store.unrecorded.settle, rig.store) == {}
-    assert [each["outcome"] for each in rig.store.audit.read()][-2:] == ["started", "succeeded"]
+    assert [each["outcome"] for each in audit_records(rig.store.audit)][-2:] == ["started", "succeeded"]
 
 
 async def test_what_a_pass_holds_in_memory_does_not_grow_with_the_switches(rig: Rig) -> None:

@@ -14,7 +14,7 @@ from controller.model.observed import ProcessKey
 from controller.model.package import PackageRef
 from controller.reconciler.exits import Exit, worst
 from controller.reconciler.revisions import take_revision
-from tests.builders import deployment, revision
+from tests.builders import audit_records, deployment, revision
 from tests.reconciler.fakes import FakeSource, Rig
 
 V1, V2 = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
@@ -127,7 +127,7 @@ async def test_the_old_process_is_ended_when_the_rollback_window_is_over(rig: Ri
 async def test_every_change_of_a_mapping_is_audited_with_who_which_revision_and_why(rig: Rig) -> None:
     await rig.reconcile(AT_V1)
 
-    records = [each for each in rig.store.audit.read() if each["object"] == "pid/A01"]
+    records = [each for each in audit_records(rig.store.audit) if each["object"] == "pid/A01"]
 
     assert [each["outcome"] for each in records] == ["started", "succeeded"]
     assert {(each["actor"], each["revision"]) for each in records} == {("root", "r1")}
@@ -338,7 +338,7 @@ async def test_a_removed_tail_of_the_audit_log_is_put_on_record(rig: Rig, kept: 
     await rig.reconcile(AT_V1)
     await rig.reconcile(AT_V1)
 
-    [gap] = [each for each in rig.store.audit.read() if each["action"] == "audit.gap"]
+    [gap] = [each for each in audit_records(rig.store.audit) if each["action"] == "audit.gap"]
     assert gap["before"] == f"{noted.seq}:{noted.hash}"
     assert f"the log ended at {kept}" in gap["reason"]
     assert rig.store.audit.verify().broken_at is None

@@ -11,12 +11,12 @@ import orjson
 
 from controller.calls.request import DetectionRequest
 from controller.client.answers import Detection
-from controller.errors import CallError, Code, ControllerError, PackageError, as_coded
+from controller.errors import CallError, Code, ControllerError, NotFound, PackageError, as_coded
 from controller.images.formats import ImageRef, load
 from controller.model.actions import Plan
 from controller.model.last_part import LastPart
-from controller.model.observed import HistoryEntry
 from controller.model.operation import OperationDocument
+from controller.model.rollout import Instant, Memory
 from controller.model.status_document import AuditRow, StatusDocument
 from controller.reconciler.changes import Change
 from controller.reconciler.preview import Preview
@@ -45,6 +45,15 @@ from controller.station.commands.packages import (
     Uninstall,
 )
 from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture, PictureFile
+from controller.station.commands.present import (
+    GetDeployment,
+    GetIdentity,
+    GetPid,
+    GetRevisions,
+    Identity,
+    ListDeployments,
+    ListPids,
+)
 from controller.station.commands.reconciling import (
     DesiredTree,
     Down,
@@ -56,7 +65,15 @@ from controller.station.commands.reconciling import (
     Reconcile,
     ReconcileReport,
 )
-from controller.station.commands.records import FindLogs, GetHistory, PidEntry, ReadAudit, VerifyAudit
+from controller.station.commands.records import (
+    AuditPage,
+    AuditVerification,
+    GetHistory,
+    HistoryRow,
+    ReadAudit,
+    ReadLogs,
+    VerifyAudit,
+)
 from controller.station.commands.status import GetStatus
 from controller.station.commands.tokens import (
     CreatedToken,
@@ -67,10 +84,13 @@ from controller.station.commands.tokens import (
     TokenList,
 )
 from controller.station.events import EventLog
+from controller.station.log_feeds import BlockingLogFeed
 from controller.station.operations import found, kind_of, unexpected
 from controller.station.operations import rows as operation_rows
+from controller.station.plan_document import plan_document
 from controller.station.port import Caller, Command, Report, Result, require_access, silent
-from controller.store.audit import AuditHead, Verification
+from controller.station.present import Present, revisions
+from controller.store.refused import Refusal
 
 STATUS: StatusDocument = {
     "revision": {"id": "abc123", "source": "desired", "valid": True, "errors": [], "loaded_at": "2024-01-01T00:00:00Z"},
@@ -155,8 +175,8 @@ class FakeStation:
         self.readiness = Readiness(True)
         self.status = STATUS
         self.tree = DesiredTree("/srv/desired")
-        self.history: tuple[PidEntry, ...] = (
-            PidEntry("A01", HistoryEntry("t", "screw-check", "1.0.0", "screws", "abc123", "ann", "first")),
+        self.history: tuple[HistoryRow, ...] = (
+            HistoryRow("A01", "t", "screw-check", "1.0.0", "screws", "abc123", "ann", "first"),
         )
         self.installed: bytes = b""
         self.events = EventLog("fake", subscribers=2, heartbeat=0.05)
@@ -217,14 +237,20 @@ class FakeStation:
             GetStatus: lambda _: self.status,
             GetReadiness: lambda _: self.readiness,
             GetDesiredTree: lambda _: self.tree,
-            PreviewPlan: lambda _: Preview("abc123", (), (change,), Plan()),
+            PreviewPlan: lambda _: plan_document(Preview("abc123", (), (change,), Plan())),
             Reconcile: lambda _: ReconcileReport(3, STATUS),
-            GetHistory: lambda each: self.history if each.subject in {"A01", "screws"} else (),
-            ReadAudit: lambda each: rows[3 - min(each.lines, 3) :],
-            VerifyAudit: lambda each: Verification(
-                2, AuditHead(2, "ff"), 3 if each.head else None, "its hash differs" if each.head else ""
+            GetHistory: lambda each: self._history(each.subject),
+            ReadAudit: lambda each: AuditPage(rows[::-1][: each.limit], None),
+            VerifyAudit: lambda each: AuditVerification(
+                not each.head, 2, 3 if each.head else None, "its hash differs" if each.head else "", "2:ff", 1
             ),
-            FindLogs: lambda each: tuple(path for path in [Path(each.subject)] if path.exists()),
+            ReadLogs: lambda each: BlockingLogFeed(self._logs(each.subject), each),
+            ListDeployments: lambda _: self._present().deployments(),
+            GetDeployment: lambda each: self._present().deployment(each.name),
+            ListPids: lambda _: self._present().pids(),
+            GetPid: lambda each: self._present().pid(each.pid),
+            GetRevisions: lambda _: revisions(None, (Refusal("t", "desired", ("desired/a.yaml:3:5: spec.pids: no",)),)),
+            GetIdentity: lambda _: Identity("ann", "admin"),
             Install: lambda each: self._install(each.zip_path, report),
             InstallStored: lambda each: self._install(Path(each.zip), report),
             Uninstall: lambda each: PackageState(each.name, each.version, "sha256:ab"),
@@ -256,6 +282,20 @@ class FakeStation:
         if query.pid != "A01" or query.request_id not in {"", "r-1"}:
             raise NoPicture("another part is there now", gone=query.pid == "A01")
         return PictureFile("r-1", b"\xff\xd8\xff a picture")
+
+    def _present(self) -> Present:
+        return Present(self.status, Memory(), None, Instant("boot", 0.0))
+
+    def _history(self, subject: str) -> tuple[HistoryRow, ...]:
+        if subject not in {"A01", "screws"}:
+            raise NotFound(Code.invalid_pid, f"no PID and no deployment {subject} has a history in this store")
+        return self.history
+
+    @staticmethod
+    def _logs(subject: str) -> list[Path]:
+        if not Path(subject).exists():
+            raise NotFound(Code.invalid_params, f"no process of {subject} has written a log")
+        return [Path(subject)]
 
     def _install(self, zip_path: Path, report: Report) -> PackageState:
         if "bad" in zip_path.name:

@@ -25,6 +25,7 @@ from controller.station.commands.reconciling import GetReadiness, Readiness, Rec
 from controller.station.commands.status import GetStatus
 from controller.station.events import EventLog
 from controller.station.local import LocalStation, Parts
+from controller.station.log_feeds import Followers
 from controller.station.operations import Operations
 from controller.station.operator import Operator
 from controller.station.packages import PackageOperations
@@ -34,6 +35,7 @@ from controller.store.active import ActiveMappings
 from controller.store.audit import AuditLog
 from controller.store.history import PidHistory
 from controller.store.operations import OperationFiles
+from tests.builders import audit_records
 from tests.reconciler.fakes import Rig
 from tests.reconciler.test_loop import Daemon, running
 from tests.waiting import HANGS, until
@@ -62,8 +64,8 @@ def local_station(daemon: Daemon, folder: Path) -> LocalStation:
             cast("Any", None),
             Operator(rig.store, rig.packages, loop.reconciler.clock), packages,
             Activations(rig.store, observer, loop.reconciler.applier, loop.between_passes, loop.reconciler.clock),
-            Progress(rig.notes.append), EventLog("local"), Operations(OperationFiles(rig.store.layout), utc_now),
-            loop.reconciler.clock, nothing, folder,
+            Progress(rig.notes.append), EventLog("local"), Followers(),
+            Operations(OperationFiles(rig.store.layout), utc_now), loop.reconciler.clock, nothing, folder,
         )
     )  # fmt: skip
 
@@ -166,7 +168,7 @@ async def test_a_package_is_installed_and_removed_beside_the_passes(rig: Rig, tm
             await asked.execute(Uninstall("screw", "1.0.0"), MIA)
         await asked.execute(Uninstall("other", "1.0.0"), MIA)
         assert PackageRef("other", "1.0.0") not in rig.packages.installations()
-    acts = [(each["actor"], each["action"], each["outcome"]) for each in rig.store.audit.read()]
+    acts = [(each["actor"], each["action"], each["outcome"]) for each in audit_records(rig.store.audit)]
     assert acts.count(("mia", "install", "succeeded")) == 1
     assert acts.count(("mia", "uninstall", "succeeded")) == 1
 

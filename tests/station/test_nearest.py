@@ -15,7 +15,7 @@ from controller.client.addresses import Address
 from controller.errors import CodedError, OtherTree
 from controller.station.commands.operator import Message, Promote, Rollback
 from controller.station.commands.reconciling import PreviewPlan, Reconcile
-from controller.station.commands.records import ReadAudit
+from controller.station.commands.records import ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
 from controller.station.glance import glance
 from controller.station.nearest import NearestStation
@@ -65,9 +65,11 @@ def test_what_only_reads_files_and_what_no_daemon_does_is_done_here(station: Sta
     station.start()
     station.wait_until_up()
     offline = FakeStation()
-    execute(station.layout, offline, ReadAudit())
+    execute(station.layout, offline, VerifyAudit())
     execute(station.layout, offline, Reconcile(serve=False))
-    assert offline.asked == [ReadAudit(), Reconcile(serve=False)]
+    assert offline.asked == [VerifyAudit(), Reconcile(serve=False)]
+    assert execute(station.layout, offline, ReadAudit(2)).next_before is None
+    assert len(offline.asked) == 2
 
 
 def test_without_a_daemon_and_with_the_socket_of_a_killed_one_the_store_is_asked(station: StationProcess) -> None:

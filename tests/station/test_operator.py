@@ -14,7 +14,7 @@ from controller.reconciler.exits import Exit
 from controller.station.commands.operator import Abort, Pause, Promote, Resume, Retry, Rollback
 from controller.station.operator import Operator
 from controller.station.port import Caller
-from tests.builders import deployment, revision
+from tests.builders import audit_records, deployment, revision
 from tests.reconciler.fakes import Rig
 
 CANARY = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}], "analysis": {"onInconclusive": "promote"}}}
@@ -266,7 +266,7 @@ async def test_what_does_not_apply_is_refused_and_put_on_record(
     with pytest.raises(CodedError, match=said):
         operate(rig, verb, subject, **arguments)
 
-    *_, last = rig.store.audit.read()
+    *_, last = audit_records(rig.store.audit)
     assert (last["actor"], last["action"]) == ("mia", verb)
     assert said in last["outcome"]
 

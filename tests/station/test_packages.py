@@ -18,7 +18,7 @@ from controller.reconciler.observe import Observer
 from controller.station.between import at_once
 from controller.station.packages import PackageOperations
 from controller.station.port import Caller
-from tests.builders import deployment, revision
+from tests.builders import audit_records, deployment, revision
 from tests.reconciler.fakes import Rig
 from tests.waiting import until
 
@@ -55,8 +55,8 @@ async def test_a_zip_can_be_installed_again_after_an_uninstall_that_kept_it(rig:
 
     assert (installed.name, installed.version) == ("screw", "1.0.0")
     assert [path.name for path in rig.store.layout.zips.iterdir()] == [delivered.name]
-    assert [each["outcome"] for each in rig.store.audit.read()] == ["started", "succeeded"] * 3
-    assert {each["actor"] for each in rig.store.audit.read()} == {"mia"}
+    assert [each["outcome"] for each in audit_records(rig.store.audit)] == ["started", "succeeded"] * 3
+    assert {each["actor"] for each in audit_records(rig.store.audit)} == {"mia"}
 
 
 async def test_another_zip_of_the_same_file_name_is_refused_before_anything_is_installed(
@@ -68,7 +68,7 @@ async def test_another_zip_of_the_same_file_name_is_refused_before_anything_is_i
         await operations(rig).install(delivered, MIA)
 
     assert rig.packages.installations() == {}
-    assert list(rig.store.audit.read()) == []
+    assert list(audit_records(rig.store.audit)) == []
 
 
 class Gate:
@@ -144,7 +144,7 @@ async def test_an_uninstall_goes_on_when_its_caller_leaves_and_harms_nobody(
 
     (result,) = await acts.applier.next_results()
     assert (result.action.kind, result.error) == ("uninstall", None)
-    assert [each["before"] for each in rig.store.audit.read()][2:] == [digest, digest]
+    assert [each["before"] for each in audit_records(rig.store.audit)][2:] == [digest, digest]
 
 
 async def test_a_controller_that_stops_says_so_and_begins_nothing_more(

@@ -8,7 +8,7 @@ import pytest
 
 from controller.errors import CodedError
 from controller.station.commands.reconciling import PlannedChanges, PreviewPlan, Reconcile
-from controller.station.planned import planned
+from controller.station.planned import promised
 from controller.station.port import Caller
 from tests.builders import deployment, revision
 from tests.reconciler.fakes import Rig
@@ -25,7 +25,7 @@ async def test_a_daemon_refuses_what_was_not_planned_and_takes_what_is_done_alre
     async with running(rig) as daemon:
         asked = local_station(daemon, tmp_path)
         await daemon.loop.wait_idle(30)
-        present = planned(await asked.execute(PreviewPlan(), MIA))
+        present = promised(await asked.execute(PreviewPlan(), MIA))
         done = PlannedChanges(present.revision, present.generations, ("switch A01 nothing → screw@1.0.0",))
 
         assert (await asked.execute(Reconcile(timeout=30, plan=done), MIA)).exit == 0

@@ -11,13 +11,13 @@ from controller.calls.request import DetectionRequest
 from controller.client.addresses import Address
 from controller.client.answers import NotReached
 from controller.client.arguments import CallArguments
-from controller.errors import CallError, Code, ControllerError, PackageError
+from controller.errors import CallError, Code, PackageError
 from controller.station.commands.detecting import Detect
 from controller.station.commands.operator import Message, Promote, Resume, Rollback
 from controller.station.commands.packages import Install, PackageState, Uninstall
 from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import Down, Ended, Reconcile
-from controller.station.commands.records import FindLogs
+from controller.station.commands.records import ReadLogs
 from controller.station.commands.status import GetStatus
 from controller.station.port import Caller, Command, Report, Result, finish, silent
 from controller.station.remote import RemoteStation
@@ -88,8 +88,8 @@ def test_refusals_are_errors(remote: Remote) -> None:
     with pytest.raises(CallError) as caught:
         remote(Reconcile(timeout=-1))
     assert caught.value.code == Code.invalid_params
-    with pytest.raises(ControllerError, match="cannot be asked for"):
-        remote(FindLogs("screws"))
+    with pytest.raises(CallError, match="has written a log"):
+        remote(ReadLogs("screws"))
 
 
 def test_detection_through_the_daemon(station: StationProcess, remote: Remote, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from controller.store.known_tokens import KnownTokens
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
 from controller.store.tokens import TokenFile
+from tests.builders import audit_records
 
 ANN = Caller("ann", Access.admin, "bob")
 
@@ -46,7 +47,7 @@ def test_making_and_revoking_is_on_record_with_name_role_and_expiry(store: Store
     made = create(store, CreateToken("kiosk", "operator", "90d"), ANN)
     revoke(store, RevokeToken("kiosk"), ANN)
 
-    rows = list(store.audit.read())
+    rows = list(audit_records(store.audit))
     about = {"id": made.id, "role": "operator", "expires_at": made.expires_at}
     assert [(row["action"], row["outcome"], row["before"], row["after"]) for row in rows] == [
         ("token.create", "started", None, about), ("token.create", "succeeded", None, about),
@@ -60,7 +61,12 @@ def test_a_name_is_taken_once_and_a_refusal_is_on_record(store: Store) -> None:
 
     with pytest.raises(CodedError, match="there is a token 'kiosk' already"):
         create(store, CreateToken("kiosk", "admin"), ANN)
-    assert [row["outcome"].split(":")[0] for row in store.audit.read()] == ["started", "succeeded", "started", "failed"]
+    assert [row["outcome"].split(":")[0] for row in audit_records(store.audit)] == [
+        "started",
+        "succeeded",
+        "started",
+        "failed",
+    ]
     with pytest.raises(CodedError, match="no token 'other'"):
         revoke(store, RevokeToken("other"), ANN)
 

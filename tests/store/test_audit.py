@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -11,8 +13,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from controller.model.status_document import AuditRow
 from controller.store.audit import PARTS, AuditHead, AuditLog, AuditRecord
+from controller.store.audit_pages import Wanted, page
 from controller.store.layout import StoreLayout
+from tests.builders import audit_records
 
 
 @pytest.fixture
@@ -47,7 +52,7 @@ def test_records_that_are_added_together_are_chained_as_if_added_one_by_one(log:
     head = log.append(*map(record, range(5)))
 
     assert (log.verify().broken_at, log.verify().head) == (None, head)
-    assert [each["object"] for each in log.read()] == [f"pid/A{number:02d}" for number in range(5)]
+    assert [each["object"] for each in audit_records(log)] == [f"pid/A{number:02d}" for number in range(5)]
 
 
 def test_what_another_controller_added_meanwhile_is_chained_upon(log: AuditLog, tmp_path: Path) -> None:
@@ -72,7 +77,7 @@ def test_a_log_that_was_moved_aside_begins_anew(log: AuditLog) -> None:
 def test_records_carry_who_what_when_and_why(log: AuditLog) -> None:
     filled(log, 1)
 
-    [found] = log.read()
+    [found] = audit_records(log)
 
     assert (found["actor"], found["object"], found["time"]) == ("root", "pid/A00", "2026-01-01T00:00:00Z")
     assert found["after"] == {"name": "screw", "version": "1.0.0"}
@@ -130,7 +135,7 @@ def test_a_torn_last_line_is_cut_and_noted(log: AuditLog) -> None:
     log.append(record(9))
 
     assert log.verify().broken_at is None
-    assert [each["action"] for each in log.read()] == ["switch", "switch", "audit.repair", "switch"]
+    assert [each["action"] for each in audit_records(log)] == ["switch", "switch", "audit.repair", "switch"]
 
 
 def test_the_tail_is_read_without_its_cut_off_first_line(log: AuditLog) -> None:
@@ -156,8 +161,8 @@ def test_a_last_record_that_cannot_be_understood_is_set_aside_and_named_for_ever
     log.append(record(9))
 
     assert log.verify().broken_at == 3
-    assert [each["action"] for each in log.read()] == ["switch", "switch", "audit.damage", "switch"]
-    assert [each["seq"] for each in log.read()] == [1, 2, 3, 4]
+    assert [each["action"] for each in audit_records(log)] == ["switch", "switch", "audit.damage", "switch"]
+    assert [each["seq"] for each in audit_records(log)] == [1, 2, 3, 4]
     assert path.with_name("audit-000000000003.jsonl").read_bytes().endswith(line)
 
 
@@ -178,9 +183,9 @@ def test_the_chain_goes_on_from_part_to_part(small: AuditLog, tmp_path: Path) ->
 
     assert (small.verify().broken_at, small.verify().records, small.verify().first) == (None, 20, 1)
     assert another.append(record(20)).seq == 21
-    assert [each["seq"] for each in small.read()] == list(range(1, 22))
+    assert [each["seq"] for each in audit_records(small)] == list(range(1, 22))
     assert [each["seq"] for each in small.read_tail()] == list(range(1, 22))
-    assert [each["seq"] for each in small.read(3)][-3:] == [19, 20, 21]
+    assert [each["seq"] for each in small.page(3)[0]] == [21, 20, 19]
     assert small.head() == another.head() == small.verify().head
     noted = another.head()
     small._path.unlink()
@@ -228,7 +233,7 @@ def test_records_before_and_after_a_damaged_line_are_shown(log: AuditLog, line: 
     first, second = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + line + second)
 
-    assert [each["seq"] for each in log.read()] == [1, 2]
+    assert [each["seq"] for each in audit_records(log)] == [1, 2]
     assert [each["seq"] for each in log.read_tail()] == [1, 2]
 
 
@@ -241,4 +246,82 @@ def test_a_status_without_a_head_notes_an_empty_log(audit: object) -> None:
 def test_an_empty_log_holds(log: AuditLog) -> None:
     assert log.verify().records == 0
     assert log.head() == AuditHead()
-    assert list(log.read()) == []
+    assert list(audit_records(log)) == []
+
+
+def numbers(rows: list[AuditRow]) -> list[int]:
+    return [each["seq"] for each in rows]
+
+
+def test_pages_go_back_through_every_part_and_hold_each_record_once(small: AuditLog) -> None:
+    filled(small, 120)
+    assert len(parts(small)) > 3
+    kept = list(range(120 + small.verify().records - 120, small.verify().first - 1, -1))
+
+    for limit in (1, 7, 1000):
+        found: list[int] = []
+        before = None
+        while True:
+            rows, before = small.page(limit, before)
+            assert len(rows) <= limit
+            found += numbers(rows)
+            if before is None:
+                break
+        assert found == kept, limit
+    assert small.page(5, 1) == ([], None)
+    assert numbers(small.page(2, 10**12)[0]) == kept[:2]
+
+
+def test_a_page_holds_what_is_wanted_whoever_did_it_and_however_its_object_is_named(log: AuditLog) -> None:
+    for number in range(6):
+        log.append(replace(record(number), actor="ann" if number % 2 else "kiosk", worker="" if number % 3 else "bob"))
+    log.append(replace(record(2), action="retire", object='deployment/"A02"', reason="ann switch pid/A02"))
+
+    assert numbers(log.page(10, wanted=Wanted(actor="ann"))[0]) == [6, 4, 2]
+    assert numbers(log.page(10, wanted=Wanted(actor="bob"))[0]) == [4, 1]
+    assert numbers(log.page(10, wanted=Wanted(object="A02"))[0]) == [3]
+    assert numbers(log.page(10, wanted=Wanted(object='"A02"'))[0]) == [7]
+    assert numbers(log.page(10, wanted=Wanted(object="pid/A02", action="switch"))[0]) == [3]
+    assert log.page(10, wanted=Wanted(actor="nobody")) == ([], None)
+
+
+def test_one_page_looks_at_a_bounded_part_of_the_log_and_the_last_one_only_at_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = AuditLog(StoreLayout.at(tmp_path), lambda: "t")
+    log.append(replace(record(0), actor="rare"), *(replace(record(1), reason="x" * 1000) for _ in range(3000)))
+    read = 0
+    pread = os.pread
+
+    def counted(descriptor: int, size: int, place: int) -> bytes:
+        nonlocal read
+        data = pread(descriptor, size, place)
+        read += len(data)
+        return data
+
+    monkeypatch.setattr(os, "pread", counted)
+    rows, before = page([log._path], 50, None, Wanted())
+    last, read = read, 0
+    assert (numbers(rows)[0], before) == (3001, 2952)
+    assert last <= 3 * 64 * 1024
+    rows, _ = page([log._path], 50, 700, Wanted())
+    deep, read = read, 0
+    assert (numbers(rows)[0], len(rows)) == (699, 50)
+    assert deep <= 12 * 64 * 1024 < log._path.stat().st_size / 4
+    found, pages, before = [], 0, None
+    while not found or before is not None:
+        rows, before = page([log._path], 50, before, Wanted(actor="rare"), 2**20)
+        found += rows
+        pages += 1
+        assert read <= pages * (2**20 + 2**19), "a page that finds nothing ends all the same"
+    assert (numbers(found), pages) == ([1], 4)
+
+
+def test_lines_that_are_no_records_are_passed_over_when_going_back(small: AuditLog) -> None:
+    filled(small, 3)
+    with small._path.open("ab") as file:
+        file.write(b'not a record\n{"seq": 3}\n')
+    small.append(record(4))
+
+    assert numbers(small.page(10)[0]) == [5, 4, 3, 2, 1]
+    assert numbers(small.page(10, 4)[0]) == [3, 2, 1]

@@ -11,18 +11,27 @@ from controller.station.commands.operations import FollowOperation, GetOperation
 from controller.station.commands.operator import Abort, Pause, Promote, Restart, Resume, Retry, Rollback
 from controller.station.commands.packages import Install, InstallStored, ListPackages, Uninstall
 from controller.station.commands.parts import GetLastParts, GetPicture
+from controller.station.commands.present import (
+    GetDeployment,
+    GetIdentity,
+    GetPid,
+    GetRevisions,
+    ListDeployments,
+    ListPids,
+)
 from controller.station.commands.reconciling import Down, GetDesiredTree, GetReadiness, PreviewPlan, Reconcile
-from controller.station.commands.records import FindLogs, GetHistory, ReadAudit, VerifyAudit
+from controller.station.commands.records import GetHistory, ReadAudit, ReadLogs, VerifyAudit
 from controller.station.commands.status import GetStatus
 from controller.station.commands.tokens import CreateToken, ListTokens, RevokeToken
 from controller.station.port import Command
 
 COMMANDS: tuple[type[Command[object]], ...] = (
     Detect, GetStatus, GetReadiness, Reconcile, Promote, Pause, Abort, Retry, Restart, Resume, Rollback, Install,
-    Uninstall, Down, GetDesiredTree, PreviewPlan, GetHistory, ReadAudit, VerifyAudit, FindLogs,
+    Uninstall, Down, GetDesiredTree, PreviewPlan, GetHistory, ReadAudit, VerifyAudit, ReadLogs,
     GiveFeedback, GetSeries, GetLastParts, GetPicture, ListOperations, GetOperation, FollowOperation, StartOperation,
     FollowEvents, GetMetrics,
     InstallStored, Activate, Switch, ListPackages, ListActive,
     CreateToken, ListTokens, RevokeToken,
+    ListDeployments, GetDeployment, ListPids, GetPid, GetRevisions, GetIdentity,
 )  # fmt: skip
 """What is asked for most often first."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import TypedDict
 
 from controller.station.port import Access, Command, Operation, Route, TreeUse
 
 if TYPE_CHECKING:
     from controller.model.status_document import StatusDocument
-    from controller.reconciler.preview import Preview  # noqa: F401 - named in quotes below
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +48,63 @@ class GetReadiness(Command[Readiness]):
     )
 
 
+class PlanDocument(TypedDict):
+    """What a reconcile would do now, for which revision (`errors`: a newer tree is refused), and how many of each kind.
+
+    `steps` names the PIDs that have the new version once a step of a rollout is done. `promises` and `generations` are
+    what `reconcile --plan` holds the plan to, `text` is the plan in a line, `exit` the exit code of `pvctl plan`.
+    """
+
+    revision: str
+    summary: dict[str, int]
+    errors: list[str]
+    changes: list[dict[str, Any]]
+    actions: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
+    blocked: list[dict[str, Any]]
+    waiting: list[dict[str, Any]]
+    generations: dict[str, str]
+    promises: list[str]
+    text: str
+    exit: int
+
+
 @dataclass(frozen=True, slots=True)
-class PreviewPlan(Command["Preview"]):
-    """What a reconcile would do now, and why. `proposal`: the tree is not the station's yet, whatever daemon runs."""
+class PreviewPlan(Command[PlanDocument]):
+    """What a reconcile would do now, and why. `proposal`: the tree is not the station's yet, whatever daemon runs.
+
+    Raises DesiredStateError where no revision, new or old, is valid.
+    """
 
     allow_empty: bool = False
     serve: bool = True
     proposal: bool = False
 
     @property
+    def for_daemon(self) -> bool:
+        """A plan names files as they are called where its reader is: whoever has the tree makes it there."""
+        return False
+
+    @property
     def tree(self) -> TreeUse:
         """A proposal is no tree that a daemon keeps."""
         return TreeUse.nothing if self.proposal else TreeUse.read
 
-    operation: ClassVar = Operation(Access.viewer, "Say what a reconcile would do now, and why.", tree=TreeUse.read)
+    operation: ClassVar = Operation(
+        Access.viewer,
+        "Say what a reconcile would do now, and why.",
+        (
+            Route(
+                "GET", "/v1/plan", "The plan; nothing of it is done.", (400, 422, 500, 503),
+                query={
+                    "allow_empty": "Let a tree without deployments remove everything.",
+                    "serve": "False: as for a reconcile that stops the processes again.",
+                },
+            ),
+        ),
+        PlanDocument,
+        TreeUse.read,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

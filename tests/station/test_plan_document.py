@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from controller.cli.plan import _action
 from controller.model.actions import Install, Preheat, SaveRollout
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.package import PackageRef
 from controller.model.rollout import RolloutRecord
+from controller.station.plan_document import _action
 
 SCREW = PackageRef("screw", "1.0.0")
 

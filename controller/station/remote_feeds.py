@@ -1,0 +1,139 @@
+"""Feeds of a daemon, read from its server-sent events by blocking: every item is waited for (see `port.finish`)."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Self, cast
+
+from controller.client.addresses import Address
+from controller.client.answers import NotReached, content_of
+from controller.client.exchange import Answer, reason
+from controller.errors import ControllerError
+from controller.station.commands.events import Event, EventBatch, EventKind
+from controller.station.commands.records import LogPiece
+from controller.station.port import DaemonSilent
+
+_PATIENCE = 30.0
+"""Seconds without a sign of life after which the daemon counts as silent."""
+
+
+class Block(NamedTuple):
+    """One event of a stream; without data, a sign of life."""
+
+    id: str
+    event: str
+    data: bytes
+
+
+class EventStream:
+    """Server-sent events as they come."""
+
+    def __init__(
+        self, address: Address, connection: http.client.HTTPConnection, answer: http.client.HTTPResponse
+    ) -> None:
+        self._address = address
+        self._connection = connection
+        self._answer = answer
+
+    def blocks(self) -> Iterator[Block]:
+        """Yield the events until the daemon ends them. Raises DaemonSilent."""
+        found: dict[str, str] = {}
+        while line := self._line():
+            name, _, value = line.rstrip("\n").partition(": ")
+            if line.strip() and name:
+                found[name] = value
+            elif line.startswith(":"):
+                found.setdefault("", "")
+            elif found:
+                yield Block(found.get("id", ""), found.get("event", ""), found.get("data", "").encode())
+                found = {}
+
+    def _line(self) -> str:
+        try:
+            return self._answer.readline().decode(errors="replace")
+        except TimeoutError:
+            why = f"it gave no sign of life for {_PATIENCE:g} s"
+            raise DaemonSilent(f"the daemon at {self._address}", why) from None
+        except (OSError, http.client.HTTPException):
+            return ""  # it was killed
+
+    def close(self) -> None:
+        """Want no more."""
+        self._connection.close()
+
+
+def open_feed(address: Address, target: str, headers: Sequence[tuple[str, str]]) -> EventStream:
+    """Ask for server-sent events.
+
+    Raises:
+        NotReached: no daemon is there. DaemonSilent: it answers nothing. ControllerError: what it answered instead.
+    """
+    connection = http.client.HTTPConnection(address.host, address.port or None, timeout=_PATIENCE)
+    more = dict(headers)
+    if address.token is not None:
+        more["Authorization"] = f"Bearer {address.token}"
+    try:
+        if address.local:
+            connection.sock = address.connect_local()
+            connection.sock.settimeout(_PATIENCE)
+        connection.request("GET", target, headers={**more, "Accept": "text/event-stream"})
+        answer = connection.getresponse()
+        if answer.status == 200:
+            return EventStream(address, connection, answer)
+        body = answer.read()
+    except TimeoutError as error:
+        connection.close()
+        raise DaemonSilent(f"the daemon at {address}", reason(error)) from None
+    except (OSError, http.client.HTTPException) as error:
+        connection.close()
+        why = reason(error) if isinstance(error, OSError) else "the connection was closed"
+        raise NotReached(str(address), why) from None
+    connection.close()
+    content_of(Answer(answer.status, body, reusable=False))
+    raise ControllerError(f"the daemon at {address} answered {answer.status} and no events")
+
+
+class EventFeed:
+    """What happens on the daemon's station."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self._stream = stream
+        self._blocks = stream.blocks()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> EventBatch:
+        """Return the next event, or none as a sign of life."""
+        for block in self._blocks:
+            event = Event(block.id, cast(EventKind, block.event), block.data)
+            return EventBatch(block.id, (event,) if block.data else ())
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Want no more of it."""
+        self._stream.close()
+
+
+class LinesFeed:
+    """Lines of the daemon's logs."""
+
+    def __init__(self, stream: EventStream) -> None:
+        self._stream = stream
+        self._blocks = stream.blocks()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[LogPiece, ...]:
+        """Return what was written, or nothing as a sign of life."""
+        for block in self._blocks:
+            piece = json.loads(block.data) if block.data else None
+            return (LogPiece(str(piece["log"]), str(piece["text"])),) if piece else ()
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """Want no more of it."""
+        self._stream.close()
