@@ -278,6 +278,7 @@ class Daemon:
         while True:
             await asyncio.sleep(_COUNT_EVERY)
             before = self._tally_store.tallies
+            await self._plane.settle()
             self._keep_counts()
             await self._series.take(self._tally_store.tallies, self._parts.clock().epoch)
             await asyncio.to_thread(self._keep_verdicts)

@@ -323,6 +323,10 @@ class DataPlane(PoolObserver):
         """How many calls were no sample of any version, by PID (empty: of no deployment) and reason."""
         return self._statistics.not_counted
 
+    async def settle(self) -> None:
+        """Prepare the next `tallies` in small steps; calls have their turn meanwhile."""
+        await self._statistics.settle()
+
     def tallies(self) -> Mapping[Counted, Tally]:
         """Return what calls came to, per PID and version, since the counts that were restored."""
         return self._statistics.tallies()

@@ -23,8 +23,10 @@ MOST_POINTS = 720
 """Points that a line has at most: two hours."""
 MOST_LINES = 200
 """Lines that are kept at most; a point costs 24 bytes, so all of them some four megabytes."""
-_AT_ONCE = 20
-"""Changed tallies that are taken before the event loop has its turn again: a fraction of a millisecond."""
+_AT_ONCE = 400
+"""Tallies that are looked at before the event loop has its turn again: a fraction of a millisecond."""
+_CHANGED = 20
+"""So many unchanged ones a changed one is worth."""
 _NOTHING = Tally()
 _COUNTS = tuple(each.name for each in fields(Tally) if each.name != "latency")
 
@@ -113,8 +115,9 @@ class CallSeries:
     def __init__(self) -> None:
         self._lines: dict[Measured, _Line] = {}
         self.deployments: Mapping[str, str] = {}
-        self._seen: Mapping[Counted, Tally] = {}
+        self._seen: dict[Counted, Tally] = {}
         self._before: dict[Counted, Tally] = {}
+        self._began = 0
         self.left_out = 0
 
     def configure(self, deployments: Mapping[str, str]) -> None:
@@ -127,35 +130,47 @@ class CallSeries:
 
     async def take(self, tallies: Mapping[Counted, Tally], epoch: float) -> None:
         """Take the tallies as of now (seconds since 1970). Where many have changed, calls have their turn meanwhile."""
-        began, before = int(epoch) // INTERVAL * INTERVAL, self._seen
-        self._seen = tallies
-        for line in self._lines.values():
-            line.advance(began)
-        changed = [(key, tally) for key, tally in tallies.items() if tally is not before.get(key)]
-        for number, (key, tally) in enumerate(changed, 1):
-            pid, ref = key
-            known = before.get(key)
-            if known is not None and _began_anew(tally, known):
-                self._before.pop(key, None)
-                known = None
-            self._line((self.deployments.get(pid, ""), ref), began).take(*_since(tally, known or _NOTHING))
-            if not number % _AT_ONCE:
+        began = int(epoch) // INTERVAL * INTERVAL
+        for key in self._seen.keys() - tallies.keys():
+            del self._seen[key]
+            self._before.pop(key, None)
+        if began != self._began:
+            self._began = began
+            for line in self._lines.values():
+                line.advance(began)
+            self._forget_old(began)
+        effort = 0
+        for key, tally in tallies.items():
+            known, effort = self._seen.get(key), effort + 1
+            if tally is not known:
+                self._take(key, tally, known)
+                self._seen[key] = tally  # one by one: to free all former ones at once takes two milliseconds
+                effort += _CHANGED
+            if effort > _AT_ONCE:
+                effort = 0
                 await asyncio.sleep(0)
-        self._before = {key: tally for key, tally in self._before.items() if key in tallies}
-        self._forget(began)
+        self._forget_many()
 
-    def _line(self, key: Measured, began: int) -> _Line:
-        line = self._lines.get(key)
+    def _take(self, key: Counted, tally: Tally, known: Tally | None) -> None:
+        pid, ref = key
+        if known is not None and _began_anew(tally, known):
+            self._before.pop(key, None)
+            known = None
+        about = (self.deployments.get(pid, ""), ref)
+        line = self._lines.get(about)
         if line is None:
-            line = self._lines[key] = _Line(began=began)
-        return line
+            line = self._lines[about] = _Line(began=self._began)
+        line.take(*_since(tally, known or _NOTHING))
 
-    def _forget(self, now: int) -> None:
-        """Drop lines of versions that are counted no more and that nobody called for so long; and too many of them."""
+    def _forget_old(self, now: int) -> None:
+        """Drop lines of versions that are counted no more and that nobody called for so long."""
         counted = {(self.deployments.get(pid, ""), ref) for pid, ref in self._seen}
         over = now - MOST_POINTS * INTERVAL
         for key in [key for key, line in self._lines.items() if line.last_call < over and key not in counted]:
             del self._lines[key]
+
+    def _forget_many(self) -> None:
+        """Drop the lines for which there is no room, those first that nobody called for longest."""
         if (many := len(self._lines) - MOST_LINES) > 0:
             self.left_out += many
             for key in sorted(self._lines, key=lambda each: self._lines[each].last_call)[:many]:
@@ -168,9 +183,8 @@ class CallSeries:
 
     def counts(self) -> Iterator[tuple[Counted, str, Tally, Tally]]:
         """Yield a PID with a version, its deployment, its tally, and what of it an earlier life counted."""
-        seen, before, deployments = self._seen, self._before, self.deployments
-        for key, tally in seen.items():
-            yield key, deployments.get(key[0], ""), tally, before.get(key, _NOTHING)
+        for key, tally in list(self._seen.items()):
+            yield key, self.deployments.get(key[0], ""), tally, self._before.get(key, _NOTHING)
 
     def totals(self) -> list[tuple[Measured, Total]]:
         """Return what calls came to since this controller began, by deployment and version. They go on counting."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping
 
@@ -12,6 +13,8 @@ from controller.model.package import PackageRef
 from controller.model.tally import Counted, Kind, PartVerdict, Recorder, Tally, classify, classify_result
 from controller.processes.process import AlgorithmProcess
 
+_AT_ONCE = 20
+"""Tallies that are made before the event loop has its turn again."""
 _WORDS = 500
 """Characters of an error's text that are kept as evidence."""
 
@@ -95,6 +98,13 @@ class CallStatistics:
         self._served = pids
         for key in [key for key in self.not_counted if key[0] and key[0] not in pids]:
             del self.not_counted[key]
+
+    async def settle(self) -> None:
+        """Have the tallies of what was called lately at hand, so that `tallies` need not make them all at once."""
+        for number, recorder in enumerate(tuple(self._recorders.values()), 1):
+            _ = recorder.tally
+            if not number % _AT_ONCE:
+                await asyncio.sleep(0)
 
     def tallies(self) -> dict[Counted, Tally]:
         """Return the counts so far, with those that were restored."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import asdict
 
 from controller.cli.output import emit, show_lines
 from controller.cli.parser import Parser
@@ -22,5 +21,5 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl metrics | grep evidence_progress
     """
     found = settings.execute(GetMetrics())
-    emit(settings, asdict(found), lambda: show_lines(found.text))
+    emit(settings, {"content_type": found.content_type, "text": found.text}, lambda: show_lines(found.text))
     return 0

@@ -24,4 +24,4 @@ class MetricsResource:
 
     async def metrics(self, request: Request) -> Response:
         found = await self._station.execute(GetMetrics(request.headers.get("accept", "")), caller_of(request))
-        return Response(found.text, headers={"Content-Type": found.content_type})
+        return Response(found.content, headers={"Content-Type": found.content_type})

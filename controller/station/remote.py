@@ -200,7 +200,7 @@ class RemoteStation:
         )
         if answer.status != 200:
             content_of(answer)  # raises what it says
-        return MetricsText("text/plain; version=0.0.4; charset=utf-8", bytes(answer.body).decode())
+        return MetricsText("text/plain; version=0.0.4; charset=utf-8", answer.body)
 
     async def _lines(
         self, target: str, body: list[Buffer], kind: str, caller: Caller, report: Report, method: str = "POST"

@@ -274,7 +274,7 @@ class FakeStation:
             ListOperations: lambda each: operation_rows(self.operations.values(), each),
             GetOperation: lambda each: found(each.id, self.operations.get(each.id)),
             FollowEvents: lambda each: self.events.subscribe(each.last_event_id, each.wanted),
-            GetMetrics: lambda _: MetricsText("text/plain; version=0.0.4", "procvision_converged 1.0\n"),
+            GetMetrics: lambda _: MetricsText("text/plain; version=0.0.4", b"procvision_converged 1.0\n"),
             Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),
         }
 

@@ -24,48 +24,58 @@ from controller.station.metrics.family import Buckets, Family, Row
 
 MOST_ROWS = 20_000
 """Rows of one family that are told; what is more is only counted."""
-_AT_ONCE = {"histogram": 4, "stateset": 10}
-_USUALLY = 40
-"""Rows that are rendered in one slice: some 200 microseconds."""
-_REST = 0.001
-"""Seconds between two slices: calls have the loop for most of the time that a scrape takes."""
+_AT_ONCE = {"histogram": 1, "stateset": 3}
+_USUALLY = 15
+"""Rows that are rendered in one slice, and of what has several samples a row: some 200 microseconds."""
+_AT_A_LOOK = 200
+"""Rows that are only counted in one slice."""
+_REST, _REST_EVERY = 0.001, 4
+"""Seconds that the loop is left to the calls altogether, after so many slices: about as long as those took."""
 _END = b"# EOF\n"
 
 
-async def render(families: Iterable[Family], accept: str) -> tuple[str, bytes]:
+async def render(families: Iterable[Family], accept: str) -> tuple[str, memoryview]:
     """Return the media type that a scraper accepts (OpenMetrics, else the text format), and the families in it."""
     encode, content_type = choose_encoder(accept)
-
-    def encode_one(metric: Metric) -> bytes:
-        return encode(SimpleNamespace(collect=lambda: (metric,)))  # what a registry is asked for
-
-    pieces: list[bytes] = []
-    left_out: dict[str, int] = {}
+    document = _Document(lambda metric: encode(SimpleNamespace(collect=lambda: (metric,))))  # what a registry is asked
     for family in families:
-        await _render(family, encode_one, pieces, left_out)
-    rows = [((name,), float(count)) for name, count in left_out.items()]
-    more = Family("gauge", "rows_left_out", "Rows that this scrape leaves out, by family: there are too many.",
-                  ("family",), rows)  # fmt: skip
-    await _render(more, encode_one, pieces, left_out)
+        await document.add(family)
+    rows = [((name,), float(number)) for name, number in document.left_out.items()]
+    await document.add(
+        Family("gauge", "rows_left_out", "Rows that this scrape leaves out, by family: there are too many.",
+               ("family",), rows)
+    )  # fmt: skip
     if content_type.startswith("application/openmetrics"):
-        pieces.append(_END)
-    return content_type, b"".join(pieces)
+        document.text += _END
+    return content_type, memoryview(document.text)
 
 
-async def _render(
-    family: Family, encode: Callable[[Metric], bytes], pieces: list[bytes], left_out: dict[str, int]
-) -> None:
-    rows, head = iter(family.rows), True
-    told = islice(rows, MOST_ROWS)
-    while batch := list(islice(told, _AT_ONCE.get(family.kind, _USUALLY))):
-        text = encode(_metric(family, batch)).removesuffix(_END)
-        pieces.append(text if head else _without_head(text))
-        head = False
-        await asyncio.sleep(_REST)
-    if head:  # nobody has such a thing now, and whoever looks for it may see that it is known
-        pieces.append(encode(_metric(family, ())).removesuffix(_END))
-    if more := sum(1 for _ in rows):
-        left_out[family.full_name] = more
+class _Document:
+    """The text as it grows; it is never put together at once, nor copied."""
+
+    def __init__(self, encode: Callable[[Metric], bytes]) -> None:
+        self.text = bytearray()
+        self.left_out: dict[str, int] = {}
+        self._encode = encode
+        self._slices = 0
+
+    async def add(self, family: Family) -> None:
+        rows, head = iter(family.rows), True
+        told = islice(rows, MOST_ROWS)
+        while batch := list(islice(told, _AT_ONCE.get(family.kind, _USUALLY))):
+            text = self._encode(_metric(family, batch)).removesuffix(_END)
+            self.text += text if head else _without_head(text)
+            head = False
+            await self._rest()
+        if head:  # nobody has such a thing now, and whoever looks for it may see that it is known
+            self.text += self._encode(_metric(family, ())).removesuffix(_END)
+        while more := sum(1 for _ in islice(rows, _AT_A_LOOK)):
+            self.left_out[family.full_name] = self.left_out.get(family.full_name, 0) + more
+            await self._rest()
+
+    async def _rest(self) -> None:
+        self._slices += 1
+        await asyncio.sleep(0 if self._slices % _REST_EVERY else _REST)
 
 
 def _without_head(text: bytes) -> bytes:

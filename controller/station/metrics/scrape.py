@@ -35,7 +35,7 @@ class Sources(NamedTuple):
     loop: Loop
 
 
-def _load_render() -> Callable[[Iterable[Family], str], Awaitable[tuple[str, bytes]]]:
+def _load_render() -> Callable[[Iterable[Family], str], Awaitable[tuple[str, memoryview]]]:
     from controller.station.metrics.exposition import render  # noqa: PLC0415 - 3 MB that not every daemon needs
 
     return render
@@ -60,8 +60,7 @@ class Scrapes:
 
     async def _scrape(self, form: str) -> MetricsText:
         render = await asyncio.to_thread(_load_render)  # the event loop need not wait for the disk
-        content_type, text = await render(self._families(), form)
-        return MetricsText(content_type, text.decode())
+        return MetricsText(*await render(self._families(), form))
 
     def _families(self) -> Iterator[Family]:
         plane, series, pool, loop = self._sources

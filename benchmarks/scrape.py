@@ -1,0 +1,138 @@
+"""What a scrape of 1,000 PIDs costs the calls beside it: how long it holds the event loop, which they share.
+
+A daemon's own parts with counts of two versions for each PID; the outcome of a pass for as many. A task beside the
+scrape asks for the loop's next turn again and again and notes the longest wait, in processor time of the loop's thread,
+since other programs of the machine are nobody's fault here; bare is its longest wait without a scrape.
+Also what the count that the daemon makes every second holds the loop for, when every PID was called since.
+
+usage: python -m benchmarks.scrape [ROUNDS]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from statistics import median
+from types import SimpleNamespace
+from typing import Any, cast
+
+import uvloop
+
+from benchmarks.table import Row, milliseconds, print_table
+from controller.calls.series import CallSeries
+from controller.model.package import PackageRef
+from controller.model.status import DeploymentStatus, EvidenceStatus, PidStatus, RevisionStatus, Status
+from controller.model.tally import Counted, Kind, Recorder
+from controller.reconciler.counts import ActCounts, PassCounts
+from controller.station.metrics.scrape import Scrapes, Sources
+
+_PIDS, _EACH = 1000, 100
+"""PIDs, and how many of them a deployment has."""
+_AIM = 1.5
+"""Longest hold of the loop, in milliseconds, as the median of rounds."""
+_VERSIONS = ("1.0.0", "1.1.0")
+
+
+def _recorders() -> dict[Counted, Recorder]:
+    chance = random.Random(1)  # noqa: S311 - no secret
+    found = {}
+    for number in range(_PIDS):
+        for version in _VERSIONS:
+            recorder = found[f"P{number:04}", PackageRef("screw-check", version)] = Recorder()
+            for _ in range(40):
+                recorder.record(chance.choice([Kind.ok, Kind.ng, Kind.error]), chance.uniform(0.01, 0.2))
+    return found
+
+
+def _status() -> Status:
+    names = [f"cell-{number}" for number in range(_PIDS // _EACH)]
+    evidence = tuple(EvidenceStatus(metric, 0.01, 0.05, 50, 0.3, "") for metric in ("errorRate", "timeoutRate", "cpu"))
+    rows = tuple(
+        DeploymentStatus(name, "Progressing", "g", "screw-check", "1.1.0", "1.0.0", evidence=evidence) for name in names
+    )
+    active = {"name": "screw-check", "version": "1.1.0", "activated_at": "2026-01-01T00:00:00Z"}
+    pids = tuple(
+        PidStatus(f"P{number:04}", names[number // _EACH], active, "1.1.0", False, False, True)
+        for number in range(_PIDS)
+    )
+    return Status(RevisionStatus("r", "desired", True, loaded_at="2026-01-01T00:00:00Z"), True, rows, pids)
+
+
+def _scrapes(series: CallSeries) -> Scrapes:
+    status, applier = _status(), SimpleNamespace(counts=ActCounts(), in_flight=())
+    revision = SimpleNamespace(by_name=[each.name for each in status.deployments])
+    outcome = SimpleNamespace(
+        status=status, desired=SimpleNamespace(revision=revision),
+        plan=SimpleNamespace(records={}, waiting=()),
+    )  # fmt: skip
+    loop = SimpleNamespace(
+        counts=PassCounts(), outcome=outcome, refusal=None, concluded=None,
+        reconciler=SimpleNamespace(applier=applier, backoff=SimpleNamespace(failures={})),
+    )  # fmt: skip
+    plane = SimpleNamespace(loads=lambda: (), turned_away={})
+    pool = SimpleNamespace(look=dict)
+    return Scrapes(Sources(*(cast("Any", each) for each in (plane, series, pool, loop))), "2026-01-01T00:00:00Z")
+
+
+async def _longest_hold(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+    """Return the longest time that `work` kept the loop from its next turn, and how long it took (seconds)."""
+    longest, over = 0.0, False
+
+    async def look() -> None:
+        nonlocal longest
+        before = time.thread_time()
+        while not over:
+            await asyncio.sleep(0)
+            now = time.thread_time()
+            longest, before = max(longest, now - before), now
+
+    looking = asyncio.create_task(look())
+    await asyncio.sleep(0)
+    began = time.perf_counter()
+    await work()
+    took, over = time.perf_counter() - began, True
+    await looking
+    return longest, took
+
+
+async def _measure(rounds: int) -> list[Row]:
+    recorders, series = _recorders(), CallSeries()
+    series.configure({f"P{number:04}": f"cell-{number // _EACH}" for number in range(_PIDS)})
+    scrapes = _scrapes(series)
+
+    async def count() -> None:
+        await series.take({key: each.tally for key, each in recorders.items()}, time.time())
+
+    await count()
+    text = (await scrapes.scrape("")).text
+    held, took, bare, counted = [], [], [], []
+    for _ in range(rounds):
+        for (_, ref), recorder in recorders.items():
+            if ref.version == _VERSIONS[-1]:
+                recorder.record(Kind.ok, 0.05)
+        tallies = {key: each.tally for key, each in recorders.items()}
+        counted.append((await _longest_hold(lambda tallies=tallies: series.take(tallies, time.time())))[0])  # type: ignore[misc]
+        hold, seconds = await _longest_hold(lambda: scrapes.scrape(""))
+        held.append(hold)
+        took.append(seconds)
+        bare.append((await _longest_hold(lambda seconds=seconds: asyncio.sleep(seconds)))[0])  # type: ignore[misc]
+    lines = text.count("\n")
+    return [
+        Row(f"scrape of {_PIDS:,} PIDs ({lines:,} lines): the loop is held for", milliseconds(held), milliseconds(bare),
+            median(held) * 1000 / _AIM, 1.0),
+        Row("the same: from beginning to end", milliseconds(took), "-"),
+        Row(f"counting, each of {_PIDS:,} PIDs called since: the loop is held for", milliseconds(counted),
+            milliseconds(bare), median(counted) * 1000 / _AIM, 1.0),
+    ]  # fmt: skip
+
+
+def run(rounds: int) -> list[Row]:
+    """Return the rows of this benchmark."""
+    return uvloop.run(_measure(rounds))
+
+
+if __name__ == "__main__":
+    sys.exit(print_table(run(int(sys.argv[1]) if len(sys.argv) > 1 else 15)))
