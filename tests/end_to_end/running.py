@@ -20,12 +20,13 @@ from tests.waiting import HANGS, PATIENCE, eventually
 class Daemon:
     """The daemon of one station; `start` and `kill` may be used again and again.
 
-    `confined` makes of its command one that runs where less is to be had.
+    `confined` makes of its command one that runs where less is to be had; `arguments` are given to `pvctl run`.
     """
 
     def __init__(self, station: Station) -> None:
         self.station = station
         self.confined: Callable[[list[str]], list[str]] = lambda command: command
+        self.arguments: tuple[str, ...] = ()
         self._process: subprocess.Popen[str] | None = None
 
     @property
@@ -42,8 +43,8 @@ class Daemon:
         errors = (self.station.root / "daemon.err").open("a")
         with errors:
             self._process = subprocess.Popen(
-                self.confined(self.station.command("run")), env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=errors, text=True,
+                self.confined(self.station.command("run", *self.arguments)), env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, text=True,
             )  # fmt: skip
         if ready:
             eventually(lambda: self._alive() and self.get("/readyz")[0] == 200, "readiness")

@@ -1,0 +1,330 @@
+"""Calls at the line while the listener of the network is attacked, against the same calls while it is not.
+
+One caller on the Unix socket calls without a pause; each window of it under attack follows a quiet one, and the ratio
+is the median of the pairs. The load comes from a process of its own, at the lowest priority, since all share the
+machine's cores: what is left of that is shown by the control, in which the same load goes to a bare server that answers
+without looking. Idle connections and slow clients cost the load nothing, so theirs are the plainest rows. Memory is
+what the kernel says is resident: of the daemon, and of its gateway, after all of it.
+
+usage: python -m benchmarks.flood [ROUNDS]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from statistics import median, quantiles
+
+import numpy as np
+
+from benchmarks.table import Row, megabytes, milliseconds, print_table
+from controller.client import Client
+from examples.packing import build_package
+from tests.end_to_end.running import Daemon
+from tests.end_to_end.station import Station
+from tests.gateway.test_tls import make_certificate
+
+_AIM = 1.1
+_MOST_MEMORY = 60e6
+_WINDOW, _SETTLE = 1.0, 0.3
+"""Seconds of calls in one window, and before it, when the load has changed."""
+_IMAGE = np.zeros((48, 64, 3), np.uint8)
+_WORKERS = 16
+_IDLE = 1000
+
+# The load: what one worker does again and again.
+
+
+class _Target:
+    def __init__(self, port: int, token: str) -> None:
+        self.port = port
+        self.bearer = f"Authorization: Bearer {token}\r\n".encode()
+        self.done = 0
+        self.context = ssl.create_default_context()
+        self.context.check_hostname = False
+        self.context.verify_mode = ssl.CERT_NONE
+
+    async def send(self, data: bytes, *, tls: bool = False) -> None:
+        """Send on a connection of its own, and read until it is closed or nothing more comes."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, ssl=self.context if tls else None)
+        try:
+            writer.write(data)
+            await writer.drain()
+            async with asyncio.timeout(2):
+                while await reader.read(65536):
+                    pass
+        finally:
+            self.done += 1
+            writer.transport.abort()
+
+
+def _get(path: str, more: bytes = b"") -> bytes:
+    return b"GET %s HTTP/1.1\r\nHost: x\r\n%s\r\n" % (path.encode(), more)
+
+
+def _post(path: str, more: bytes) -> bytes:
+    return b"POST %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n" % (path.encode(), more)
+
+
+async def _without_token(target: _Target) -> None:
+    await target.send(_get("/v1/status") * 20)
+
+
+async def _wrong_role(target: _Target) -> None:
+    await target.send(_post("/v1/deployments/a01/promote", target.bearer + b"Content-Length: 0\r\n"))
+
+
+async def _oversized(target: _Target) -> None:
+    await target.send(
+        _post("/v1/deployments/a01/promote", target.bearer + b"Content-Length: 99999999999\r\n") + b"x" * 65536
+    )
+
+
+async def _malformed(target: _Target) -> None:
+    await target.send(b"\x00\xff" * 500 + b"\r\n\r\n")
+
+
+async def _pipelined(target: _Target) -> None:
+    await target.send(_get("/v1/status", target.bearer) * 200)
+
+
+async def _handshakes(target: _Target) -> None:
+    await target.send(b"", tls=True)
+
+
+async def _slow(target: _Target) -> None:
+    _, writer = await asyncio.open_connection("127.0.0.1", target.port)
+    try:
+        for byte in _get("/v1/status"):
+            writer.write(bytes((byte,)))
+            await writer.drain()
+            await asyncio.sleep(0.5)
+    finally:
+        target.done += 1
+        writer.transport.abort()
+
+
+async def _idle(target: _Target) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", target.port)
+    target.done += 1
+    with suppress(OSError):
+        await reader.read(1)
+        await asyncio.sleep(5)
+    writer.transport.abort()
+
+
+_Attack = Callable[[_Target], Awaitable[None]]
+_ATTACKS: dict[str, tuple[_Attack, int]] = {
+    "1,000 idle connections": (_idle, _IDLE),
+    "requests without a token": (_without_token, _WORKERS),
+    "requests of the wrong role": (_wrong_role, _WORKERS),
+    "bodies that are too large": (_oversized, _WORKERS),
+    "200 slow clients": (_slow, 200),
+    "malformed requests": (_malformed, _WORKERS),
+    "pipelined requests with a token": (_pipelined, _WORKERS),
+}
+_OVER_TLS: dict[str, tuple[_Attack, int]] = {"TLS handshakes": (_handshakes, _WORKERS)}
+
+
+async def load(name: str, port: int, token: str) -> None:
+    """Attack from each line of stdin to the next; print how often in all where stdin ends."""
+    attack, workers = {**_ATTACKS, **_OVER_TLS}[name]
+    target = _Target(port, token)
+
+    async def work() -> None:
+        while True:
+            try:
+                await attack(target)
+            except (OSError, TimeoutError):
+                await asyncio.sleep(0.05)
+
+    tasks: list[asyncio.Task[None]] = []
+    print("ready", flush=True)
+    while await asyncio.to_thread(sys.stdin.readline):
+        if tasks:
+            for task in tasks:
+                task.cancel()
+            tasks = []
+        else:
+            tasks = [asyncio.create_task(work()) for _ in range(workers)]
+    print(target.done, flush=True)
+    os._exit(0)
+
+
+async def sink() -> None:
+    """Answer everything with the same words and close: what any server at all would cost the machine."""
+    answer = b"HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            await reader.read(65536)
+            writer.write(answer)
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+
+
+class _Load:
+    """The load's process, which works from one word to the next."""
+
+    def __init__(self, name: str, port: int, token: str) -> None:
+        self._process = subprocess.Popen(
+            ["nice", "-n", "19", sys.executable, "-m", "benchmarks.flood", "--load", name, str(port), token],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert self._process.stdout
+        assert self._process.stdout.readline() == "ready\n"
+
+    def turn(self) -> None:
+        """Have it begin to work, or rest."""
+        assert self._process.stdin
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        time.sleep(_SETTLE)
+
+    def end(self) -> int:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        done = int(self._process.stdout.readline())
+        self._process.wait()
+        return done
+
+
+def run(rounds: int = 5) -> list[Row]:
+    """Measure each attack in `rounds` pairs of windows."""
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        with _running(root / "plain") as (station, daemon, port, token), Client(store=station.store) as client:
+            _calls(client)  # warm
+            rows = [_row(name, client, rounds, port, token) for name in _ATTACKS]
+            with _bare_server() as bare:
+                rows += _control(client, rounds, bare)
+            rows += _memory(daemon)
+        certificate, key = make_certificate(root, "station")
+        tls = ("--tls-cert", str(certificate), "--tls-key", str(key))
+        with _running(root / "tls", *tls) as (station, _, port, token), Client(store=station.store) as client:
+            _calls(client)
+            rows[len(_ATTACKS) : len(_ATTACKS)] = [_row(name, client, rounds, port, token) for name in _OVER_TLS]
+        return rows
+
+
+@contextmanager
+def _running(root: Path, *more: str) -> Iterator[tuple[Station, Daemon, int, str]]:
+    """Run a daemon that listens and has one PID; yield its port, and a viewer's token."""
+    station = Station(root)
+    daemon = Daemon(station)
+    build_package(station.zips, name="bench", version="1.0.0", supported_pids=["A01"])
+    station.desire("a01", "bench", "1.0.0", ["A01"], rollbackWindow="0s")
+    token = json.loads(station.pvctl("token", "create", "load", "--role", "viewer", "-o", "json").stdout)["token"]
+    daemon.arguments = ("--listen", "127.0.0.1:0", *more)
+    try:
+        daemon.start()
+        status = daemon.until(lambda status: status["converged"] and _listens(status), "convergence")
+        yield station, daemon, int(status["daemon"]["listen"].rpartition(":")[2]), token
+    finally:
+        daemon.leave_nothing()
+        station.pvctl("down", expect=None)
+
+
+def _listens(status: dict[str, dict[str, list[dict[str, object]]]]) -> bool:
+    return any(each["type"] == "ListenerDown" and not each["status"] for each in status["host"]["conditions"])
+
+
+@contextmanager
+def _bare_server() -> Iterator[int]:
+    process = subprocess.Popen(
+        ["nice", "-n", "10", sys.executable, "-m", "benchmarks.flood", "--sink"], stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdin
+    assert process.stdout
+    try:
+        yield int(process.stdout.readline())
+    finally:
+        process.stdin.close()
+        process.wait()
+
+
+def _calls(client: Client) -> tuple[float, float]:
+    """Return p50 and p99 of the calls of one window, in seconds."""
+    seconds = []
+    until = time.perf_counter() + _WINDOW
+    while (begun := time.perf_counter()) < until:
+        client.execute("A01", _IMAGE)
+        seconds.append(time.perf_counter() - begun)
+    return median(seconds), quantiles(seconds, n=100)[-1]
+
+
+def _pairs(client: Client, rounds: int, name: str, port: int, token: str) -> tuple[list[tuple[float, ...]], int]:
+    """Return (p50, p99) quiet and under load for each round, and how often the load did what it does."""
+    found = []
+    working = _Load(name, port, token)
+    for _ in range(rounds):
+        quiet = _calls(client)
+        working.turn()
+        found.append((*quiet, *_calls(client)))
+        working.turn()
+    return found, working.end()
+
+
+def _row(name: str, client: Client, rounds: int, port: int, token: str, aim: float | None = _AIM) -> Row:
+    pairs, done = _pairs(client, rounds, name, port, token)
+    p50 = median(each[2] / each[0] for each in pairs)
+    return Row(
+        f"p99 at the line, {name} ({done / rounds / (_WINDOW + _SETTLE):.0f}/s; p50 {p50:.2f})",
+        milliseconds([each[3] for each in pairs]), milliseconds([each[1] for each in pairs]),
+        median(each[3] / each[1] for each in pairs), aim,
+    )  # fmt: skip
+
+
+def _control(client: Client, rounds: int, port: int) -> list[Row]:
+    """Return what the same load costs where a server that knows nothing answers it."""
+    row = _row("requests without a token", client, rounds, port, "x", None)
+    return [
+        Row(row.what.replace("p99 at the line,", "control: the same to a bare server,"), row.ours, row.bare, row.ratio)
+    ]
+
+
+def _memory(daemon: Daemon) -> list[Row]:
+    gateway = next(
+        int(each) for each in Path(f"/proc/{daemon.os_pid}/task/{daemon.os_pid}/children").read_text().split()
+        if b"controller.gateway" in Path(f"/proc/{each}/cmdline").read_bytes()
+    )  # fmt: skip
+    ours, its = (_resident(each) for each in (daemon.os_pid, gateway))
+    return [
+        Row(
+            "resident memory of the daemon, after all of it",
+            megabytes(ours),
+            megabytes(_MOST_MEMORY),
+            ours / _MOST_MEMORY,
+            1.0,
+        ),
+        Row("resident memory of its gateway, after all of it", megabytes(its), "–"),
+    ]
+
+
+def _resident(os_pid: int) -> int:
+    pages = int(Path(f"/proc/{os_pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--load"]:
+        asyncio.run(load(sys.argv[2], int(sys.argv[3]), sys.argv[4]))
+    elif sys.argv[1:2] == ["--sink"]:
+        asyncio.run(sink())
+    else:
+        print(f"{os.cpu_count()} cores, load average before: {os.getloadavg()[0]:.1f}")
+        sys.exit(not print_table(run(*map(int, sys.argv[1:]))))
