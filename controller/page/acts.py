@@ -5,13 +5,13 @@ What would happen is reckoned from what the page knows; the station decides, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from controller.model.status_document import DeploymentRow, PidRow
 from controller.page.snapshot import JsonRow, Snapshot
-from controller.page.tiles import is_under_way
 from controller.station.commands.operator import (
     Abort,
     OperatorCommand,
@@ -120,54 +120,61 @@ class _Act(NamedTuple):
     history: Sequence[tuple[str, str]]
 
     def moves(self) -> tuple[Move, ...]:
-        found: Mapping[str, Callable[[], list[Move]]] = {
-            "promote": lambda: self._forward(self._next_step()),
-            "retry": lambda: self._forward(self._step_pids(0)),
-            "resume": self._resumed,
-            "abort": self._back,
-            "rollback": self._back,
-        }
-        return tuple(found[self.verb]()) if self.verb in found else ()
+        """Return the PIDs that change their version."""
+        match self.verb:
+            case "promote":
+                return self._forward(self._next_step())
+            case "retry":
+                return self._forward(self._step_pids(0))
+            case "resume":
+                return self._resumed()
+            case "abort" | "rollback":
+                return self._back()
+        return ()
 
-    def _forward(self, pids: Sequence[str] | None) -> list[Move]:
+    def _forward(self, pids: Collection[str] | None) -> tuple[Move, ...]:
         target = self.row["target_version"] if self.row else ""
         free = (each for each in self.pids if not (each["pinned"] or each["held"]))
         chosen = (each for each in free if pids is None or each["pid"] in pids)
-        return [Move(each["pid"], _version(each), target) for each in chosen if _version(each) != target]
+        return tuple(Move(each["pid"], _version(each), target) for each in chosen if _version(each) != target)
 
-    def _next_step(self) -> Sequence[str] | None:
+    def _next_step(self) -> Collection[str] | None:
         """The PIDs of the next weight after the present step; None: all of them."""
-        now = (self.row["current_step_index"] if self.row else None) or 0
-        ahead = [each for each in self.detail.get("steps") or () if each["index"] > now and each.get("set_weight")]
-        return list(ahead[0].get("pids") or ()) if ahead else None
+        ahead = [each for each in self._steps if each["state"] == "ahead" and each["kind"] == "setWeight"]
+        return list(ahead[0]["pids"]) if ahead else None
 
-    def _step_pids(self, index: int) -> Sequence[str] | None:
-        steps: Sequence[Mapping[str, Any]] = self.detail.get("steps") or ()
-        return list(steps[index].get("pids") or ()) if len(steps) > index else None
+    def _step_pids(self, index: int) -> Collection[str] | None:
+        return list(self._steps[index]["pids"]) if len(self._steps) > index else None
 
-    def _resumed(self) -> list[Move]:
+    @property
+    def _steps(self) -> Sequence[JsonRow]:
+        return self.detail.get("steps") or ()
+
+    def _resumed(self) -> tuple[Move, ...]:
+        target = self.row["target_version"] if self.row else ""
         held = (each for each in self.pids if each["held"])
-        return [Move(each["pid"], _version(each), self._after_hold(each)) for each in held]
+        return tuple(
+            Move(each["pid"], _version(each), target)
+            for each in held
+            if not each["pinned"] and _version(each) != target
+        )
 
-    def _after_hold(self, row: PidRow) -> str:
-        return (self.row["target_version"] if self.row else "") or row["target_version"] or ""
+    def _back(self) -> tuple[Move, ...]:
+        """The PIDs that leave the version which is rolled out, or which most have; each goes back to its own."""
+        free = [each for each in self.pids if each["active"] and not each["pinned"]]
+        versions = Counter(_version(each) for each in free)
+        left = self.row["target_version"] if self.row else ""
+        if left not in versions or len(self.pids) == 1:
+            left = versions.most_common(1)[0][0] if versions else ""
+        ways: Mapping[str, str] = (self.detail.get("rollout") or {}).get("back") or {}
+        return tuple(
+            Move(each["pid"], left, self._way_back(each["pid"], left, ways)) for each in free if _version(each) == left
+        )
 
-    def _back(self) -> list[Move]:
-        row = self.row
-        left = row["target_version"] if row and (is_under_way(row) or row.get("rollback_to")) else None
-        back = (row.get("rollback_to") or row["stable_version"] or "") if row else ""
-        moves = []
-        for each in self.pids:
-            here = _version(each)
-            if not here or each["pinned"] or (left and here != left and len(self.pids) > 1):
-                continue
-            after = back if back and back != here else self._before(each["pid"], here)
-            moves.append(Move(each["pid"], here, after))
-        return moves
-
-    def _before(self, pid: str, here: str) -> str:
-        versions = [version for owner, version in self.history if owner == pid and version != here]
-        return versions[-1] if versions else ""
+    def _way_back(self, pid: str, left: str, ways: Mapping[str, str]) -> str:
+        way = ways.get(pid, "").rpartition("@")[2]
+        before = [version for owner, version in self.history if owner == pid and version != left]
+        return way if way not in {"", left} else before[-1] if before else ""
 
 
 def _version(row: PidRow) -> str:

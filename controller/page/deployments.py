@@ -56,14 +56,16 @@ class Meter:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the strategy: a weight, or a pause of so many seconds (None: until it is promoted)."""
+    """A step of the strategy: a weight with the PIDs that have the new version then, or a pause.
 
-    index: int
+    `pause_s`: seconds; None: until it is promoted.
+    """
+
     kind: str
-    weight: int | None
+    weight: int
+    pause_s: float | None
     pids: tuple[str, ...]
-    stands: Literal["done", "now", "ahead"]
-    duration: str = ""
+    stands: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +125,14 @@ def _card(row: DeploymentRow, document: StatusDocument, snapshot: Snapshot) -> C
     return Card(
         name=row["name"], phase=row["phase"], package=row["package"], target=row["target_version"],
         stable=row["stable_version"] or "", weight=row["actual_weight"], desired_weight=row["desired_weight"],
-        message=row["message"], under_way=is_under_way(row), steps=tuple(_steps(detail, row)), on_target=on_target,
+        message=row["message"], under_way=is_under_way(row), steps=tuple(_steps(detail)), on_target=on_target,
         elsewhere=tuple(each["pid"] for each in pids if each["pid"] not in on_target),
         until=waits[0]["until"] or "" if waits else "", reason=waits[0]["reason"] if waits else "",
         meters=tuple(_meters(row["name"], evidence, snapshot)) if shown else (),
         facts=tuple(each["message"] for each in evidence if each["metric"] not in (*SEQUENTIAL, "samples")),
         quarantined=tuple(row["quarantined"]), rollback_to=row.get("rollback_to") or "",
         rollback_until=row.get("rollback_until") or "", last_words=tuple(row.get("last_words", ()))[-6:],
-        last_words_of=row.get("last_words_of") or "", patch=row.get("patch", ""), acts=tuple(_acts(row, pids)),
+        last_words_of=row.get("last_words_of") or "", patch=row.get("patch", ""), acts=tuple(_acts(row, pids, detail)),
     )  # fmt: skip
 
 
@@ -138,35 +140,28 @@ def _on(row: PidRow, version: str) -> bool:
     return row["active"] is not None and row["active"]["version"] == version
 
 
-def _acts(row: DeploymentRow, pids: Sequence[PidRow]) -> Iterator[Verb]:
-    """Yield what the station would take now, as far as its status tells; the station decides."""
-    paused_by_hand = "paused by" in row["message"]
-    if is_under_way(row):
+def _acts(row: DeploymentRow, pids: Sequence[PidRow], detail: JsonRow) -> Iterator[Verb]:
+    """Yield what the station would take now, as far as it tells; it decides."""
+    rollout = detail.get("rollout") or {}
+    paused_by_hand = bool(rollout.get("paused_by"))
+    if is_under_way(row) and not paused_by_hand:
         yield "promote"
-        if not paused_by_hand:
-            yield "pause"
+        yield "pause"
     if paused_by_hand or any(each["held"] for each in pids):
         yield "resume"
     if is_under_way(row) or row.get("rollback_until"):
         yield "abort"
-    if row["quarantined"]:
+    if f"{row['package']}@{row['target_version']}" in row["quarantined"]:
         yield "retry"
     if any(each["active"] for each in pids):
         yield "rollback"
         yield "restart"
 
 
-def _steps(detail: JsonRow, row: DeploymentRow) -> Iterator[Step]:
-    now = row["current_step_index"]
+def _steps(detail: JsonRow) -> Iterator[Step]:
     for each in detail.get("steps") or ():
-        index = each["index"]
-        stands: Literal["done", "now", "ahead"] = (
-            "ahead" if now is None or index > now else "now" if index == now else "done"
-        )
-        yield Step(
-            index, each["kind"], each.get("set_weight"), tuple(each.get("pids") or ()), stands,
-            str(each.get("duration") or ""),
-        )  # fmt: skip
+        pids = each["pids"] if each["kind"] == "setWeight" else ()
+        yield Step(each["kind"], each["weight"], each["pause_s"], tuple(pids), each["state"])
 
 
 def _meters(name: str, evidence: Sequence[EvidenceRow], snapshot: Snapshot) -> Iterator[Meter]:

@@ -59,7 +59,8 @@ class Look:
         return [
             str(self.html(key)).replace(" id=", ' hx-swap-oob="morph" id=', 1)
             for key, (fragment, _) in self._shown.items()
-            if key in late and fragment.inside not in late and fragment.scope in {scope, EVERYWHERE}
+            if key in late
+            if key == scope or (fragment.inside not in late and fragment.scope in {scope, EVERYWHERE})
         ]
 
     def _render(self, fragment: Fragment) -> str:

@@ -10,7 +10,8 @@ from controller.page.snapshot import JsonRow
 from controller.station.commands.events import FollowEvents
 from controller.station.commands.measuring import DeploymentSeries, GetSeries
 from controller.station.commands.parts import GetLastParts, GetPicture, PictureFile
-from controller.station.commands.records import GetHistory
+from controller.station.commands.present import GetPid, GetRevisions, ListDeployments, PidDocument, Revisions
+from controller.station.commands.records import AuditPage, GetHistory, HistoryRow, LogPiece, ReadAudit, ReadLogs
 from controller.station.commands.status import GetStatus
 from controller.station.port import Access, Caller, Station
 
@@ -34,7 +35,7 @@ class StationReader:
 
     async def deployments(self) -> Sequence[JsonRow]:
         """Return the deployments with their steps."""
-        return ()
+        return cast(Sequence[JsonRow], await self._station.execute(ListDeployments(), PAGE))
 
     async def changes(self) -> AsyncIterator[str]:
         """Yield the kind of each thing that happens at the station, as it happens; ends when the station does."""
@@ -48,8 +49,31 @@ class StationReader:
 
     async def versions(self, subject: str) -> Sequence[tuple[str, str]]:
         """Return what a PID, or the PIDs of a deployment, had: (PID, version), oldest first."""
-        found = await self._station.execute(GetHistory(subject), PAGE)
-        return [(each.pid, each.version) for each in found if each.version is not None]
+        return [(each.pid, each.version) for each in await self.history(subject) if each.version is not None]
+
+    async def history(self, subject: str) -> Sequence[HistoryRow]:
+        """Return which versions answered, oldest first. Raises NotFound."""
+        return await self._station.execute(GetHistory(subject), PAGE)
+
+    async def pid(self, pid: str) -> PidDocument:
+        """Return what is known of a PID. Raises NotFound."""
+        return await self._station.execute(GetPid(pid), PAGE)
+
+    async def revisions(self) -> Revisions:
+        """Return the revision in force and those that were refused lately."""
+        return await self._station.execute(GetRevisions(), PAGE)
+
+    async def audit(self, asked: ReadAudit) -> AuditPage:
+        """Return a page of the audit, newest first."""
+        return await self._station.execute(asked, PAGE)
+
+    async def log(self, asked: ReadLogs) -> Sequence[LogPiece]:
+        """Return the last lines of logs. Raises NotFound."""
+        feed = await self._station.execute(asked, PAGE)
+        try:
+            return [piece async for batch in feed for piece in batch]
+        finally:
+            await feed.aclose()
 
     async def series(self, deployment: str, seconds: int) -> DeploymentSeries:
         """Return what a deployment's calls came to over time."""

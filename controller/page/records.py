@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from urllib.parse import urlencode
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from controller.errors import ControllerError
+from controller.errors import ControllerError, NotFound
+from controller.page.acts import ON_PIDS
 from controller.page.feed import Feed
 from controller.page.reading import StationReader
 from controller.page.rendering import HEADERS, html
 from controller.page.viewers import viewer_of
 from controller.station.commands.parts import NoPicture
+from controller.station.commands.records import ReadAudit, ReadLogs
 
 _Handler = Callable[[Request], Awaitable[Response]]
 _SERIES = 3600
+_ROWS = 50
+_LINES = 300
+_LONGEST = 200
+_FILTERS = ("actor", "action", "object")
 _KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
 
 
@@ -32,15 +39,56 @@ class Records:
         """Return the pages by their paths."""
         return {
             "/page/packages": self.packages,
+            "/page/revisions": _guarded(self.revisions),
+            "/page/audit": _guarded(self.audit),
+            "/page/logs": _guarded(self.logs),
             "/page/series/{name}": _guarded(self.series),
+            "/page/pids/{pid}": _guarded(self.pid),
             "/page/pids/{pid}/picture": _guarded(self.picture),
         }
 
     async def packages(self, request: Request) -> Response:
         """Answer with the packages and the processes, live."""
-        viewer = viewer_of(request)
-        look = await self._feed.look(viewer.language, viewer.access)
-        return html(request, viewer.page("packages.html", "packages", look=look, place=self._feed.place()))
+        return await self._live(request, "packages.html", "packages")
+
+    async def revisions(self, request: Request) -> Response:
+        """Answer with the revision in force, and those that were refused with every error."""
+        return await self._live(request, "revisions.html", "revisions", revisions=await self._reader.revisions())
+
+    async def audit(self, request: Request) -> Response:
+        """Answer with a page of the audit, filtered."""
+        given = request.query_params
+        wanted = {name: given.get(name, "").strip()[:_LONGEST] for name in _FILTERS}
+        before = int(given["before"]) if given.get("before", "").isdecimal() else None
+        found = await self._reader.audit(ReadAudit(_ROWS, before or None, **wanted))
+        older = urlencode({**{name: text for name, text in wanted.items() if text}, "before": found.next_before})
+        return await self._live(
+            request, "audit.html", "audit", rows=found.rows, wanted=wanted, older=older if found.next_before else ""
+        )
+
+    async def logs(self, request: Request) -> Response:
+        """Answer with the tail of a log; with `part`, only what is replaced while it is followed."""
+        given = request.query_params
+        subject, follow = given.get("subject", "").strip()[:_LONGEST], "follow" in given
+        try:
+            pieces, problem = await self._reader.log(ReadLogs(subject, None, _LINES)), ""
+        except ControllerError as error:
+            pieces, problem = (), str(error)
+        if "part" in given:
+            return html(request, viewer_of(request).part("_log.html", pieces=pieces, problem=problem))
+        document = (await self._feed.current()).status
+        subjects = [each["name"] for each in document["deployments"]] if document else []
+        return await self._live(
+            request, "logs.html", "logs", pieces=pieces, problem=problem, subject=subject, follow=follow,
+            subjects=subjects,
+        )  # fmt: skip
+
+    async def pid(self, request: Request) -> Response:
+        """Answer with all about one PID."""
+        pid = request.path_params["pid"][:_LONGEST]
+        found, history = await self._reader.pid(pid), await self._reader.history(pid)
+        acts = [verb for verb in ON_PIDS if (verb == "resume") == found["held"]]
+        return await self._live(request, "pid.html", f"pid-{pid}", row=found, history=history[::-1][:_ROWS], acts=acts)
 
     async def series(self, request: Request) -> Response:
         """Answer with the lines of a deployment, as the station gives them."""
@@ -59,6 +107,11 @@ class Records:
             return Response(status_code=410 if error.gone else 404, headers=HEADERS)
         return Response(found.content, headers=HEADERS | _KEPT, media_type="image/jpeg")
 
+    async def _live(self, request: Request, template: str, scope: str, **values: object) -> Response:
+        viewer = viewer_of(request)
+        look = await self._feed.look(viewer.language, viewer.access)
+        return html(request, viewer.page(template, scope, look=look, place=self._feed.place(), **values))
+
 
 def _guarded(handler: _Handler) -> _Handler:
     """Return a handler whose errors of the station are shown as a page."""
@@ -66,9 +119,9 @@ def _guarded(handler: _Handler) -> _Handler:
     async def guarded(request: Request) -> Response:
         try:
             return await handler(request)
-        except ControllerError as error:
-            viewer = viewer_of(request)
-            page = viewer.page("failure.html", "", status=502, code=getattr(error, "code", None), message=str(error))
-            return html(request, page, 502)
+        except (ControllerError, OSError) as error:
+            status = 404 if isinstance(error, NotFound) else 502
+            page = viewer_of(request).page("failure.html", "", status=status, code=None, message=str(error))
+            return html(request, page, status)
 
     return guarded

@@ -27,6 +27,7 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     made.globals["asset"] = lambda name: assets()[name].path
     made.globals["languages"] = [(each, NAMES[each]) for each in LANGUAGES]

@@ -58,6 +58,13 @@ class Texts:
             return "–"
         return f"{self.number(value)}{_SPACE}ms" if value < 1000 else f"{self.number(value / 1000)}{_SPACE}s"
 
+    def span(self, seconds: float) -> str:
+        """Return a length of time in one unit."""
+        for size, unit in ((3600, "h"), (60, "min")):
+            if seconds >= size and seconds % size == 0:
+                return f"{self.number(seconds / size)}{_SPACE}{unit}"
+        return f"{self.number(seconds)}{_SPACE}s"
+
     def size(self, count: float | None) -> str:
         """Return a number of bytes; a dash where it is not known."""
         if count is None:

@@ -15,10 +15,12 @@ from controller.client.calls import request
 from controller.client.connections import Connections
 from controller.client.exchange import Answer, Buffer
 from controller.client.flow import exchange
+from controller.errors import ControllerError
 from controller.station.commands.events import FollowEvents
+from controller.station.commands.records import ReadLogs
 from controller.station.port import ACCESS, CALLER, Caller, Command, Report, Result, silent
 from controller.station.remote import RemoteStation
-from controller.station.remote_events import RemoteFeed
+from controller.station.remote_events import RemoteFeed, RemoteLines
 
 _IDLE = 4
 
@@ -46,8 +48,13 @@ class AsyncRemoteStation(RemoteStation):
 
     async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
         """Have the daemon carry out a command; see `Station.execute`. Events come as long as their feed is read."""
-        if not isinstance(command, FollowEvents):
+        if not isinstance(command, FollowEvents | ReadLogs):
             return await super().execute(command, caller, report)
         route, target, _ = self._request_of(command.operation, command)
-        asked = request(self._address, route.method, target, [], more=self._conversation.on_behalf(caller))
-        return cast(Result, RemoteFeed(partial(self._conversation.exchange, asked)))
+        more = [*self._conversation.on_behalf(caller), ("Accept", "text/event-stream")]
+        asked = request(self._address, route.method, target, [], more=more)
+        if isinstance(command, FollowEvents):
+            return cast(Result, RemoteFeed(partial(self._conversation.exchange, asked)))
+        if command.follow:
+            raise ControllerError("logs are not followed here", next_step="ask for their last lines again")
+        return cast(Result, RemoteLines(await self._answer(asked)))

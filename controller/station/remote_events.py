@@ -6,13 +6,39 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Self, cast
 
+import orjson
+
 from controller.client.answers import NotReached, UnknownOutcome, content_of
 from controller.client.exchange import Answer, Broken, NeverAccepted
 from controller.station.commands.events import Event, EventBatch, EventKind
+from controller.station.commands.records import LogPiece
 
 _MOST = 1000
 """Batches that wait for a reader at most; one that is slower is cut off, and comes again with the last one's name."""
 Listen = Callable[[Callable[[bytes], None]], Awaitable[Answer]]
+
+
+class RemoteLines:
+    """`commands.events.Feed` of the last lines of logs, which have all come. Raises what was answered instead."""
+
+    def __init__(self, answer: Answer) -> None:
+        if answer.status != 200:
+            content_of(answer)
+        self._blocks = iter(answer.body.split(b"\n\n"))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[LogPiece, ...]:
+        for block in self._blocks:
+            data = [line.partition(b": ")[2] for line in block.split(b"\n") if line.startswith(b"data: ")]
+            if data:
+                piece = orjson.loads(data[0])
+                return (LogPiece(str(piece["log"]), str(piece["text"])),)
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        """There is nothing to end."""
 
 
 class RemoteFeed:

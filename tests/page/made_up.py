@@ -11,21 +11,25 @@ import io
 import time
 from collections.abc import Callable
 from random import Random
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from PIL import Image, ImageDraw
 
-from controller.errors import Code, CodedError, ControllerError
+from controller.errors import Code, CodedError, ControllerError, NotFound
 from controller.model.timestamps import format_timestamp
 from controller.page.application import Page
 from controller.page.sessions import Session
 from controller.station.commands.measuring import DeploymentSeries, GetSeries
 from controller.station.commands.operator import Message
 from controller.station.commands.parts import GetLastParts, GetPicture, PictureFile
-from controller.station.commands.records import GetHistory, HistoryRow
+from controller.station.commands.present import GetPid, GetRevisions, ListDeployments, RevisionInForce, Revisions
+from controller.station.commands.records import AuditPage, GetHistory, HistoryRow, LogPiece, ReadAudit, ReadLogs
 from controller.station.commands.status import GetStatus
 from controller.station.port import Access, Caller, Command, Report, Result, require_access, silent
 
+MISTAKE: Any = {
+    "file": "desired/screws.yaml", "line": 12, "path": "spec.pids", "message": "A01 is listed twice"
+}  # fmt: skip
 HEALTH = {"samples": 412, "error_rate": 0.0049, "timeout_rate": 0.0, "latency_p50_ms": 41.0, "latency_p95_ms": 66.5,
           "ng_rate": 0.03}  # fmt: skip
 
@@ -76,6 +80,25 @@ def deployment_row(name: str, target: str, stable: str, phase: str = "Healthy", 
     return row | changed
 
 
+class Pieces:
+    """A feed of what is there already."""
+
+    def __init__(self, items: list[Any]) -> None:
+        self._items = items
+        self.closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Any:
+        if not self._items:
+            raise StopAsyncIteration
+        return self._items.pop(0)
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
 class MadeUpStation:
     """A station whose answers are made up. `silent`: it does not answer. `acts`: what was asked of it, by whom."""
 
@@ -106,14 +129,16 @@ class MadeUpStation:
             for pid, row, verdict in zip(names, rows, verdicts, strict=True)
             if verdict
         }
+        steps = [("setWeight", 25, canary), ("pause", 25, canary), ("setWeight", 50, screws[-max(1, count // 2) :]),
+                 ("pause", 50, []), ("setWeight", 100, screws)]  # fmt: skip
         self.details = [{
             "name": "screw-check", "steps": [
-                {"index": 0, "kind": "setWeight", "set_weight": 25, "pids": canary},
-                {"index": 1, "kind": "pause", "set_weight": None, "pids": [], "duration": "10m"},
-                {"index": 2, "kind": "setWeight", "set_weight": 50, "pids": screws[-max(1, count // 2):]},
-                {"index": 3, "kind": "pause", "set_weight": None, "pids": []},
-                {"index": 4, "kind": "setWeight", "set_weight": 100, "pids": screws},
+                {"index": index, "kind": kind, "set_weight": weight if kind == "setWeight" else None,
+                 "pause_s": 600.0 if index == 1 else None, "weight": weight, "pids": pids,
+                 "state": "done" if index < 1 else "current" if index == 1 else "ahead"}
+                for index, (kind, weight, pids) in enumerate(steps)
             ],
+            "rollout": {"paused_by": "", "back": dict.fromkeys(screws, "screw-check@1.0.0")},
         }]  # fmt: skip
         self.document: dict[str, Any] = {
             "revision": {"id": "3f1c9d2b7a4e5f60718293a4b5c6d7e8f9012345", "source": "desired", "valid": True,
@@ -167,10 +192,20 @@ class MadeUpStation:
             GetPicture: lambda: PictureFile(command.request_id, picture(command.pid)),
             GetSeries: lambda: series(command.deployment),
             GetHistory: lambda: tuple(
-                HistoryRow(row["pid"], moment(9000), "screw-check", version, "screw-check", "r", "ann", "")
+                HistoryRow(row["pid"], moment(9000), "screw-check", version, "screw-check", "r", "ann", "first")
                 for row in self.document["pids"] if command.subject in {row["pid"], row["deployment"]}
                 for version in ("1.0.0", "1.1.0")
             ),
+            ListDeployments: lambda: self.details,
+            GetPid: lambda: self._pid(command.pid),
+            GetRevisions: lambda: Revisions(
+                RevisionInForce(
+                    id="3f1c9d2b7a4e", source="desired", loaded_at=moment(3600), deployments=["screw-check"], pids=200
+                ),
+                ({"at": moment(60), "source": "desired", "errors": [MISTAKE]},),
+            ),
+            ReadAudit: lambda: self._audit(command),
+            ReadLogs: lambda: Pieces([(LogPiece("1.1.0-0", f"a line of {command.subject or 'the controller'}\n"),)]),
         }  # fmt: skip
         if type(command) in answers:
             return answers[type(command)]()
@@ -180,6 +215,24 @@ class MadeUpStation:
         if command.reason == "refuse":
             raise CodedError(Code.activation_conflict, "nothing is paused", next_step="see `pvctl status`")
         return Message(f"{type(command).__name__}: will be done")
+
+    def _pid(self, pid: str) -> object:
+        for row in self.document["pids"]:
+            if row["pid"] == pid:
+                hold = {"version": "1.0.0", "reason": "scrap", "by": "ann", "at": moment(600), "emergency": False}
+                return row | {"hold": hold if row["held"] else None, "pinned_to": "1.0.0" if row["pinned"] else None}
+        raise NotFound(Code.invalid_pid, f"there is no PID {pid}")
+
+    def _audit(self, asked: ReadAudit) -> AuditPage:
+        rows: Any = [
+            {"seq": seq, "time": moment(900 - seq), "actor": "token:ann" if seq % 3 else "pvctl run", "revision": "r",
+             "action": "switch", "object": f"pid/A{seq % 50:02}", "before": None, "after": None,
+             "reason": "rollout of screw-check@1.1.0", "outcome": "done", "prev": "", "hash": ""}
+            for seq in range(120, 0, -1) if not asked.before or seq < asked.before
+        ]  # fmt: skip
+        found = [row for row in rows if asked.actor in {"", row["actor"]} and asked.object in {"", row["object"][4:]}]
+        page = tuple(found[: asked.limit])
+        return AuditPage(page, page[-1]["seq"] if len(found) > asked.limit else None)
 
     def _status(self) -> object:
         row = next(each for each in self.document["deployments"] if each["current_step_index"] is not None)

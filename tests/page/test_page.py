@@ -50,7 +50,7 @@ async def test_the_line_says_in_words_what_is_the_matter_and_shows_every_pid(sho
     for mark in ("held", "pinned", "canary"):
         assert f'm-{mark}">{mark}<' in text
     assert re.search(r"1:300 rollback", text)
-    assert 'class="step-now" aria-current="step"' not in text  # steps come with the deployments' details
+    assert re.search(r'class="step-current" aria-current="step"><b>pause 10', text)
     assert "In quarantine:</b> pin-check@3.0.0" in text
 
 
@@ -95,10 +95,12 @@ async def test_a_dialog_names_what_will_happen_to_which_pids(shown: Shown) -> No
     pause = (await shown.get("/page/acts/pause?subject=screw-check&kind=deployment")).text
     one = (await shown.get("/page/acts/rollback?subject=A01&kind=pid")).text
 
-    assert f"1.1.0 → 1.0.0</b> {' '.join(canary)}" in back
+    assert f"<li>{' '.join(canary)} <b>1.1.0 → 1.0.0</b>" in back
     assert f"{len(canary)} PIDs move:" in back
     assert "No PID changes its version." in pause
-    assert "1.0.0 → 1.1.0</b> A01" in one
+    assert "<li>A01 <b>1.0.0 → 1.1.0</b>" in one
+    forward = (await shown.get("/page/acts/promote?subject=screw-check&kind=deployment")).text
+    assert "<li>B01 B02 <b>1.0.0 → 1.1.0</b>" in forward
     assert (await shown.get("/page/acts/promote?subject=nothing")).status == 404
     assert (await shown.get("/page/acts/promote?subject=A01&kind=pid")).status == 404
 
@@ -173,3 +175,44 @@ async def test_packages_processes_pictures_and_lines_are_shown(shown: Shown) -> 
     assert "screw-check/screw-check@1.1.0-2" in packages
     assert (picture.headers["content-type"], picture.body[:2]) == ("image/jpeg", b"\xff\xd8")
     assert '"role":"canary"' in lines.text
+
+
+async def test_a_refused_revision_is_shown_with_file_and_line(shown: Shown) -> None:
+    text = (await shown.get("/page/revisions")).text
+
+    assert "<code>desired/screws.yaml:12</code>" in text
+    assert "A01 is listed twice" in text
+    assert "3f1c9d2b7a4e" in text
+
+
+async def test_the_audit_is_filtered_and_paged(shown: Shown) -> None:
+    first = (await shown.get("/page/audit")).text
+    second = (await shown.get("/page/audit?before=71")).text
+    found = (await shown.get("/page/audit?actor=token:ann&object=A07")).text
+
+    assert 'href="/page/audit?before=71"' in first
+    assert ("pid/A20" in first, "pid/A20" in second) == (True, True)
+    assert 'value="A07"' in found
+    assert set(re.findall(r"pid/A\d\d", found)) == {"pid/A07"}
+    assert (await shown.get("/page/audit?before=nonsense")).status == 200
+
+
+async def test_a_log_is_shown_and_followed(shown: Shown) -> None:
+    whole = (await shown.get("/page/logs?subject=screw-check&follow=yes")).text
+    part_of_it = (await shown.get("/page/logs?subject=screw-check&part=yes")).text
+
+    assert 'hx-get="/page/logs?part=yes&amp;subject=screw-check" hx-trigger="every 2s"' in whole
+    assert "a line of screw-check" in part_of_it
+    assert "<html" not in part_of_it
+    assert "a line of the controller" in (await shown.get("/page/logs")).text
+
+
+async def test_a_pid_has_a_page_with_its_hold_history_and_acts(shown: Shown) -> None:
+    held, free = (await shown.get("/page/pids/A02")).text, (await shown.get("/page/pids/A01")).text
+
+    assert "Held on 1.0.0 by ann" in held
+    assert "scrap" in held
+    assert "/page/acts/resume?subject=A02&amp;kind=pid" in held
+    assert "/page/acts/rollback?subject=A01&amp;kind=pid" in free
+    assert 'id="pid-A01"' in free
+    assert (await shown.get("/page/pids/nothing")).status == 404

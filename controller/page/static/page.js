@@ -51,7 +51,8 @@
       if (tiles.contains(focused)) focused.focus({preventScroll: true});
     }
     const shown = root.dataset.filter || "all";
-    one("#nothing").hidden = shown === "all" || Boolean(tiles.querySelector(`.tile.${shown}`));
+    const nothing = one("#nothing");
+    if (nothing) nothing.hidden = shown === "all" || Boolean(tiles.querySelector(`.tile.${shown}`));
   };
   document.addEventListener("click", (event) => {
     const chosen = event.target.closest("[data-set]");
@@ -106,18 +107,18 @@
     const answer = await fetch(figure.dataset.series);
     if (!answer.ok) return;
     const {versions} = await answer.json();
-    const drawn = versions.filter((each) => each.points.length);
+    const drawn = versions.filter((each) => each.role !== "other" && each.points.length);
     if (!drawn.length) { figure.textContent = figure.dataset.none; return; }
     await plot();
     const moments = [...new Set(drawn.flatMap((each) => each.points.map((point) => point[0])))].sort((a, b) => a - b);
     const line = (each, value) => { const at = new Map(each.points.map((point) => [point[0], value(point)])); return moments.map((moment) => at.get(moment) ?? null); };
     const hues = {stable: ink("--soft"), canary: ink("--accent")};
     const rem = parseFloat(getComputedStyle(root).fontSize);
-    const chart = (title, value, show) => {
+    const chart = (title, value, show, legend) => {
       const time = new Intl.DateTimeFormat(language, {hour: "2-digit", minute: "2-digit"});
       const axis = {stroke: ink("--ink"), grid: {stroke: ink("--line"), width: 1}, font: `${rem * 0.85}px system-ui`};
       const options = {
-        width: figure.clientWidth, height: rem * 9, title, cursor: {show: false}, legend: {live: false},
+        width: figure.clientWidth, height: rem * 9, title, cursor: {show: false}, legend: {show: legend, live: false},
         scales: {y: {range: (_, low, high) => [0, Math.max(high || 0, 0.01) * 1.1]}},
         axes: [{...axis, values: (_, ticks) => ticks.map((tick) => time.format(tick * 1000))}, {...axis, size: rem * 3.6, values: (_, ticks) => ticks.map(show)}],
         series: [{}, ...drawn.map((each) => ({
@@ -130,8 +131,8 @@
     const share = new Intl.NumberFormat(language, {style: "percent", maximumSignificantDigits: 2});
     const number = new Intl.NumberFormat(language, {maximumSignificantDigits: 3});
     const pair = [
-      chart(figure.dataset.errors, (point) => point[1] ? (point[2] + point[3]) / point[1] : null, (tick) => share.format(tick)),
-      chart(figure.dataset.latency, (point) => point[5], (tick) => number.format(tick)),
+      chart(figure.dataset.errors, (point) => point[1] ? (point[2] + point[3]) / point[1] : null, (tick) => share.format(tick), false),
+      chart(figure.dataset.latency, (point) => point[5], (tick) => number.format(tick), true),
     ];
     const key = drawn.map((each) => each.version + each.role).join() + figure.clientWidth + root.dataset.theme;
     if (figure.key === key) figure.plots.forEach((each, at) => each.setData(pair[at][1]));
@@ -156,11 +157,22 @@
     source.addEventListener("beat", (beat) => alive(JSON.parse(beat.data)));
   });
   document.addEventListener("htmx:sseMessage", () => { arrange(); tick(); });
+  const toTheEnd = () => { if (one("#log")?.dataset.follow) for (const each of all("pre.log")) each.scrollTop = each.scrollHeight; };
+  toTheEnd();
   document.addEventListener("htmx:afterSwap", (event) => {
+    toTheEnd();
     const dialog = one("#dialog");
     if (event.detail.target !== dialog || !dialog.firstElementChild) return;
     if (!dialog.open) dialog.showModal();
     (dialog.querySelector("[autofocus]") || dialog).focus();
+  });
+  const unanswered = () => { for (const each of all("#dialog [data-unanswered]")) each.hidden = false; };
+  document.addEventListener("htmx:sendError", unanswered);
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const {xhr} = event.detail;
+    if (!xhr) return;
+    if (new URL(xhr.responseURL, location).pathname === body.dataset.login) { location.assign(xhr.responseURL); event.detail.shouldSwap = false; }
+    else if (!(xhr.getResponseHeader("content-type") || "").startsWith("text/html")) { event.detail.shouldSwap = false; unanswered(); }
   });
   document.addEventListener("submit", async (event) => {
     if (!event.target.matches("[data-logout]")) return;
