@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,11 @@ class Daemon:
 
     def get(self, path: str) -> tuple[int, Any]:
         """Return status and JSON of a GET over the socket; status 0 where nobody listens."""
+        status, _, body = self.fetch(path)
+        return status, json.loads(body) if status else None
+
+    def fetch(self, path: str, **headers: str) -> tuple[int, Mapping[str, str], bytes]:
+        """Return status, headers (in small letters) and body of a GET over the socket; 0 where nobody listens."""
         connection = http.client.HTTPConnection("station", timeout=HANGS)
         channel = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         channel.settimeout(HANGS)
@@ -84,11 +89,11 @@ class Daemon:
             with through_folder(self.station.store / "run") as folder:
                 channel.connect(f"{folder}/runner.sock")
             connection.sock = channel
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
         except (FileNotFoundError, ConnectionError):
-            return 0, None
+            return 0, {}, b""
         finally:
             connection.close()
             channel.close()
