@@ -83,7 +83,12 @@ class CodedError(ControllerError):
 
 
 class PackageError(CodedError):
-    """A package was refused or an operation on it is not safe (2001–2007). Trying again changes nothing."""
+    """A package was refused or an operation on it is not safe (2001–2007). Trying again changes nothing.
+
+    `check` names the check of the zip's directory that found it; empty where it was another one.
+    """
+
+    check = ""
 
 
 class CallError(CodedError):

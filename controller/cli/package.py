@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -20,8 +20,8 @@ from controller.station.commands.packages import ListPackages, State
 
 if TYPE_CHECKING:
     from controller.cli.product import Checks
-    from controller.errors import ErrorDocument
-    from controller.packages.inspection import Examination
+    from controller.packages.examination import Examination
+    from controller.station.commands.validating import PackageReport
     from controller.station.port import Report
 
 
@@ -63,52 +63,52 @@ def run(arguments: Namespace, settings: Settings) -> int:
 def validate(arguments: Namespace, settings: Settings) -> int:
     """Check each ZIP as an install would: structure, wheels, environment, and the entry point in a process of its own.
 
-    Everything that is found is told, errors and warnings. Exit code 0 where all are good, 4 otherwise.
+    Everything that is found is told, errors and warnings; every check and what became of it with -o wide or json. Exit
+    code 0 where all are good, 4 otherwise.
 
-    Example:
+    Examples:
       pvctl package validate build/*.zip
+      pvctl package validate screw-check-1.1.0.zip -o wide
     """
     checks = settings.product.checks()
     with progress() as notify:
-        rows = [_check(checks, each, notify) for each in arguments.zips]
-    emit(settings, [row.to_document() for row in rows], lambda: _print(rows))
-    return 4 if any(row.errors for row in rows) else 0
+        reports = [_check(checks, each, notify) for each in arguments.zips]
+    emit(settings, [_document(each) for each in reports], lambda: _print(reports, wide=settings.wide))
+    return 0 if all(each.valid for each in reports) else 4
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """What was found about one zip; `errors` are the contract's objects, and `error` the first of them."""
+def _check(checks: Checks, zip_path: Path, report: Report) -> PackageReport:
+    from controller.station.validating import report_of
 
-    zip: str
-    package: str
-    digest: str
-    errors: list[ErrorDocument]
-    warnings: list[str]
-
-    def to_document(self) -> dict[str, object]:
-        found = {key: value for key, value in (("package", self.package), ("digest", self.digest)) if value}
-        first = self.errors[0] if self.errors else None
-        return {
-            "zip": self.zip, "valid": not self.errors, "error": first, **found, "errors": self.errors,
-            "warnings": self.warnings,
-        }  # fmt: skip
-
-
-def _check(checks: Checks, zip_path: Path, report: Report) -> _Row:
     found = checks.trial(zip_path, lambda step: report(f"{zip_path.name}: {step}"))
-    package = str(found.manifest.ref) if found.manifest else ""
-    return _Row(str(zip_path), package, found.digest, [error.to_document() for error in found.errors], found.warnings)
+    return report_of(str(zip_path), found)
 
 
-def _print(rows: list[_Row]) -> None:
-    """Print a line for each finding, with the zip before it, as compilers do."""
-    for row in rows:
-        if not row.errors:
-            show(f"{row.zip}: valid, {row.package}")
-        for error in row.errors:
-            show(f"{row.zip}: [{error['code']} {error['name']}] {error['message']}")
-        for warning in row.warnings:
-            show(f"{row.zip}: warning: {warning}")
+def _document(report: PackageReport) -> dict[str, object]:
+    """Return a report as it has been printed since the first release, with every check."""
+    package = {} if report.name is None else {"package": f"{report.name}@{report.version}"}
+    digest = {} if report.digest is None else {"digest": report.digest}
+    document = asdict(report)
+    return {
+        "zip": report.zip, "valid": report.valid, "error": document["error"], **package, **digest,
+        "errors": [each["error"] for each in document["checks"] if each["error"] is not None],
+        "warnings": report.warnings, "checks": document["checks"],
+    }  # fmt: skip
+
+
+def _print(reports: list[PackageReport], *, wide: bool) -> None:
+    """Print a line for each finding, with the zip before it, as compilers do; with `wide` also one for each check."""
+    for report in reports:
+        if report.valid:
+            show(f"{report.zip}: valid, {report.name}@{report.version}")
+        for check in report.checks:
+            if check.error is not None:
+                show(f"{report.zip}: [{check.error.code} {check.error.name}] {check.error.message}")
+        for warning in report.warnings:
+            show(f"{report.zip}: warning: {warning}")
+        if wide:
+            rows = [(each.name, each.state.replace("_", " "), each.because or each.what) for each in report.checks]
+            columns(["CHECK", "STATE", "WHAT"], rows)
 
 
 def show_package(arguments: Namespace, settings: Settings) -> int:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from controller.host.listening import Listening
     from controller.model.package import PackageRef
-    from controller.packages.inspection import Examination
+    from controller.packages.examination import Examination
     from controller.packages.journal import Installed
     from controller.sources.folder import Loaded
     from controller.station.port import Caller, Report, Station

@@ -22,6 +22,7 @@ from controller.http.reconcile import ReconcileResource
 from controller.http.request_body import BodyLimits
 from controller.http.resource import Endpoint, Handler, Missing, Resource
 from controller.http.status import StatusResource
+from controller.http.validate import ValidateResource
 from controller.station.commands.detecting import Detect
 from controller.station.commands.events import FollowEvents
 from controller.station.commands.every import COMMANDS
@@ -32,13 +33,14 @@ from controller.station.commands.parts import GetPicture
 from controller.station.commands.reconciling import GetReadiness, Reconcile
 from controller.station.commands.records import ReadLogs
 from controller.station.commands.status import GetStatus
+from controller.station.commands.validating import Validate, ValidateStored
 from controller.station.port import Station
 from controller.store.idempotency import IdempotencyKeys
 from controller.store.layout import StoreLayout
 
 _OWN_RESOURCE = {
-    Detect, GetStatus, GetReadiness, Reconcile, Install, InstallStored, GetPicture, FollowOperation, FollowEvents,
-    GetMetrics, ReadLogs,
+    Detect, GetStatus, GetReadiness, Reconcile, Install, InstallStored, Validate, ValidateStored, GetPicture,
+    FollowOperation, FollowEvents, GetMetrics, ReadLogs,
 }  # fmt: skip
 """Commands whose request or answer is more than plain JSON."""
 
@@ -53,6 +55,7 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
         ReconcileResource(station, limits),
         PictureResource(station),
         InstallResource(station, uploads, limits),
+        ValidateResource(station, uploads, limits),
         OperationEvents(station),
         EventsResource(station),
         LogsResource(station),

@@ -36,6 +36,14 @@ def media_type(request: Request) -> str:
     return kind
 
 
+def flag(request: Request, name: str) -> bool:
+    """Return a query parameter that is true or false; false where it is left out. Raises CallError 1003."""
+    text = request.query_params.get(name, "false")
+    if text not in {"true", "false"}:
+        raise CallError(Code.invalid_params, f"{name}: {text[:80]!r} is neither true nor false", next_step="say true")
+    return text == "true"
+
+
 class ZipForm(TypedDict):
     """A form with a zip as its one part, as `curl -F file=@package.zip` sends it."""
 

@@ -19,7 +19,7 @@ from controller.errors import PackageError, StoreError
 from controller.packages.decompression import DAMAGE, METHODS, member_pieces
 from controller.packages.directory import read_directory
 from controller.packages.limits import Limits
-from controller.packages.names import check_name, collision_key, decode_name, invalid_zip, plain_name
+from controller.packages.names import check_name, collision_key, decode_name, found_by, invalid_zip, plain_name
 
 _ENCRYPTED = 0x1 | 0x40 | 0x2000  # traditional, strong, and masked headers
 
@@ -50,7 +50,8 @@ class Archive:
         with damage_is_2001(path):
             with read_directory(handle, limits) as directory:
                 infos = directory.infolist()
-            self.files, self.folders = _checked_members(infos)
+            with found_by("names"):
+                self.files, self.folders = _checked_members(infos)
 
     def digest(self) -> str:
         """Return `sha256:…` of the zip file. Raises StoreError on a disk error."""
@@ -96,7 +97,9 @@ def _naming(path: Path, error: PackageError) -> PackageError:
     """Return the error with the zip's name in it, wherever in its work it was found."""
     if path.name in error.message:
         return error
-    return PackageError(error.code, f"{path.name}: {error.message}", next_step=error.next_step, details=error.details)
+    named = PackageError(error.code, f"{path.name}: {error.message}", next_step=error.next_step, details=error.details)
+    named.check = error.check
+    return named
 
 
 @contextmanager

@@ -82,7 +82,7 @@ def find_root(archive: Archive) -> str:
 
 
 def lay_out(archive: Archive) -> Contents:
-    """Say where each member belongs. Raises PackageError 2001, 2002 or 2004."""
+    """Say where each member belongs. Raises PackageError 2001 or 2002."""
     root = find_root(archive)
     if f"{root}requirements.txt" not in archive.files:
         raise invalid_zip(
@@ -137,14 +137,19 @@ def _wheels(archive: Archive, folders: tuple[str, ...]) -> tuple[dict[str, Membe
             raise invalid_zip(
                 f"{name} and {wheels[file].name} are two wheels of one name", next_step="leave out one of them"
             )
-    if not wheels:
-        found = f"; not named like a wheel: {', '.join(misnamed[:5])}" if misnamed else ""
-        raise PackageError(
-            Code.wheels_missing,
-            f"there are no wheels in it: wheels/ is missing or empty{found}",
-            next_step="pack it with `procvision-cli package`, without --skip-download",
-        )
     return wheels, tuple(misnamed)
+
+
+def require_wheels(contents: Contents) -> None:
+    """Raise PackageError 2004 where a package holds no wheels."""
+    if contents.wheels:
+        return
+    found = f"; not named like a wheel: {', '.join(contents.misnamed[:5])}" if contents.misnamed else ""
+    raise PackageError(
+        Code.wheels_missing,
+        f"there are no wheels in it: wheels/ is missing or empty{found}",
+        next_step="pack it with `procvision-cli package`, without --skip-download",
+    )
 
 
 def _is_same(one: Member, other: Member) -> bool:

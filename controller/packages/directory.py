@@ -10,7 +10,7 @@ import zipfile
 from typing import BinaryIO
 
 from controller.packages.limits import Limits
-from controller.packages.names import invalid_zip
+from controller.packages.names import found_by, invalid_zip
 
 _LOCAL_HEADER = 30
 _ENTRY = struct.Struct("<4s24x3H12x")
@@ -29,8 +29,9 @@ def read_directory(file: BinaryIO, limits: Limits) -> zipfile.ZipFile:
     _check_count(file, limits)
     archive = zipfile.ZipFile(file)
     infos = archive.infolist()
-    _check_sizes(infos, limits)
-    _check_overlaps(infos, archive.start_dir)
+    with found_by("sizes"):
+        _check_sizes(infos, limits)
+        _check_overlaps(infos, archive.start_dir)
     return archive
 
 

@@ -17,18 +17,17 @@ from packaging.utils import parse_wheel_filename
 from controller.errors import Code, PackageError, RetryableError, StoreError
 from controller.host.conditions import host_error, is_shortage
 from controller.model.package import Installation, Manifest, PackageRef, Receipt, Verdict
-from controller.packages import bytecode, durability, venv
-from controller.packages.archive import Archive, open_archive
-from controller.packages.contents import Contents
-from controller.packages.inspection import Examination, Inspection, examine, read_manifest
+from controller.packages import durability, venv
+from controller.packages.build import UNPACKED, Build
+from controller.packages.checks import OPENING, PLACE, PROVING, READING, examining, warn
+from controller.packages.examination import Examination, Place
 from controller.packages.interpreters import Interpreters
 from controller.packages.journal import Journal, kept
 from controller.packages.leftovers import end_processes
 from controller.packages.limits import Limits, limits_of
 from controller.packages.names import invalid_zip
-from controller.packages.probe import prove
 from controller.packages.receipts import find_installations, installed_receipt, is_ours, is_whole, store_receipt
-from controller.packages.unpacking import prune_wheels, unpack
+from controller.packages.unpacking import prune_wheels
 from controller.store.atomic import sync_folder
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
@@ -37,9 +36,6 @@ from controller.store.store import Store
 Progress = Callable[[str], None]
 
 _LOOK_AGAIN_S = 1.0
-
-_UNPACKED = "unpacked"
-"""uv's cache: what earlier releases had in `uv` shares files with installations that may have written to them."""
 
 
 def _silent(_: str) -> None:
@@ -81,26 +77,29 @@ class Installer:
 
         Raises PackageError 2001 or 2002, StoreError.
         """
-        with open_archive(Path(zip_path), self._limits()) as archive:
-            return read_manifest(archive), archive.digest()
+        with examining(self._begin(zip_path)) as found:
+            found.carry_out(OPENING)
+            found.require()
+            return found.known_manifest, found.digest
 
     def judge(self, zip_path: Path | str, digest: str) -> Verdict | None:
         """Return what names, manifest and requirements show to be wrong; None where that is nothing.
 
         Wheels are not read, so this is cheap. Raises PackageError, StoreError.
         """
-        with open_archive(Path(zip_path), self._limits()) as archive:
-            digest = archive.digest()
-            found = examine(archive, digest, Interpreters(self._pythons()), in_full=False)
-        return Verdict(digest, int(found.errors[0].code), str(found.errors[0])) if found.errors else None
+        with examining(self._begin(zip_path, in_full=False)) as found:
+            found.carry_out((*OPENING, *READING))
+            if found.opened is None:
+                found.require()
+            return Verdict(found.digest, int(found.errors[0].code), str(found.errors[0])) if found.errors else None
 
     def look(self, zip_path: Path | str) -> Examination:
         """Return what reading tells of a zip, with everything that is wrong with it. Raises StoreError."""
-        try:
-            with open_archive(Path(zip_path), self._limits()) as archive:
-                return self._examine(archive, archive.digest())
-        except PackageError as error:
-            return Examination(errors=[error])
+        found = self._begin(zip_path)
+        with examining(found):
+            self._read(found)
+            found.leave_out(PROVING, "it was not asked for")
+        return found
 
     def install(
         self,
@@ -119,52 +118,74 @@ class Installer:
             RetryableError: the zip is not the one of `expect_digest` any more.
             StoreError: the disk failed; nothing is left under `deployed/`.
         """
-        with open_archive(Path(zip_path), self._limits()) as archive:
+        with examining(self._begin(zip_path, self._same_or_refuse)) as found:
             progress("checking")
-            manifest, digest = read_manifest(archive), archive.digest()
-            _check_expected(archive, manifest.ref, digest, expect, expect_digest)
-            if (receipt := self._same_or_refuse(manifest.ref, digest)) is not None:
-                return receipt
-            inspection, contents = self._examine(archive, digest).inspection()
+            found.carry_out(OPENING)
+            found.require()
+            _check_expected(found, expect, expect_digest)
+            found.carry_out((PLACE,))
+            found.require()
+            if found.installed is not None:
+                return found.installed
+            self._read_on(found)
+            found.require()
             journal = Journal(self._now, progress)
-            with kept(self._layout.install_log(manifest.ref), journal):
-                journal.note(f"{archive.path.name}, {digest}")
-                return self._install(archive, inspection, contents, journal)
+            with kept(self._layout.install_log(found.known_manifest.ref), journal):
+                journal.note(f"{found.path.name}, {found.digest}")
+                return self._install(found, journal)
 
-    def _install(self, archive: Archive, inspection: Inspection, contents: Contents, journal: Journal) -> Receipt:
+    def _install(self, found: Examination, journal: Journal) -> Receipt:
         """Build a checked package and put it into place; see `install`."""
-        for warning in inspection.warnings:
+        for warning in found.warnings:
             journal.note(f"warning: {warning}")
         with _disk_errors(self._layout.root), self._staging() as staging:
             folder = staging / "package"
             with durability.cache_in_use(self._layout.cache, staging.name):
-                receipt = self._build(archive, inspection, contents, folder, journal)
+                build = Build(self._layout, self._limits(), folder, journal)
+                found.carry_out(build.checks())
+                found.require()
+                receipt = build.receipt(found, self._now())
                 journal.step("writing to disk")
                 store_receipt(folder / "receipt.json", receipt)
                 durability.sync_file_system(folder)
             return self._publish(folder, receipt)
 
-    def trial(self, zip_path: Path | str, progress: Progress = _silent) -> Examination:
+    def trial(
+        self, zip_path: Path | str, progress: Progress = _silent, *, beside: bool = False, prove: bool = True
+    ) -> Examination:
         """Do everything that an install does, in a temporary folder of which nothing is kept.
 
-        Returns everything that is wrong with the zip; what reading finds wrong is not built. Raises StoreError.
+        Returns everything that is wrong with the zip; what reading finds wrong is not built. With `beside`, what is
+        installed in the store counts, and the folder is in the store's staging; without `prove`, nothing is built.
+        Raises StoreError.
         """
-        with tempfile.TemporaryDirectory(prefix="pvctl-trial-", ignore_cleanup_errors=True) as temporary:
-            layout = StoreLayout.at(temporary)
-            scratch = Installer(layout, MutationLock(layout), now=self._now, limits=self._limits)
-            try:
-                with open_archive(Path(zip_path), self._limits()) as archive, _disk_errors(layout.root):
-                    progress("checking")
-                    found = self._examine(archive, archive.digest())
-                    if not found.errors:
-                        layout.cache.mkdir(parents=True)
-                        with found.noting():
-                            scratch._build(
-                                archive, *found.inspection(), layout.root / "package", Journal(self._now, progress)
-                            )
-                    return found
-            except PackageError as error:
-                return Examination(errors=[error])
+        found = self._begin(zip_path, self._same_or_refuse if beside else None)
+        staging = self._layout.staging if beside else None
+        with examining(found):
+            progress("checking")
+            self._read(found)
+            if not prove:
+                found.leave_out(PROVING, "it was not asked for")
+                return found
+            with _trial_folder(staging) as layout, _disk_errors(layout.root):
+                layout.cache.mkdir(parents=True)
+                journal = Journal(self._now, progress)
+                found.carry_out(Build(layout, self._limits(), layout.root / "package", journal).checks())
+        return found
+
+    def _begin(self, zip_path: Path | str, place: Place | None = None, *, in_full: bool = True) -> Examination:
+        return Examination(
+            Path(zip_path), self._limits(), Interpreters(self._pythons()), in_full=in_full, place=place
+        )  # fmt: skip
+
+    def _read(self, found: Examination) -> None:
+        found.carry_out((*OPENING, PLACE))
+        self._read_on(found)
+
+    @staticmethod
+    def _read_on(found: Examination) -> None:
+        found.carry_out(READING)
+        warn(found)
 
     def uninstall(self, ref: PackageRef) -> None:
         """Remove an installed package; the caller has made sure that nothing needs it. Raises StoreError.
@@ -203,9 +224,6 @@ class Installer:
             torn = durability.discard_torn_cache(self._layout.cache)
         return tuple(str(path) for path in leftovers) + ((str(self._layout.cache),) if torn else ())
 
-    def _examine(self, archive: Archive, digest: str) -> Examination:
-        return examine(archive, digest, Interpreters(self._pythons()))
-
     def _same_or_refuse(self, ref: PackageRef, digest: str) -> Receipt | None:
         """Return the receipt where this very package is installed whole, None where it is to be made."""
         receipt = installed_receipt(self._layout, ref)
@@ -237,31 +255,6 @@ class Installer:
             with suppress(OSError):  # the first error is the one to report; sweep removes the rest
                 _remove(folder)
 
-    def _build(
-        self, archive: Archive, inspection: Inspection, contents: Contents, folder: Path, journal: Journal
-    ) -> Receipt:
-        """Make the whole installation in `folder`, and prove it."""
-        limits = self._limits()
-        journal.step("unpacking")
-        wheel_folders = unpack(archive, contents, inspection.wheels, self._layout.cache / "wheels", folder)
-        journal.step("building the environment")
-        journal.note(f"for {inspection.interpreter}, from {len(inspection.allowed)} wheels")
-        requirements = folder.with_name("requirements.txt")
-        venv.write_requirements(requirements, inspection.requirements)
-        uv = venv.Uv(folder.parent, self._layout.cache / _UNPACKED, limits.build_timeout_s)
-        uv.make_venv(folder / "venv", inspection.interpreter)
-        uv.install(folder / "venv", requirements, [wheel_folders[file] for file in sorted(inspection.allowed)])
-        name, interpreter = inspection.manifest.name, inspection.interpreter
-        if other := bytecode.nearest(find_installations(self._layout), name, interpreter):
-            bytecode.inherit(Path(other.folder), folder)
-        journal.step("proving the entry point")
-        images = folder.with_name("images")
-        images.mkdir()
-        proof = prove(folder, contents, inspection.manifest, images, deadline=limits.prove_timeout_s)
-        journal.note(f"the SDK is {proof.sdk_version}")
-        journal.quote("the algorithm wrote", proof.output)
-        return _receipt(inspection, contents, proof.sdk_version, self._now())
-
     def _publish(self, folder: Path, receipt: Receipt) -> Receipt:
         """Rename a complete installation into place; where another process was faster, its receipt decides."""
         target = self._layout.package(receipt.ref)
@@ -279,40 +272,28 @@ class Installer:
     def _prune_cache(self) -> None:
         if files := prune_wheels(self._layout.cache / "wheels"):
             names = sorted({parse_wheel_filename(file)[0] for file in files})
-            venv.forget_projects(self._layout.cache / _UNPACKED, names)
+            venv.forget_projects(self._layout.cache / UNPACKED, names)
 
 
-def _receipt(inspection: Inspection, contents: Contents, sdk_version: str, now: str) -> Receipt:
-    manifest, interpreter = inspection.manifest, inspection.interpreter
-    return Receipt(
-        name=manifest.name,
-        version=manifest.version,
-        digest=inspection.digest,
-        entry_point=manifest.entry_point,
-        supported_pids=manifest.supported_pids,
-        working_directory=contents.working_directory,
-        python_path=contents.python_path,
-        interpreter=interpreter.executable,
-        python_version=interpreter.version,
-        sdk_version=sdk_version,
-        wheels=tuple(sorted(inspection.wheels)),
-        installed_at=now,
-        description=manifest.description,
-        steps=manifest.steps,
-    )
-
-
-def _check_expected(
-    archive: Archive, ref: PackageRef, digest: str, expect: PackageRef | None, expect_digest: str | None
-) -> None:
+def _check_expected(found: Examination, expect: PackageRef | None, expect_digest: str | None) -> None:
+    ref, name = found.known_manifest.ref, found.path.name
     if expect is not None and ref != expect:
-        raise invalid_zip(f"{archive.path.name} holds {ref}, not {expect}", next_step="correct the name or the version")
-    if expect_digest is not None and digest != expect_digest:
+        raise invalid_zip(f"{name} holds {ref}, not {expect}", next_step="correct the name or the version")
+    if expect_digest is not None and found.digest != expect_digest:
         raise RetryableError(
-            f"{archive.path.name} was changed since it was looked at: its digest was {expect_digest} and is {digest}",
+            f"{name} was changed since it was looked at: its digest was {expect_digest} and is {found.digest}",
             delay=_LOOK_AGAIN_S,
             next_step="nothing: it is looked at again",
         )
+
+
+@contextmanager
+def _trial_folder(parent: Path | None) -> Iterator[StoreLayout]:
+    """Yield a store of its own that goes away: in a folder of ours, else where temporary folders are."""
+    if parent is not None:
+        parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix="pvctl-trial-", ignore_cleanup_errors=True) as temporary:
+        yield StoreLayout.at(temporary)
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import unicodedata
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from controller.errors import Code, PackageError
 
@@ -20,6 +22,16 @@ _PATH_BYTES = 1024  # leaves room below PATH_MAX for the folder of the store
 def invalid_zip(message: str, *, next_step: str = "pack it again with `procvision-cli package`") -> PackageError:
     """Return the error for an archive that is refused (2001)."""
     return PackageError(Code.invalid_zip, message, next_step=next_step)
+
+
+@contextmanager
+def found_by(check: str) -> Iterator[None]:
+    """Have a PackageError say which check of a zip's directory found it."""
+    try:
+        yield
+    except PackageError as error:
+        error.check = check
+        raise
 
 
 def decode_name(info: zipfile.ZipInfo) -> str:

@@ -29,7 +29,8 @@ from controller.reconciler.observe import Observer
 from controller.rollouts.resolution import resolve, unsupported_pids, unsupported_reason
 from controller.rollouts.view import StationView
 from controller.station.between import NO_REVISION, BetweenPasses
-from controller.station.commands.activating import Activate, Activation, PidOutcome, Refusal, Switch
+from controller.station.commands.activating import Activate, Activation, PidOutcome, Switch
+from controller.station.commands.packages import ErrorRow
 from controller.station.port import Caller
 from controller.station.subjects import installed_instead
 from controller.store.audit_chain import AuditRecord
@@ -314,7 +315,7 @@ def _outcome(pid: str, package: PackageRef, moves: _Moves) -> PidOutcome:
     was = str(before) if before is not None else None
     if (error := moves.refused.get(pid)) is not None:
         document = _coded(error).to_document()
-        return PidOutcome(pid, "refused", document["message"], was, error=Refusal(**document))
+        return PidOutcome(pid, "refused", document["message"], was, error=ErrorRow(**document))
     held = pid in moves.holds
     until = f"; held until `pvctl resume {pid}`" if held else ""
     if pid in moves.unchanged:

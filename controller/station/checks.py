@@ -7,7 +7,7 @@ from pathlib import Path
 
 from controller.model.package import PackageRef
 from controller.packages import journal
-from controller.packages.inspection import Examination
+from controller.packages.examination import Examination
 from controller.packages.install import Installer
 from controller.packages.journal import Installed
 from controller.packages.receipts import installed_receipt

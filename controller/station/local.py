@@ -20,6 +20,8 @@ from controller.model.observed import Observed
 from controller.model.operation import OperationDocument, OperationRow
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
+from controller.model.timestamps import format_timestamp
+from controller.packages.install import Installer
 from controller.reconciler.exits import Exit
 from controller.reconciler.loop import Loop
 from controller.reconciler.observe import Observer
@@ -61,6 +63,7 @@ from controller.station.commands.reconciling import (
     ReconcileReport,
 )
 from controller.station.commands.status import GetStatus
+from controller.station.commands.validating import PackageReport, Validate, ValidateStored
 from controller.station.events import EventLog
 from controller.station.listing import active_pids_of, packages_of
 from controller.station.log_feeds import Followers
@@ -72,6 +75,7 @@ from controller.station.planned import require_planned
 from controller.station.port import Caller, Command, Report, Result, require_access, silent
 from controller.station.progress import Progress
 from controller.station.reading import Execute, Reading
+from controller.station.validating import validate
 from controller.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -122,7 +126,9 @@ class LocalStation:
                 ListOperations: self._operations,
                 GetOperation: self._operation, FollowOperation: self._follow,
                 GetMetrics: self._metrics,
-                InstallStored: self._install_stored, Activate: self._activate, Switch: self._activate,
+                InstallStored: self._install_stored,
+                **dict.fromkeys((Validate, ValidateStored), self._validate),
+                **dict.fromkeys((Activate, Switch), self._activate),
                 ListPackages: self._list_packages, ListActive: self._list_active,
                 **tokens.executors(parts.store),
             },
@@ -214,6 +220,11 @@ class LocalStation:
         package = PackageRef(command.name, command.version)
         with self._parts.progress.listener(report):
             return await self._parts.packages.uninstall(package, caller, force=command.force)
+
+    async def _validate(self, command: Validate | ValidateStored, _caller: Caller, report: Report) -> PackageReport:
+        store, clock = self._parts.store, self._parts.clock
+        installer = Installer.of(store, lambda: format_timestamp(clock().epoch))
+        return await asyncio.to_thread(validate, store, installer, command, report)
 
     async def _activate(self, command: Activate | Switch, caller: Caller, report: Report) -> Activation:
         try:

@@ -41,6 +41,7 @@ from controller.station.commands.tokens import (
     RevokeToken,
     TokenList,
 )
+from controller.station.commands.validating import PackageReport, Validate, ValidateStored
 from controller.station.offline_reading import OfflineReading
 from controller.station.port import Caller, Command, Report, Result
 from controller.store.layout import StoreLayout
@@ -77,7 +78,9 @@ class OfflineCommands(OfflineReading):
                 **dict.fromkeys((GetLastParts, GetPicture), self._last_parts),
                 StartOperation: self._start,
                 GiveFeedback: self._give_feedback, GetMetrics: self._metrics,
-                InstallStored: self._install_stored, Activate: self._activate, Switch: self._activate,
+                InstallStored: self._install_stored,
+                **dict.fromkeys((Validate, ValidateStored), self._validate),
+                **dict.fromkeys((Activate, Switch), self._activate),
                 **dict.fromkeys((CreateToken, ListTokens, RevokeToken), self._tokens),
             },
         )  # fmt: skip
@@ -205,6 +208,13 @@ class OfflineCommands(OfflineReading):
     def _install_stored(self, command: InstallStored, caller: Caller, report: Report) -> PackageState:
         self._require_store()
         return self._by_hand("install", caller, report, lambda hand: hand.packages.install_stored(command.zip, caller))
+
+    def _validate(self, command: Validate | ValidateStored, _caller: Caller, report: Report) -> PackageReport:
+        from controller.station.validating import validate
+
+        self._require_store()
+        store = self._store()
+        return validate(store, self._packages(store), command, report)
 
     def _uninstall(self, command: Uninstall, caller: Caller, report: Report) -> PackageState:
         from controller.model.package import PackageRef

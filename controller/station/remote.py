@@ -25,6 +25,7 @@ from controller.station.commands.packages import Install, PackageState
 from controller.station.commands.parts import GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import Reconcile, ReconcileReport
 from controller.station.commands.records import ReadLogs
+from controller.station.commands.validating import PackageReport, Validate
 from controller.station.port import WORKER, Caller, Command, DaemonSilent, Operation, Report, Result, Route, silent
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ class RemoteStation:
             {
                 Reconcile: self._reconcile,
                 Install: self._install,
+                Validate: self._validate,
                 GetPicture: self._picture,
                 FollowOperation: self._follow,
                 GetMetrics: self._metrics,
@@ -184,6 +186,12 @@ class RemoteStation:
         target = f"/algorithms/install?name={quote(command.zip_path.name, safe='')}"
         outcome = await self._lines(target, [_content(command.zip_path)], ZIP, caller, report)
         return cast(PackageState, _result(PackageState, outcome))
+
+    async def _validate(self, command: Validate, caller: Caller, report: Report) -> PackageReport:
+        target = f"/algorithms/validate?name={quote(command.zip_path.name, safe='')}"
+        target += "&prove=true" if command.prove else ""
+        outcome = await self._lines(target, [_content(command.zip_path)], ZIP, caller, report)
+        return cast(PackageReport, _result(PackageReport, outcome))
 
     async def _follow(self, command: FollowOperation, caller: Caller, report: Report) -> OperationDocument:
         _, path, _ = self._request_of(command.operation, command)

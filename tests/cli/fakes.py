@@ -7,7 +7,8 @@ from pathlib import Path
 from controller.errors import Code, DesiredStateError, PackageError
 from controller.host.listening import Listening
 from controller.model.package import Manifest, PackageRef
-from controller.packages.inspection import Examination
+from controller.packages.checks import READING
+from controller.packages.examination import CheckResult, Examination
 from controller.packages.journal import Installed
 from controller.packages.wheels import named_wheel
 from controller.sources.folder import FolderSource, Loaded, load_text
@@ -16,6 +17,15 @@ from controller.station.port import Caller, Command, Report, Result, silent
 from tests.station.fake import FakeStation, detect_verdict
 
 CALLER = Caller("mia")
+
+
+def failing(found: Examination, *errors: PackageError) -> Examination:
+    """Return an examination some of whose checks have failed, and a last one was not reached."""
+    *checks, last = READING[-len(errors) - 1 :]
+    for check, error in zip(checks, errors, strict=True):
+        found.results[check.name] = CheckResult(check, "failed", error)
+    found.leave_out([last], f"{checks[-1].name} failed")
+    return found
 
 
 class FakeChecks:
@@ -29,15 +39,18 @@ class FakeChecks:
 
     def look(self, zip_path: Path) -> Examination:
         if "bad" in zip_path.name:
-            return Examination(errors=[PackageError(Code.manifest_missing, f"{zip_path} has no manifest.json")])
+            return failing(Examination(), PackageError(Code.manifest_missing, f"{zip_path} has no manifest.json"))
         steps = ({"index": 0, "name": "look", "params": [{"key": "threshold", "type": "float", "default": 0.5}]},)
         manifest = Manifest("screw-check", "1.0.0", "main:A", supported_pids=("A01", "A02"), steps=steps)
-        found = Examination("sha256:ab", manifest, wheels=[named_wheel("numpy-2.0.0-cp311-cp311-win_amd64.whl")])
+        found = Examination(
+            digest="sha256:ab", manifest=manifest, wheels=[named_wheel("numpy-2.0.0-cp311-cp311-win_amd64.whl")]
+        )
         if "windows" in zip_path.name:
-            found.errors = [
+            failing(
+                found,
                 PackageError(Code.incompatible_python, "it is packed for Windows"),
                 PackageError(Code.wheels_missing, "glass: there is no wheel of it"),
-            ]
+            )
         found.warnings = ["ignored: requirements.txt:1: -i"]
         return found
 

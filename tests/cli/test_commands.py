@@ -333,6 +333,10 @@ def test_package_validate(pvctl: Pvctl) -> None:
     assert found["error"] == found["errors"][0]
     assert [each["code"] for each in found["errors"]] == [2003, 2004]
     assert found["warnings"] == ["ignored: requirements.txt:1: -i"]
+    assert [(each["name"], each["state"], each["because"]) for each in found["checks"]] == [
+        ("interpreter", "failed", ""), ("closure", "failed", ""), ("sdk", "not_reached", "closure failed"),
+    ]  # fmt: skip
+    assert "sdk           not reached   closure failed" in pvctl("package", "validate", "windows.zip", "-o", "wide").out
 
 
 def test_package_show(pvctl: Pvctl) -> None:

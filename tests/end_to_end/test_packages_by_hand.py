@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +69,33 @@ def test_a_file_name_that_the_store_cannot_keep_is_refused_before_anything_else(
     with pytest.raises(PackageError) as refused:
         Install(tmp_path / name)
     assert refused.value.code == Code.invalid_zip
+
+
+def test_the_daemon_reports_every_check_of_a_zip_that_it_is_given(daemon: Daemon) -> None:
+    station = daemon.station
+    bad = build_package(station.root / "deliveries", name="bad", source=SETUP_RAISES)
+    command = ["curl", "-sS", "--unix-socket", "run/runner.sock", "-F", f"file=@{bad}"]
+    sent = subprocess.run(
+        [*command, "http://station/algorithms/validate?prove=true"], cwd=station.store, capture_output=True, check=True
+    )
+    report = json.loads(sent.stdout)
+    assert (report["valid"], report["name"], report["error"]["code"]) == (False, "bad", 2005)
+    states = {each["name"]: each["state"] for each in report["checks"]}
+    assert states.pop("entry_point") == "failed"
+    assert set(states.values()) == {"passed"}
+
+    sent = subprocess.run(
+        [*command[:-2], "--json", '{"name": "cell", "version": "1.0.0"}', "http://station/algorithms/validate"],
+        cwd=station.store, capture_output=True, check=True,
+    )  # fmt: skip
+    kept = json.loads(sent.stdout)
+    assert (kept["zip"], kept["valid"], kept["checks"][-1]["because"]) == (
+        "cell-1.0.0.zip",
+        True,
+        "it was not asked for",
+    )
+    assert eventually(lambda: not any((station.store / "algorithms" / ".staging").iterdir()), "an empty staging folder")
+    assert [path.name for path in station.zips.iterdir()] == ["cell-1.0.0.zip"]
 
 
 def test_a_zip_that_is_refused_leaves_nothing_of_itself(daemon: Daemon) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from controller.errors import Code, PackageError
 from controller.host.environment import STAGING_VARIABLE
-from controller.packages.inspection import Inspection
+from controller.packages.examination import Inspection
 from controller.packages.install import Installer
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock

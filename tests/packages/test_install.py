@@ -379,7 +379,7 @@ def test_a_build_that_somebody_ends_is_not_the_packages_fault(
     assert list(layout.staging.iterdir()) == []
 
 
-@pytest.mark.parametrize("step", ["durability.sync_file_system", "install.unpack", "install.store_receipt"])
+@pytest.mark.parametrize("step", ["durability.sync_file_system", "build.unpack", "install.store_receipt"])
 def test_a_full_disk_is_a_store_error_and_leaves_nothing(
     good_zip: Path, installer: Installer, layout: StoreLayout, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

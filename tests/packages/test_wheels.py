@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from controller.errors import Code, PackageError
-from controller.packages.inspection import Inspection
+from controller.packages.examination import Inspection
 from controller.packages.install import Installer
 from controller.packages.interpreters import Interpreter, Interpreters
 from controller.packages.requirements import Requirements, read_requirements

@@ -36,6 +36,7 @@ from controller.station.commands.measuring import DeploymentSeries, GetMetrics, 
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations, StartOperation
 from controller.station.commands.operator import Message, Promote
 from controller.station.commands.packages import (
+    ErrorRow,
     Install,
     InstallStored,
     ListPackages,
@@ -83,6 +84,7 @@ from controller.station.commands.tokens import (
     RevokeToken,
     TokenList,
 )
+from controller.station.commands.validating import CheckRow, PackageReport, Validate, ValidateStored
 from controller.station.events import EventLog
 from controller.station.log_feeds import BlockingLogFeed
 from controller.station.operations import found, kind_of, unexpected
@@ -253,6 +255,8 @@ class FakeStation:
             GetIdentity: lambda _: Identity("ann", "admin"),
             Install: lambda each: self._install(each.zip_path, report),
             InstallStored: lambda each: self._install(Path(each.zip), report),
+            Validate: lambda each: self._report(each.zip_path.name),
+            ValidateStored: lambda each: self._report(each.zip or f"{each.name}-{each.version}.zip"),
             Uninstall: lambda each: PackageState(each.name, each.version, "sha256:ab"),
             CreateToken: lambda each: CreatedToken(each.name, "ab12", each.role, None, "pvctl_ab12_secret"),
             RevokeToken: lambda each: RevokedToken(each.name, "ab12"),
@@ -296,6 +300,11 @@ class FakeStation:
         if not Path(subject).exists():
             raise NotFound(Code.invalid_params, f"no process of {subject} has written a log")
         return [Path(subject)]
+
+    def _report(self, name: str) -> PackageReport:
+        error = ErrorRow(2002, "manifest_missing", f"{name} has no manifest.json", {}) if "bad" in name else None
+        row = CheckRow("manifest", "It is there.", "failed" if error else "passed", error)
+        return PackageReport(name, error is None, "screw-check", "1.0.0", "sha256:ab", error, (row,), ())
 
     def _install(self, zip_path: Path, report: Report) -> PackageState:
         if "bad" in zip_path.name:

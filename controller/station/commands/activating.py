@@ -6,20 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from controller.errors import CallError, Code
+from controller.station.commands.packages import ErrorRow
 from controller.station.port import Access, Command, Operation, Route, TreeUse
 
 _ERRORS = (400, 409, 413, 500, 503)
 _ANSWER = "What became of each PID. Where all were refused, the first one's error instead, with all in its details."
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a PID was refused, as every error is told."""
-
-    code: int
-    name: str
-    message: str
-    details: dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +26,7 @@ class PidOutcome:
     message: str
     before: str | None = None
     held: bool = False
-    error: Refusal | None = None
+    error: ErrorRow | None = None
 
 
 @dataclass(frozen=True, slots=True)

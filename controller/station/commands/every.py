@@ -23,6 +23,7 @@ from controller.station.commands.reconciling import Down, GetDesiredTree, GetRea
 from controller.station.commands.records import GetHistory, ReadAudit, ReadLogs, VerifyAudit
 from controller.station.commands.status import GetStatus
 from controller.station.commands.tokens import CreateToken, ListTokens, RevokeToken
+from controller.station.commands.validating import Validate, ValidateStored
 from controller.station.port import Command
 
 COMMANDS: tuple[type[Command[object]], ...] = (
@@ -30,7 +31,7 @@ COMMANDS: tuple[type[Command[object]], ...] = (
     Uninstall, Down, GetDesiredTree, PreviewPlan, GetHistory, ReadAudit, VerifyAudit, ReadLogs,
     GiveFeedback, GetSeries, GetLastParts, GetPicture, ListOperations, GetOperation, FollowOperation, StartOperation,
     FollowEvents, GetMetrics,
-    InstallStored, Activate, Switch, ListPackages, ListActive,
+    InstallStored, Validate, ValidateStored, Activate, Switch, ListPackages, ListActive,
     CreateToken, ListTokens, RevokeToken,
     ListDeployments, GetDeployment, ListPids, GetPid, GetRevisions, GetIdentity,
 )  # fmt: skip

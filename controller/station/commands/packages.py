@@ -19,6 +19,26 @@ def is_zip_name(name: str) -> bool:
     return plain and name.endswith(".zip") and len(name.encode()) <= _LONGEST_NAME
 
 
+def require_zip_name(name: str) -> None:
+    """Raise CallError 1003 where a name cannot be that of a zip in the store."""
+    if not is_zip_name(name):
+        raise CallError(
+            Code.invalid_params,
+            f"{name[:80]!r} is no file name of a zip",
+            next_step="name a file in algorithms/zips, without a folder",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """Why something was refused, as every error is told."""
+
+    code: int
+    name: str
+    message: str
+    details: dict[str, object]
+
+
 @dataclass(frozen=True, slots=True)
 class PackageState:
     """A package that was installed or uninstalled."""
@@ -71,12 +91,7 @@ class InstallStored(Command[PackageState]):
     zip: str
 
     def __post_init__(self) -> None:
-        if not is_zip_name(self.zip):
-            raise CallError(
-                Code.invalid_params,
-                f"{self.zip[:80]!r} is no file name of a zip",
-                next_step="name a file in algorithms/zips, without a folder",
-            )
+        require_zip_name(self.zip)
 
     operation: ClassVar = Operation(
         Access.admin,
