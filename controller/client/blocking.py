@@ -83,7 +83,7 @@ class Pool(Connections):
     """Connections to one address, and requests over them for whoever asks for something else than a detection."""
 
     def exchange(
-        self, buffers: list[Buffer], timeout: float | None, heard: Callable[[bytes], None] = lambda _: None
+        self, buffers: list[Buffer], timeout: float | None, heard: Callable[[bytes], None] | None = None
     ) -> Answer:
         """Send a request and return its answer. Arguments and errors: see `flow.exchange`."""
         return run(exchange(self, buffers, timeout, heard))

@@ -49,10 +49,10 @@ class Answer(NamedTuple):
 class Exchange:
     """A request on its way out (`pending`, `sent`) and its answer on its way in (`receive`).
 
-    `heard` is given the pieces of the answer's body as they come.
+    `heard` is given the pieces of the answer's body as they come; of one that went well, nothing is kept then.
     """
 
-    def __init__(self, buffers: Sequence[Buffer], heard: Callable[[bytes], None] = lambda _: None) -> None:
+    def __init__(self, buffers: Sequence[Buffer], heard: Callable[[bytes], None] | None = None) -> None:
         self.pending = [memoryview(buffer) for buffer in buffers if len(buffer)]
         self.answer: Answer | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -90,8 +90,12 @@ class Exchange:
     # Called by the parser.
 
     def on_body(self, body: bytes) -> None:
-        self._body.append(body)
+        if self._heard is None:
+            self._body.append(body)
+            return
         self._heard(body)
+        if self._parser.get_status_code() != 200:  # a stream of events may go on for weeks
+            self._body.append(body)
 
     def on_message_complete(self) -> None:
         reusable = bool(self._parser.should_keep_alive()) and not self.pending

@@ -53,7 +53,7 @@ def exchange(
     connections: Connections,
     buffers: list[Buffer],
     timeout: float | None,
-    heard: Callable[[bytes], None] = lambda _: None,
+    heard: Callable[[bytes], None] | None = None,
 ) -> Flow[Answer]:
     """Send a request and return its answer; `heard` is given the pieces of its body as they come.
 

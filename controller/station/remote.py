@@ -54,7 +54,7 @@ class _Line(TypedDict, total=False):
 class Conversation(Protocol):
     """How requests get to a station and their answers back: blocking, or on an event loop."""
 
-    async def exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None]) -> Answer:
+    async def exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None) -> Answer:
         """Send a request and return its answer; `heard` is given the pieces of its body as they come.
 
         Raises:
@@ -71,7 +71,7 @@ class Blocking:
     def __init__(self, address: Address) -> None:
         self._address = address
 
-    async def exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None]) -> Answer:
+    async def exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None) -> Answer:
         """Exchange; see `Conversation`."""
         pool = Pool(self._address)
         try:
@@ -152,12 +152,12 @@ class RemoteStation:
         outcome = await self._lines(path, body, _JSON, caller, report, route.method)
         return outcome if operation.result is None else _result(operation.result, outcome)
 
-    def _feed(self, command: FollowEvents | ReadLogs, caller: Caller, _report: Report) -> object:
-        from controller.station.remote_feeds import EventFeed, LinesFeed, open_feed  # noqa: PLC0415 - only who follows
+    async def _feed(self, command: FollowEvents | ReadLogs, caller: Caller, _report: Report) -> object:
+        from controller.station.remote_feeds import BlockingFeed, batch_of, open_feed, pieces_of  # noqa: PLC0415 - only who follows
 
         target = self._request_of(command.operation, command)[1]
         stream = open_feed(self._address, target, self._conversation.on_behalf(caller))
-        return EventFeed(stream) if isinstance(command, FollowEvents) else LinesFeed(stream)
+        return BlockingFeed(stream, batch_of) if isinstance(command, FollowEvents) else BlockingFeed(stream, pieces_of)
 
     def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
         """Return the route of a command, its path with the query, and the arguments in the body: nothing left out."""
@@ -231,7 +231,7 @@ class RemoteStation:
 
     async def _answer(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None = None) -> Answer:
         try:
-            return await self._conversation.exchange(buffers, heard or (lambda _: None))
+            return await self._conversation.exchange(buffers, heard)
         except NeverAccepted as failure:
             raise NotReached(str(self._address), str(failure)) from None
         except Silent as failure:

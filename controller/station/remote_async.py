@@ -15,12 +15,12 @@ from controller.client.calls import request
 from controller.client.connections import Connections
 from controller.client.exchange import Answer, Buffer
 from controller.client.flow import exchange
-from controller.errors import ControllerError
 from controller.station.commands.events import FollowEvents
 from controller.station.commands.records import ReadLogs
 from controller.station.port import ACCESS, CALLER, Caller, Command, Report, Result, silent
 from controller.station.remote import RemoteStation
-from controller.station.remote_events import RemoteFeed, RemoteLines
+from controller.station.remote_events import RemoteFeed
+from controller.station.remote_feeds import batch_of, pieces_of
 
 _IDLE = 4
 
@@ -31,7 +31,7 @@ class Asynchronous:
     def __init__(self, address: Address) -> None:
         self._connections = Connections(address, _IDLE)
 
-    async def exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None]) -> Answer:
+    async def exchange(self, buffers: list[Buffer], heard: Callable[[bytes], None] | None) -> Answer:
         """Exchange; see `remote.Conversation`."""
         return await run(exchange(self._connections, buffers, None, heard))
 
@@ -47,14 +47,11 @@ class AsyncRemoteStation(RemoteStation):
         super().__init__(address, Asynchronous(address))
 
     async def execute(self, command: Command[Result], caller: Caller, report: Report = silent) -> Result:
-        """Have the daemon carry out a command; see `Station.execute`. Events come as long as their feed is read."""
+        """Have the daemon carry out a command; see `Station.execute`. Feeds go on as long as they are read."""
         if not isinstance(command, FollowEvents | ReadLogs):
             return await super().execute(command, caller, report)
         route, target, _ = self._request_of(command.operation, command)
-        more = [*self._conversation.on_behalf(caller), ("Accept", "text/event-stream")]
-        asked = request(self._address, route.method, target, [], more=more)
-        if isinstance(command, FollowEvents):
-            return cast(Result, RemoteFeed(partial(self._conversation.exchange, asked)))
-        if command.follow:
-            raise ControllerError("logs are not followed here", next_step="ask for their last lines again")
-        return cast(Result, RemoteLines(await self._answer(asked)))
+        headers = [("Accept", "text/event-stream"), *self._conversation.on_behalf(caller)]
+        asked = request(self._address, route.method, target, [], more=headers)
+        listen = partial(self._conversation.exchange, asked)
+        return cast(Result, RemoteFeed(listen, batch_of if isinstance(command, FollowEvents) else pieces_of))

@@ -4,60 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Self, cast
-
-import orjson
+from typing import Generic, Self, TypeVar
 
 from controller.client.answers import NotReached, UnknownOutcome, content_of
 from controller.client.exchange import Answer, Broken, NeverAccepted
-from controller.station.commands.events import Event, EventBatch, EventKind
-from controller.station.commands.records import LogPiece
+from controller.station.remote_feeds import Block
 
 _MOST = 1000
 """Batches that wait for a reader at most; one that is slower is cut off, and comes again with the last one's name."""
+_Item = TypeVar("_Item")
 Listen = Callable[[Callable[[bytes], None]], Awaitable[Answer]]
 
 
-class RemoteLines:
-    """`commands.events.Feed` of the last lines of logs, which have all come. Raises what was answered instead."""
-
-    def __init__(self, answer: Answer) -> None:
-        if answer.status != 200:
-            content_of(answer)
-        self._blocks = iter(answer.body.split(b"\n\n"))
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> tuple[LogPiece, ...]:
-        for block in self._blocks:
-            data = [line.partition(b": ")[2] for line in block.split(b"\n") if line.startswith(b"data: ")]
-            if data:
-                piece = orjson.loads(data[0])
-                return (LogPiece(str(piece["log"]), str(piece["text"])),)
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """There is nothing to end."""
-
-
-class RemoteFeed:
-    """`commands.events.Feed`. `listen` makes the request and gives the pieces of its answer's body to what it is told.
+class RemoteFeed(Generic[_Item]):
+    """`commands.events.Feed`. `listen` makes the request and gives the pieces of its answer's body to what it is told;
+    `read` makes an item of an event, or of a sign of life.
 
     Reading raises what the station answers instead of events, and NotReached or UnknownOutcome where it goes away.
     """
 
-    def __init__(self, listen: Listen) -> None:
+    def __init__(self, listen: Listen, read: Callable[[Block], _Item]) -> None:
         self._rest = b""
         self._last = ""
-        self._batches: asyncio.Queue[EventBatch | None] = asyncio.Queue(_MOST)
+        self._read = read
+        self._batches: asyncio.Queue[_Item | None] = asyncio.Queue(_MOST)
         self._answer = asyncio.ensure_future(listen(self._hear))
         self._answer.add_done_callback(lambda _: self._put(None))
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> EventBatch:
+    async def __anext__(self) -> _Item:
         batch = await self._batches.get()
         if batch is not None:
             return batch
@@ -86,13 +63,10 @@ class RemoteFeed:
         for block in blocks:
             fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if b": " in line)
             self._last = fields.get(b"id", self._last.encode()).decode()
-            if b"data" in fields:
-                kind = cast("EventKind", fields[b"event"].decode())
-                self._put(EventBatch(self._last, (Event(self._last, kind, fields[b"data"]),)))
-            else:  # a sign of life
-                self._put(EventBatch(self._last, ()))
+            event = fields.get(b"event", b"").decode()
+            self._put(self._read(Block(self._last, event, fields.get(b"data", b""))))
 
-    def _put(self, batch: EventBatch | None) -> None:
+    def _put(self, batch: _Item | None) -> None:
         if self._batches.full():
             if batch is None:
                 self._batches.get_nowait()

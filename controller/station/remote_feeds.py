@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple, Self, cast
+from collections.abc import Callable, Iterator, Sequence
+from typing import Generic, NamedTuple, Self, TypeVar, cast
 
 from controller.client.addresses import Address
 from controller.client.answers import NotReached, content_of
@@ -15,6 +15,7 @@ from controller.station.commands.events import Event, EventBatch, EventKind
 from controller.station.commands.records import LogPiece
 from controller.station.port import DaemonSilent
 
+_Item = TypeVar("_Item")
 _PATIENCE = 30.0
 """Seconds without a sign of life after which the daemon counts as silent."""
 
@@ -95,43 +96,33 @@ def open_feed(address: Address, target: str, headers: Sequence[tuple[str, str]])
     raise ControllerError(f"the daemon at {address} answered {answer.status} and no events")
 
 
-class EventFeed:
-    """What happens on the daemon's station."""
+def batch_of(block: Block) -> EventBatch:
+    """Return an event of the stream as a batch; an empty one of a sign of life."""
+    event = Event(block.id, cast(EventKind, block.event), block.data)
+    return EventBatch(block.id, (event,) if block.data else ())
 
-    def __init__(self, stream: EventStream) -> None:
+
+def pieces_of(block: Block) -> tuple[LogPiece, ...]:
+    """Return the lines that an event of the stream has; none of a sign of life."""
+    piece = json.loads(block.data) if block.data else None
+    return (LogPiece(str(piece["log"]), str(piece["text"])),) if piece else ()
+
+
+class BlockingFeed(Generic[_Item]):
+    """`commands.events.Feed` of a stream; `read` makes an item of an event, or of a sign of life."""
+
+    def __init__(self, stream: EventStream, read: Callable[[Block], _Item]) -> None:
         self._stream = stream
         self._blocks = stream.blocks()
+        self._read = read
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> EventBatch:
-        """Return the next event, or none as a sign of life."""
+    async def __anext__(self) -> _Item:
+        """Wait for the next one."""
         for block in self._blocks:
-            event = Event(block.id, cast(EventKind, block.event), block.data)
-            return EventBatch(block.id, (event,) if block.data else ())
-        raise StopAsyncIteration
-
-    async def aclose(self) -> None:
-        """Want no more of it."""
-        self._stream.close()
-
-
-class LinesFeed:
-    """Lines of the daemon's logs."""
-
-    def __init__(self, stream: EventStream) -> None:
-        self._stream = stream
-        self._blocks = stream.blocks()
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> tuple[LogPiece, ...]:
-        """Return what was written, or nothing as a sign of life."""
-        for block in self._blocks:
-            piece = json.loads(block.data) if block.data else None
-            return (LogPiece(str(piece["log"]), str(piece["text"])),) if piece else ()
+            return self._read(block)
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
