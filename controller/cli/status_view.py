@@ -90,6 +90,7 @@ class View:
             return self._text(f"no daemon runs; the rest is as of {old} ago, processes as of now", "warn")
         up = f"daemon: process {daemon['os_pid']}, up {age(daemon['started_at'], self._now)}"
         up = up if daemon["os_pid"] else "a daemon holds the store"  # and who, is written nowhere any more
+        up += f", listens at {daemon['listen']}" if daemon.get("listen") else ""
         return self._text(f"{up}; the rest is as of {old} ago" if stale else up, "warn" if stale else "")
 
     # Deployments and their rollouts.

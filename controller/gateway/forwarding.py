@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -12,7 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from controller.errors import ControllerError
 from controller.gateway.body import CHUNKED, Body, Gone
-from controller.gateway.limits import MIB, Limits, Places
+from controller.gateway.limits import MIB, Limits, Places, too_often
 from controller.gateway.upstream import Connection, DaemonAway, Headers, Upstream, head_of
 from controller.http.failures import CLOSE, Refused, error_response
 from controller.station.port import ACCESS, CALLER, Caller
@@ -38,7 +39,7 @@ class Forwarder:
         self._limits = limits
         self._places = Places(limits.at_once, limits.turn, "requests")
         self._large = Places(limits.large_at_once, limits.turn, "large requests")
-        self._streams = Places(limits.streams, limits.turn, "answers that go on")
+        self._streams = _Streams(limits)
         self._large_bytes = 0
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
@@ -52,8 +53,8 @@ class Forwarder:
                     held.callback(self._give_back, body)
                 else:
                     await body.take()
-                place = await held.enter_async_context(_Place(self._places))
-                await self._converse(scope, body, caller, partial(answering.pass_on, place, self._streams))
+                place = await held.enter_async_context(_Place(self._places, self._streams, caller.name))
+                await self._converse(scope, body, caller, partial(answering.pass_on, place))
         except Gone:
             pass
         except ControllerError as error:
@@ -100,24 +101,54 @@ class Forwarder:
         self._large_bytes -= body.counted
 
 
-class _Place:
-    """A place among the requests, which becomes one among the streams when an answer goes on."""
+class _Streams:
+    """The places of answers that go on: so many in all, and so many of one caller."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._places = Places(limits.streams, limits.turn, "answers that go on")
+        self._of: Counter[str] = Counter()
+
+    async def enter(self, caller: str) -> None:
+        """Take a place. Raises Refused: 429, the caller has enough of them; 503, there is none."""
+        if self._of[caller] >= self._limits.streams_each:
+            raise too_often(f"answers that go on for {caller}", self._limits.turn)
+        self._of[caller] += 1
+        try:
+            await self._places.enter()
+        except BaseException:
+            self._of[caller] -= 1
+            raise
+
+    def leave(self, caller: str) -> None:
+        """Give the place back."""
+        self._places.leave()
+        self._of[caller] -= 1
+        if not self._of[caller]:
+            del self._of[caller]
+
+
+class _Place:
+    """A caller's place among the requests, which becomes one among the streams when an answer goes on."""
+
+    def __init__(self, places: Places, streams: _Streams, caller: str) -> None:
         self._places = places
+        self._streams = streams
+        self._caller = caller
+        self._leave = places.leave
 
     async def __aenter__(self) -> _Place:
         await self._places.enter()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._places.leave()
+        self._leave()
 
-    async def move_to(self, places: Places) -> None:
-        """Raises Refused 503: there is none."""
-        await places.enter()
-        self._places.leave()
-        self._places = places
+    async def go_on(self) -> None:
+        """Become a place of an answer that goes on. Raises Refused: there is none."""
+        await self._streams.enter(self._caller)
+        self._leave()
+        self._leave = partial(self._streams.leave, self._caller)
 
 
 class _Answering:
@@ -127,12 +158,12 @@ class _Answering:
         self._send = send
         self.begun = False
 
-    async def pass_on(self, place: _Place, streams: Places, connection: Connection) -> None:
+    async def pass_on(self, place: _Place, connection: Connection) -> None:
         """Pass the answer on as it comes; one that goes on takes a place among those. Raises ControllerError."""
         await connection.answer()
         kind = next((value for name, value in connection.headers if name == b"content-type"), b"")
         if kind.startswith(_ANSWERS_THAT_GO_ON):
-            await place.move_to(streams)
+            await place.go_on()
         self.begun = True
         kept = [pair for pair in connection.headers if pair[0] not in _HOP]
         await self._send({"type": "http.response.start", "status": connection.status, "headers": kept})

@@ -31,8 +31,8 @@ class Limits:
     and query. `small`: a body up to this size is taken in whole before anybody is asked; `body` bounds a detection's,
     `upload` a zip's, `json` every other. `silent`: for which a body may not go on; it has `patience`, and more for what
     arrived: at least `slowest` bytes a second. `at_once`: requests that are forwarded, of which `large_at_once` with a
-    large body, their bytes `large_bytes` in all; `streams`: answers that go on. `turn`: for which a request waits for
-    its place.
+    large body, their bytes `large_bytes` in all; `streams`: answers that go on, of one token `streams_each`.
+    `turn`: for which a request waits for its place.
     """
 
     connections_each: int = 64
@@ -50,7 +50,8 @@ class Limits:
     at_once: int = 16
     large_at_once: int = 4
     large_bytes: int = 640 * MIB
-    streams: int = 64
+    streams: int = 32
+    streams_each: int = 8
     turn: float = 5.0
     requests_of_token: Rate = Rate(100, 200)
     requests_of_address: Rate = Rate(200, 400)

@@ -80,6 +80,7 @@ def test_the_gateway_comes_back_the_daemon_does_not_care_and_it_ends_with_it(
     eventually(lambda: ask(port, "/v1/whoami", context, admin)[0] != 0, "the gateway")
     status = daemon.until(lambda each: down(each) is False, "the listener")
     assert status["daemon"]["listen"] == f"https://127.0.0.1:{port}"
+    assert f"listens at https://127.0.0.1:{port}" in station.pvctl("status", expect=None).stdout
 
     viewer = token(station, "wall", "viewer")  # by the daemon, that runs
     assert ask(port, "/v1/status", context, viewer)[0] == 200

@@ -6,9 +6,14 @@ import asyncio
 
 import pytest
 
+from controller.client.addresses import Address
+from controller.client.answers import NotReached
+from controller.station.commands.events import Event, FollowEvents
 from controller.station.commands.operator import Promote
 from controller.station.commands.status import GetStatus
+from controller.station.events import EventLog
 from controller.station.port import Access, Caller
+from controller.station.remote_async import AsyncRemoteStation
 from tests.gateway.conftest import Serve, Served
 from tests.http.conftest import form
 from tests.station.fake import STATUS
@@ -113,3 +118,50 @@ async def test_head_and_health_are_answered(gateway: Served) -> None:
     assert (head.status, head.body) == (200, b"")
     assert [each.json for each in health] == [{"alive": True}] * 3
     assert (await gateway.ask("GET", "/v1/nothing", token=token)).status == 404
+
+
+async def test_answers_that_go_on_are_bounded_in_all_and_for_each_token(serve: Serve) -> None:
+    async with serve(streams=2, streams_each=1, turn=0.1) as gateway:
+        one, two, three = (gateway.token("viewer", name).token for name in ("one", "two", "three"))
+        followed = [gateway.connect() for _ in range(2)]
+        for each, token in zip(followed, (one, two), strict=True):
+            each.sendall(b"GET /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n" % token.encode())
+            assert b"200 OK" in await asyncio.to_thread(each.recv, 65536)
+
+        assert (await gateway.ask("GET", "/v1/events", token=one)).status == 429
+        gateway.fake.events = EventLog("fake", heartbeat=0.05)  # of the station's own bound it is not about
+        assert (await gateway.ask("GET", "/v1/events", token=three)).status == 503
+        followed[0].close()
+
+        async def free() -> bool:
+            return (await gateway.ask("HEAD", "/v1/events", token=one)).status == 200
+
+        while not await free():
+            await asyncio.sleep(0.01)
+
+
+async def test_events_come_through_the_pages_own_station_until_it_goes_away(gateway: Served) -> None:
+    station = AsyncRemoteStation(Address.of(gateway.store.layout.root, None, None))
+    caller = Caller("token:kiosk", Access.viewer)
+    feed = await station.execute(FollowEvents(kinds="status,audit"), caller)
+    assert (await anext(feed)).events == ()
+    gateway.fake.events.publish("status", {"converged": True})
+    gateway.fake.events.publish("parts", [])
+    gateway.fake.events.publish("audit", {"seq": 7})
+    found: list[Event] = []
+    while len(found) < 2:
+        found += (await anext(feed)).events
+    await feed.aclose()
+
+    assert [(each.kind, each.data) for each in found] == [("status", b'{"converged":true}'), ("audit", b'{"seq":7}')]
+    assert gateway.fake.callers[-1] == caller
+    with pytest.raises(StopAsyncIteration):
+        await anext(feed)
+    again = await station.execute(FollowEvents(found[0].id, "audit"), caller)
+    while not (batch := await anext(again)).events:
+        pass
+    assert batch.events == (found[1],)
+    await again.aclose()
+    nowhere = AsyncRemoteStation(Address.of(gateway.store.layout.root / "none", None, None))
+    with pytest.raises(NotReached):
+        await anext(await nowhere.execute(FollowEvents(), caller))
