@@ -7,6 +7,8 @@ import hashlib
 import json
 from pathlib import Path
 
+import pytest
+
 import controller.page
 from controller.page import assets
 from controller.page.application import Page
@@ -17,16 +19,21 @@ VENDOR = Path(controller.page.__file__).parent / "static" / "vendor"
 MOST = 50_000
 
 
-def test_every_vendored_file_is_in_the_manifest_with_its_hash_and_a_licence() -> None:
-    rows = json.loads((VENDOR / "vendor.json").read_text(encoding="utf-8"))
+@pytest.mark.parametrize(
+    ("folder", "fit"),
+    [(VENDOR, {"0BSD", "MIT"}), (Path(__file__).parents[1] / "browser" / "vendor", {"MPL-2.0"})],
+    ids=["page", "tests"],
+)
+def test_every_vendored_file_is_in_the_manifest_with_its_hash_and_a_licence(folder: Path, fit: set[str]) -> None:
+    rows = json.loads((folder / "vendor.json").read_text(encoding="utf-8"))
     licences = {f"{row['package']}.LICENSE" for row in rows}
 
-    assert {path.name for path in VENDOR.iterdir()} == {row["file"] for row in rows} | licences | {"vendor.json"}
+    assert {path.name for path in folder.iterdir()} == {row["file"] for row in rows} | licences | {"vendor.json"}
     for row in rows:
-        assert hashlib.sha256((VENDOR / row["file"]).read_bytes()).hexdigest() == row["sha256"], row["file"]
-        assert row["licence"] in {"0BSD", "MIT"}
+        assert hashlib.sha256((folder / row["file"]).read_bytes()).hexdigest() == row["sha256"], row["file"]
+        assert row["licence"] in fit
         assert row["version"]
-        assert (VENDOR / f"{row['package']}.LICENSE").stat().st_size > 300
+        assert (folder / f"{row['package']}.LICENSE").stat().st_size > 300
 
 
 async def test_the_first_view_of_200_pids_is_at_most_50_kb_of_markup_style_and_script() -> None:
