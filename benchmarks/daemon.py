@@ -63,7 +63,8 @@ def _cpu_seconds(os_pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _resident(os_pid: int) -> int:
+def resident(os_pid: int) -> int:
+    """Return the resident memory of a process, in bytes."""
     pages = int(Path(f"/proc/{os_pid}/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
@@ -71,7 +72,7 @@ def _resident(os_pid: int) -> int:
 def _measure_idleness(root: Path) -> list[Row]:
     pids = [f"P{number:02}" for number in range(_PROCESSES)]
     with _running(root, pids, ("1.0.0",)) as (station, daemon):
-        installing = _resident(daemon.os_pid)
+        installing = resident(daemon.os_pid)
         assert daemon.stop() == 0
         daemon.start()  # what a station is most of its life: started, everything installed, everything adopted
         with Client(store=station.store) as client:
@@ -81,7 +82,7 @@ def _measure_idleness(root: Path) -> list[Row]:
         began, used = time.monotonic(), _cpu_seconds(daemon.os_pid)
         time.sleep(_WATCHED)
         share = (_cpu_seconds(daemon.os_pid) - used) / (time.monotonic() - began)
-        size = _resident(daemon.os_pid)
+        size = resident(daemon.os_pid)
     return [
         Row("idle daemon, 10 processes: share of a core / 1 %", f"{share:.2%}", f"{_MOST_CPU:.0%}",
             share / _MOST_CPU, 1.0),

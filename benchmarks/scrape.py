@@ -5,6 +5,9 @@ scrape asks for the loop's next turn again and again and notes the longest wait,
 since other programs of the machine are nobody's fault here; bare is its longest wait without a scrape.
 Also what the count that the daemon makes every second holds the loop for, when every PID was called since.
 
+Then a real daemon with as many PIDs: calls one after the other, in windows of ten seconds, with a scrape every five
+seconds and without one in turn.
+
 usage: python -m benchmarks.scrape [ROUNDS]
 """
 
@@ -13,26 +16,42 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import uvloop
 
-from benchmarks.table import Row, milliseconds, print_table
+from benchmarks.daemon import resident
+from benchmarks.table import Row, megabytes, milliseconds, print_table
 from controller.calls.series import CallSeries
+from controller.client import Client
+from controller.client.addresses import Address
 from controller.model.package import PackageRef
 from controller.model.status import DeploymentStatus, EvidenceStatus, PidStatus, RevisionStatus, Status
 from controller.model.tally import Counted, Kind, Recorder
 from controller.reconciler.counts import ActCounts, PassCounts
+from controller.station.commands.measuring import GetMetrics
 from controller.station.metrics.scrape import Scrapes, Sources
+from controller.station.port import Caller, finish
+from controller.station.remote import RemoteStation
+from examples.packing import build_package
+from tests.end_to_end.running import Daemon
+from tests.end_to_end.station import Station
 
 _PIDS, _EACH = 1000, 100
 """PIDs, and how many of them a deployment has."""
 _AIM = 1.5
 """Longest hold of the loop, in milliseconds, as the median of rounds."""
+_WINDOW, _EVERY = 10.0, 5.0
+"""Seconds in which calls are made with scrapes, or without; seconds between two scrapes."""
+_IMAGE = np.zeros((48, 64, 3), np.uint8)
 _VERSIONS = ("1.0.0", "1.1.0")
 
 
@@ -129,9 +148,61 @@ async def _measure(rounds: int) -> list[Row]:
     ]  # fmt: skip
 
 
+def _measure_calls(root: Path, rounds: int) -> list[Row]:
+    """Return how long calls take beside scrapes, and without them; and what the scrapes cost in memory."""
+    pids = [f"P{number:04}" for number in range(_PIDS)]
+    station = Station(root)
+    daemon = Daemon(station)
+    build_package(station.zips, name="bench", version="1.0.0", supported_pids=pids)
+    for number in range(0, _PIDS, _EACH):
+        station.desire(f"cell-{number // _EACH}", "bench", "1.0.0", pids[number : number + _EACH])
+    calls: dict[bool, list[float]] = {True: [], False: []}
+    scraping, over = threading.Event(), threading.Event()
+    scraper = threading.Thread(target=_scrape, args=(station.store, scraping, over))
+    try:
+        daemon.start()
+        daemon.until(lambda status: status["converged"], "convergence")
+        with Client(store=station.store) as client:
+            for pid in pids:
+                client.execute(pid, _IMAGE)
+            before = resident(daemon.os_pid)
+            scraper.start()
+            for number in range(2 * rounds):
+                (scraping.set if number % 2 else scraping.clear)()
+                until = time.perf_counter() + _WINDOW
+                while (began := time.perf_counter()) < until:
+                    client.execute("P0000", _IMAGE)
+                    calls[bool(number % 2)].append(time.perf_counter() - began)
+        after = resident(daemon.os_pid)
+    finally:
+        over.set()
+        if scraper.is_alive():
+            scraper.join()
+        station.pvctl("down", expect=None)
+        daemon.leave_nothing()
+    return [
+        _row("p50 of calls beside a scrape every 5 s", calls, 0.5),
+        _row("p99 of the same", calls, 0.99),
+        Row("daemon with that many PIDs: memory, scraped", megabytes(after), megabytes(before), after / before),
+    ]
+
+
+def _scrape(store: Path, scraping: threading.Event, over: threading.Event) -> None:
+    asked = RemoteStation(Address.of(store, None, None))
+    while not over.wait(_EVERY):
+        if scraping.is_set():
+            finish(asked.execute(GetMetrics(), Caller("benchmark")))
+
+
+def _row(what: str, calls: dict[bool, list[float]], share: float) -> Row:
+    ours, bare = (sorted(each)[int(share * len(each))] for each in (calls[True], calls[False]))
+    return Row(what, milliseconds(ours), milliseconds(bare), ours / bare, 1.1)
+
+
 def run(rounds: int) -> list[Row]:
     """Return the rows of this benchmark."""
-    return uvloop.run(_measure(rounds))
+    with tempfile.TemporaryDirectory() as folder:
+        return [*uvloop.run(_measure(rounds)), *_measure_calls(Path(folder) / "station", max(1, rounds // 3))]
 
 
 if __name__ == "__main__":
