@@ -44,6 +44,7 @@ from controller.station.remote import RemoteStation
 from examples.packing import build_package
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
+from tests.waiting import HANGS
 
 _PIDS, _EACH = 1000, 100
 """PIDs, and how many of them a deployment has."""
@@ -161,7 +162,7 @@ def _measure_calls(root: Path, rounds: int) -> list[Row]:
     scraper = threading.Thread(target=_scrape, args=(station.store, scraping, over))
     try:
         daemon.start()
-        daemon.until(lambda status: status["converged"], "convergence")
+        daemon.until(lambda status: status["converged"], "convergence", HANGS)
         with Client(store=station.store) as client:
             for pid in pids:
                 client.execute(pid, _IMAGE)
