@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -29,6 +30,21 @@ def test_rules_alerts_and_the_example_are_valid() -> None:
     assert checked.returncode == 0, checked.stdout + checked.stderr
     configured = promtool("check", "config", "--syntax-only", DEPLOY / "prometheus.yml")
     assert configured.returncode == 0, configured.stdout + configured.stderr
+
+
+def test_every_query_of_the_dashboard_is_promql(tmp_path: Path) -> None:
+    dashboard: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana" / "procvision.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ())]
+    queries += [each["expr"] for each in dashboard["annotations"]["list"] if "expr" in each]
+    rules = [{"record": f"query_{number}", "expr": query} for number, query in enumerate(queries)]
+    path = tmp_path / "queries.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
+
+    checked = promtool("check", "rules", "--lint=none", path)
+
+    assert (checked.returncode, f"{len(queries)} rules found" in checked.stdout) == (0, True), checked.stdout
+    variables = {each["name"] for each in dashboard["templating"]["list"]}
+    assert set(re.findall(r"\$\{?(\w+)", json.dumps(dashboard["panels"]))) <= variables
 
 
 def test_alerts_fire_before_and_after_the_rollback_of_the_recorded_canary() -> None:
