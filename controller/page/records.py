@@ -10,7 +10,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from controller.errors import ControllerError, NotFound
+from controller.errors import Code, ControllerError
 from controller.page.acts import ON_PIDS
 from controller.page.feed import Feed
 from controller.page.reading import StationReader
@@ -24,6 +24,8 @@ _SERIES = 3600
 _ROWS = 50
 _LINES = 300
 _LONGEST = 200
+_NOT_THERE = {Code.invalid_pid, Code.invalid_params, Code.no_active_version}
+"""What a daemon answers, over its socket too, where there is nothing of that name."""
 _FILTERS = ("actor", "action", "object")
 _KEPT = {"Cache-Control": "private, max-age=86400, immutable"}
 
@@ -120,7 +122,7 @@ def _guarded(handler: _Handler) -> _Handler:
         try:
             return await handler(request)
         except (ControllerError, OSError) as error:
-            status = 404 if isinstance(error, NotFound) else 502
+            status = 404 if getattr(error, "code", None) in _NOT_THERE else 502
             page = viewer_of(request).page("failure.html", "", status=status, code=None, message=str(error))
             return html(request, page, status)
 
