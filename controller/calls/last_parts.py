@@ -94,10 +94,6 @@ class LastParts:
         """Return the last part of each PID."""
         return list(self._last.values())
 
-    def rows(self) -> list[LastPart]:
-        """Return the last part of each PID, by PID."""
-        return [part.row() for _, part in sorted(self._last.items())]
-
     def forget(self, pids: Iterable[str]) -> None:
         """Drop the parts of PIDs that nobody serves any more."""
         for pid in pids:

@@ -31,7 +31,7 @@ class StationReader:
 
     async def parts(self) -> Sequence[JsonRow]:
         """Return the last part of each PID."""
-        return cast(Sequence[JsonRow], await self._station.execute(GetLastParts(), PAGE))
+        return cast(Sequence[JsonRow], await self._station.execute(GetLastParts(pictured=True), PAGE))
 
     async def deployments(self) -> Sequence[JsonRow]:
         """Return the deployments with their steps."""

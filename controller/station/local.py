@@ -174,8 +174,8 @@ class LocalStation:
         epoch = self._parts.clock().epoch
         return measuring.series(query, self._parts.series, self._parts.loop.outcome, epoch)
 
-    async def _last_parts(self, _query: GetLastParts, _caller: Caller, _report: Report) -> list[LastPart]:
-        return parts.last_parts(self._parts.plane)
+    async def _last_parts(self, query: GetLastParts, _caller: Caller, _report: Report) -> list[LastPart]:
+        return parts.last_parts(self._parts.plane, query)
 
     async def _picture(self, query: GetPicture, _caller: Caller, _report: Report) -> PictureFile:
         return await parts.picture(self._parts.plane, query)

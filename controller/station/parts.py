@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import time
+
 from controller.calls.data_plane import DataPlane
+from controller.calls.last_parts import Part
 from controller.model.last_part import LastPart
-from controller.station.commands.parts import GetPicture, NoPicture, PictureFile
+from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture, PictureFile
+
+FRESH = 1.5
+"""Seconds after which a part with a picture gives way to later ones without: a little longer than pictures come."""
 
 
-def last_parts(plane: DataPlane) -> list[LastPart]:
+def last_parts(plane: DataPlane, query: GetLastParts) -> list[LastPart]:
     """Return the last part of each PID, by PID."""
     plane.gallery.look()
-    return plane.parts.rows()
+    now = time.time()
+    found = (to_show(plane, last, now) if query.pictured else last for last in plane.parts.latest())
+    return [part.row() for part in sorted(found, key=lambda part: part.pid)]
+
+
+def to_show(plane: DataPlane, last: Part, now: float) -> Part:
+    """Return what is best shown of a PID: its last part, or one before it that has a picture and is still fresh.
+
+    Where parts come faster than anybody can read, a viewer would else hardly ever see a verdict with its picture.
+    """
+    if last.picture is not None:
+        return last
+    pictured = plane.gallery.latest(last.pid)
+    return pictured if pictured is not None and 0 <= now - pictured.at < FRESH else last
 
 
 async def picture(plane: DataPlane, query: GetPicture) -> PictureFile:

@@ -21,7 +21,7 @@ from controller.client.arguments import CallArguments
 from controller.images import npy
 from controller.images.formats import ImageRef
 from controller.model.last_part import LastPart
-from controller.station.commands.parts import GetPicture, NoPicture
+from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture
 from controller.station.parts import last_parts, picture
 from tests.calls.stations import Station, station
 from tests.waiting import until
@@ -41,7 +41,7 @@ def _often(monkeypatch: pytest.MonkeyPatch) -> None:
 async def looked_at(layout, *specs) -> AsyncIterator[Station]:
     async with station(layout, *specs) as opened:
         opened.plane.gallery.allow(pictures=True)
-        last_parts(opened.plane)
+        last_parts(opened.plane, GetLastParts())
         await until(lambda: opened.plane.gallery._reducer.idle)
         yield opened
 
@@ -54,7 +54,7 @@ async def shown(opened: Station, pid: str = "A01") -> np.ndarray:
 
 
 def part(opened: Station, pid: str = "A01") -> LastPart:
-    return {each["pid"]: each for each in last_parts(opened.plane)}[pid]
+    return {each["pid"]: each for each in last_parts(opened.plane, GetLastParts())}[pid]
 
 
 def pixels(content: bytes) -> np.ndarray:
@@ -232,4 +232,7 @@ async def test_a_pid_has_its_turn_and_the_station_too(layout, make_spec, monkeyp
             await shown(opened, pid)
             await opened.plane.execute(dataclasses.replace(request(image), pid=pid))
         monkeypatch.setattr(gallery, "EVERY", 0.0)
-        assert {each["pid"]: each["picture"] for each in last_parts(opened.plane)} == {"A01": None, "A02": None}
+        assert {each["pid"]: each["picture"] for each in last_parts(opened.plane, GetLastParts())} == {
+            "A01": None,
+            "A02": None,
+        }

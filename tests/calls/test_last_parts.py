@@ -10,13 +10,19 @@ import pytest
 
 from controller.errors import CallError
 from controller.model.last_part import LastPart
+from controller.station.commands.parts import GetLastParts
+from controller.station.parts import last_parts
 from tests.calls.stations import NEXT, Station, station
 
 pytestmark = pytest.mark.real
 
 
+def rows(opened: Station) -> list[LastPart]:
+    return last_parts(opened.plane, GetLastParts())
+
+
 def part(opened: Station, pid: str = "A01") -> LastPart:
-    return {each["pid"]: each for each in opened.plane.parts.rows()}[pid]
+    return {each["pid"]: each for each in rows(opened)}[pid]
 
 
 async def judged(opened: Station, message: str = "", **data: Any) -> LastPart:
@@ -26,7 +32,7 @@ async def judged(opened: Station, message: str = "", **data: Any) -> LastPart:
 
 async def test_the_last_answer_is_kept_with_its_defects(layout, make_spec):
     async with station(layout, make_spec()) as opened:
-        assert opened.plane.parts.rows() == []
+        assert rows(opened) == []
         rect = {"x": 1, "y": 2, "width": 3, "height": 4, "label": "scratch", "score": 0.5}
         row = await judged(opened, result_status="NG", ng_reason="two scratches", defect_rects=[rect, "junk"])
         answer = await opened.call(pid="A02")
@@ -37,7 +43,7 @@ async def test_the_last_answer_is_kept_with_its_defects(layout, make_spec):
         }  # fmt: skip
         assert part(opened, "A02")["request_id"] == answer.request_id
         assert part(opened, "A02")["latency_ms"] == answer.latency_ms
-        assert [each["pid"] for each in opened.plane.parts.rows()] == ["A01", "A02"]
+        assert [each["pid"] for each in rows(opened)] == ["A01", "A02"]
         assert (await judged(opened, result_status="OK"))["verdict"] == "OK"
         await opened.call(status="ERROR", message="the model diverged")
         assert (part(opened)["verdict"], part(opened)["message"]) == ("ERROR", "the model diverged")
@@ -52,9 +58,9 @@ async def test_a_call_that_failed_is_the_last_part_too(layout, make_spec):
         assert (row["message"], row["version"], row["latency_ms"]) == (error.message, "1.0.0", None)
         opened.active.remove("A01")
         opened.plane.configure({})  # nobody serves it any more
-        assert opened.plane.parts.rows() == []
+        assert rows(opened) == []
         await opened.failure()
-        assert opened.plane.parts.rows() == []
+        assert rows(opened) == []
 
 
 async def test_a_part_that_no_version_was_there_for_has_failed(layout, make_spec):
@@ -66,7 +72,7 @@ async def test_a_part_that_no_version_was_there_for_has_failed(layout, make_spec
         )  # fmt: skip
         with pytest.raises(CallError):
             await opened.call("Z99")
-        assert [each["pid"] for each in opened.plane.parts.rows()] == ["C01"]
+        assert [each["pid"] for each in rows(opened)] == ["C01"]
 
 
 async def test_a_caller_that_left_has_no_part(layout, make_spec):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
 import pytest
 
 from controller.calls import gallery
+from controller.station.commands.parts import GetLastParts
 from controller.station.events import EventLog, Subscription
-from controller.station.parts_events import STANDS, PartsEvents
+from controller.station.parts import FRESH, last_parts
+from controller.station.parts_events import PartsEvents
 from tests.calls.stations import station
 from tests.calls.test_gallery import request
 from tests.processes.conftest import layout, make_spec
@@ -55,13 +58,15 @@ async def test_a_part_with_its_picture_stands_for_a_moment_where_parts_come_fast
         parts.look(0.0)
         await until(lambda: opened.plane.gallery._reducer.idle)
         first = await opened.plane.execute(request(IMAGE))
-        parts.look(1.0)
+        parts.look(time.time())
         await until(lambda: opened.plane.gallery.latest("A01") is not None)
+        at = opened.plane.parts.latest()[0].at
         second = await opened.plane.execute(request(IMAGE))  # a picture of it would come too soon
-        parts.look(2.0)
-        parts.look(2.0 + STANDS / 2)
+        (shown,), (last,) = (last_parts(opened.plane, GetLastParts(pictured=each)) for each in (True, False))
+        assert (shown["request_id"], last["request_id"]) == (first.request_id, second.request_id)
+        parts.look(at + FRESH / 2)
         seen = [(row["request_id"], row["picture"] is not None) for row in await told(subscription)]
         assert seen[-1] == (first.request_id, True)
-        parts.look(2.0 + STANDS)
+        parts.look(at + FRESH)
         seen = [(row["request_id"], row["picture"] is not None) for row in await told(subscription)]
         assert seen == [(second.request_id, False)]

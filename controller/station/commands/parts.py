@@ -10,6 +10,7 @@ from controller.model.last_part import LastPart
 from controller.station.port import Access, Command, Operation, Route
 
 JPEG = "image/jpeg"
+_PICTURED = "true: where parts come faster than pictures, the last one that has a picture, for 1.5 s; for showing."
 _PART = "The part that is meant; 410 where another one is there now."
 
 
@@ -17,13 +18,23 @@ _PART = "The part that is meant; 410 where another one is there now."
 class GetLastParts(Command[list[LastPart]]):
     """The last part of each PID that one came to since the daemon's start, by PID.
 
-    Who asks is taken to look at the parts: for a minute, pictures are made of the parts to come.
+    Who asks is taken to look at the parts: for a minute, pictures are made of the parts to come. `pictured`: where
+    parts come faster than pictures, the last part that has one, for as long as it is fresh.
     """
 
+    pictured: bool = False
     operation: ClassVar = Operation(
         Access.viewer,
         "Return the verdict on the last part of each PID, its defects, and whether there is a picture of it.",
-        (Route("GET", "/v1/parts", "The parts, by PID; of a PID that no part came to, nothing.", (500,)),),
+        (
+            Route(
+                "GET",
+                "/v1/parts",
+                "The parts, by PID; of a PID that no part came to, nothing.",
+                (400, 500),
+                query={"pictured": _PICTURED},
+            ),
+        ),
         list[LastPart],
     )
 
