@@ -140,3 +140,21 @@ def test_recorded_rates_that_the_dashboard_asks_for_are_recorded() -> None:
     recorded = {rule["record"] for rule in rules}
     asked = set(re.findall(r"deployment_version:[\w:]+", (ROOT / "deploy" / "grafana" / "procvision.json").read_text()))
     assert asked == recorded
+
+
+def test_the_lines_of_a_deployment_have_every_call_by_version(watched: Watched) -> None:
+    def lines() -> dict[str, Any]:
+        status, found = watched.daemon.get("/v1/deployments/cells/series?seconds=7200")
+        assert (status, found["interval_s"]) == (200, 10)
+        return {each["version"]: each for each in found["versions"]}
+
+    found = eventually(lambda: len(both := lines()) == 2 and both, "both versions")
+    assert sum(point[1] for point in found["1.0.0"]["points"]) == CALLS
+    assert (found["1.0.0"]["role"], found["1.1.0"]["role"]) == ("other", "stable"), "1.1.0 is promoted"
+
+    def counted() -> bool:
+        _, calls, errors, *_ = zip(*lines()["1.1.0"]["points"], strict=True)
+        return sum(errors) * 3 == sum(calls) >= CALLS
+
+    eventually(counted, "the last second's calls")
+    assert watched.daemon.get("/v1/deployments/nobody/series")[0] == 400
