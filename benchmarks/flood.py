@@ -3,8 +3,9 @@
 One caller on the Unix socket calls without a pause; each window of it under attack follows a quiet one, and the ratio
 is the median of the pairs. The load comes from a process of its own, at the lowest priority, since all share the
 machine's cores: what is left of that is shown by the control, in which the same load goes to a bare server that answers
-without looking. Idle connections and slow clients cost the load nothing, so theirs are the plainest rows. Memory is
-what the kernel says is resident: of the daemon, and of its gateway, after all of it.
+without looking. Idle connections and slow clients cost the load nothing, so theirs are the plainest rows. What an
+attack costs the loop that answers calls is told by the daemon's processor time for each call, which the load's own
+cannot blur. Memory is what the kernel says is resident.
 
 usage: python -m benchmarks.flood [ROUNDS]
 """
@@ -12,6 +13,7 @@ usage: python -m benchmarks.flood [ROUNDS]
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import ssl
@@ -23,6 +25,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median, quantiles
+from typing import NamedTuple
 
 import numpy as np
 
@@ -206,23 +209,48 @@ def run(rounds: int = 5) -> list[Row]:
     """Measure each attack in `rounds` pairs of windows."""
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        with _running(root / "plain") as (station, daemon, port, token), Client(store=station.store) as client:
-            _calls(client)  # warm
-            rows = [_row(name, client, rounds, port, token) for name in _ATTACKS]
+        with _running(root / "plain") as line:
+            before = _memory(line.daemon, "before")
+            rows = [row for name in _ATTACKS for row in _rows(name, line, rounds)]
             with _bare_server() as bare:
-                rows += _control(client, rounds, bare)
-            rows += _memory(daemon)
+                rows += _control(line, rounds, bare)
+            memory = [*before, *_memory(line.daemon, "after all of it")]
         certificate, key = make_certificate(root, "station")
-        tls = ("--tls-cert", str(certificate), "--tls-key", str(key))
-        with _running(root / "tls", *tls) as (station, _, port, token), Client(store=station.store) as client:
-            _calls(client)
-            rows[len(_ATTACKS) : len(_ATTACKS)] = [_row(name, client, rounds, port, token) for name in _OVER_TLS]
-        return rows
+        with _running(root / "tls", "--tls-cert", str(certificate), "--tls-key", str(key)) as line:
+            rows += [row for name in _OVER_TLS for row in _rows(name, line, rounds)]
+        return [*rows, *memory]
+
+
+class _Line(NamedTuple):
+    """A caller at the line of a daemon that listens at a port, and a viewer's token."""
+
+    daemon: Daemon
+    client: Client
+    port: int
+    token: str
+
+    def window(self) -> _Window:
+        """Call for a while."""
+        seconds = []
+        used, until = _processor_time(self.daemon.os_pid), time.perf_counter() + _WINDOW
+        while (begun := time.perf_counter()) < until:
+            self.client.execute("A01", _IMAGE)
+            seconds.append(time.perf_counter() - begun)
+        used = _processor_time(self.daemon.os_pid) - used
+        return _Window(median(seconds), quantiles(seconds, n=100)[-1], used / len(seconds))
+
+
+class _Window(NamedTuple):
+    """Calls of one window: p50, p99, and the daemon's processor time for each, in seconds."""
+
+    p50: float
+    p99: float
+    used: float
 
 
 @contextmanager
-def _running(root: Path, *more: str) -> Iterator[tuple[Station, Daemon, int, str]]:
-    """Run a daemon that listens and has one PID; yield its port, and a viewer's token."""
+def _running(root: Path, *more: str) -> Iterator[_Line]:
+    """Run a daemon that listens and has one PID, which has answered for a while."""
     station = Station(root)
     daemon = Daemon(station)
     build_package(station.zips, name="bench", version="1.0.0", supported_pids=["A01"])
@@ -232,7 +260,10 @@ def _running(root: Path, *more: str) -> Iterator[tuple[Station, Daemon, int, str
     try:
         daemon.start()
         status = daemon.until(lambda status: status["converged"] and _listens(status), "convergence")
-        yield station, daemon, int(status["daemon"]["listen"].rpartition(":")[2]), token
+        with Client(store=station.store) as client:
+            line = _Line(daemon, client, int(status["daemon"]["listen"].rpartition(":")[2]), token)
+            line.window()
+            yield line
     finally:
         daemon.leave_nothing()
         station.pvctl("down", expect=None)
@@ -257,61 +288,58 @@ def _bare_server() -> Iterator[int]:
         process.wait()
 
 
-def _calls(client: Client) -> tuple[float, float]:
-    """Return p50 and p99 of the calls of one window, in seconds."""
-    seconds = []
-    until = time.perf_counter() + _WINDOW
-    while (begun := time.perf_counter()) < until:
-        client.execute("A01", _IMAGE)
-        seconds.append(time.perf_counter() - begun)
-    return median(seconds), quantiles(seconds, n=100)[-1]
-
-
-def _pairs(client: Client, rounds: int, name: str, port: int, token: str) -> tuple[list[tuple[float, ...]], int]:
-    """Return (p50, p99) quiet and under load for each round, and how often the load did what it does."""
+def _pairs(name: str, line: _Line, rounds: int, port: int) -> tuple[list[tuple[_Window, _Window]], float]:
+    """Return a quiet window and one under load for each round, and how often a second the load did what it does."""
     found = []
-    working = _Load(name, port, token)
+    working = _Load(name, port, line.token)
     for _ in range(rounds):
-        quiet = _calls(client)
+        quiet = line.window()
         working.turn()
-        found.append((*quiet, *_calls(client)))
+        found.append((quiet, line.window()))
         working.turn()
-    return found, working.end()
+    return found, working.end() / rounds / (_WINDOW + _SETTLE)
 
 
-def _row(name: str, client: Client, rounds: int, port: int, token: str, aim: float | None = _AIM) -> Row:
-    pairs, done = _pairs(client, rounds, name, port, token)
-    p50 = median(each[2] / each[0] for each in pairs)
-    return Row(
-        f"p99 at the line, {name} ({done / rounds / (_WINDOW + _SETTLE):.0f}/s; p50 {p50:.2f})",
-        milliseconds([each[3] for each in pairs]), milliseconds([each[1] for each in pairs]),
-        median(each[3] / each[1] for each in pairs), aim,
-    )  # fmt: skip
-
-
-def _control(client: Client, rounds: int, port: int) -> list[Row]:
-    """Return what the same load costs where a server that knows nothing answers it."""
-    row = _row("requests without a token", client, rounds, port, "x", None)
+def _rows(name: str, line: _Line, rounds: int, port: int = 0, aim: float | None = _AIM) -> list[Row]:
+    pairs, rate = _pairs(name, line, rounds, port or line.port)
+    p50 = median(loaded.p50 / quiet.p50 for quiet, loaded in pairs)
     return [
-        Row(row.what.replace("p99 at the line,", "control: the same to a bare server,"), row.ours, row.bare, row.ratio)
-    ]
+        Row(
+            f"p99 at the line, {name} ({rate:.0f}/s; p50 × {p50:.2f})",
+            milliseconds([each.p99 for _, each in pairs]), milliseconds([each.p99 for each, _ in pairs]),
+            median(loaded.p99 / quiet.p99 for quiet, loaded in pairs), aim,
+        ),
+        Row(
+            "  the daemon's processor time for each call meanwhile",
+            milliseconds([each.used for _, each in pairs]), milliseconds([each.used for each, _ in pairs]),
+            median(loaded.used / quiet.used for quiet, loaded in pairs), aim,
+        ),
+    ]  # fmt: skip
 
 
-def _memory(daemon: Daemon) -> list[Row]:
+def _control(line: _Line, rounds: int, port: int) -> list[Row]:
+    """Return what the same load costs where a server that knows nothing answers it."""
+    rows = _rows("requests without a token", line, rounds, port, None)
+    rows[0] = dataclasses.replace(
+        rows[0], what=rows[0].what.replace("p99 at", "control, the same to a bare server: p99 at")
+    )
+    return rows
+
+
+def _processor_time(os_pid: int) -> float:
+    return int(Path(f"/proc/{os_pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+def _memory(daemon: Daemon, when: str) -> list[Row]:
     gateway = next(
         int(each) for each in Path(f"/proc/{daemon.os_pid}/task/{daemon.os_pid}/children").read_text().split()
         if b"controller.gateway" in Path(f"/proc/{each}/cmdline").read_bytes()
     )  # fmt: skip
     ours, its = (_resident(each) for each in (daemon.os_pid, gateway))
+    bound = megabytes(_MOST_MEMORY)
     return [
-        Row(
-            "resident memory of the daemon, after all of it",
-            megabytes(ours),
-            megabytes(_MOST_MEMORY),
-            ours / _MOST_MEMORY,
-            1.0,
-        ),
-        Row("resident memory of its gateway, after all of it", megabytes(its), "–"),
+        Row(f"resident memory of the daemon, {when}", megabytes(ours), bound, ours / _MOST_MEMORY, 1.0),
+        Row(f"resident memory of its gateway, {when}", megabytes(its), ""),
     ]
 
 

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.25
 """Seconds between two looks whether what was let in still is: a revoked token's streams end."""
+_READS = {"GET", "HEAD"}
 _SCHEME = "bearer "
 
 
@@ -40,6 +41,7 @@ class Admission:
     def __init__(self, tokens: KnownTokens, limits: Limits) -> None:
         self.tokens = tokens
         self._of_token = Buckets(limits.requests_of_token)
+        self._reads = Buckets(limits.reads_of_token)
         self._of_address = Buckets(limits.requests_of_address)
         self._refused_tokens = Buckets(limits.refusals_of_token)
         self._refused_addresses = Buckets(limits.refusals_of_address)
@@ -69,6 +71,8 @@ class Admission:
             raise self.refused(
                 scope, "the token is not accepted: unknown, revoked or expired", ', error="invalid_token"'
             )
+        if scope["method"] in _READS and (wait := self._reads.take(token.id)):  # a status takes longer than a call
+            raise too_often(f"questions with the token {token.name!r}", wait)
         self.count(token)
         return token
 

@@ -54,6 +54,7 @@ class Limits:
     streams_each: int = 8
     turn: float = 5.0
     requests_of_token: Rate = Rate(100, 200)
+    reads_of_token: Rate = Rate(20, 40)
     requests_of_address: Rate = Rate(200, 400)
     refusals_of_token: Rate = Rate(5, 20)
     refusals_of_address: Rate = Rate(2, 20)

@@ -72,7 +72,7 @@ async def test_too_many_refusals_make_an_address_wait(serve: Serve) -> None:
 
 
 async def test_a_token_has_a_rate_and_another_has_its_own(serve: Serve) -> None:
-    async with serve(requests_of_token=Rate(0.001, 2), refusals_of_token=Rate(0.001, 1)) as gateway:
+    async with serve(reads_of_token=Rate(0.001, 2), refusals_of_token=Rate(0.001, 1)) as gateway:
         one, two = gateway.token("viewer", "one").token, gateway.token("viewer", "two").token
 
         told = [(await gateway.ask("GET", "/v1/status", token=one)).status for _ in range(3)]
@@ -168,7 +168,7 @@ async def test_slow_clients_are_given_up(serve: Serve) -> None:
 
 
 async def test_pipelined_requests_are_answered_in_turn_and_within_the_rates(serve: Serve) -> None:
-    async with serve(requests_of_token=Rate(0.001, 5)) as gateway:
+    async with serve(reads_of_token=Rate(0.001, 5)) as gateway:
         token = gateway.token().token
 
         _, answer = await gateway.said(request("/v1/status", bearer(token)) * 200)

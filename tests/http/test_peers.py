@@ -9,9 +9,9 @@ import pytest
 from starlette.requests import Request
 
 from controller.errors import CallError, Code
-from controller.http.peers import acting_caller_of
+from controller.http.peers import acting_caller_of, caller_of
 from controller.station.commands.operator import Promote
-from controller.station.port import AccessDenied
+from controller.station.port import Access, AccessDenied, Caller
 from tests.http.conftest import ServedStation
 
 WANG = "王芳 (shift 2)"
@@ -45,6 +45,31 @@ def test_what_is_no_name_is_refused(named: bytes) -> None:
     with pytest.raises(CallError) as refused:
         acting_caller_of(request(named))
     assert refused.value.code == Code.invalid_params
+
+
+def forwarded(name: bytes, access: bytes, uid: int | None, *more: tuple[bytes, bytes]) -> Request:
+    headers = [(b"x-procvision-caller", name), (b"x-procvision-access", access), *more]
+    return Request({"type": "http", "headers": headers, "state": {} if uid is None else {"uid": uid}})
+
+
+@pytest.mark.parametrize("uid", [0, os.getuid()])
+def test_the_gateway_says_who_asked_over_the_network_and_what_they_may_do(uid: int) -> None:
+    assert caller_of(forwarded(b"token%3Akiosk", b"viewer", uid)) == Caller("token:kiosk", Access.viewer)
+
+
+@pytest.mark.parametrize("uid", [12345, None])
+def test_nobody_else_says_so(uid: int | None) -> None:
+    with pytest.raises(AccessDenied, match="believed of the gateway"):
+        caller_of(forwarded(b"token%3Akiosk", b"admin", uid))
+
+
+def test_who_was_forwarded_acts_for_nobody_and_has_a_name_and_an_access() -> None:
+    with pytest.raises(AccessDenied, match="may not act for somebody else"):
+        acting_caller_of(forwarded(b"token%3Akiosk", b"admin", 0, (b"x-procvision-actor", b"ann")))
+    for name, access in ((b"", b"admin"), (b"a%0Ab", b"admin"), (b"ann", b""), (b"ann", b"root")):
+        with pytest.raises(CallError) as refused:
+            caller_of(forwarded(name, access, 0))
+        assert refused.value.code == Code.invalid_params
 
 
 async def test_a_verb_carries_the_worker_and_the_document_says_where(station: ServedStation) -> None:
