@@ -49,12 +49,9 @@ class Admission:
         self._ended: set[asyncio.Task[None]] = set()
 
     def greet(self, scope: Scope) -> None:
-        """Count a request of an address. Raises Refused 429: it comes too often, or was refused too often."""
-        address = address_of(scope)
-        if wait := self._of_address.take(address):
+        """Count a request of an address. Raises Refused 429: it comes too often."""
+        if wait := self._of_address.take(address_of(scope)):
             raise too_often("requests from this address", wait)
-        if wait := self._refused_addresses.wait(address):
-            raise too_often("requests without a valid token from this address", wait)
 
     def by_bearer(self, scope: Scope) -> Token:
         """Return the token that a request brings.
@@ -97,8 +94,12 @@ class Admission:
             return None
 
     def refused(self, scope: Scope, why: str, more: str) -> Refused:
-        """Return the refusal of a request without a valid token, and count it."""
-        self._refused_addresses.take(address_of(scope))
+        """Return the refusal of a request without a valid token, and count it: 401, or 429 where it is one of many.
+
+        Whoever has a valid token is let in all the same: others may share the address.
+        """
+        if wait := self._refused_addresses.take(address_of(scope)):
+            return too_often("requests without a valid token from this address", wait)
         return Refused(
             401, why,
             next_step="send `Authorization: Bearer TOKEN`; `pvctl token create` on the station makes one",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from controller.http.failures import CLOSE, Refused
 
 MIB = 1024 * 1024
+TOO_MANY = 429
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ class Buckets:
 def too_often(what: str, seconds: float) -> Refused:
     """Return the refusal of somebody who comes too often."""
     return Refused(
-        429,
+        TOO_MANY,
         f"too many {what}",
         next_step="ask less often",
         headers={**CLOSE, "Retry-After": str(max(1, math.ceil(seconds)))},

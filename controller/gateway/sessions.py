@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.errors import StoreError
 from controller.gateway.admission import Admission, caller_of
+from controller.gateway.limits import TOO_MANY
 from controller.http.failures import Refused, error_response
 from controller.model.token import Token
 from controller.page.sessions import CSRF_HEADER, LOGIN, LOGOUT, RENEW, STATIC, Session
@@ -171,7 +172,9 @@ class Sessions:
             after = "/"
         token = self._admission.find(form.get("token", "").strip())
         if token is None:
-            self._admission.refused(scope, "", "")
+            refusal = self._admission.refused(scope, "", "")
+            if refusal.status == TOO_MANY:
+                raise refusal
             await _to_login(request, "token", after)(scope, receive, send)
             return
         answer = _go(request, after)

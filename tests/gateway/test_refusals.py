@@ -9,9 +9,11 @@ import pytest
 
 from controller.gateway.limits import Rate
 from controller.http.connections import ConnectionLimits
+from controller.page.sessions import LOGIN
 from tests.gateway.conftest import Serve, Served
 from tests.waiting import until
 
+FORM = "application/x-www-form-urlencoded"
 MANY = Rate(10_000, 10_000)
 """For tests of something else than rates."""
 
@@ -60,7 +62,7 @@ async def test_the_wrong_role_is_refused_by_the_station_itself(gateway: Served) 
     assert gateway.fake.asked == []
 
 
-async def test_too_many_refusals_make_an_address_wait(serve: Serve) -> None:
+async def test_too_many_refusals_make_an_address_wait_but_nobody_with_a_token(serve: Serve) -> None:
     async with serve(refusals_of_address=Rate(0.001, 3)) as gateway:
         token = gateway.token().token
         refused = [await gateway.ask("GET", "/v1/status", token="x") for _ in range(4)]
@@ -68,7 +70,8 @@ async def test_too_many_refusals_make_an_address_wait(serve: Serve) -> None:
         assert [each.status for each in refused] == [401, 401, 401, 429]
         assert int(refused[-1].headers["retry-after"]) > 1
         assert refused[-1].headers["connection"] == "close"
-        assert (await gateway.ask("GET", "/v1/status", token=token)).status == 429
+        assert (await gateway.ask("GET", "/v1/status", token=token)).status == 200
+        assert (await gateway.ask("POST", LOGIN, b"token=x", Content_Type=FORM)).status == 429
 
 
 async def test_a_token_has_a_rate_and_another_has_its_own(serve: Serve) -> None:
