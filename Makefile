@@ -1,12 +1,14 @@
 # Everything a newcomer types. Needs Python >= 3.11, make and a package registry; nothing is installed outside the
 # checkout, but by `make test` as root on Debian (see system). PYTHON=/path/to/python3 picks the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test lowest soak lint bench schema openapi constraints clean
+.PHONY: help setup system demo test lowest api soak lint bench schema openapi constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+API := .cache/api
 TESTS ?=
+SECONDS ?= 240
 
 help: ## show what there is to type
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,13 @@ test: $(STAMP) system ## run every test (TESTS="-k name" or a path for some)
 
 lowest: $(STAMP) ## a telling part of the tests on the oldest dependencies that pyproject.toml allows
 	scripts/on-lowest $(VENV)
+
+api: $(STAMP) $(API)/.set-up ## try to break the API by its OpenAPI document, on the socket and over the network (SECONDS=240 each)
+	$(BIN)/python -m tests.api $(API)/bin/schemathesis --seconds $(SECONDS)
+
+$(API)/.set-up: pyproject.toml constraints.txt scripts/set-up-api | $(STAMP)
+	scripts/set-up-api $(VENV) $(API)
+	@touch $@
 
 soak: $(STAMP) ## minutes of switches and kills under load, every call judged; then random histories in the simulator
 	$(BIN)/python -m tests.soak

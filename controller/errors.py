@@ -99,6 +99,10 @@ class NotFound(CodedError):
     """What was named is not there, and never was or is no more."""
 
 
+class NotApplicable(CodedError):
+    """What was asked for is right in itself, and does not apply to the present state."""
+
+
 class DesiredStateError(ControllerError):
     """The desired tree is not valid. `problems` holds one line for each error found, never only the first."""
 

@@ -6,7 +6,7 @@ import asyncio
 
 from controller.calls.data_plane import DataPlane
 from controller.client.answers import Detection
-from controller.errors import Code, CodedError
+from controller.errors import Code, NotApplicable, NotFound
 from controller.model.package import PackageRef
 from controller.model.tally import PartVerdict
 from controller.store.verdicts import GivenVerdict, Truth, VerdictJournal
@@ -41,7 +41,7 @@ class Feedback:
         async with self._one_by_one:
             given, told = await asyncio.to_thread(self._journal.find, request_id)
             if given is None:
-                raise CodedError(
+                raise NotFound(
                     Code.invalid_params,
                     f"no verdict of a detection {request_id} is known here (any more)",
                     next_step="pass the request_id of an answer with result_status OK or NG; the last "
@@ -51,7 +51,7 @@ class Feedback:
                 await asyncio.to_thread(self._journal.tell, Truth(request_id, truth, source))
                 self._plane.reviewed(given.pid, given.package, given.verdict, truth)
             elif told.truth != truth:
-                raise CodedError(
+                raise NotApplicable(
                     Code.invalid_params,
                     f"of {request_id}, {told.source or 'somebody'} told already that the part is {told.truth}",
                     next_step="the first feedback counts; settle it there",

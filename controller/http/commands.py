@@ -35,7 +35,9 @@ class CommandResource:
         """Return the endpoint of the route."""
         has_body = self._route.method == "POST" and bool(dataclasses.fields(self._arguments))
         operation = self._command.operation
-        bodies = (Content(self._arguments, "The command's arguments; may be left out.", JSON),) if has_body else ()
+        needed = any(each.default is dataclasses.MISSING for each in dataclasses.fields(self._arguments))
+        what = "The command's arguments" + ("." if needed else "; may be left out.")
+        bodies = (Content(self._arguments, what, JSON, required=needed),) if has_body else ()
         if operation.long:
             endpoint = long_endpoint(operation, self._route, self.handle, Usual.result, bodies)
         else:

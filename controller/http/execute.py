@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, TypeVar
 
 from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from controller.calls.request import DetectionRequest, require_pid
 from controller.client.answers import Detection
@@ -41,20 +42,20 @@ _read_arguments = reader(DetectionArguments, "the request")
 _read_package_arguments = reader(PackageDetectionArguments, "the request")
 
 
-@dataclass(frozen=True, slots=True)
-class DetectionForm:
+class DetectionForm(TypedDict, total=False):
     """The multipart body, for its schema."""
 
-    image: _Binary | None = None
-    guide_image: _Binary | None = None
-    request: DetectionArguments | None = None
+    image: _Binary
+    guide_image: _Binary
+    request: DetectionArguments
 
 
-@dataclass(frozen=True, slots=True)
-class PackageDetectionForm(DetectionForm):
+class PackageDetectionForm(TypedDict, total=False):
     """The multipart body where a package is asked."""
 
-    request: PackageDetectionArguments | None = None
+    image: _Binary
+    guide_image: _Binary
+    request: PackageDetectionArguments
 
 
 class Execute:
@@ -91,10 +92,10 @@ class Execute:
         return None if detection is None else json_response(detection.to_document())
 
 
-def _bodies(form: type[DetectionForm], arguments: type[DetectionArguments]) -> tuple[Content, ...]:
+def _bodies(form: object, arguments: type[DetectionArguments]) -> tuple[Content, ...]:
     return (
-        Content(form, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART),
-        Content(arguments, "An image that stands in run/images already, by image_ref."),
+        Content(form, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART, required=True),
+        Content(arguments, "An image that stands in run/images already, by image_ref.", required=True),
     )
 
 

@@ -15,6 +15,7 @@ from controller.errors import (
     ControllerError,
     DesiredStateError,
     HostError,
+    NotApplicable,
     NotFound,
     PackageError,
     RetryableError,
@@ -103,6 +104,8 @@ def _status_of(error: ControllerError) -> int:
             status = error.status
         case NotFound():
             status = 404
+        case NotApplicable() | StoreBusy():
+            status = 409
         case PackageError(code=Code.install_failed) if error.details.get("fault") == "ours":
             status = 500
         case CallError(code=Code.shared_memory_not_found) if error.details.get("fault") == "host":
@@ -113,8 +116,6 @@ def _status_of(error: ControllerError) -> int:
             status = 422
         case AccessDenied():
             status = 403
-        case StoreBusy():
-            status = 409
         case RetryableError() | HostError():
             status = 503
         case _:

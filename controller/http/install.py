@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -15,11 +15,16 @@ from controller.http.operations import LongActs, Usual, long_endpoint
 from controller.http.peers import acting_caller_of
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint, Parameter
-from controller.http.upload import FORM, LARGEST, ZIP, Uploads, ZipForm, media_type
+from controller.http.upload import FORM, LARGEST, ZIP, ZIP_BYTES, ZIP_NAME, Uploads, ZipForm, media_type
 from controller.station.commands.packages import Install, InstallStored
 from controller.station.port import Station
 
-NAME = Parameter("name", "The zip's file name; left out of a form: that of its file. No folder in it.", required=False)
+NAME = Parameter(
+    "name",
+    "The zip's file name; left out of a form: that of its file. No folder in it.",
+    required=False,
+    schema=ZIP_NAME,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,7 @@ class StoredZip:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
-    zip: str
+    zip: Annotated[str, WithJsonSchema(ZIP_NAME)]
 
 
 class InstallResource:
@@ -45,7 +50,8 @@ class InstallResource:
         operation = Install.operation
         (route,) = operation.routes
         bodies = (
-            Content(bytes, "The package as the whole body,", ZIP), Content(ZipForm, "or in a form,", FORM),
+            Content(ZIP_BYTES, "The package as the whole body,", ZIP, required=True),
+            Content(ZipForm, "or in a form,", FORM),
             Content(StoredZip, "or the name of one that is in the store.", JSON),
         )  # fmt: skip
         endpoint = long_endpoint(operation, route, self.install, Usual.operation, bodies)

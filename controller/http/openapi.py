@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 import orjson
@@ -106,6 +106,24 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, object]:
     }
 
 
+def _event(data: object) -> dict[str, object]:
+    """Return the schema of one event of a stream; what `data` says is JSON."""
+    told = {"type": "string", "contentMediaType": JSON, "contentSchema": data}
+    return {
+        "type": "object",
+        "description": "One event of the stream.",
+        "properties": {"id": _TEXT, "event": _TEXT, "data": told, "retry": {"type": "integer"}},
+    }
+
+
+def _line(line: object) -> dict[str, object]:
+    """Return the schema of a stream of lines; each of them says what `x-line` describes."""
+    return {"type": "string", "x-line": line}
+
+
+_STREAMED: Mapping[str, Callable[[object], object]] = {EVENTS: _event, JSON_LINES: _line}
+
+
 def _adapter(kind: object) -> TypeAdapter[object]:
     return TypeAdapter(kind)  # type: ignore[arg-type]  # any type, bytes and generic ones too
 
@@ -129,8 +147,8 @@ class _Schemas:
         found: dict[str, object] = {}
         for each in content.forms:
             schema = self._found[(each.type, mode)]  # type: ignore[index]
-            stream = each.media_type in {EVENTS, JSON_LINES}
-            found[each.media_type] = {"schema": {"type": "string", "x-line": schema} if stream else schema}
+            streamed = _STREAMED.get(each.media_type)
+            found[each.media_type] = {"schema": schema if streamed is None else streamed(schema)}
         return found
 
     def error(self) -> dict[str, object]:
@@ -161,6 +179,8 @@ def _refusals(endpoint: Endpoint) -> list[int]:
         found |= {408, 413}
     if endpoint.keyed:
         found |= {409, 422}
+    if "{" in endpoint.path:
+        found.add(404)
     return sorted(found - endpoint.answers.keys())
 
 
@@ -187,7 +207,11 @@ def _body(endpoint: Endpoint, schemas: _Schemas, example: object) -> dict[str, o
     content = {kind: each for body in endpoint.bodies for kind, each in schemas.content(body, "validation").items()}
     if example is not None and JSON in content:
         content[JSON] = {**cast("dict[str, object]", content[JSON]), "example": example}
-    return {"description": " ".join(body.description for body in endpoint.bodies), "content": content}
+    return {
+        "description": " ".join(body.description for body in endpoint.bodies),
+        "required": any(body.required for body in endpoint.bodies),
+        "content": content,
+    }
 
 
 def _in_path(endpoint: Endpoint) -> Iterator[dict[str, object]]:
@@ -211,7 +235,7 @@ def _in_query(endpoint: Endpoint) -> Iterator[dict[str, object]]:
 def _in_headers(endpoint: Endpoint) -> Iterator[dict[str, object]]:
     offered = [
         (KEY, _KEY_MEANS, {"type": "string", "pattern": f"^{KEY_PATTERN}$", "maxLength": 200}, endpoint.keyed),
-        (WORKER, _WORKER_MEANS, _TEXT, endpoint.on_record),
+        (WORKER, _WORKER_MEANS, {"type": "string", "pattern": "^[!-~]{1,768}$"}, endpoint.on_record),
         ("Prefer", _PREFER_MEANS, _TEXT, 202 in endpoint.answers),
         *((each.name, each.description, each.schema, True) for each in endpoint.headers),
     ]
@@ -230,6 +254,8 @@ def identifier(endpoint: Endpoint) -> str:
     if command is None:
         return "_".join([endpoint.method.lower(), *words])
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", command.__name__).lower()
-    if len(command.operation.routes) == 1:
+    routes = command.operation.routes
+    if len(routes) == 1:
         return name
-    return f"{name}_{words[1].removesuffix('s')}"
+    told_by_first = len({route.path.split("/")[2] for route in routes}) == len(routes)
+    return f"{name}_{words[1].removesuffix('s') if told_by_first else words[-1]}"

@@ -33,13 +33,14 @@ JSON_LINES = "application/x-ndjson"
 class Content:
     """A body: its type (for the schema), its media type, and what it means. Of a stream, the type of each line.
 
-    `also`: further forms of the same answer.
+    `also`: further forms of the same answer. `required`: of a request, it may not be left out.
     """
 
     type: object
     description: str = ""
     media_type: str = JSON
     also: tuple[Content, ...] = ()
+    required: bool = False
 
     @property
     def forms(self) -> tuple[Content, ...]:

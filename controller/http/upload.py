@@ -6,7 +6,9 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import WithJsonSchema
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
@@ -23,6 +25,9 @@ ZIP = "application/zip"
 FORM = "multipart/form-data"
 LARGEST = 4096 * MIB
 """Bytes of a zip at most: what may be unpacked from one in all (design 3.5)."""
+ZIP_BYTES = Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})]
+ZIP_NAME = {"type": "string", "pattern": "^[^/.][^/]*\\.zip$", "maxLength": 200}
+"""The schema of a zip's file name; its characters must be printable, too."""
 _SILENCE = 60.0
 """Seconds within which a further piece of the zip has to arrive."""
 _NAMED = "pass ?name=FILE.zip, without a folder and not beginning with a dot"
@@ -47,7 +52,7 @@ def flag(request: Request, name: str) -> bool:
 class ZipForm(TypedDict):
     """A form with a zip as its one part, as `curl -F file=@package.zip` sends it."""
 
-    file: bytes
+    file: ZIP_BYTES
 
 
 class Uploads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from controller.errors import Code, CodedError
+from controller.errors import Code, CodedError, NotApplicable, NotFound
 from controller.model.document import did_you_mean, one_of
 
 if TYPE_CHECKING:
@@ -16,26 +16,30 @@ if TYPE_CHECKING:
 
 def refused(message: str, next_step: str) -> CodedError:
     """Return the error for a command that does not apply (1003)."""
-    return CodedError(Code.invalid_params, message, next_step=next_step)
+    return NotApplicable(Code.invalid_params, message, next_step=next_step)
+
+
+def _not_there(message: str, next_step: str) -> CodedError:
+    return NotFound(Code.invalid_params, message, next_step=next_step)
 
 
 def no_deployment(name: str, revision: Revision, verb: str = "") -> CodedError:
     """Return the error for a word that is no deployment; of a PID it says which deployment has it."""
     if owner := revision.by_pid.get(name):
         instead = f"`pvctl {verb} {owner.name}`" if verb else f"name deployment {owner.name}"
-        return refused(f"{name} is a PID, not a deployment; deployment {owner.name} has it", instead)
+        return _not_there(f"{name} is a PID, not a deployment; deployment {owner.name} has it", instead)
     names = list(revision.by_name)
-    return refused(f"there is no deployment {name}{did_you_mean(name, names)}", _there_are("deployments", names))
+    return _not_there(f"there is no deployment {name}{did_you_mean(name, names)}", _there_are("deployments", names))
 
 
 def no_subject(word: str, revision: Revision, kind: SubjectKind = "any") -> CodedError:
     """Return the error for a word that is neither a deployment nor a PID, or not the one that was asked for."""
     if kind == "pid" and (deployment := revision.by_name.get(word)):
         pids = one_of(deployment.spec.pids)
-        return refused(f"{word} is a deployment, not a PID", f"name one of its PIDs: {pids}")
+        return _not_there(f"{word} is a deployment, not a PID", f"name one of its PIDs: {pids}")
     known = [*revision.by_pid, *([] if kind == "pid" else revision.by_name)]
     what = "no PID" if kind == "pid" else "neither a deployment nor a PID"
-    return refused(f"{word} is {what} of the desired state{did_you_mean(word, known)}", _there_are("names", known))
+    return _not_there(f"{word} is {what} of the desired state{did_you_mean(word, known)}", _there_are("names", known))
 
 
 def no_way_back(pid: str, to: str | None, observed: Observed) -> CodedError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from controller.errors import Code, CodedError, ControllerError
+from controller.errors import Code, CodedError, ControllerError, NotFound
 from controller.model.timestamps import format_timestamp
 from controller.model.token import Token, hash_of, new_text
 from controller.station.commands.tokens import (
@@ -97,7 +97,7 @@ def listed(store: Store) -> TokenList:
 def _named(tokens: tuple[Token, ...], name: str) -> Token:
     found = next((each for each in tokens if each.name == name), None)
     if found is None:
-        raise CodedError(Code.invalid_params, f"there is no token {name!r}", next_step="see `pvctl token list`")
+        raise NotFound(Code.invalid_params, f"there is no token {name!r}", next_step="see `pvctl token list`")
     return found
 
 

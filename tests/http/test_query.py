@@ -125,7 +125,11 @@ async def test_what_a_remote_station_sends_is_what_arrives(command: Find, monkey
 
     remote = RemoteStation(Address.of(Path("/nowhere"), None, None))
     monkeypatch.setattr("controller.station.remote.request", remember)
-    monkeypatch.setattr(RemoteStation, "_exchange", lambda *_: [{"name": "a", "parts": [1], "newer": True}])
+
+    async def answer(*_: object) -> object:
+        return [{"name": "a", "parts": [1], "newer": True}]
+
+    monkeypatch.setattr(RemoteStation, "_exchange", answer)
     assert await remote.execute(command, Caller("mia")) == (Row("a", (1,)),)
     ((method, target),) = sent
     path, _, query = target.partition("?")

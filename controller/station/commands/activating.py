@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import MinLen
 
 from controller.errors import CallError, Code
 from controller.station.commands.packages import ErrorRow
@@ -66,7 +68,7 @@ class Activate(Command[Activation]):
 
     name: str
     version: str
-    pid: tuple[str, ...]
+    pid: Annotated[tuple[str, ...], MinLen(1)]
     reason: str = ""
     hold: bool = False
 
@@ -90,7 +92,7 @@ class Switch(Command[Activation]):
 
     name: str
     version: str
-    pid: tuple[str, ...]
+    pid: Annotated[tuple[str, ...], MinLen(1)]
     reason: str = ""
     hold: bool = False
 

@@ -52,7 +52,7 @@ class GiveFeedback(Command[FeedbackCounted]):
         "Tell what was true of the part of a detection.",
         (
             Route(
-                "POST", "/v1/detections/{request_id}/feedback", "What it counts as.", (400, 413, 500),
+                "POST", "/v1/detections/{request_id}/feedback", "What it counts as.", (400, 404, 409, 413, 500),
                 {"request_id": "request_id"},
             ),
         ),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from annotated_types import Ge
 from typing_extensions import TypedDict
 
 from controller.errors import Code, CodedError
@@ -45,7 +46,7 @@ class GetSeries(Command[DeploymentSeries]):
     """
 
     deployment: str
-    seconds: int = 3600
+    seconds: Annotated[int, Ge(1)] = 3600
 
     def __post_init__(self) -> None:
         if self.seconds < 1:

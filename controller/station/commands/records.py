@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from annotated_types import Ge, Interval
 
 from controller.errors import Code, CodedError
 from controller.model.status_document import AuditRow
@@ -70,8 +72,8 @@ class ReadAudit(Command[AuditPage]):
     Raises CodedError 1003: `limit` or `before` is out of bounds.
     """
 
-    limit: int = 50
-    before: int | None = None
+    limit: Annotated[int, Interval(ge=1, le=MOST_ROWS)] = 50
+    before: Annotated[int, Ge(1)] | None = None
     actor: str = ""
     action: str = ""
     object: str = ""
@@ -160,7 +162,7 @@ class ReadLogs(Command[Feed[tuple[LogPiece, ...]]]):
 
     subject: str = ""
     version: str | None = None
-    lines: int = 100
+    lines: Annotated[int, Interval(ge=0, le=MOST_LINES)] = 100
     follow: bool = False
 
     def __post_init__(self) -> None:

@@ -106,7 +106,7 @@ class RevokeToken(Command[RevokedToken]):
     operation: ClassVar = Operation(
         Access.admin,
         "Accept a token no longer.",
-        (Route("DELETE", "/v1/tokens/{name}", "It is not accepted any more.", (400, 500), {"name": "name"}),),
+        (Route("DELETE", "/v1/tokens/{name}", "It is not accepted any more.", (400, 404, 500), {"name": "name"}),),
         RevokedToken,
     )
 

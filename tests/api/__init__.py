@@ -1,0 +1,1 @@
+"""`make api`: schemathesis against a real station, through its socket and over the network."""
