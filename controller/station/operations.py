@@ -206,7 +206,7 @@ def found(identifier: str, document: OperationDocument | None) -> OperationDocum
 
 def kind_of(command: type[Command[Any]]) -> str:
     """Return the word for a long command in its operations."""
-    return command.__name__.lower()
+    return command.act or command.__name__.lower()
 
 
 def unexpected() -> ControllerError:

@@ -112,6 +112,8 @@ class Command(Generic[Result_co]):
     __slots__ = ()
     __pydantic_config__: ClassVar[dict[str, object]] = {"extra": "forbid", "strict": True}
     operation: ClassVar[Operation]
+    act: ClassVar[str] = ""
+    """The word for it in operations, where that is not the class's own."""
 
     @property
     def for_daemon(self) -> bool:

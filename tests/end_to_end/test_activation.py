@@ -203,3 +203,22 @@ def test_a_deployment_that_names_a_pid_takes_it_over(daemon: Daemon) -> None:
     assert (load.lost, load.failures()) == (0, {})
     daemon.until(lambda status: status["converged"] and "active/T01.json" not in status["unmanaged"], "the take-over")
     assert station.json("history", "T01")[-1]["deployment"] == "taken"
+
+
+def test_pids_get_versions_also_where_no_daemon_runs(station: Station, bright: Path) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        install(station, build_package(station.root, name="hand", version=version, source=OK, supported_pids=FREE))
+
+    done = station.json("activate", "hand", "1.0.0", "--pid", "T01", "--pid", "A01", expect=1)
+    assert [(each["pid"], each["outcome"]) for each in done["pids"]] == [("T01", "switched"), ("A01", "refused")]
+    assert station.execute("T01", bright)["version"] == "1.0.0"
+    station.pvctl("switch", "hand", "1.1.0", "--pid", "T01")
+    assert station.execute("T01", bright)["version"] == "1.1.0"
+    assert "no deployment has active/T01.json" in station.pvctl("status").stdout
+    station.reconcile()
+    assert [each["version"] for each in station.json("status")["processes"]] == ["1.1.0"], "the former one is ended"
+
+    assert station.json("uninstall", "hand", "1.1.0", expect=1)["error"]["code"] == 2007
+    station.pvctl("uninstall", "hand", "1.1.0", "--force")
+    assert (station.mapped("T01"), station.processes()) == (None, [])
+    assert [each["state"] for each in station.json("package", "list", "--name", "hand")] == ["installed", "discovered"]

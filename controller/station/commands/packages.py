@@ -88,6 +88,7 @@ class Install(Command[PackageState]):
 class InstallStored(Command[PackageState]):
     """Install the zip of that file name, which is in the store already. Raises CallError 1003 where it can be none."""
 
+    act: ClassVar = "install"
     zip: str
 
     def __post_init__(self) -> None:

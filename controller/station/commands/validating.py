@@ -71,6 +71,7 @@ class ValidateStored(Command[PackageReport]):
     Raises CallError 1003 where it names neither, or both.
     """
 
+    act: ClassVar = "validate"
     zip: str | None = None
     name: str | None = None
     version: str | None = None
