@@ -52,6 +52,7 @@ COMMANDS = {
     "logs": "Show the log of a deployment's or a PID's processes.",
     "metrics": "Print everything that is measured, for Prometheus.",
     "token": "Make, show and revoke tokens for the network.",
+    "whoami": "Say who you are to the station, and what you may do.",
     "events": "Show what happens on the station, as it happens.",
     "revisions": "Show the revision in force, and the trees that were refused.",
     "down": "End the daemon and every algorithm process of the store.",

@@ -11,7 +11,7 @@ from controller.model.document import Location
 
 _SIMPLE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _TOLD = re.compile(
-    r"(?P<file>.+?):(?P<line>\d+):(?P<column>\d+): (?:(?P<path>(?:apiVersion|kind|metadata|spec)\S*): )?"
+    r"(?P<file>.+?):(?P<line>\d+):(?P<column>\d+): (?:(?P<path>(?:apiVersion|kind|metadata|spec)(?:[.\[].*?)?): )?"
 )
 
 

@@ -29,7 +29,7 @@ from controller.station.commands.operator import (
 from controller.station.commands.packages import Uninstall
 from controller.station.commands.parts import GetPicture
 from controller.station.commands.reconciling import PlannedChanges, PreviewPlan, Reconcile
-from controller.station.commands.records import ReadLogs
+from controller.station.commands.records import ReadAudit, ReadLogs
 from tests.cli.conftest import Pvctl, Said
 from tests.station.fake import PART, STATUS, FakeStation
 
@@ -419,6 +419,19 @@ def test_logs(pvctl: Pvctl, tmp_path: Path) -> None:
     assert pvctl("logs", str(log), "-n", "2").out == "two\nthree\n"
     said = pvctl("logs", "nothing@1.0.0")
     assert (said.code, pvctl.asked) == (1, [ReadLogs("nothing", "1.0.0")])
+
+
+def test_what_the_station_says_of_itself(pvctl: Pvctl) -> None:
+    assert documents(pvctl, "whoami") == {"name": "ann", "access": "admin"}
+    assert pvctl("revisions").out.splitlines() == [
+        "in force: none", "refused t: desired", "  desired/a.yaml:3:5: spec.pids: no",
+    ]  # fmt: skip
+    assert documents(pvctl, "revisions")["refused"][0]["errors"][0]["line"] == 3
+
+
+def test_audit_asks_for_what_is_wanted(pvctl: Pvctl) -> None:
+    pvctl("audit", "-n", "2", "--before", "9", "--actor", "ann", "--action", "switch", "--object", "A01")
+    assert pvctl.asked == [ReadAudit(2, 9, "ann", "switch", "A01")]
 
 
 def test_schema(pvctl: Pvctl) -> None:

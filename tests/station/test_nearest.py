@@ -14,7 +14,7 @@ import pytest
 from controller.client.addresses import Address
 from controller.errors import CodedError, OtherTree
 from controller.station.commands.operator import Message, Promote, Rollback
-from controller.station.commands.reconciling import PreviewPlan, Reconcile
+from controller.station.commands.reconciling import GetReadiness, PreviewPlan, Reconcile
 from controller.station.commands.records import ReadAudit, VerifyAudit
 from controller.station.commands.status import GetStatus
 from controller.station.glance import glance
@@ -184,3 +184,15 @@ def test_another_controller_than_a_daemon_refuses_in_its_own_words(tmp_path: Pat
     with ControllerLock(layout, "install", now="then"):
         execute(layout, offline, Promote("screws"))
     assert offline.asked == [Promote("screws")], "what takes the lock says who has it"
+
+
+@pytest.mark.parametrize("status", [b"404 Not Found", b"500 Internal Server Error"])
+def test_what_the_files_say_as_well_is_read_there_where_a_daemon_cannot_say_it(tmp_path: Path, status: bytes) -> None:
+    error = b'{"error": {"code": 1000, "name": "unknown", "message": "there is no /v1/audit", "details": {}}}'
+    answer = b"HTTP/1.1 %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s" % (status, len(error), error)
+    layout, offline = StoreLayout.at(tmp_path / "s"), FakeStation()
+    with answering(layout, answer, answer):
+        assert execute(layout, offline, ReadAudit(2)).rows
+        with pytest.raises(CodedError, match="there is no"):
+            execute(layout, offline, GetReadiness())
+    assert offline.asked == [ReadAudit(2)]
