@@ -175,12 +175,14 @@ class Feed:
             return replace(before, cut_since=before.cut_since or self._now())
         now = self._now()
         daemon = status.get("daemon")
+        pictured = now if any(each["picture"] for each in parts) else before.pictured
         return Snapshot(
             status,
             {each["pid"]: each for each in parts},
             {each["name"]: each for each in details},
             _trends(before, status, now),
             now - (daemon["age_s"] if daemon else 0.0),
+            pictured,
         )
 
     async def _publish(self, snapshot: Snapshot) -> None:

@@ -31,4 +31,6 @@ class Snapshot:
     trends: Mapping[tuple[str, str], tuple[Sample, ...]] = field(default_factory=dict)
     """By deployment and metric, what the last minutes were."""
     as_of: float = 0.0
+    pictured: float = 0.0
+    """When a part last had a picture."""
     cut_since: float | None = None

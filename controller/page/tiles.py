@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from controller.model.status_document import DeploymentRow, PidRow, StatusDocument
@@ -17,6 +17,8 @@ BannerState = Literal["cut", "rolled-back", "degraded", "refused", "paused", "mo
 
 _STALE = 30.0
 """Seconds after which a daemon that makes a pass every ten is said to be behind; `pvctl status` says it too."""
+_FRAMED = 30.0
+"""Seconds for which tiles keep room for a picture after the last one at all."""
 _MOST_DEFECTS = 20
 _LONGEST = 160
 
@@ -67,6 +69,8 @@ class Tile:
     error_rate: float | None = None
     p95_ms: float | None = None
     picture: Picture | None = None
+    framed: bool = False
+    """Whether there is room for a picture without one: pictures come and go with the parts, tiles do not jump."""
 
     @property
     def trouble(self) -> bool:
@@ -106,10 +110,12 @@ def tiles(snapshot: Snapshot) -> tuple[Tile, ...]:
     if snapshot.status is None:
         return ()
     rolling = {each["name"]: each for each in snapshot.status["deployments"]}
-    return tuple(
+    found = (
         _tile(row, rolling.get(row["deployment"] or ""), snapshot.parts.get(row["pid"]))
         for row in snapshot.status["pids"]
     )
+    framed = snapshot.as_of - snapshot.pictured < _FRAMED
+    return tuple(replace(each, framed=True) if framed and each.at and not each.picture else each for each in found)
 
 
 def _tile(row: PidRow, deployment: DeploymentRow | None, part: JsonRow | None) -> Tile:

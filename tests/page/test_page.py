@@ -96,7 +96,7 @@ async def test_a_dialog_names_what_will_happen_to_which_pids(shown: Shown) -> No
     one = (await shown.get("/page/acts/rollback?subject=A01&kind=pid")).text
 
     assert f"<li>{' '.join(canary)} <b>1.1.0 → 1.0.0</b>" in back
-    assert f"{len(canary)} PIDs move:" in back
+    assert f"PIDs that move: {len(canary)}" in back
     assert "No PID changes its version." in pause
     assert "<li>A01 <b>1.0.0 → 1.1.0</b>" in one
     forward = (await shown.get("/page/acts/promote?subject=screw-check&kind=deployment")).text

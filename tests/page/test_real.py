@@ -64,7 +64,7 @@ async def test_pages_show_what_a_real_daemon_says_and_acts_are_carried_out_by_it
     assert (await ask(app, "/page/pids/A02/picture?request_id=none")).status in {404, 410}
 
     asked = (await ask(app, "/page/acts/restart?subject=line&kind=deployment")).text
-    assert "1 processes." in asked
+    assert "Processes: 1" in asked
     form = {"subject": "line", "kind": "deployment", "reason": "the page's test"}
     await ask(app, "/page/acts/restart", form=form)
     refused = (await ask(app, "/page/acts/promote", form=form)).text
