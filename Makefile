@@ -1,7 +1,7 @@
 # Everything a newcomer types. Needs Python >= 3.11, make and a package registry; nothing is installed outside the
 # checkout, but by `make test` as root on Debian (see system). PYTHON=/path/to/python3 picks the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test lowest api soak lint bench schema openapi constraints clean
+.PHONY: help setup system demo test lowest api soak lint bench schema openapi pictures constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -63,6 +63,9 @@ schema: $(STAMP) ## write docs/schema/desired.schema.json anew
 
 openapi: $(STAMP) ## write docs/openapi.json anew
 	$(BIN)/pvctl schema --openapi > docs/openapi.json
+
+pictures: $(STAMP) system ## take the pictures of docs/pictures/ anew, of a real station's page
+	$(BIN)/python -m tests.browser.pictures
 
 constraints: $(STAMP) ## take the newest releases into constraints.txt
 	scripts/constrain

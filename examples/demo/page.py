@@ -85,14 +85,14 @@ def make_token(station: Station) -> str:
     return secret
 
 
-def pack_as(version: str, project: Path, folder: Path) -> Path:
-    """Return the zip of a project under another version."""
+def pack_as(version: str, project: Path, folder: Path, **manifest: object) -> Path:
+    """Return the zip of a project under another version, and with further changes of its manifest."""
     with tempfile.TemporaryDirectory() as work:
         copy = Path(work) / project.name
         shutil.copytree(project, copy)
-        manifest = copy / "manifest.json"
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-        manifest.write_text(json.dumps({**content, "version": version}), encoding="utf-8")
+        path = copy / "manifest.json"
+        content = json.loads(path.read_text(encoding="utf-8"))
+        path.write_text(json.dumps({**content, "version": version, **manifest}), encoding="utf-8")
         return pack(copy, folder)
 
 
