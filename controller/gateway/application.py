@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _OWN = ("/page/", "/static/")
 _UNUSED = {"CONNECT", "TRACE"}
+_ALLOWED = {**CLOSE, "Allow": "DELETE, GET, HEAD, POST"}
 _HEALTH = "/healthz"
 _HEALTHY = 1.0
 """Seconds for which the daemon's sign of life is told again: whoever asks without a token costs it no more."""
@@ -106,7 +107,7 @@ class Gateway:
 def require_sound(scope: Scope, limits: Limits) -> None:
     """Raise Refused (400, 405, 414, 431) where a request's head is none that an honest client sends."""
     if scope["method"] in _UNUSED:
-        raise Refused(405, f"there is no {scope['method']} here", next_step="use GET or POST", headers=CLOSE)
+        raise Refused(405, f"there is no {scope['method']} here", next_step="use GET or POST", headers=_ALLOWED)
     if sum(len(name) + len(value) for name, value in scope["headers"]) > limits.headers:
         raise Refused(
             431, f"the headers have more than {limits.headers // 1024} KiB", next_step="pass large values in the body",

@@ -16,7 +16,7 @@ from controller.http.operations import LongActs, Usual, long_endpoint
 from controller.http.peers import acting_caller_of
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint, Parameter
-from controller.http.upload import FORM, LARGEST, ZIP, Uploads, ZipForm, flag, media_type
+from controller.http.upload import FORM, LARGEST, ZIP, ZIP_BYTES, Uploads, ZipForm, flag, media_type
 from controller.station.commands.validating import Validate, ValidateStored
 from controller.station.port import Station
 
@@ -52,7 +52,8 @@ class ValidateResource:
         operation = Validate.operation
         (route,) = operation.routes
         bodies = (
-            Content(bytes, "The package as the whole body,", ZIP), Content(ZipForm, "or in a form,", FORM),
+            Content(ZIP_BYTES, "The package as the whole body,", ZIP, required=True),
+            Content(ZipForm, "or in a form,", FORM),
             Content(StoredPackage, "or the name of one that is in the store.", JSON),
         )  # fmt: skip
         endpoint = long_endpoint(operation, route, self.validate, Usual.result, bodies)

@@ -72,7 +72,7 @@ async def test_everything_that_changes_something_is_carried_out_once(station: Se
     assert {each.keyed for each in offered if each not in changing} == {False}
     for endpoint in changing:
         target = endpoint.path.format(name="screws", pid="A01", version="1.0.0", request_id="r")
-        target += "?name=a.zip" if target == "/algorithms/install" else ""
+        target += "?name=a.zip" if target in {"/algorithms/install", "/algorithms/validate"} else ""
         kind = endpoint.bodies[0].media_type if endpoint.bodies else "application/json"
         body = orjson.dumps(BODIES[name]) if (name := identifier(endpoint)) in NEEDED else b""
         before = acts(station.fake)
