@@ -54,6 +54,7 @@ COMMANDS = {
     "token": "Make, show and revoke tokens for the network.",
     "whoami": "Say who you are to the station, and what you may do.",
     "events": "Show what happens on the station, as it happens.",
+    "operations": "Show long acts that somebody asked for: installs, switches.",
     "revisions": "Show the revision in force, and the trees that were refused.",
     "down": "End the daemon and every algorithm process of the store.",
     "schema": "Print the JSON Schema of the desired state.",

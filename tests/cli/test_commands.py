@@ -13,6 +13,7 @@ import yaml
 from controller.calls.request import DetectionRequest
 from controller.client.answers import Detection
 from controller.client.arguments import CallArguments
+from controller.model.operation import OperationDocument, OperationError, OperationState
 from controller.model.package import PackageRef
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import GiveFeedback
@@ -427,6 +428,37 @@ def test_what_the_station_says_of_itself(pvctl: Pvctl) -> None:
         "in force: none", "refused t: desired", "  desired/a.yaml:3:5: spec.pids: no",
     ]  # fmt: skip
     assert documents(pvctl, "revisions")["refused"][0]["errors"][0]["line"] == 3
+
+
+def test_operations_are_listed_shown_and_followed(pvctl: Pvctl) -> None:
+    station = FakeStation()
+    good, bad = (operation(name, state) for name, state in (("one", "succeeded"), ("two", "failed")))
+    station.operations = {"one": good, "two": bad}
+
+    assert pvctl("operations", station=station).out.splitlines()[1].split() == [
+        "one", "install", "a.zip", "succeeded", "ann", "t", "t",
+    ]  # fmt: skip
+    failed = json.loads(pvctl("operations", "--state", "failed", "-o", "json", station=station).out)
+    assert [each["id"] for each in failed] == ["two"]
+    said = pvctl("operations", "one", station=station)
+    assert (said.code, said.out.splitlines()) == (0, [
+        "install a.zip: succeeded; asked for by ann", "started t, ended t", "  t unpacking", "version: 1.0.0",
+    ])  # fmt: skip
+    followed = pvctl("operations", "two", "--follow", station=station)
+    assert (followed.code, followed.out.splitlines()[-1]) == (1, "error [2001 invalid_zip]: no zip")
+    assert "unpacking" in followed.err
+    assert "no operation 'three'" in pvctl("operations", "three", station=station).err
+
+
+def operation(name: str, state: OperationState) -> OperationDocument:
+    """Return an operation that has ended, well or not."""
+    failed = state == "failed"
+    error: OperationError = {"code": 2001, "name": "invalid_zip", "message": "no zip", "details": {}}
+    return {
+        "id": name, "kind": "install", "subject": "a.zip", "state": state, "actor": "ann", "started_at": "t",
+        "ended_at": "t", "error": error if failed else None, "progress": [{"at": "t", "text": "unpacking"}],
+        "result": None if failed else {"version": "1.0.0"},
+    }  # fmt: skip
 
 
 def test_audit_asks_for_what_is_wanted(pvctl: Pvctl) -> None:
