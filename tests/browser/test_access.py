@@ -104,6 +104,12 @@ def test_defects_are_drawn_over_the_picture_where_they_are(site: Site, visitors:
     expect(page.locator("#pid-A02 .picture")).to_be_visible()
     expect(page.locator("#pid-A02 .picture svg")).to_have_count(0)
 
+    # An element that is given another source shows the former picture until that has come: with a verdict on another.
+    picture.evaluate("(each) => { each.former = true }")
+    site.call("A01", BRIGHT)
+    expect(page.locator("#pid-A01 .verdict")).to_have_text("OK")
+    assert not page.locator("#pid-A01 img").evaluate_all("(all) => all.some((each) => each.former)")
+
 
 @pytest.mark.parametrize(("locale", "language", "word"), [("de-DE", "de", "Pakete"), ("zh-CN", "zh", "软件包")])
 def test_it_speaks_the_browsers_language(visitors: Visitors, locale: str, language: str, word: str) -> None:
