@@ -18,6 +18,8 @@ from controller.station.commands.events import Feed
 
 RETRY = 2000
 """Milliseconds after which a reader that was cut off is to come again."""
+ALIVE = b": alive\n\n"
+"""A sign of life: no event, so its reader sees nothing of it."""
 _Item = TypeVar("_Item")
 
 

@@ -15,10 +15,11 @@ from collections.abc import Awaitable, Callable
 
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.types import Message, Receive
 
 from controller.errors import CallError, Code, ControllerError, NotFound, StoreError
+from controller.http.event_stream import FeedResponse
 from controller.http.failures import Refused, error_response
 from controller.http.operations import LongActs
 from controller.http.peers import caller_of
@@ -216,7 +217,7 @@ def _answer_of(response: Response, *, secret: bool) -> KeptAnswer:
         return {"secret": True}
     place = response.headers.get("location", "")
     kind = response.headers.get("content-type", "")
-    if isinstance(response, StreamingResponse):
+    if isinstance(response, FeedResponse):
         return {"operation": place.removeprefix(_OPERATION), "kind": kind.partition(";")[0]}
     return {
         "status": response.status_code,

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from controller.http.accept import accepted
-from controller.http.event_stream import FeedResponse, event_block
+from controller.http.event_stream import ALIVE, FeedResponse, event_block
 from controller.http.peers import caller_of
 from controller.http.query import Query
 from controller.http.resource import EVENTS, Content, Endpoint
@@ -20,7 +20,6 @@ from controller.station.commands.records import LogPiece, ReadLogs
 from controller.station.port import Route, Station
 
 TEXT = "text/plain"
-_ALIVE = b": alive\n\n"
 
 
 class LogsResource:
@@ -50,7 +49,7 @@ class LogsResource:
 
 def _as_events(batch: tuple[LogPiece, ...]) -> bytes:
     blocks = (event_block(orjson.dumps({"log": each.log, "text": each.text}), "lines") for each in batch)
-    return b"".join(blocks) or _ALIVE
+    return b"".join(blocks) or ALIVE
 
 
 class _AsText:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from enum import Enum
 
 import orjson
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from controller.http.accept import accepted, wants_no_waiting
+from controller.http.event_stream import ALIVE, FeedResponse, event_block
 from controller.http.failures import as_coded, our_fault
 from controller.http.peers import caller_of
 from controller.http.resource import EVENTS, JSON, JSON_LINES, Content, Endpoint, Handler, Parameter, json_response
@@ -167,29 +168,35 @@ def told(
     kind: str,
     headers: dict[str, str] | None = None,
     skip: int = 0,
-) -> StreamingResponse:
+) -> FeedResponse:
     """Return the answer that tells an operation's progress and outcome, line by line or event by event."""
-    stream = _events(station, follow, caller, skip) if kind == EVENTS else _lines(station, follow, caller)
-    return StreamingResponse(stream, media_type=kind, headers={"Cache-Control": "no-store", **(headers or {})})
+    write: Callable[[_Line | None], bytes] = _AsEvents(skip) if kind == EVENTS else _as_line
+    response = FeedResponse(_told(station, follow, caller), write, kind)
+    response.headers.update(headers or {})
+    return response
 
 
-async def _lines(station: Station, follow: FollowOperation, caller: Caller) -> AsyncIterator[bytes]:
-    async for each in _told(station, follow, caller):
-        if each is not None:
-            yield orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE)
+def _as_line(line: _Line | None) -> bytes:
+    return b"" if line is None else orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
-async def _events(station: Station, follow: FollowOperation, caller: Caller, skip: int) -> AsyncIterator[bytes]:
-    number = 0
-    async for each in _told(station, follow, caller):
-        number += each is not None
-        if each is None:
-            yield b": still there\n\n"
-        elif number > skip or "progress" not in each:
-            yield b"id: %d\nevent: %s\ndata: %s\n\n" % (number, next(iter(each)).encode(), orjson.dumps(each))
+class _AsEvents:
+    """Writes lines as events with numbers from 1; of the first `skip`, only the last line of all."""
+
+    def __init__(self, skip: int) -> None:
+        self._skip = skip
+        self._number = 0
+
+    def __call__(self, line: _Line | None) -> bytes:
+        if line is None:
+            return ALIVE
+        self._number += 1
+        if self._number <= self._skip and "progress" in line:
+            return b""
+        return event_block(orjson.dumps(line), next(iter(line)), str(self._number))
 
 
-async def _told(station: Station, follow: FollowOperation, caller: Caller) -> AsyncIterator[_Line | None]:
+async def _told(station: Station, follow: FollowOperation, caller: Caller) -> AsyncGenerator[_Line | None, None]:
     """Yield each line, the outcome or the error last; None where nothing was told for a while."""
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[_Line] = asyncio.Queue()

@@ -7,8 +7,9 @@ ready nothing is written down, and what is refused leaves its PID as it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from typing import NamedTuple
 
 from controller.calls.request import require_pid
 from controller.errors import Code, CodedError, ControllerError, NotSynced, PackageError, StartFailed
@@ -71,6 +72,13 @@ class _Scene:
         return any(key == object_.name and each.state == "adopting" for key, each in self.observed.processes.items())
 
 
+class _Holding(NamedTuple):
+    """What holds a PID now, and what held it before."""
+
+    now: Hold
+    before: Hold | None
+
+
 @dataclass(slots=True)
 class _Moves:
     """What became of the PIDs of one command so far."""
@@ -79,8 +87,8 @@ class _Moves:
     refused: dict[str, ControllerError] = field(default_factory=dict)
     unchanged: set[str] = field(default_factory=set)
     begun: dict[str, asyncio.Future[ActionResult]] = field(default_factory=dict)
-    holds: dict[str, Hold | None] = field(default_factory=dict)
-    """The PIDs that are held now, with the hold that each had before."""
+    holds: dict[str, _Holding] = field(default_factory=dict)
+    """The PIDs that are held now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +170,8 @@ class Activations:
         for pid, begun in moves.begun.items():
             if (error := (await self.applier.result_of(begun)).error) is not None:
                 moves.refused[pid] = error
-        if lost := {pid: moves.holds[pid] for pid in moves.refused if pid in moves.holds}:
-            await self.between_passes(lambda: asyncio.to_thread(self._withdraw, lost))
+        if lost := [moves.holds[pid] for pid in moves.refused if pid in moves.holds]:
+            await self.between_passes(lambda: asyncio.to_thread(self._withdraw, lost, caller))
 
     async def _begin_moves(self, command: Activate | Switch, caller: Caller, moves: _Moves) -> list[ObjectRef]:
         """Begin the switch of each PID that may move; return what is still being worked on, and then begin none."""
@@ -195,13 +203,33 @@ class Activations:
 
     def _hold(
         self, pids: Iterable[str], package: PackageRef, reason: str, caller: Caller, scene: _Scene
-    ) -> dict[str, Hold | None]:
-        """Hold PIDs on a version, on record; return the holds that they had. Raises StoreError."""
+    ) -> dict[str, _Holding]:
+        """Hold PIDs on a version, on record; return that, with the holds that they had. Raises StoreError."""
         holds = self.store.rollouts.read_holds()
-        former = {pid: holds.get(pid) for pid in pids}
         at = format_timestamp(scene.now.epoch)
-        holds |= {pid: Hold(pid, package, caller.shown, at, reason) for pid in former}
-        records = [_hold_record(pid, each, package, reason, caller, scene) for pid, each in former.items()]
+        made = {pid: _Holding(Hold(pid, package, caller.shown, at, reason), holds.get(pid)) for pid in pids}
+        holds |= {pid: each.now for pid, each in made.items()}
+        revision = scene.revision.id
+        self._write(holds, [_record(each.before, each.now, reason, caller, revision) for each in made.values()])
+        return made
+
+    def _withdraw(self, made: Iterable[_Holding], caller: Caller) -> None:
+        """Have PIDs held as they were before, on record: their switches failed. What was decided since stays.
+
+        Raises StoreError.
+        """
+        holds, revision = self.store.rollouts.read_holds(), (self.store.revision.read() or NO_REVISION).id
+        ours = [each for each in made if holds.get(each.now.pid) == each.now]
+        for now, before in ours:
+            del holds[now.pid]
+            if before is not None:
+                holds[now.pid] = before
+        if ours:
+            why = "withdrawn: the switch failed"
+            self._write(holds, [_record(each.now, each.before, why, caller, revision) for each in ours])
+
+    def _write(self, holds: Mapping[str, Hold], records: Sequence[AuditRecord]) -> None:
+        """Write holds down with their records. Raises StoreError."""
         self.store.audit.append(*(replace(each, outcome="started") for each in records))
         unsynced = []
         try:
@@ -210,26 +238,16 @@ class Activations:
             unsynced.append(error.folder)
         self.store.unrecorded.add(Missing(each, unsynced) for each in records)
         self.store.unrecorded.settle(self.store)
-        return former
-
-    def _withdraw(self, former: Mapping[str, Hold | None]) -> None:
-        """Have PIDs held as they were before, because their switches failed. Raises StoreError."""
-        holds = self.store.rollouts.read_holds()
-        for pid, hold in former.items():
-            holds.pop(pid, None)
-            if hold is not None:
-                holds[pid] = hold
-        self.store.rollouts.write_holds(holds.values())
 
 
-def _hold_record(
-    pid: str, former: Hold | None, package: PackageRef, reason: str, caller: Caller, scene: _Scene
-) -> AuditRecord:
-    before = former and {"name": former.package.name, "version": former.package.version}
-    after = {"name": package.name, "version": package.version}
-    return AuditRecord(
-        caller.name, scene.revision.id, "hold", f"pid/{pid}", before, after, reason, "succeeded", caller.worker
-    )  # fmt: skip
+def _record(before: Hold | None, after: Hold | None, reason: str, caller: Caller, revision: str) -> AuditRecord:
+    """Return the record of a hold that is made, or withdrawn."""
+    [pid] = {each.pid for each in (before, after) if each is not None}
+    was, becomes = (
+        {"name": each.package.name, "version": each.package.version} if each is not None else None
+        for each in (before, after)
+    )
+    return AuditRecord(caller.name, revision, "hold", f"pid/{pid}", was, becomes, reason, "succeeded", caller.worker)
 
 
 def _switch(pid: str, package: PackageRef, reason: str, caller: Caller, scene: _Scene) -> SwitchAct:

@@ -8,7 +8,7 @@ from typing import Generic, Self, TypeVar
 
 from controller.client.answers import NotReached, UnknownOutcome, content_of
 from controller.client.exchange import Answer, Broken, NeverAccepted
-from controller.station.remote_feeds import Block
+from controller.station.remote_feeds import Block, Blocks
 
 _MOST = 1000
 """Batches that wait for a reader at most; one that is slower is cut off, and comes again with the last one's name."""
@@ -24,8 +24,7 @@ class RemoteFeed(Generic[_Item]):
     """
 
     def __init__(self, listen: Listen, read: Callable[[Block], _Item]) -> None:
-        self._rest = b""
-        self._last = ""
+        self._blocks = Blocks()
         self._read = read
         self._batches: asyncio.Queue[_Item | None] = asyncio.Queue(_MOST)
         self._answer = asyncio.ensure_future(listen(self._hear))
@@ -59,12 +58,8 @@ class RemoteFeed(Generic[_Item]):
         await asyncio.gather(self._answer, return_exceptions=True)
 
     def _hear(self, piece: bytes) -> None:
-        *blocks, self._rest = (self._rest + piece).split(b"\n\n")
-        for block in blocks:
-            fields = dict(line.split(b": ", 1) for line in block.split(b"\n") if b": " in line)
-            self._last = fields.get(b"id", self._last.encode()).decode()
-            event = fields.get(b"event", b"").decode()
-            self._put(self._read(Block(self._last, event, fields.get(b"data", b""))))
+        for block in self._blocks.hear(piece):
+            self._put(self._read(block))
 
     def _put(self, batch: _Item | None) -> None:
         if self._batches.full():

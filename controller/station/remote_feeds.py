@@ -16,6 +16,7 @@ from controller.station.commands.records import LogPiece
 from controller.station.port import DaemonSilent
 
 _Item = TypeVar("_Item")
+_READ = 64 * 1024
 _PATIENCE = 30.0
 """Seconds without a sign of life after which the daemon counts as silent."""
 
@@ -26,6 +27,24 @@ class Block(NamedTuple):
     id: str
     event: str
     data: bytes
+
+
+class Blocks:
+    """Cuts events out of bytes as they come. What has no id of its own comes after the last one that had."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._last = ""
+
+    def hear(self, piece: bytes) -> list[Block]:
+        """Return the events that are whole with this piece."""
+        *whole, self._rest = (self._rest + piece).split(b"\n\n")
+        return [self._block(text) for text in whole]
+
+    def _block(self, text: bytes) -> Block:
+        fields = dict(line.split(b": ", 1) for line in text.split(b"\n") if b": " in line)
+        self._last = fields.get(b"id", self._last.encode()).decode()
+        return Block(self._last, fields.get(b"event", b"").decode(), fields.get(b"data", b""))
 
 
 class EventStream:
@@ -40,25 +59,18 @@ class EventStream:
 
     def blocks(self) -> Iterator[Block]:
         """Yield the events until the daemon ends them. Raises DaemonSilent."""
-        found: dict[str, str] = {}
-        while line := self._line():
-            name, _, value = line.rstrip("\n").partition(": ")
-            if line.strip() and name:
-                found[name] = value
-            elif line.startswith(":"):
-                found.setdefault("", "")
-            elif found:
-                yield Block(found.get("id", ""), found.get("event", ""), found.get("data", "").encode())
-                found = {}
+        blocks = Blocks()
+        while piece := self._piece():
+            yield from blocks.hear(piece)
 
-    def _line(self) -> str:
+    def _piece(self) -> bytes:
         try:
-            return self._answer.readline().decode(errors="replace")
+            return self._answer.read1(_READ)
         except TimeoutError:
             why = f"it gave no sign of life for {_PATIENCE:g} s"
             raise DaemonSilent(f"the daemon at {self._address}", why) from None
         except (OSError, http.client.HTTPException):
-            return ""  # it was killed
+            return b""  # it was killed
 
     def close(self) -> None:
         """Want no more."""

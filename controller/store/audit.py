@@ -153,7 +153,12 @@ class AuditLog:
         self, limit: int, before: int | None = None, wanted: Wanted | None = None
     ) -> tuple[list[AuditRow], int | None]:
         """Return records newest first, and the number below which the next page begins. See `audit_pages.page`."""
-        return page(self._paths(), limit, before, wanted or Wanted())
+        while True:
+            parts = self._parts()
+            found = page([*parts, self._path], limit, before, wanted or Wanted())
+            if self._parts()[-1:] == parts[-1:]:
+                return found
+            # rotated meanwhile: what was the log is a part now that was not looked at
 
     def _paths(self) -> list[Path]:
         return [*self._parts(), self._path]

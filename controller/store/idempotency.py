@@ -116,8 +116,12 @@ class IdempotencyKeys:
         if self._until_room >= 0:
             return
         self._until_room = _ROOM_EVERY
+        found = []
         with os.scandir(self._folder) as entries:
-            found = sorted((entry.stat().st_mtime, entry.name) for entry in entries)
+            for entry in entries:
+                with suppress(FileNotFoundError):  # another request's, written or dropped at this moment
+                    found.append((entry.stat().st_mtime, entry.name))
+        found.sort()
         own = [name for _, name in found if name.startswith(_group(request.caller))]
         dropped = {*own[: max(0, len(own) - (MOST - _ROOM_EVERY))], *(name for at, name in found if self._old(at))}
         for name in dropped:

@@ -84,8 +84,11 @@ class LogFile:
                     break
                 continue
             if (status.st_dev, status.st_ino) == (here.st_dev, here.st_ino):
-                if os.fstat(self._descriptor).st_size > self._place:
-                    return True  # it was written to before it was rotated
+                size = os.fstat(self._descriptor).st_size
+                if size < self._place:  # somebody emptied it: it begins anew
+                    self._place, self._part = 0, b""
+                if size > self._place:
+                    return True  # or it was written to before it was rotated
                 break
             newer = number
         if newer is None:

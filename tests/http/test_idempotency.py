@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +227,22 @@ def test_keys_are_forgotten_after_a_day_and_a_caller_pushes_out_only_its_own(
     keys.begin(RepeatableRequest("eva", "POST", "/v1/down", "1"), "said")
     keys.begin(RepeatableRequest("eva", "POST", "/v1/down", "2"), "said")
     assert len(list((tmp_path / ".idempotency").iterdir())) <= 2
+
+
+def test_making_room_passes_over_what_other_requests_write_and_drop_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = IdempotencyKeys(StoreLayout.at(tmp_path), epoch_seconds)
+    keys.begin(RepeatableRequest("mia", "POST", "/x", "k-1"), "hash")
+    folder, scandir = StoreLayout.at(tmp_path).idempotency, os.scandir
+    (folder / "another.json.tmp").write_bytes(b"")
+
+    def renamed_then(path: Path) -> Any:
+        entries = list(scandir(path))
+        (folder / "another.json.tmp").unlink()
+        return nullcontext(entries)
+
+    monkeypatch.setattr(idempotency.os, "scandir", renamed_then)
+    keys._until_room = 0
+    keys.begin(RepeatableRequest("mia", "POST", "/x", "k-2"), "hash")
+    assert keys.find(RepeatableRequest("mia", "POST", "/x", "k-2")) is not None

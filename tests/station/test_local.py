@@ -15,7 +15,6 @@ from controller.errors import Code, CodedError, ControllerError, PackageError, S
 from controller.host.clock import utc_now
 from controller.model.package import PackageRef
 from controller.reconciler.exits import Exit
-from controller.reconciler.observe import Observer
 from controller.reconciler.revisions import RevisionTaker
 from controller.sources.quiescing import QuiescingTree
 from controller.station.activation import Activations
@@ -55,7 +54,7 @@ def rig(tmp_path: Path) -> Rig:
 def local_station(daemon: Daemon, folder: Path) -> LocalStation:
     """The daemon's rig, without a data plane."""
     rig, loop = daemon.rig, daemon.loop
-    observer = Observer(rig.store, rig.packages, rig.processes.observe)
+    observer = loop.reconciler.observer
     taker = RevisionTaker(daemon.source, rig.store, QuiescingTree(folder, time.monotonic), lambda: False)
     packages = PackageOperations(rig.store, rig.packages, observer, loop.reconciler.applier, loop.between_passes)
     return LocalStation(

@@ -7,6 +7,7 @@ import os
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -14,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from controller.model.status_document import AuditRow
+from controller.store import audit
 from controller.store.audit import PARTS, AuditHead, AuditLog, AuditRecord
 from controller.store.audit_pages import Wanted, page
 from controller.store.layout import StoreLayout
@@ -270,6 +272,27 @@ def test_pages_go_back_through_every_part_and_hold_each_record_once(small: Audit
         assert found == kept, limit
     assert small.page(5, 1) == ([], None)
     assert numbers(small.page(2, 10**12)[0]) == kept[:2]
+
+
+def test_a_page_misses_nothing_where_the_log_is_rotated_while_it_is_read(
+    small: AuditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(small, 12)
+    looked = audit.page
+
+    def rotated_first(*arguments: Any) -> Any:
+        monkeypatch.setattr(audit, "page", looked)
+        before = parts(small)
+        while parts(small) == before:  # after the parts were listed
+            small.append(record(0))
+        return looked(*arguments)
+
+    monkeypatch.setattr(audit, "page", rotated_first)
+    rows, _ = small.page(1000)
+
+    found = numbers(rows)
+    assert found == list(range(found[0], 0, -1)), "no gap"
+    assert found[0] == small.head().seq > 12
 
 
 def test_a_page_holds_what_is_wanted_whoever_did_it_and_however_its_object_is_named(log: AuditLog) -> None:

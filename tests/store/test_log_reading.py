@@ -84,3 +84,18 @@ def test_a_line_comes_when_it_has_an_end_and_a_log_may_come_later(tmp_path: Path
     path.write_text("a\nb")
     with LogFile(path) as log:
         assert (log.last(5), log.rest()) == ("a\n", "b")
+
+
+def test_a_log_that_was_emptied_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    add(path, *range(100))
+    with LogFile(path) as log:
+        log.last(1)
+        path.write_text("")
+        assert rest(log) == []
+        add(path, "new")
+        assert rest(log) == ["new"]
+        path.unlink()
+        assert rest(log) == []
+        add(path, "another file")
+        assert rest(log) == ["another file"]

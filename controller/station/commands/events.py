@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeVar
 
 import orjson
 
@@ -24,7 +25,7 @@ _Item_co = TypeVar("_Item_co", covariant=True)
 class Feed(Protocol[_Item_co]):
     """Items that come as time goes by; to be closed by whoever asked for them, also where it reads none."""
 
-    def __aiter__(self) -> Self:
+    def __aiter__(self) -> AsyncIterator[_Item_co]:
         """Return itself: `async for` goes on where it was."""
 
     async def __anext__(self) -> _Item_co:
