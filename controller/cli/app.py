@@ -25,42 +25,55 @@ INTERRUPTED = 130
 
 # Each command and its line in the overview, so that help imports no command. `controller.cli.<name>` holds it:
 # `add_arguments(parser)`, and `run(arguments, settings)`, whose docstring is the command's help.
-COMMANDS = {
-    "validate": "Check a desired tree or a file, with no store.",
-    "plan": "Show what a reconcile would do now, and why.",
-    "reconcile": "Make the station match the desired state.",
-    "run": "Keep the station as desired: the daemon.",
-    "status": "Show what is deployed, active and running.",
-    "exec": "Run one detection through a PID's active version, or NAME@VERSION.",
-    "rollout": "Show how a rollout stands, or wait for its end.",
-    "promote": "End a rollout's present pause.",
-    "pause": "Stop a rollout where it is.",
-    "resume": "End a pause or a hold.",
-    "abort": "Roll a rollout back.",
-    "retry": "Lift a quarantine.",
-    "feedback": "Tell what was true of a part.",
-    "restart": "Restart a deployment's processes, one after the other.",
-    "rollback": "Hold a PID or a deployment on an older version.",
-    "package": "Check a zip, show what is in it, or list packages.",
-    "install": "Install a zip by hand.",
-    "uninstall": "Remove an installed version that nothing needs.",
-    "parts": "Show the last part of each PID: verdict, defects, picture.",
-    "activate": "Have an installed version answer PIDs.",
-    "switch": "Have another installed version answer PIDs.",
-    "history": "Show which versions answered a PID, or a deployment's PIDs.",
-    "audit": "Show the audit log, or verify its chain.",
-    "logs": "Show the log of a deployment's or a PID's processes.",
-    "metrics": "Print everything that is measured, for Prometheus.",
-    "token": "Make, show and revoke tokens for the network.",
-    "whoami": "Say who you are to the station, and what you may do.",
-    "events": "Show what happens on the station, as it happens.",
-    "operations": "Show long acts that somebody asked for: installs, switches.",
-    "revisions": "Show the revision in force, and the trees that were refused.",
-    "down": "End the daemon and every algorithm process of the store.",
-    "schema": "Print the JSON Schema of the desired state.",
-    "completion": "Print a completion script for a shell.",
-    "version": "Print the version.",
+GROUPS = {
+    "the desired state": {
+        "validate": "Check a desired tree or a file, with no store.",
+        "plan": "Show what a reconcile would do now, and why.",
+        "reconcile": "Make the station match the desired state.",
+        "revisions": "Show the revision in force, and the trees that were refused.",
+        "schema": "Print the JSON Schema of the desired state, or the OpenAPI document.",
+    },
+    "the station": {
+        "run": "Keep the station as desired: the daemon.",
+        "status": "Show what is deployed, active and running.",
+        "exec": "Run one detection through a PID's active version, or NAME@VERSION.",
+        "parts": "Show the last part of each PID: verdict, defects, picture.",
+        "feedback": "Tell what was true of a part.",
+        "down": "End the daemon and every algorithm process of the store.",
+    },
+    "rollouts": {
+        "rollout": "Show how a rollout stands, or wait for its end.",
+        "promote": "End a rollout's present pause.",
+        "pause": "Stop a rollout where it is.",
+        "resume": "End a pause or a hold.",
+        "abort": "Roll a rollout back.",
+        "retry": "Lift a quarantine.",
+        "rollback": "Hold a PID or a deployment on an older version.",
+        "restart": "Restart a deployment's processes, one after the other.",
+    },
+    "packages and PIDs by hand": {
+        "package": "Check a zip, show what is in it, or list packages.",
+        "install": "Install a zip by hand.",
+        "uninstall": "Remove an installed version that nothing needs.",
+        "activate": "Have an installed version answer PIDs.",
+        "switch": "Have another installed version answer PIDs that one answers.",
+    },
+    "what happened": {
+        "events": "Show what happens on the station, as it happens.",
+        "operations": "Show long acts that somebody asked for: installs, switches.",
+        "history": "Show which versions answered a PID, or a deployment's PIDs.",
+        "audit": "Show the audit log, or verify its chain.",
+        "logs": "Show the log of a deployment's or a PID's processes, or the controller's.",
+        "metrics": "Print everything that is measured, for Prometheus.",
+    },
+    "access and help": {
+        "token": "Make, show and revoke tokens for the network.",
+        "whoami": "Say who you are to the station, and what you may do.",
+        "completion": "Print a completion script for a shell.",
+        "version": "Print the version.",
+    },
 }
+COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
 
 _OVERVIEW = """Deliver vision algorithms to a station: one YAML tree says which version serves each PID.
 
@@ -142,12 +155,15 @@ def _as_ours(error: ControllerError | OSError) -> ControllerError:
 
 def overview() -> Parser:
     """Return the parser of what stands before a command's words; its help lists the commands."""
-    commands = "\n".join(f"  {name:<12}{line}" for name, line in COMMANDS.items())
+    commands = "\n\n".join(
+        f"{title}:\n" + "\n".join(f"  {name:<12}{line}" for name, line in group.items())
+        for title, group in GROUPS.items()
+    )
     parser = Parser(
         prog="pvctl",
         usage="pvctl [global options] COMMAND ...",
         description=_OVERVIEW,
-        epilog=f"commands:\n{commands}\n\n{_EXIT_CODES}",
+        epilog=f"{commands}\n\n{_EXIT_CODES}",
     )
     parser.add_argument("--version", action="version", version=f"pvctl {__version__}", help="Print the version.")
     parser.add_argument("words", metavar="COMMAND", nargs=PARSER, help=SUPPRESS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from controller.cli.output import columns, emit, show
@@ -72,9 +72,7 @@ def _actor(record: AuditRow) -> str:
 
 def _verify(head: str | None, settings: Settings) -> int:
     result = settings.execute(VerifyAudit(head))
-    document = {"valid": result.valid, "records": result.records, "broken_at": result.broken_at,
-                "reason": result.reason, "head": result.head}  # fmt: skip
-    emit(settings, document, lambda: show(
+    emit(settings, asdict(result), lambda: show(
         f"{result.records} records, chain holds, head {result.head}" if result.valid
         else f"record {result.broken_at} is broken: {result.reason} (the {result.records} before it hold)"
     ))  # fmt: skip

@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 from controller.cli.output import columns, emit, show
-from controller.cli.parser import Parser
+from controller.cli.parser import Parser, WrongUsage
 from controller.cli.settings import Settings
 from controller.station.commands.operations import FollowOperation, GetOperation, ListOperations
 
@@ -35,6 +35,8 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl operations 20260131T081500-install-1f3a9c02 --follow
     """
     if arguments.id is None:
+        if arguments.follow:
+            raise WrongUsage("--follow waits for one operation: name its ID", "pvctl operations")
         rows = settings.execute(ListOperations(arguments.state, arguments.kind))
         emit(settings, list(rows), lambda: _print_all(rows))
         return 0

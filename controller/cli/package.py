@@ -177,7 +177,7 @@ def list_packages(arguments: Namespace, settings: Settings) -> int:
         for each in found.algorithms
     ]
     headers = ["NAME", "VERSION", "STATE", "ACTIVE ON", "ZIP", "REASON"]
-    emit(settings, asdict(found)["algorithms"], lambda: columns(headers, rows))
+    emit(settings, asdict(found), lambda: columns(headers, rows))
     return 0
 
 
@@ -193,7 +193,7 @@ def list_active(arguments: Namespace, settings: Settings) -> int:
         for each in found.active
     ]
     headers = ["PID", "NAME", "VERSION", "DEPLOYMENT", "HELD", "SINCE"]
-    emit(settings, asdict(found)["active"], lambda: columns(headers, rows))
+    emit(settings, asdict(found), lambda: columns(headers, rows))
     return 0
 
 

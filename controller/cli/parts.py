@@ -6,6 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from controller.cli.output import columns, emit, say
+from controller.cli.parameters import path
 from controller.cli.parser import Parser, WrongUsage
 from controller.cli.settings import Settings
 from controller.errors import CallError, Code
@@ -17,7 +18,7 @@ def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
     parser.add_argument("pids", metavar="PID", nargs="*", help="Only these PIDs.")
     parser.add_argument(
-        "--picture", type=Path, metavar="FILE", help="Write the picture of the one PID's part as a JPEG."
+        "--picture", type=path, metavar="FILE", help="Write the picture of the one PID's part as a JPEG."
     )
 
 

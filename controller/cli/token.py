@@ -70,7 +70,7 @@ def list_tokens(_arguments: Namespace, settings: Settings) -> int:
     rows = [(each["name"], each["role"], each["id"], each["created_at"][:19] + "Z", each["created_by"],
              "expired" if each["expired"] else each["expires_at"] or "never") for each in found.tokens]  # fmt: skip
     emit(
-        settings, list(found.tokens),
+        settings, asdict(found),
         lambda: columns(["NAME", "ROLE", "ID", "CREATED", "BY", "EXPIRES"], rows),
     )  # fmt: skip
     return 0

@@ -258,4 +258,6 @@ def identifier(endpoint: Endpoint) -> str:
     if len(routes) == 1:
         return name
     told_by_first = len({route.path.split("/")[2] for route in routes}) == len(routes)
-    return f"{name}_{words[1].removesuffix('s') if told_by_first else words[-1]}"
+    told = (words[1].removesuffix("s"), words[-1])
+    news = (each for each in (told if told_by_first else told[::-1]) if each not in name.split("_"))
+    return f"{name}_{next(news, told[0])}"

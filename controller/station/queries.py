@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 
 def history(store: Store, query: GetHistory) -> tuple[HistoryRow, ...]:
-    """Return a PID's history, else what a deployment made of its PIDs', oldest first.
+    """Return a PID's history, or what a deployment made of its PIDs', oldest first.
 
     Raises:
-        NotFound: it is neither, by the histories and the desired state in force. StoreError.
+        NotFound: there is none, by the histories and the desired state in force. StoreError.
     """
     subject, kept = query.subject, store.history.pids()  # a name is looked for among files, and never made one
-    if subject in kept:
+    if subject in kept and query.kind != "deployment":
         return tuple(_row(subject, entry) for entry in store.history.read(subject))
     found: list[HistoryRow] = []
-    if query.kind == "any":
+    if query.kind != "pid":
         entries = ((pid, entry) for pid in kept for entry in store.history.read(pid))
         found = [_row(pid, entry) for pid, entry in entries if entry.deployment == subject]
     if not found and not _is_known(store, query):
-        what = "no PID" if query.kind == "pid" else "no PID and no deployment"
+        what = {"pid": "no PID", "deployment": "no deployment"}.get(query.kind, "no PID and no deployment")
         raise NotFound(
             Code.invalid_pid,
             f"{what} {subject[:80]} has a history in this store",
@@ -59,7 +59,8 @@ def _is_known(store: Store, query: GetHistory) -> bool:
     revision = store.revision.read()
     if revision is None:
         return False
-    return query.subject in revision.by_pid or (query.kind == "any" and query.subject in revision.by_name)
+    pid, deployment = query.subject in revision.by_pid, query.subject in revision.by_name
+    return {"pid": pid, "deployment": deployment}.get(query.kind, pid or deployment)
 
 
 def audit(store: Store, query: ReadAudit) -> AuditPage:

@@ -114,7 +114,7 @@ def test_wrong_words_are_64_and_the_message_says_where_help_is(pvctl: Pvctl, wor
 def test_no_words_show_the_overview(pvctl: Pvctl) -> None:
     said = pvctl()
     assert said.code == 64
-    assert "commands:" in said.err
+    assert "the desired state:\n  validate" in said.err
 
 
 def test_an_option_like_value_is_taken_where_it_can_be_nothing_else(pvctl: Pvctl) -> None:

@@ -448,6 +448,7 @@ def test_operations_are_listed_shown_and_followed(pvctl: Pvctl) -> None:
     assert (followed.code, followed.out.splitlines()[-1]) == (1, "error [2001 invalid_zip]: no zip")
     assert "unpacking" in followed.err
     assert "no operation 'three'" in pvctl("operations", "three", station=station).err
+    assert pvctl("operations", "--follow", station=station).code == 64
 
 
 def operation(name: str, state: OperationState) -> OperationDocument:

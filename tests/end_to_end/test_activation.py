@@ -76,7 +76,7 @@ def test_a_pid_that_no_deployment_has_is_served_like_any_other(daemon: Daemon) -
     again = post(station, "/algorithms/activate", name="hand", version="1.0.0", pid=["T01", "A02"])
     assert [(each["pid"], each["outcome"]) for each in again.json["pids"]] == [("T01", "unchanged"), ("A02", "refused")]
     assert again.json["pids"][1]["error"]["code"] == 2006
-    listed = station.json("package", "active", "--pid", "T01")
+    listed = station.json("package", "active", "--pid", "T01")["active"]
     assert [(each["version"], each["deployment"], each["installed"]) for each in listed] == [("1.0.0", None, True)]
 
     with Client(store=station.store) as client:
@@ -221,4 +221,5 @@ def test_pids_get_versions_also_where_no_daemon_runs(station: Station, bright: P
     assert station.json("uninstall", "hand", "1.1.0", expect=1)["error"]["code"] == 2007
     station.pvctl("uninstall", "hand", "1.1.0", "--force")
     assert (station.mapped("T01"), station.processes()) == (None, [])
-    assert [each["state"] for each in station.json("package", "list", "--name", "hand")] == ["installed", "discovered"]
+    listed = station.json("package", "list", "--name", "hand")["algorithms"]
+    assert [each["state"] for each in listed] == ["installed", "discovered"]

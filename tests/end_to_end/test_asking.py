@@ -100,6 +100,10 @@ def test_a_station_says_how_it_stands_and_what_happened(station: Station, daemon
     assert [each["version"] for each in got(daemon, "/v1/pids/A04/history")] == ["1.0.0", "1.1.0"]
     assert {each["pid"] for each in got(daemon, "/v1/deployments/line/history")} == set(LINE)
     assert (daemon.get("/v1/pids/..%2fA04/history")[0], daemon.get("/v1/pids/A09/history")[0]) == (404, 404)
+    assert daemon.get("/v1/deployments/A04/history")[0] == 404, "a PID is no deployment"
+    assert got(daemon, "/v1/history/A04") == got(daemon, "/v1/pids/A04/history")
+    assert got(daemon, "/v1/history/A04") == daemon.station.json("history", "A04")
+    assert got(daemon, "/v1/history/line") == daemon.station.json("history", "line")
     assert got(daemon, "/v1/plan")["steps"][0]["pids"] == ["A04"]
     assert got(daemon, "/v1/whoami")["access"] == "admin"
     assert got(daemon, "/v1/audit/verification")["valid"] is True
@@ -149,6 +153,9 @@ def logs_over_a_rotation(station: Station, daemon: Daemon) -> None:
     assert station.pvctl("logs", "A01", "-n", "1").stdout == log.read_text().splitlines(keepends=True)[-1]
     assert "listening at" in station.pvctl("logs", "--controller").stdout
     assert "has written a log" in station.pvctl("logs", "..", expect=1).stderr
+    (log.parent.parent / "controller").mkdir()
+    (log.parent.parent / "controller" / "1.0.0-0.log").write_text("of a deployment that is called so\n")
+    assert station.pvctl("logs", "controller").stdout == "of a deployment that is called so\n"
 
     following = lines(asked(station, ReadLogs("line", "1.0.0", lines=1, follow=True)))
     next(following)

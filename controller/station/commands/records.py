@@ -16,6 +16,11 @@ MOST_ROWS = 1000
 """Records on a page of the audit, at most."""
 MOST_LINES = 10_000
 """Lines of each log, at most."""
+_LOGS_OF = {
+    "version": "Only this version; of a PID, left out: the one that answers it.",
+    "lines": f"How many of the last lines of each log, up to {MOST_LINES}.",
+    "follow": "Whether to go on with what is added.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +40,22 @@ class HistoryRow:
 
 @dataclass(frozen=True, slots=True)
 class GetHistory(Command[tuple[HistoryRow, ...]]):
-    """Which versions answered a PID, or each PID of a deployment, oldest first. Raises NotFound: it is neither."""
+    """Which versions answered a PID, or each PID of a deployment, oldest first. Raises NotFound: there is none.
+
+    `kind` says what is meant; `any`: a PID, else a deployment.
+    """
 
     subject: str
-    kind: Literal["pid", "any"] = "any"
+    kind: Literal["pid", "deployment", "any"] = "any"
     operation: ClassVar = Operation(
         Access.viewer,
         "Return which versions answered a PID, or a deployment's PIDs, oldest first.",
         (
-            Route("GET", "/v1/deployments/{name}/history", "The history; of a PID of that name, its own.", (404, 500),
-                  {"name": "subject"}, {"kind": "any"}),
+            Route("GET", "/v1/deployments/{name}/history", "The history of its PIDs.", (404, 500),
+                  {"name": "subject"}, {"kind": "deployment"}),
             Route("GET", "/v1/pids/{pid}/history", "The history.", (404, 500), {"pid": "subject"}, {"kind": "pid"}),
+            Route("GET", "/v1/history/{subject}", "The history of the PID, or of the PIDs of the deployment.",
+                  (404, 500), {"subject": "subject"}, {"kind": "any"}),
         ),
         tuple[HistoryRow, ...],
         from_files=True,
@@ -181,13 +191,12 @@ class ReadLogs(Command[Feed[tuple[LogPiece, ...]]]):
                 },
             ),
             Route(
+                "GET", "/v1/deployments/{name}/logs", "As of /v1/logs/{subject}, whatever the deployment is called.",
+                (400, 404, 406, 429, 500), {"name": "subject"}, query=_LOGS_OF,
+            ),
+            Route(
                 "GET", "/v1/logs/{subject}", "Lines; with Accept: text/event-stream, events with log and lines.",
-                (400, 404, 406, 429, 500), {"subject": "subject"},
-                query={
-                    "version": "Only this version; of a PID, left out: the one that answers it.",
-                    "lines": f"How many of the last lines of each log, up to {MOST_LINES}.",
-                    "follow": "Whether to go on with what is added.",
-                },
+                (400, 404, 406, 429, 500), {"subject": "subject"}, query=_LOGS_OF,
             ),
         ),
         from_files=True,
