@@ -6,7 +6,7 @@ does not have is the real one, and fails: there is no file behind it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from controller.store.history import PidHistory
 from controller.store.layout import StoreLayout
 from controller.store.lock import MutationLock
 from controller.store.patch import PatchFile
+from controller.store.refused import Refusal, RefusedRevisions
 from controller.store.registry import Registry
 from controller.store.revisions import AppliedRevision
 from controller.store.rollout_codec import read_holds, read_record, write_holds, write_record
@@ -164,6 +165,17 @@ class MemoryRevision(AppliedRevision):
         return before != revision
 
 
+class MemoryRefused(RefusedRevisions):
+    def __init__(self) -> None:
+        self.told: list[tuple[str, tuple[str, ...]]] = []
+
+    def read(self) -> tuple[Refusal, ...]:
+        return tuple(Refusal("", source, problems) for source, problems in reversed(self.told))
+
+    def note(self, source: str, problems: Sequence[str]) -> None:
+        self.told.append((source, tuple(problems)))
+
+
 class MemoryStatus(StatusFile):
     def __init__(self) -> None:
         self.document: StatusDocument | None = None
@@ -279,5 +291,5 @@ def memory_store(now: Callable[[], str], installed: Callable[[PackageRef], bool]
     """Return an empty store in memory."""
     return Store(
         MemoryLayout(Path("/nowhere"), installed), MemoryLock(), MemoryActive(), MemoryHistory(), MemoryAudit(now),
-        MemoryRegistry(), MemoryRevision(), MemoryStatus(), MemoryRollouts(), MemoryPatch(),
+        MemoryRegistry(), MemoryRevision(), MemoryRefused(), MemoryStatus(), MemoryRollouts(), MemoryPatch(),
     )  # fmt: skip
