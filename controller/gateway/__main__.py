@@ -15,9 +15,10 @@ from pathlib import Path
 from controller.client.addresses import Address
 from controller.gateway.admission import Admission
 from controller.gateway.application import Gateway
+from controller.gateway.bounded import BoundedStation
 from controller.gateway.certificates import Certificates
 from controller.gateway.forwarding import Forwarder
-from controller.gateway.limits import Limits
+from controller.gateway.limits import Limits, Places
 from controller.gateway.listener import Listener
 from controller.gateway.sessions import Sessions, Signer
 from controller.gateway.upstream import Upstream
@@ -41,7 +42,8 @@ async def serve(layout: StoreLayout, listening: socket.socket, certificates: Cer
     """Serve at a listening socket until SIGTERM. SIGHUP reads the certificate again."""
     limits, upstream, tls = Limits(), Upstream(layout), certificates is not None
     admission = Admission(KnownTokens(layout, time.time), limits)
-    page = Page(AsyncRemoteStation(Address.of(layout.root, None, None)))
+    page_places = Places(limits.page_at_once, limits.turn, "requests of the page")
+    page = Page(BoundedStation(AsyncRemoteStation(Address.of(layout.root, None, None)), page_places))
     sessions = Sessions(page.application, Signer.of(layout), admission, port=listening.getsockname()[1], tls=tls)
     gateway = Gateway(sessions, admission, Forwarder(upstream, limits), limits, tls=tls)
     listener = Listener(gateway, listening, certificates, limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -13,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.errors import ControllerError
 from controller.gateway.admission import Admission, caller_of
+from controller.gateway.body import Body, Gone
 from controller.gateway.forwarding import Forwarder
 from controller.gateway.limits import Limits
 from controller.http.failures import CLOSE, Refused, error_response, our_fault
@@ -26,6 +28,8 @@ _ALLOWED = {**CLOSE, "Allow": "DELETE, GET, HEAD, POST"}
 _HEALTH = "/healthz"
 _HEALTHY = 1.0
 """Seconds for which the daemon's sign of life is told again: whoever asks without a token costs it no more."""
+_LONGEST_SILENCE = 5.0
+"""Seconds after which a daemon that says nothing counts as one that does not live."""
 _HOST = re.compile(rb"[A-Za-z0-9._-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 _NOBODY = Caller("token:", Access.viewer)
 
@@ -40,6 +44,7 @@ class Gateway:
         self._forwarder = forwarder
         self._limits = limits
         self._health: tuple[float, Message, bytes] | None = None
+        self._asking = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer. No exception leaves it."""
@@ -51,6 +56,7 @@ class Gateway:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Content-Type-Options"] = "nosniff"
+                headers["Cross-Origin-Resource-Policy"] = "same-origin"
                 headers.setdefault("Cache-Control", "no-store")
                 if self._tls:
                     headers["Strict-Transport-Security"] = "max-age=31536000"
@@ -70,7 +76,7 @@ class Gateway:
         self._admission.greet(scope)
         path = scope["path"]
         if path == "/" or path.startswith(_OWN):
-            await self._page(scope, receive, send)
+            await self._show(scope, receive, send)
         elif path == _HEALTH and scope["method"] in {"GET", "HEAD"}:
             await self._alive(scope, receive, send)
         else:
@@ -80,15 +86,26 @@ class Gateway:
                 token, send, lambda told: self._forwarder.forward(scope, receive, told, caller)
             )
 
+    async def _show(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the page answer. Whoever asks need not have a token, so its body is taken in within bounds before."""
+        body = Body(scope, receive, self._limits)
+        try:
+            await body.take()
+        except Gone:
+            return
+        await self._page(scope, body.receive, send)
+
     async def _alive(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Tell whether the daemon lives: to whoever asks, for that a load balancer has no token."""
-        if self._health is None or time.monotonic() - self._health[0] > _HEALTHY:
-            self._health = await self._ask(scope, receive)
+        async with self._asking:  # who comes meanwhile is told the same, and asks the daemon nothing
+            if self._health is None or time.monotonic() - self._health[0] > _HEALTHY:
+                self._health = await self._ask(scope)
         _, start, body = self._health
         headers = {name.decode(): value.decode() for name, value in start["headers"]}
         await Response(body, start["status"], headers)(scope, receive, send)
 
-    async def _ask(self, scope: Scope, receive: Receive) -> tuple[float, Message, bytes]:
+    async def _ask(self, scope: Scope) -> tuple[float, Message, bytes]:
+        """Ask the daemon; for all who wait, so whether the first of them leaves is of no account."""
         start: Message = {}
         body = b""
 
@@ -100,8 +117,19 @@ class Gateway:
                 body += message.get("body", b"")
 
         asked = {**scope, "method": "GET", "query_string": b"", "headers": []}
-        await self._forwarder.forward(asked, receive, collect, _NOBODY)
+        try:
+            async with asyncio.timeout(_LONGEST_SILENCE):
+                await self._forwarder.forward(asked, _stays, collect, _NOBODY)
+        except TimeoutError:
+            silent = Refused(503, f"the daemon has not answered for {_LONGEST_SILENCE:g} s", next_step="see its log")
+            await error_response(silent)(asked, _stays, collect)
         return time.monotonic(), start, body
+
+
+async def _stays() -> Message:
+    """Receive from somebody who neither says anything nor leaves."""
+    await asyncio.Event().wait()
+    return {"type": "http.disconnect"}
 
 
 def require_sound(scope: Scope, limits: Limits) -> None:

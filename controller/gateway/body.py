@@ -13,6 +13,7 @@ from controller.http.failures import CLOSE, Refused
 
 _UPLOADS = ("/algorithms/install", "/algorithms/validate")
 _WITH_PICTURES = "/execute"
+_PAGES = ("/page/", "/static/")
 CHUNKED = [(b"transfer-encoding", b"chunked")]
 
 
@@ -30,10 +31,11 @@ class Body:
         self._limits = limits
         self._began = time.monotonic()
         self._taken: bytes | None = None
+        self._given = False
         self._announced = int(lengths[0]) if lengths else None
         self._chunked = any(name == b"transfer-encoding" for name, _ in scope["headers"])
         self._upload = path in _UPLOADS
-        self._most = limits.upload if self._upload else limits.body if path.endswith(_WITH_PICTURES) else limits.json
+        self._most = _most(path, limits)
         self._require(self._announced or 0)
         self.large = self._most > limits.small and (self._chunked or (self._announced or 0) > limits.small)
         """Whether it is passed on as it comes."""
@@ -61,6 +63,13 @@ class Body:
             return
         async for piece in self._pieces((lambda _: None) if self._upload else count):
             yield piece
+
+    async def receive(self) -> Message:
+        """Receive for an ASGI application: what was taken in, then the end of whoever asked."""
+        if self._taken is None or self._given:
+            return await self._receive()
+        self._given = True
+        return {"type": "http.request", "body": self._taken, "more_body": False}
 
     async def left(self) -> None:
         """Wait until whoever asked has left, once all of the body has come. Raises Gone."""
@@ -103,4 +112,13 @@ class Body:
 
     def _require(self, size: int) -> None:
         if size > self._most:
-            raise Refused(413, f"the request has more than {self._most // MIB} MiB", headers=CLOSE)
+            shown = f"{self._most // MIB} MiB" if self._most >= MIB else f"{self._most // 1024} KiB"
+            raise Refused(413, f"the request has more than {shown}", headers=CLOSE)
+
+
+def _most(path: str, limits: Limits) -> int:
+    if path in _UPLOADS:
+        return limits.upload
+    if path == "/" or path.startswith(_PAGES):
+        return limits.form
+    return limits.body if path.endswith(_WITH_PICTURES) else limits.json

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
@@ -13,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from controller.errors import ControllerError
 from controller.gateway.body import CHUNKED, Body, Gone
-from controller.gateway.limits import MIB, Limits, Places, too_often
+from controller.gateway.limits import MIB, Limits, Places, Shared
 from controller.gateway.upstream import Connection, DaemonAway, Headers, Upstream, head_of
 from controller.http.failures import CLOSE, Refused, error_response
 from controller.station.port import ACCESS, CALLER, Caller
@@ -37,9 +36,9 @@ class Forwarder:
     def __init__(self, upstream: Upstream, limits: Limits) -> None:
         self._upstream = upstream
         self._limits = limits
-        self._places = Places(limits.at_once, limits.turn, "requests")
+        self._places = Shared(Places(limits.at_once, limits.turn, "requests"), limits.at_once_each, limits.turn)
         self._large = Places(limits.large_at_once, limits.turn, "large requests")
-        self._streams = _Streams(limits)
+        self._streams = Shared(Places(limits.streams, limits.turn, "answers that go on"), limits.streams_each, 0)
         self._large_bytes = 0
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
@@ -101,44 +100,17 @@ class Forwarder:
         self._large_bytes -= body.counted
 
 
-class _Streams:
-    """The places of answers that go on: so many in all, and so many of one caller."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._places = Places(limits.streams, limits.turn, "answers that go on")
-        self._of: Counter[str] = Counter()
-
-    async def enter(self, caller: str) -> None:
-        """Take a place. Raises Refused: 429, the caller has enough of them; 503, there is none."""
-        if self._of[caller] >= self._limits.streams_each:
-            raise too_often(f"answers that go on for {caller}", self._limits.turn)
-        self._of[caller] += 1
-        try:
-            await self._places.enter()
-        except BaseException:
-            self._of[caller] -= 1
-            raise
-
-    def leave(self, caller: str) -> None:
-        """Give the place back."""
-        self._places.leave()
-        self._of[caller] -= 1
-        if not self._of[caller]:
-            del self._of[caller]
-
-
 class _Place:
     """A caller's place among the requests, which becomes one among the streams when an answer goes on."""
 
-    def __init__(self, places: Places, streams: _Streams, caller: str) -> None:
+    def __init__(self, places: Shared, streams: Shared, caller: str) -> None:
         self._places = places
         self._streams = streams
         self._caller = caller
-        self._leave = places.leave
+        self._leave = partial(places.leave, caller)
 
     async def __aenter__(self) -> _Place:
-        await self._places.enter()
+        await self._places.enter(self._caller)
         return self
 
     async def __aexit__(self, *_: object) -> None:

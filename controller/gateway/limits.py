@@ -30,10 +30,11 @@ class Limits:
 
     `connections_each`: of one address. `handshake`: until TLS is agreed on. `headers`: all of a request; `target`: path
     and query. `small`: a body up to this size is taken in whole before anybody is asked; `body` bounds a detection's,
-    `upload` a zip's, `json` every other. `silent`: for which a body may not go on; it has `patience`, and more for what
-    arrived: at least `slowest` bytes a second. `at_once`: requests that are forwarded, of which `large_at_once` with a
-    large body, their bytes `large_bytes` in all; `streams`: answers that go on, of one token `streams_each`.
-    `turn`: for which a request waits for its place.
+    `upload` a zip's, `form` one for the page, `json` every other. `silent`: for which a body may not go on; it has
+    `patience`, and more for what arrived: at least `slowest` bytes a second. `at_once`: requests that are forwarded, of
+    one token `at_once_each`, of which `large_at_once` with a large body, their bytes `large_bytes` in all; `streams`:
+    answers that go on, of one token `streams_each`; `page_at_once`: what the page asks the daemon. `turn`: for which a
+    request waits for its place.
     """
 
     connections_each: int = 64
@@ -43,12 +44,15 @@ class Limits:
     target: int = 8 * 1024
     small: int = MIB
     json: int = MIB
+    form: int = 16 * 1024
     body: int = 640 * MIB
     upload: int = 4096 * MIB
     silent: float = 20.0
     patience: float = 30.0
     slowest: int = 64 * 1024
     at_once: int = 16
+    at_once_each: int = 8
+    page_at_once: int = 8
     large_at_once: int = 4
     large_bytes: int = 640 * MIB
     streams: int = 32
@@ -136,3 +140,45 @@ class Places:
             yield
         finally:
             self.leave()
+
+
+class Shared:
+    """Places of which one caller has at most `each`; whoever reads slowly keeps nobody else waiting.
+
+    `patience`: seconds that a caller who has as many waits for one of its own.
+    """
+
+    def __init__(self, places: Places, each: int, patience: float) -> None:
+        self._places = places
+        self._each = each
+        self._patience = patience
+        self._of: dict[str, tuple[Places, int]] = {}
+
+    async def enter(self, caller: str) -> None:
+        """Take a place. Raises Refused: 429, the caller has enough of them; 503, there is none."""
+        own, there = self._of.get(caller) or (Places(self._each, self._patience, self._places.what), 0)
+        self._of[caller] = own, there + 1
+        try:
+            try:
+                await own.enter()
+            except Refused:
+                raise too_often(f"{self._places.what} at once by {caller}", self._places.turn) from None
+            try:
+                await self._places.enter()
+            except BaseException:
+                own.leave()
+                raise
+        except BaseException:
+            self._forget(caller)
+            raise
+
+    def leave(self, caller: str) -> None:
+        """Give the place back."""
+        self._places.leave()
+        self._of[caller][0].leave()
+        self._forget(caller)
+
+    def _forget(self, caller: str) -> None:
+        own, there = self._of.pop(caller)
+        if there > 1:
+            self._of[caller] = own, there - 1

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request, cookie_parser
@@ -37,6 +37,8 @@ _RENEW_AFTER = 600
 _KEY_BYTES = 32
 _SMALL = 4096
 _SAFE = {"GET", "HEAD"}
+_IN_PLACES = ":/%#?=@[]!$&'()*+,;"
+"""What of a place to go to is not percent-encoded, as in starlette's redirects."""
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
@@ -80,7 +82,7 @@ class Signer:
     def renewed(self, ticket: _Ticket) -> _Ticket | None:
         """Return the ticket as of now, where it is worth it."""
         now = int(self._now())
-        return ticket._replace(at=now) if now - ticket.at > _RENEW_AFTER else None
+        return ticket._replace(at=now) if abs(now - ticket.at) > _RENEW_AFTER else None
 
     def written(self, ticket: _Ticket) -> str:
         """Return a ticket as a cookie has it."""
@@ -94,7 +96,7 @@ class Signer:
             return None
         token, nonce, at = text.split(".")
         ticket = _Ticket(token, nonce, int(at))
-        return ticket if ticket.at + IDLE > self._now() else None
+        return ticket if abs(self._now() - ticket.at) < IDLE else None  # one of a clock that was ahead ends, too
 
     def csrf(self, ticket: _Ticket) -> str:
         """Return what the acts of a session have to send along."""
@@ -174,12 +176,25 @@ class Sessions:
         if token is None:
             refusal = self._admission.refused(scope, "", "")
             if refusal.status == TOO_MANY:
-                raise refusal
+                await self._too_often(refusal, after, scope, receive, send)
+                return
             await _to_login(request, "token", after)(scope, receive, send)
             return
         answer = _go(request, after)
         self._set(answer, self._signer.new(token.id))
         await answer(scope, receive, send)
+
+    async def _too_often(self, refusal: Refused, after: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with the form, which says so: whoever sits before it is a person."""
+        query = urlencode({"refused": "often", "next": after}).encode()
+
+        async def refusing(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "status": refusal.status}
+                MutableHeaders(scope=message).update(refusal.headers)
+            await send(message)
+
+        await self._page({**scope, "method": "GET", "query_string": query}, receive, refusing)
 
     def _set(self, answer: Response, ticket: _Ticket) -> None:
         answer.set_cookie(
@@ -232,6 +247,7 @@ def _to_login(request: Request, refused: str, after: str = "") -> Response:
 
 
 def _go(request: Request, place: str) -> Response:
+    place = quote(place, safe=_IN_PLACES)  # a browser takes "/\t/other" for another host
     if "hx-request" in request.headers:
         return Response(status_code=204, headers={"HX-Redirect": place})
     return RedirectResponse(place, 303)

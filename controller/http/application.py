@@ -17,6 +17,7 @@ from controller.http.logs import LogsResource
 from controller.http.metrics import MetricsResource
 from controller.http.openapi import OpenApi
 from controller.http.operations import LongActs, OperationEvents
+from controller.http.peers import admitted
 from controller.http.picture import PictureResource
 from controller.http.reconcile import ReconcileResource
 from controller.http.request_body import BodyLimits
@@ -34,7 +35,7 @@ from controller.station.commands.reconciling import GetReadiness, Reconcile
 from controller.station.commands.records import ReadLogs
 from controller.station.commands.status import GetStatus
 from controller.station.commands.validating import Validate, ValidateStored
-from controller.station.port import Station
+from controller.station.port import Access, Station
 from controller.store.idempotency import IdempotencyKeys
 from controller.store.layout import StoreLayout
 
@@ -76,6 +77,7 @@ def application(station: Station, layout: StoreLayout, limits: BodyLimits | None
     by_path: dict[str, dict[str, Handler]] = {}
     for endpoint in endpoints(station, layout.staging, limits or BodyLimits()):
         handler = idempotency.guard(endpoint) if endpoint.keyed else endpoint.handler
-        by_path.setdefault(endpoint.path, {})[endpoint.method] = handler
+        needed = Access[endpoint.access] if endpoint.access else Access.viewer
+        by_path.setdefault(endpoint.path, {})[endpoint.method] = admitted(handler, needed)
     routes = [Route(path, Resource(handlers)) for path, handlers in by_path.items()]
     return Router(routes, redirect_slashes=False, default=Missing(by_path))

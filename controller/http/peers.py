@@ -7,15 +7,18 @@ one user with many workers), and, of the gateway, who asked over the network and
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from controller.errors import CallError, Code
 from controller.host.users import name_of
+from controller.http.resource import Handler
 from controller.model.worker import worker_name
-from controller.station.port import ACCESS, CALLER, WORKER, Access, AccessDenied, Caller
+from controller.station.port import ACCESS, CALLER, WORKER, Access, AccessDenied, Caller, require
 
 _CALLER = CALLER.lower().encode()
 
@@ -47,6 +50,21 @@ def caller_of(request: Request) -> Caller:
         if name == _CALLER:
             return _forwarded(request, value.decode("latin-1"))
     return _caller(request.scope["state"].get("uid", os.getuid()))
+
+
+def admitted(handler: Handler, needed: Access) -> Handler:
+    """Return a handler for callers who may ask for it: nothing of a body is taken in from anybody else.
+
+    The station checks every command itself; but an upload would be on the disk by then.
+    """
+    if needed is Access.viewer:  # whoever asks has that
+        return handler
+
+    def handle(request: Request) -> Awaitable[Response | None]:
+        require(needed, caller_of(request))
+        return handler(request)
+
+    return handle
 
 
 def _forwarded(request: Request, named: str) -> Caller:

@@ -13,13 +13,15 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, Self, get_args
 
 Role = Literal["viewer", "operator", "admin"]
 
 _PREFIX = "pvt_"
 _ID_BYTES, _SECRET_BYTES = 6, 32
 _TEXT = re.compile(rf"{_PREFIX}([0-9a-f]{{12}})_([A-Za-z0-9_-]{{43}})", re.ASCII)
+
+_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,24 @@ class Token:
     created_at: str
     created_by: str
     expires_at: str | None = None
+
+    @classmethod
+    def of(cls, document: object) -> Self:
+        """Return the token of a document, which somebody may have edited. Raises ValueError: it is none."""
+        if not isinstance(document, dict):
+            raise ValueError("a token is not an object")  # noqa: TRY004 - one error for whatever is wrong with it
+        try:
+            token = cls(**document)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        told = (token.id, token.name, token.role, token.secret_sha256, token.created_at, token.created_by)
+        if not all(isinstance(each, str) for each in told) or token.role not in get_args(Role):
+            raise ValueError("a token has a field that cannot be")
+        if not _HASH.fullmatch(token.secret_sha256):
+            raise ValueError("a token has no hash")
+        if token.expires_at is not None and datetime.fromisoformat(str(token.expires_at)).tzinfo is None:
+            raise ValueError("a token expires at a time of no zone")
+        return token
 
     def expired(self, epoch: float) -> bool:
         """Whether it is no longer valid at a time, in seconds since the epoch."""

@@ -17,7 +17,6 @@ from controller.station.port import AccessDenied, Station
 
 _DIALOG = "/page/acts/{verb}"
 _KINDS = ("deployment", "pid")
-_MOST = 16 * 1024
 
 
 class Acting:

@@ -24,6 +24,7 @@ _SERIES = 3600
 _ROWS = 50
 _LINES = 300
 _LONGEST = 200
+_LONGEST_NUMBER = 15
 _NOT_THERE = {Code.invalid_pid, Code.invalid_params, Code.no_active_version}
 """What a daemon answers, over its socket too, where there is nothing of that name."""
 _FILTERS = ("actor", "action", "object")
@@ -61,7 +62,8 @@ class Records:
         """Answer with a page of the audit, filtered."""
         given = request.query_params
         wanted = {name: given.get(name, "").strip()[:_LONGEST] for name in _FILTERS}
-        before = int(given["before"]) if given.get("before", "").isdecimal() else None
+        number = given.get("before", "")[:_LONGEST_NUMBER]
+        before = int(number) if number.isdecimal() else None
         found = await self._reader.audit(ReadAudit(_ROWS, before or None, **wanted))
         older = urlencode({**{name: text for name, text in wanted.items() if text}, "before": found.next_before})
         return await self._live(

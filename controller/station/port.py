@@ -139,7 +139,11 @@ class Command(Generic[Result_co]):
 
 def require_access(command: Command[object], caller: Caller) -> None:
     """Raise AccessDenied where the caller may not do that."""
-    needed = command.operation.access
+    require(command.operation.access, caller)
+
+
+def require(needed: Access, caller: Caller) -> None:
+    """Raise AccessDenied where a caller has less access."""
     if caller.access < needed:
         raise AccessDenied(
             f"{caller.name} may not do that: it needs the access {needed.name!r}, {caller.name} has "

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -160,8 +161,11 @@ def _check(each: Replacement) -> None:
 
 def _write_and_sync(path: Path, content: bytes, mode: int) -> bytes:
     """Write a file, sync it and return what is in it then."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
     try:
+        there = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        if there & ~mode:  # somebody left it there, open to more than it may be
+            os.fchmod(descriptor, there & mode)
         view = memoryview(content)
         while view:
             view = view[os.write(descriptor, view) :]

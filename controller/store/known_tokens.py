@@ -44,7 +44,7 @@ class KnownTokens:
     def _known(self) -> dict[str, Token]:
         seen = self._stamp()
         if seen != self._seen:
-            self._by_id = {}  # a file that cannot be understood lets nobody in
+            self._by_id, self._seen = {}, None  # a file that cannot be understood lets nobody in
             self._by_id = {each.id: each for each in self._file.read()}
             self._seen = seen
         return self._by_id

@@ -24,7 +24,7 @@ class TokenFile:
     def read(self) -> tuple[Token, ...]:
         """Return the tokens, expired ones too. Raises StoreError: the file cannot be read or understood."""
         try:
-            return tuple(Token(**each) for each in orjson.loads(self._path.read_bytes())["tokens"])
+            return tuple(Token.of(each) for each in orjson.loads(self._path.read_bytes())["tokens"])
         except FileNotFoundError:
             return ()
         except OSError as error:

@@ -17,9 +17,10 @@ import pytest
 from controller.client.addresses import Address
 from controller.gateway.admission import Admission
 from controller.gateway.application import Gateway
+from controller.gateway.bounded import BoundedStation
 from controller.gateway.certificates import Certificates
 from controller.gateway.forwarding import Forwarder
-from controller.gateway.limits import Limits
+from controller.gateway.limits import Limits, Places
 from controller.gateway.listener import Listener
 from controller.gateway.sessions import Sessions, Signer
 from controller.gateway.upstream import Upstream
@@ -112,7 +113,8 @@ async def serving(
     port, tls = listening.getsockname()[1], certificates is not None
     upstream = Upstream(store.layout)
     admission = Admission(KnownTokens(store.layout, lambda: clock[0]), limits)
-    page = Page(AsyncRemoteStation(Address.of(store.layout.root, None, None)))
+    page_places = Places(limits.page_at_once, limits.turn, "requests of the page")
+    page = Page(BoundedStation(AsyncRemoteStation(Address.of(store.layout.root, None, None)), page_places))
     sessions = Sessions(page.application, Signer.of(store.layout), admission, port=port, tls=tls)
     gateway = Gateway(sessions, admission, Forwarder(upstream, limits), limits, tls=tls)
     listener = Listener(gateway, listening, certificates, limits, connections)

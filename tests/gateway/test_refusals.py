@@ -182,7 +182,7 @@ async def test_pipelined_requests_are_answered_in_turn_and_within_the_rates(serv
 
 
 async def test_idle_connections_make_room_and_busy_ones_are_the_refusal(serve: Serve) -> None:
-    async with serve(ConnectionLimits(most=20), connections_each=10, accepts=MANY) as gateway:
+    async with serve(ConnectionLimits(most=20), connections_each=10, at_once_each=10, accepts=MANY) as gateway:
         token = gateway.token("operator").token
         idle = [gateway.connect() for _ in range(100)]
 

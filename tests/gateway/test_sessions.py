@@ -114,6 +114,8 @@ def test_a_ticket_is_good_for_twelve_hours_is_renewed_by_use_and_cannot_be_forge
     clock[0] += 20
     assert signer.read(written) is None
     assert signer.read(signer.written(renewed)) == renewed
+    ahead = signer.new("abc")._replace(at=int(clock[0]) + 400 * 24 * 3600)
+    assert signer.read(signer.written(ahead)) is None  # the clock was wrong, and is set right
     assert Signer(b"x" * 32, lambda: clock[0]).read(signer.written(renewed)) is None
     for forged in ("", ".", "a.b.c.d", re.sub("^abc", "abd", signer.written(renewed)), "ä.ä.ä.ä"):
         assert signer.read(forged) is None

@@ -120,3 +120,36 @@ def test_a_damaged_file_lets_nobody_in_and_says_what_to_do(store: Store) -> None
         TokenFile(store.layout).change(lambda tokens: tokens)
     store.layout.tokens.write_text(json.dumps(document))
     assert known.find(made.token) is not None
+
+
+def test_what_is_no_token_makes_the_whole_file_damaged(store: Store) -> None:
+    made = create(store, CreateToken("kiosk", "operator", "1h"), ANN)
+    known, path = KnownTokens(store.layout, time.time), store.layout.tokens
+    (row,) = json.loads(path.read_text())["tokens"]
+    aside = path.with_name("aside")
+
+    for damage in ({"role": "root"}, {"expires_at": "soon"}, {"expires_at": 7}, {"id": []}, {"more": 1}, {"name": 1}):
+        path.rename(aside)
+        path.write_text(json.dumps({"tokens": [row | damage]}))
+        for asked in (known.any_valid, lambda: known.find(made.token), lambda: known.by_id(made.id)):
+            with pytest.raises(StoreError, match="damaged"):
+                asked()
+        aside.replace(path)  # the same file as before, to the last stamp
+        assert known.find(made.token) is not None, damage
+
+
+@pytest.mark.parametrize("left", ["file", "link"])
+def test_a_secret_is_not_written_to_what_somebody_left_in_its_place(store: Store, left: str) -> None:
+    path, elsewhere = store.layout.tokens, store.layout.root / "elsewhere"
+    temporary = path.with_name(f"{path.name}.tmp")
+    if left == "link":
+        temporary.symlink_to(elsewhere)
+        with pytest.raises(StoreError, match="cannot write"):
+            create(store, CreateToken("kiosk", "viewer"), ANN)
+    else:
+        temporary.touch(0o666)
+        temporary.chmod(0o666)
+    create(store, CreateToken("wall", "viewer"), ANN)
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert not elsewhere.exists()
