@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -134,7 +135,8 @@ class Upload:
 
     def remove(self) -> None:
         """Remove it, where it has not been kept elsewhere."""
-        self._file.close()
+        with suppress(OSError):  # a full disk refuses the rest that is buffered once more
+            self._file.close()
         self._folder.cleanup()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -166,7 +166,7 @@ class _Decision:
 
     def resume(self, command: Resume) -> str:
         subject, holds = command.subject, self._store.rollouts.read_holds()
-        freed = [pid for pid in self._pids(command) if pid in holds]
+        freed = [pid for pid in self._pids(command, holds) if pid in holds]
         record = self._record(subject) if self._is_deployment(command) else RolloutRecord()
         paused = record.rollout is not None and bool(record.rollout.paused_by)
         if not freed and not paused:
@@ -265,11 +265,11 @@ class _Decision:
     def _is_deployment(self, command: Resume | Rollback) -> bool:
         return command.kind != "pid" and command.subject in self.revision.by_name
 
-    def _pids(self, command: Resume | Rollback) -> tuple[str, ...]:
-        """The PIDs that a subject names: a deployment's, or the one itself."""
+    def _pids(self, command: Resume | Rollback, held: Collection[str] = ()) -> tuple[str, ...]:
+        """The PIDs that a subject names: a deployment's, or the one itself, also one of `held` that none has now."""
         if self._is_deployment(command):
             return self.revision.by_name[command.subject].spec.pids
-        if command.subject in self.revision.by_pid:
+        if command.subject in self.revision.by_pid or command.subject in held:
             return (command.subject,)
         raise no_subject(command.subject, self.revision, command.kind)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controller.errors import StoreError
+from controller.http.upload import Upload
 from controller.station.commands.activating import Activate, ListActive, Switch
 from controller.station.commands.packages import Install, InstallStored, ListPackages, Uninstall
 from controller.station.commands.validating import Validate, ValidateStored
@@ -117,3 +120,14 @@ async def test_packages_and_active_pids_are_listed_and_removed(station: ServedSt
         Uninstall("screw-check", "1.0.0", force=True),
     ]  # fmt: skip
     assert (await station.ask("GET", "/algorithms?state=broken")).status == 400
+
+
+async def test_a_disk_that_is_full_refuses_an_upload_and_nothing_of_it_stays(tmp_path: Path) -> None:
+    upload = Upload(tmp_path, "a.zip")
+    upload._file.close()
+    upload._file = Path("/dev/full").open("wb")  # noqa: SIM115
+    await upload.take(b"what is buffered")
+    with pytest.raises(StoreError, match="cannot take the zip: No space left"):
+        await upload.take(b"x" * (1 << 20))
+    upload.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -111,6 +111,18 @@ async def test_a_held_pid_outranks_git_until_it_is_resumed(rig: Rig) -> None:
     assert operate_again.status.pids[1].held is False
 
 
+async def test_a_hold_on_a_pid_that_no_deployment_has_any_more_can_be_ended(rig: Rig) -> None:
+    await half_way(rig)
+    operate(rig, "rollback", "A01", reason="scrap")
+    await rig.reconcile(revision(deployment("line", "1.1.0", "A02"), id_="without A01"))
+    assert set(rig.active()) == {"A02"}
+
+    operate(rig, "resume", "A01", kind="pid")
+    assert rig.store.rollouts.read_holds() == {}
+    with pytest.raises(CodedError, match="A01 is no PID of the desired state"):
+        operate(rig, "resume", "A01", kind="pid")
+
+
 async def test_a_rollback_of_a_deployment_ends_its_rollout(rig: Rig) -> None:
     await half_way(rig)
 
