@@ -47,6 +47,8 @@ class Admission:
         self._refused_addresses = Buckets(limits.refusals_of_address)
         self._inside: dict[asyncio.Task[None], str] = {}
         self._ended: set[asyncio.Task[None]] = set()
+        self._trouble = ""
+        """Why nobody is let in, as it was logged."""
 
     def greet(self, scope: Scope) -> None:
         """Count a request of an address. Raises Refused 429: it comes too often."""
@@ -81,10 +83,14 @@ class Admission:
     def find(self, text: str) -> Token | None:
         """Return the valid token with a text; nobody is let in while the tokens cannot be read."""
         try:
-            return self.tokens.find(text)
+            found = self.tokens.find(text)
         except StoreError as error:
-            log.error("nobody is let in: %s", error)  # noqa: TRY400 - an operator's error, not a defect
+            if self._trouble != str(error):  # once, however often a stranger asks
+                self._trouble = str(error)
+                log.error("nobody is let in: %s", error)  # noqa: TRY400 - an operator's error, not a defect
             return None
+        self._trouble = ""
+        return found
 
     def by_id(self, identity: str) -> Token | None:
         """Return the valid token with an id; see `find`."""

@@ -10,8 +10,8 @@ from typing import Self
 _BLOCK = 64 * 1024
 _MOST = 256 * 1024
 """Bytes that are handed over at once, of what was added."""
-_LARGEST = 8 * 2**20
-"""Bytes of the last lines, at most."""
+_LARGEST = 2 * 2**20
+"""Bytes of the last lines, at most: more would keep the calls at the line waiting while they become text."""
 _GENERATIONS = 9
 
 
@@ -119,11 +119,13 @@ class LogFile:
 
 def _last_lines(descriptor: int, size: int, lines: int) -> list[bytes]:
     """Return the last lines of a file with their ends."""
-    text = b""
-    start = size
-    while start > 0 and text.count(b"\n") <= lines and len(text) < _LARGEST:
+    blocks: list[bytes] = []  # from the last on: whoever asks for many lines must not keep the calls waiting
+    start, ends = size, 0
+    while start > 0 and ends <= lines and size - start < _LARGEST:
         begin = max(0, start - _BLOCK)
-        text = os.pread(descriptor, start - begin, begin) + text
+        blocks.append(os.pread(descriptor, start - begin, begin))
+        ends += blocks[-1].count(b"\n")
         start = begin
+    text = b"".join(reversed(blocks))
     found = text.splitlines(keepends=True) if start == 0 else text.splitlines(keepends=True)[1:]
     return found[-lines:] if lines > 0 else []

@@ -99,3 +99,14 @@ def test_a_log_that_was_emptied_is_read_from_its_beginning(tmp_path: Path) -> No
         assert rest(log) == []
         add(path, "another file")
         assert rest(log) == ["another file"]
+
+
+def test_many_long_lines_are_bounded_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_bytes(b"".join(b"%08d%s\n" % (number, b"y" * 1015) for number in range(4096)))
+
+    with LogFile(path) as log:
+        text = log.last(10_000)
+
+    assert 2**21 - 65536 <= len(text) <= 2**21
+    assert text.splitlines()[-1][:8] == "00004095"
