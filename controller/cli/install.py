@@ -20,7 +20,8 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
-    """Install ZIP into the store and keep the zip there. It serves no PID until a deployment says so.
+    """Install ZIP into the store and keep the zip there. It serves no PID until a deployment names it, or
+    `pvctl activate` does.
 
     Exit code 0; 4 where the zip is not a valid package.
 

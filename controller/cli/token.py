@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from dataclasses import asdict
 
-from controller.cli.output import columns, emit, show
+from controller.cli.output import columns, emit, say, show
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings, add_global_options
 from controller.station.commands.tokens import CreatedToken, CreateToken, ListTokens, RevokeToken
@@ -43,10 +43,11 @@ def run(arguments: Namespace, settings: Settings) -> int:
 
 
 def create(arguments: Namespace, settings: Settings) -> int:
-    """Make a token, and print it. It is told this once: only its hash is kept.
+    """Make a token, and print it. It is told this once: only its hash is kept. stdout has the token and nothing else.
 
     Examples:
       pvctl token create grafana --role viewer
+      TOKEN=$(pvctl token create ci --role operator --expires 90d)
       pvctl token create ci --role admin --expires 90d -o json
     """
     made = settings.execute(CreateToken(arguments.name, arguments.role, arguments.expires))
@@ -56,7 +57,7 @@ def create(arguments: Namespace, settings: Settings) -> int:
 
 def _print(made: CreatedToken) -> None:
     until = f"until {made.expires_at}" if made.expires_at else f"until `pvctl token revoke {made.name}`"
-    show(f"{made.name}: {made.role}, accepted {until}; keep it now, it is not shown again:")
+    say(f"{made.name}: {made.role}, accepted {until}; keep it now, it is not shown again:")
     show(made.token)
 
 
@@ -67,13 +68,18 @@ def list_tokens(_arguments: Namespace, settings: Settings) -> int:
       pvctl token list
     """
     found = settings.execute(ListTokens())
-    rows = [(each["name"], each["role"], each["id"], each["created_at"][:19] + "Z", each["created_by"],
-             "expired" if each["expired"] else each["expires_at"] or "never") for each in found.tokens]  # fmt: skip
+    rows = [(each["name"], each["role"], each["id"], _second(each["created_at"]), each["created_by"],
+             "expired" if each["expired"] else _second(each["expires_at"]) or "never")
+            for each in found.tokens]  # fmt: skip
     emit(
         settings, asdict(found),
         lambda: columns(["NAME", "ROLE", "ID", "CREATED", "BY", "EXPIRES"], rows),
     )  # fmt: skip
     return 0
+
+
+def _second(at: str | None) -> str:
+    return f"{at[:19]}Z" if at else ""
 
 
 def revoke(arguments: Namespace, settings: Settings) -> int:

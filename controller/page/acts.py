@@ -151,13 +151,19 @@ class _Act(NamedTuple):
         return self.detail.get("steps") or ()
 
     def _resumed(self) -> tuple[Move, ...]:
-        target = self.row["target_version"] if self.row else ""
-        held = (each for each in self.pids if each["held"])
-        return tuple(
-            Move(each["pid"], _version(each), target)
-            for each in held
-            if not each["pinned"] and _version(each) != target
-        )
+        held = (each for each in self.pids if each["held"] and not each["pinned"])
+        moves = (Move(each["pid"], _version(each), self._desired(each["pid"])) for each in held)
+        return tuple(each for each in moves if each.before != each.after)
+
+    def _desired(self, pid: str) -> str:
+        """The version that a PID gets when its hold ends: the stable one where the rollout has not come to it."""
+        if self.row is None:
+            return ""
+        rollout, stable = self.detail.get("rollout"), self.row["stable_version"]
+        if not (rollout and stable) or rollout["state"] in {"promoted", "completed"}:
+            return self.row["target_version"]
+        come = any(pid in each["pids"] for each in self._steps if each["state"] != "ahead")
+        return self.row["target_version"] if come and rollout["state"] not in {"reverting", "reverted"} else stable
 
     def _back(self) -> tuple[Move, ...]:
         """The PIDs that leave the version which is rolled out, or which most have; each goes back to its own."""

@@ -193,7 +193,8 @@ def _needed(package: PackageRef, reasons: Sequence[str]) -> PackageError:
     return PackageError(
         Code.unsafe_uninstall,
         f"{package} is still needed: {'; '.join(reasons)}",
-        next_step="move its PIDs to another version in the desired state and reconcile first; "
-        "a way back is kept until its PID has had one more version; force gives up ways back and undeclared PIDs",
+        next_step="move its PIDs to another version in the desired state and reconcile first; a PID's way back is kept "
+        "until it has had one more version, a rollout's until its rollbackWindow is over; force gives up the ways back "
+        "of PIDs, and PIDs that no deployment has",
         details={"needed_by": list(reasons)},
     )

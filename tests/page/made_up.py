@@ -138,7 +138,7 @@ class MadeUpStation:
                  "state": "done" if index < 1 else "current" if index == 1 else "ahead"}
                 for index, (kind, weight, pids) in enumerate(steps)
             ],
-            "rollout": {"paused_by": "", "back": dict.fromkeys(screws, "screw-check@1.0.0")},
+            "rollout": {"state": "stepping", "paused_by": "", "back": dict.fromkeys(screws, "screw-check@1.0.0")},
         }]  # fmt: skip
         self.document: dict[str, Any] = {
             "revision": {"id": "3f1c9d2b7a4e5f60718293a4b5c6d7e8f9012345", "source": "desired", "valid": True,

@@ -128,6 +128,15 @@ async def test_an_act_needs_a_reason_and_goes_through_the_station_in_the_viewers
     assert "see `pvctl status`" in refused.text
 
 
+async def test_a_resumed_pid_moves_to_the_new_version_only_where_the_rollout_has_come_to_it(shown: Shown) -> None:
+    resume = "/page/acts/resume?subject=A02&kind=pid"
+    rollout = shown.station.details[0]["rollout"]
+
+    assert "No PID changes its version." in (await shown.get(resume)).text
+    rollout["state"] = "promoted"
+    assert "<li>A02 <b>1.0.0 → 1.1.0</b>" in (await shown.get(resume)).text
+
+
 async def test_no_act_by_get(shown: Shown) -> None:
     for verb in ("promote", "pause", "resume", "abort", "retry", "rollback", "restart"):
         await shown.get(f"/page/acts/{verb}?subject=screw-check&kind=deployment&reason=because")

@@ -72,7 +72,7 @@
     const shown = one("#cut");
     if (!shown || "cut" in root.dataset) return;
     root.dataset.cut = "";
-    one("#cut-since").textContent = new Intl.DateTimeFormat(language, {timeStyle: "medium"}).format(since);
+    one("#cut-since").textContent = new Intl.DateTimeFormat(language, {timeStyle: "medium", hourCycle: "h23"}).format(since);
     shown.hidden = false;
   };
   const alive = (told) => {
