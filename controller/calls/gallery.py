@@ -9,6 +9,7 @@ not complete before the answer. No call waits for a picture, and while nobody lo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import os
 import time
@@ -35,8 +36,9 @@ EVERY = 1.0
 """Seconds between two pictures of one PID, at least."""
 APART = 0.25
 """Seconds between two pictures of all, at least."""
-_OF_A_PID = 2
-"""Pictures that are kept of each PID: somebody may still ask for the one before."""
+SUPERSEDED = 16
+"""Pictures, of all PIDs, that are kept after their PID has a newer one: with `APART` between two, each for 4 s at
+least, in which who was told of it may still ask for it."""
 _MOST_BYTES = 64 * 2**20
 _UNCLAIMED = 16
 
@@ -75,6 +77,7 @@ class Gallery:
         self._of: dict[int, Part] = {}
         self._unclaimed: OrderedDict[int, PartPicture | None] = OrderedDict()
         self._shown: dict[str, deque[_Pictured]] = {}
+        self._superseded: deque[_Pictured] = deque()
         self._handing: set[asyncio.Task[None]] = set()
         self._reducer = ReducerProcess(self._reduced, self._forget_all)
 
@@ -214,9 +217,13 @@ class Gallery:
             return
         part.picture = {**picture, "etag": f'"{part.request_id}"'}
         shown = self._shown.setdefault(part.pid, deque())
+        if shown:
+            self._superseded.append(shown[-1])
         shown.append(_Pictured(key, part))
-        if len(shown) > _OF_A_PID:
-            self._hide(shown.popleft())
+        if len(self._superseded) > SUPERSEDED:
+            oldest = self._superseded.popleft()
+            self._shown[oldest.part.pid].remove(oldest)
+            self._hide(oldest)
 
     def _hide(self, pictured: _Pictured) -> None:
         pictured.part.picture = None
@@ -232,6 +239,7 @@ class Gallery:
             for pictured in shown:
                 pictured.part.picture = None
         self._shown.clear()
+        self._superseded.clear()
         self._of.clear()
         self._unclaimed.clear()
         self._next.clear()
@@ -261,6 +269,8 @@ class Gallery:
             self._next.pop(pid, None)
             for pictured in self._shown.pop(pid, ()):
                 self._hide(pictured)
+                with contextlib.suppress(ValueError):  # the newest one is not among them
+                    self._superseded.remove(pictured)
 
 
 def memory_is_short(layout: StoreLayout) -> bool:

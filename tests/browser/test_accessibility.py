@@ -54,8 +54,9 @@ def test_axe_finds_nothing_on_any_view(visitors: Visitors, scheme: str) -> None:
     assert {path: each for path, each in found.items() if each} == {}
 
 
-def test_axe_finds_nothing_where_somebody_has_still_to_log_in(visitors: Visitors) -> None:
-    assert violations(visitors.open(None)) == []
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_where_somebody_has_still_to_log_in(visitors: Visitors, scheme: str) -> None:
+    assert violations(visitors.open(None, color_scheme=scheme)) == []
 
 
 def test_everything_that_is_pressed_is_large_enough_for_a_glove(visitors: Visitors) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.site import Site
-from tests.browser.visitor import Visitors
+from tests.browser.visitor import Visitors, violations
 from tests.system import requires
 
 pytestmark = [pytest.mark.real, requires("chromium")]
@@ -43,6 +43,9 @@ def test_a_killed_daemon_is_told_at_once_and_its_successor_is_seen_without_a_rel
     expect(cut).to_be_visible()
     expect(cut).to_contain_text("Cut off since")
     expect(page.locator("#banner .word")).not_to_be_visible()
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        assert violations(page) == []
 
     site.desire("1.1.0", strategy={})
     site.start()

@@ -160,9 +160,12 @@ async def test_parts_that_came_to_nothing_have_pictures_too_and_others_none(layo
         assert (await shown(opened)).shape == (48, 64, 3)
         assert part(opened)["verdict"] == "FAILED"
         old = part(opened)["request_id"]
-        for _ in range(3):
+        for _ in range(gallery.SUPERSEDED):
             await opened.plane.execute(request(image))
             await shown(opened)
+        assert (await picture(opened.plane, GetPicture("A01", old))).request_id == old
+        await opened.plane.execute(request(image))
+        await shown(opened)
         with pytest.raises(NoPicture) as caught:
             await picture(opened.plane, GetPicture("A01", old))
         assert caught.value.gone

@@ -48,7 +48,7 @@ async def test_the_line_says_in_words_what_is_the_matter_and_shows_every_pid(sho
     assert len(re.findall(r'<li id="pid-', text)) == 16
     assert "Cannot answer: " in text
     for mark in ("held", "pinned", "canary"):
-        assert f'm-{mark}">{mark}<' in text
+        assert re.search(rf'<li id="pid-\w+" class="[^"]*is-{mark}"><a.*?#s-{mark}"/></svg>{mark}<', text)
     assert re.search(r"1:300 rollback", text)
     assert re.search(r'class="step-current" aria-current="step"><b>pause 10', text)
     assert "In quarantine:</b> pin-check@3.0.0" in text

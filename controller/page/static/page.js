@@ -9,14 +9,11 @@
   const all = (query, inside = document) => inside.querySelectorAll(query);
   const one = (query) => document.querySelector(query);
 
-  // Ages and times that are left, in the unit that says it shortest.
-  const units = [["day", 172800], ["hour", 7200], ["minute", 120], ["second", 1]];
-  const forms = {};
+  // Ages and times that are left, in the unit that says it shortest; units are the same in every language.
+  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
   const span = (seconds) => {
-    const [unit] = units.find(([, from]) => seconds >= from) || units[3];
-    const size = {day: 86400, hour: 3600, minute: 60, second: 1}[unit];
-    forms[unit] ||= new Intl.NumberFormat(language, {style: "unit", unit, unitDisplay: "short", maximumFractionDigits: 0});
-    return forms[unit].format(Math.max(0, Math.round(seconds / size)));
+    const [unit, size] = units.find(([, size]) => seconds >= 2 * size) || units[3];
+    return `${Math.max(0, Math.round(seconds / size))}\u202f${unit}`;
   };
   const left = (seconds) => {
     const whole = Math.max(0, Math.round(seconds)), two = (n) => String(n).padStart(2, "0");
@@ -24,10 +21,11 @@
     return whole >= 3600 ? `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}` : `${Math.floor(whole / 60)}:${two(whole % 60)}`;
   };
   const tick = () => {
-    for (const each of all("time[data-age], time[data-left]")) {
+    for (const each of all("time[data-age], time[data-ago], time[data-left]")) {
       const at = Date.parse(each.dateTime);
       if (Number.isNaN(at)) continue;
-      const text = "left" in each.dataset ? left((at - now()) / 1000) : span((now() - at) / 1000);
+      const age = (now() - at) / 1000;
+      const text = "left" in each.dataset ? left(-age) : "ago" in each.dataset ? root.dataset.ago.replace("{}", span(age)) : span(age);
       if (each.textContent !== text) each.textContent = text;
     }
   };
