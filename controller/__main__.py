@@ -83,11 +83,14 @@ class Product:
 
     def run_daemon(self, socket_group: str | None, listening: Listening | None) -> None:
         """Be the daemon, until told to stop; `listening`: also at an address of the network."""
+        from controller.host.memory import use_one_arena
+
+        use_one_arena()
         from controller import daemon
         from controller.gateway.process import GatewayProcess
         from controller.host.users import own_name
         from controller.json_log import logging_to
-        from controller.packages.install import Installer
+        from controller.packages.deferred import DeferredInstaller
         from controller.reconciler.clock import boot_time
         from controller.sources.folder import FolderSource
         from controller.sources.quiescing import QuiescingTree
@@ -103,7 +106,7 @@ class Product:
         ):
             tree = QuiescingTree(desired.absolute(), time.monotonic)
             source = FolderSource(desired, now=utc_now)
-            packages = Installer.of(store, utc_now)
+            packages = DeferredInstaller(store, utc_now)
             check = (
                 sys.executable, "-P", "-m", "controller", "--store", str(store.layout.root.absolute()), "-o", "json",
                 "package", "validate",

@@ -23,6 +23,7 @@ from controller.calls.service import Service
 from controller.errors import StoreError
 from controller.gateway.process import GatewayProcess
 from controller.host import service_manager
+from controller.host.memory import give_back
 from controller.http.application import application
 from controller.http.server import SocketServer
 from controller.model.desired import Deployment, Revision
@@ -287,9 +288,13 @@ class Daemon:
             service_manager.notify("WATCHDOG=1")
 
     async def _look_after(self) -> None:
-        """Note how long the status has been true; try to have file events again where the system had none to give."""
+        """Note how long the status has been true; try to have file events again where the system had none to give.
+
+        Give back memory that an installation, a pass or a scrape has freed.
+        """
         while True:
             await asyncio.sleep(RESYNC)
+            await asyncio.to_thread(give_back)
             if (concluded := self._loop.concluded) is not None and not self._loop.failing:
                 await asyncio.to_thread(self._parts.store.status.confirm, concluded.epoch)
             if self._watch.trouble:

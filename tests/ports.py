@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from controller import __main__ as composition
 from controller.cli.product import Checks, Product
+from controller.packages.deferred import DeferredInstaller
 from controller.packages.install import Installer
 from controller.processes.pool import ProcessPool
 from controller.reconciler.ports import Packages, Processes, Source, Zips
@@ -28,7 +29,7 @@ STATIONS: tuple[type[Station], ...] = (
     FakeStation, RefusingStation, LocalStation, NearestStation, OfflineStation, RemoteStation,
 )  # fmt: skip
 SOURCES: tuple[type[Source], ...] = (FakeSource, FolderSource)
-PACKAGES: tuple[type[Packages], ...] = (FakePackages, DiskPackages, SimPackages, Installer)
+PACKAGES: tuple[type[Packages], ...] = (FakePackages, DiskPackages, SimPackages, Installer, DeferredInstaller)
 PROCESSES: tuple[type[Processes], ...] = (FakeProcesses, SimProcesses, ProcessPool)
 ZIPS: tuple[type[Zips], ...] = (SimZips, ZipFolder)
 CHECKS: tuple[type[Checks], ...] = (FakeChecks, StationlessChecks)

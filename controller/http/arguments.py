@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, ClassVar, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -50,12 +51,15 @@ class ReconcileArguments:
 
 def reader(kind: type[_Arguments], what: str) -> Callable[[bytes | memoryview], _Arguments]:
     """Return what reads JSON as `kind`; it raises CallError (1003) naming every mistake in `what`."""
-    adapter = TypeAdapter(kind)
     known = list(getattr(kind, "__dataclass_fields__", ()))
+
+    @cache  # made by the first request: most resources are never asked anything
+    def adapter() -> TypeAdapter[_Arguments]:
+        return TypeAdapter(kind)
 
     def read(text: bytes | memoryview) -> _Arguments:
         try:
-            return adapter.validate_json(bytes(text) or b"{}")
+            return adapter().validate_json(bytes(text) or b"{}")
         except ValidationError as error:
             problems = "; ".join(_problems(error.errors(include_url=False, include_input=False), known))
             raise CallError(

@@ -6,7 +6,6 @@ in a staging folder that is removed whatever happens, or by `sweep` when the pro
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -14,8 +13,7 @@ from pathlib import Path
 
 from packaging.utils import parse_wheel_filename
 
-from controller.errors import Code, PackageError, RetryableError, StoreError
-from controller.host.conditions import host_error, is_shortage
+from controller.errors import Code, PackageError, RetryableError
 from controller.model.package import Installation, Manifest, PackageRef, Receipt, Verdict
 from controller.packages import durability, venv
 from controller.packages.build import UNPACKED, Build
@@ -23,7 +21,7 @@ from controller.packages.checks import OPENING, PLACE, PROVING, READING, examini
 from controller.packages.examination import Examination, Place
 from controller.packages.interpreters import Interpreters
 from controller.packages.journal import Journal, kept
-from controller.packages.leftovers import end_processes
+from controller.packages.leftovers import disk_errors, remove, sweep
 from controller.packages.limits import Limits, limits_of
 from controller.packages.names import invalid_zip
 from controller.packages.receipts import find_installations, installed_receipt, is_ours, is_whole, store_receipt
@@ -138,7 +136,7 @@ class Installer:
         """Build a checked package and put it into place; see `install`."""
         for warning in found.warnings:
             journal.note(f"warning: {warning}")
-        with _disk_errors(self._layout.root), self._staging() as staging:
+        with disk_errors(self._layout.root), self._staging() as staging:
             folder = staging / "package"
             with durability.cache_in_use(self._layout.cache, staging.name):
                 build = Build(self._layout, self._limits(), folder, journal)
@@ -167,7 +165,7 @@ class Installer:
             if not prove:
                 found.leave_out(PROVING, "it was not asked for")
                 return found
-            with _trial_folder(staging) as layout, _disk_errors(layout.root):
+            with _trial_folder(staging) as layout, disk_errors(layout.root):
                 layout.cache.mkdir(parents=True)
                 journal = Journal(self._now, progress)
                 found.carry_out(Build(layout, self._limits(), layout.root / "package", journal).checks())
@@ -193,7 +191,7 @@ class Installer:
         It vanishes with one rename. Wheels that no other package uses leave the cache too.
         """
         folder = self._layout.package(ref)
-        with _disk_errors(self._layout.root), self._staging() as staging:
+        with disk_errors(self._layout.root), self._staging() as staging:
             with self._lock.held():
                 if not folder.exists():
                     return
@@ -203,7 +201,7 @@ class Installer:
             for parent in (folder.parent, self._layout.deployed):  # the first is gone where nothing else stood there
                 if parent.exists():
                     sync_folder(parent)
-        with _disk_errors(self._layout.root):
+        with disk_errors(self._layout.root):
             self._prune_cache()
             self._layout.install_log(ref).unlink(missing_ok=True)
 
@@ -212,17 +210,8 @@ class Installer:
         return {installation.ref: installation for installation in find_installations(self._layout)}
 
     def sweep(self) -> tuple[str, ...]:
-        """Remove what interrupted work left, and return its paths. Only the store's controller may call it.
-
-        Raises StoreError.
-        """
-        with _disk_errors(self._layout.root):
-            leftovers = sorted(self._layout.staging.iterdir()) if self._layout.staging.exists() else []
-            for leftover in leftovers:
-                end_processes(leftover)
-                _remove(leftover)
-            torn = durability.discard_torn_cache(self._layout.cache)
-        return tuple(str(path) for path in leftovers) + ((str(self._layout.cache),) if torn else ())
+        """Remove what interrupted work left, and return its paths. Raises StoreError."""
+        return sweep(self._layout)
 
     def _same_or_refuse(self, ref: PackageRef, digest: str) -> Receipt | None:
         """Return the receipt where this very package is installed whole, None where it is to be made."""
@@ -253,7 +242,7 @@ class Installer:
             yield folder
         finally:
             with suppress(OSError):  # the first error is the one to report; sweep removes the rest
-                _remove(folder)
+                remove(folder)
 
     def _publish(self, folder: Path, receipt: Receipt) -> Receipt:
         """Rename a complete installation into place; where another process was faster, its receipt decides."""
@@ -294,23 +283,3 @@ def _trial_folder(parent: Path | None) -> Iterator[StoreLayout]:
         parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=parent, prefix="pvctl-trial-", ignore_cleanup_errors=True) as temporary:
         yield StoreLayout.at(temporary)
-
-
-@contextmanager
-def _disk_errors(root: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if is_shortage(error.errno):
-            raise host_error(f"install into {root}", error) from error
-        raise StoreError(
-            f"cannot write to {error.filename or root}: {error.strerror or error}",
-            next_step="check the disk, its free space and permissions",
-        ) from error
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink()

@@ -32,6 +32,7 @@ class ZipFolder:
         self._refused: set[str] = set()  # in this process, so under the limits in force
         self._verdicts: dict[str, Verdict] = {}
         self._judged: set[str] = set()  # the digests that were looked at in this process
+        self._installed: set[str] = set()  # the digests that need no look: that they can be installed is known
         self._remembers = False
         self.unchecked: tuple[tuple[Path, str], ...] = ()
         """The zips without a verdict that are not installed either, with their digests, as of the last survey."""
@@ -45,14 +46,14 @@ class ZipFolder:
         rows = tuple(known)
         if not self._remembers:
             self._remember(rows)
+        self._installed = {record.digest for record in rows if record.state == "installed"}
         by_zip = {record.zip_name: record for record in rows if record.zip_name is not None}
         surveyed = [self._survey(path, by_zip.get(path.name), known_since) for path in self._paths()]
         records = tuple(record for record in surveyed if record is not None)
-        installed = {record.digest for record in rows if record.state == "installed"}
         self.unchecked = tuple(
             (self._folder / record.zip_name, record.digest)
             for record in records
-            if record.zip_name and record.version and record.verdict is None and record.digest not in installed
+            if record.zip_name and record.version and record.verdict is None and record.digest not in self._installed
         )
         return records
 
@@ -120,7 +121,7 @@ class ZipFolder:
 
     def _verdict(self, path: Path, digest: str) -> Verdict | None:
         """Return what is known of a content, after a cheap look where nobody looked yet."""
-        if digest not in self._verdicts and digest not in self._judged:
+        if digest not in self._verdicts and digest not in self._judged and digest not in self._installed:
             self._judged.add(digest)
             if (found := self._packages.judge(path, digest)) is not None:
                 self._verdicts[found.digest] = found

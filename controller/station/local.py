@@ -21,7 +21,6 @@ from controller.model.operation import OperationDocument, OperationRow
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant
 from controller.model.timestamps import format_timestamp
-from controller.packages.install import Installer
 from controller.reconciler.exits import Exit
 from controller.reconciler.loop import Loop
 from controller.reconciler.observe import Observer
@@ -223,8 +222,7 @@ class LocalStation:
 
     async def _validate(self, command: Validate | ValidateStored, _caller: Caller, report: Report) -> PackageReport:
         store, clock = self._parts.store, self._parts.clock
-        installer = Installer.of(store, lambda: format_timestamp(clock().epoch))
-        return await asyncio.to_thread(validate, store, installer, command, report)
+        return await asyncio.to_thread(validate, store, lambda: format_timestamp(clock().epoch), command, report)
 
     async def _activate(self, command: Activate | Switch, caller: Caller, report: Report) -> Activation:
         try:

@@ -213,8 +213,7 @@ class OfflineCommands(OfflineReading):
         from controller.station.validating import validate
 
         self._require_store()
-        store = self._store()
-        return validate(store, self._packages(store), command, report)
+        return validate(self._store(), self._now, command, report)
 
     def _uninstall(self, command: Uninstall, caller: Caller, report: Report) -> PackageState:
         from controller.model.package import PackageRef

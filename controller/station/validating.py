@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from controller.errors import Code, PackageError
 from controller.model.package import PackageRef
-from controller.packages.examination import Examination
-from controller.packages.install import Installer
 from controller.station.commands.packages import ErrorRow
 from controller.station.commands.validating import CheckRow, PackageReport, Validate, ValidateStored
 from controller.station.port import Report
 from controller.store.store import Store
 
+if TYPE_CHECKING:
+    from controller.packages.examination import Examination
 
-def validate(store: Store, installer: Installer, command: Validate | ValidateStored, report: Report) -> PackageReport:
-    """Check a zip beside what a store holds. Blocks.
+
+def validate(store: Store, now: Callable[[], str], command: Validate | ValidateStored, report: Report) -> PackageReport:
+    """Check a zip beside what a store holds. Blocks. `now` returns an RFC 3339 timestamp.
 
     Raises:
         PackageError: 2001, there is no such zip in the store.
         StoreError: the disk failed.
     """
+    from controller.packages.install import Installer  # noqa: PLC0415 - 2 MB that few daemons need
+
     path = command.zip_path if isinstance(command, Validate) else _stored(store, command)
-    found = installer.trial(path, report, beside=True, prove=command.prove)
+    found = Installer.of(store, now).trial(path, report, beside=True, prove=command.prove)
     return report_of(path.name, found)
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -145,3 +145,17 @@ async def test_a_cheap_look_judges_a_zip_in_the_pass_that_finds_it_and_anew_when
     del packages.wrong["screw-2.0.0.zip"]
     arrivals.restart()
     assert (await arrivals.pass_by(at_rest=False))["2.0.0"].state == "discovered", "a Python may have come meanwhile"
+
+
+async def test_a_zip_that_is_installed_is_not_read_again_by_a_restart_and_is_once_it_is_not(arrivals: Arrivals) -> None:
+    registry, looks = arrivals.rig.store.registry, arrivals.rig.packages.judged
+    await arrivals.pass_by()
+    rows = registry.read() or ()
+    registry.write(tuple(replace(row, state="installed", verdict=None) for row in rows))
+    arrivals.restart()
+    looks.clear()
+
+    await arrivals.pass_by()
+    assert looks == []
+    await arrivals.pass_by()
+    assert sorted(looks) == ["screw-1.0.0.zip", "screw-2.0.0.zip"]
