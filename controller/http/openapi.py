@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
@@ -52,6 +53,7 @@ class OpenApi:
     def __init__(self, endpoints: Sequence[Endpoint]) -> None:
         self._endpoints = (*endpoints, *self.endpoints())
         self._text = b""
+        self._making = asyncio.Lock()
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
@@ -59,7 +61,9 @@ class OpenApi:
         return (Endpoint("GET", "/openapi.json", self.openapi, "Return this document.", answers=answers),)
 
     async def openapi(self, _: Request) -> Response:
-        self._text = self._text or orjson.dumps(document(self._endpoints))
+        async with self._making:
+            if not self._text:  # a fifth of a second of work that calls need not wait for
+                self._text = await asyncio.to_thread(lambda: orjson.dumps(document(self._endpoints)))
         return Response(self._text, media_type=JSON)
 
 
