@@ -90,9 +90,9 @@ def active(ref: PackageRef, *pids: str) -> dict[str, ActiveMapping | BrokenMappi
     return {pid: ActiveMapping(ref.name, ref.version, AT) for pid in pids}
 
 
-def past(ref: PackageRef, deployment_name: str | None = "screw") -> tuple[HistoryEntry, ...]:
-    """Return the history of a PID that was switched to a version once."""
-    return (HistoryEntry(AT, ref.name, ref.version, deployment_name, "r0", "root", "test"),)
+def past(ref: PackageRef, deployment_name: str | None = "screw", *, held: bool = False) -> tuple[HistoryEntry, ...]:
+    """Return the history of a PID that was switched to a version once; `held`: by a hold."""
+    return (HistoryEntry(AT, ref.name, ref.version, deployment_name, "r0", "root", "test", held=held),)
 
 
 # --- what runs, and what calls come to

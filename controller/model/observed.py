@@ -41,7 +41,10 @@ class BrokenMapping:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One line of `history/<pid>.jsonl`. `name` None: the PID was deactivated. `deployment` None: nobody's PID."""
+    """One line of `history/<pid>.jsonl`. `name` None: the PID was deactivated. `deployment` None: nobody's PID.
+
+    `held`: a hold gave the version to the PID, not the desired state.
+    """
 
     at: str
     name: str | None
@@ -51,6 +54,7 @@ class HistoryEntry:
     actor: str
     reason: str
     digest: str | None = None
+    held: bool = False
 
     @property
     def ref(self) -> PackageRef | None:

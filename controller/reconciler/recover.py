@@ -75,5 +75,6 @@ def _missing_entry(intent: AuditRow, mapping: object, actor: str) -> HistoryEntr
     at = mapping.activated_at if isinstance(mapping, ActiveMapping) else intent["time"]
     reason = f"{intent['reason']} (recorded after an interruption)"
     return HistoryEntry(
-        at, after["name"], after["version"], after["deployment"], intent["revision"], actor, reason
+        at, after["name"], after["version"], after["deployment"], intent["revision"], actor, reason,
+        held=after.get("held") is True,
     )  # fmt: skip

@@ -61,7 +61,8 @@ def way_back(pid: str, observed: Observed, record: RolloutRecord, to: str | None
             return ref.version == to
         return ref != present and record.quarantined(ref, installation.receipt.digest) is None
 
-    return choose(earlier_versions(observed.history.get(pid, ())), usable, observed.proven)
+    had = earlier_versions(observed.history.get(pid, ()), with_trials=to is not None)
+    return choose(had, usable, observed.proven)
 
 
 def _present(observed: Observed, pid: str) -> PackageRef | None:

@@ -109,7 +109,7 @@ def _fresh(view: DeploymentView, former: Rollout | None) -> Rollout | None:
     that come to a deployment which has its version already get it in place: that is no new version there.
     """
     before = {} if former is None or former.state in {"promoted", "completed"} else {**former.stable, **former.back}
-    known = {pid: before.get(pid) or here for pid, here in view.recorded.items()}
+    known = {pid: before.get(pid) or here for pid, here in view.deployed.items()}
     stable = {pid: ref for pid, ref in known.items() if ref is not None}
     own = [ref for pid, ref in stable.items() if pid in before or not view.joined(pid)] or list(stable.values())
     if all(ref == view.target for ref in own):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from controller.model.observed import Failure, Observed, ObservedProcess
 from controller.model.package import PackageRef
 from controller.model.rollout import Instant, RolloutRecord
 from controller.rollouts.resolution import Resolution, resolve, unsupported_pids
+from controller.rollouts.ways_back import earlier_versions, trials
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,22 @@ class DeploymentView:
         """
         return {pid: self._recorded(pid) for pid in self.free}
 
+    @cached_property
+    def deployed(self) -> dict[str, PackageRef | None]:
+        """Like `recorded`, but the version before where it has one that only a hold gave it: that was a trial."""
+        return {pid: self._deployed(pid, here) for pid, here in self.recorded.items()}
+
     def _recorded(self, pid: str) -> PackageRef | None:
         history = self.observed.history.get(pid, ())
-        for ref in (history[-1].ref if history else None, self.observed.mapped_ref(pid)):
+        return self._to_be_had((history[-1].ref if history else None, self.observed.mapped_ref(pid)))
+
+    def _deployed(self, pid: str, here: PackageRef | None) -> PackageRef | None:
+        history = self.observed.history.get(pid, ())
+        return here if here not in trials(history) else self._to_be_had(earlier_versions(history))
+
+    def _to_be_had(self, candidates: Iterable[PackageRef | None]) -> PackageRef | None:
+        """Return the first version that is here, or can be installed."""
+        for ref in candidates:
             if ref is not None and (ref in self.observed.installed or not self.resolution_of(ref).problem):
                 return ref
         return None

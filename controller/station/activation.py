@@ -261,6 +261,7 @@ def _switch(pid: str, package: PackageRef, reason: str, caller: Caller, scene: _
         f"held by {caller.shown}: {reason}" if deployment else why,
         digest=observed.installed[package].receipt.digest,
         diverges=deployment is not None,
+        held=deployment is not None,
     )
 
 

@@ -174,6 +174,8 @@ def test_a_pid_of_a_deployment_is_held_against_it_and_resumed(daemon: Daemon) ->
     assert station.mapped("A01") == "1.1.0"
     station.pvctl("resume", "A01")
     daemon.until_active("A01", "1.0.0")
+    daemon.until(lambda status: status["converged"], "convergence without the hold")
+    assert daemon.deployment("line")["rollback_to"] is None, "what was tried is no version to go back to by itself"
 
 
 def test_a_version_that_does_not_start_changes_nothing(daemon: Daemon) -> None:

@@ -48,12 +48,12 @@ class Line:
     def see(self, **changed: Any) -> None:
         self.observed = replace(self.observed, **changed)
 
-    def serving(self, ref: PackageRef, *pids: str, name: str = "line") -> None:
+    def serving(self, ref: PackageRef, *pids: str, name: str = "line", held: bool = False) -> None:
         """Let PIDs be on a version since long."""
         known = self.observed.history
         self.see(
             active={**self.observed.active, **active(ref, *pids)},
-            history={**known, **{pid: (*known.get(pid, ()), *past(ref, name)) for pid in pids}},
+            history={**known, **{pid: (*known.get(pid, ()), *past(ref, name, held=held)) for pid in pids}},
         )
         self.ready(ref, name)
 
@@ -113,8 +113,8 @@ class Line:
                 self.ready(key.ref, key.deployment, key.replica)
             case Retire(process=key):
                 self.see(processes={other: each for other, each in self.observed.processes.items() if other != key})
-            case Switch(pid=pid, target=ref, deployment=name):
-                self.serving(ref, pid, name=name)
+            case Switch(pid=pid, target=ref, deployment=name, held=held):
+                self.serving(ref, pid, name=name, held=held)
             case Deactivate(pid=pid):
                 self.see(active={other: each for other, each in self.observed.active.items() if other != pid})
 
@@ -609,6 +609,29 @@ def test_a_held_pid_follows_again_when_it_is_resumed(line: Line) -> None:
     line.go(revision(line_of(B)))
 
     assert line.on == "B B B B"
+
+
+def test_what_only_a_hold_gave_a_pid_is_never_gone_back_to(line: Line) -> None:
+    """A trial was never deployed: it begins no rollout of the version before it, and no failure leads to it."""
+    line.install(C)
+    wanted = revision(line_of(B, rollbackWindow="1h"))
+    line.see(holds={pid: Hold(pid, C, "alice", "", "a trial") for pid in PIDS})
+    line.go(revision(line_of(A)))
+    assert line.on == "C C C C"
+
+    line.see(holds={})
+    line.go(revision(line_of(A)))
+    assert (line.on, line.record.rollout) == ("A A A A", None), "back at once, as if nothing had been tried"
+
+    line.see(holds={"A02": Hold("A02", C, "alice", "", "a trial")})
+    line.go(revision(line_of(A)))
+    line.see(holds={})
+    line.go(wanted)
+    assert line.on == "B B B B"
+    assert set(line.rollout.stable.values()) == {A}
+    line.calls("A02", 100, errors=100)
+    line.go(wanted)
+    assert line.on == "A A A A"
 
 
 def test_a_rollout_of_pinned_and_held_pids_only_does_not_begin(line: Line) -> None:
