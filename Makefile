@@ -26,7 +26,10 @@ system: ## install what tests need of the system: a browser, a Chinese font, pro
 demo: $(STAMP) ## pack the example algorithms, deploy them, walk a canary, and see a bad version taken back (PAGE=1: then look at its page; V=1: all output)
 	$(BIN)/python -m examples.demo $(if $(PAGE),--page) $(if $(V),-v)
 
+# The checkout is compiled first, also where the environment forbids Python to keep what it compiles: every process of
+# every test would compile the whole product again.
 test: $(STAMP) system ## run every test (TESTS="-k name" or a path for some)
+	@$(BIN)/python -m compileall -q controller examples tests
 	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
 
 lowest: $(STAMP) ## a telling part of the tests on the oldest dependencies that pyproject.toml allows
