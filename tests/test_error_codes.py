@@ -9,7 +9,7 @@ import pytest
 
 from controller.errors import CallError, Code, CodedError
 from controller.http.failures import error_response
-from controller.http.openapi import _STATUS_WORDS
+from controller.http.openapi_words import STATUS
 from controller.model.tally import Kind, classify
 from controller.processes.conversation import failure_of
 from controller.wire.messages import CallFailed
@@ -60,8 +60,8 @@ def test_the_openapi_document_names_the_codes_of_each_status() -> None:
     for code in Code:
         status = error_response(CodedError(code, "words")).status_code
         if status != 409:  # its codes are said by the routes that have it
-            assert code in codes_in(_STATUS_WORDS[status]), code
-    assert Code.shared_memory_not_found in codes_in(_STATUS_WORDS[503])
+            assert code in codes_in(STATUS[status]), code
+    assert Code.shared_memory_not_found in codes_in(STATUS[503])
 
 
 def test_what_counts_is_as_documented() -> None:

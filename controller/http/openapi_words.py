@@ -30,7 +30,7 @@ STATUS = {
     431: "The request has too much beside its body.",
     500: "The controller or the algorithm failed without a more precise reason (1000), or the disk did.",
     502: "The process died, raised or spoke garbage (1006, 1009, 1010), or over the network the daemon was away.",
-    503: "Not ready (1004), no room, or the controller stopped meanwhile.",
+    503: "Not ready (1004), no room for the image (1007), or the controller stopped meanwhile.",
     504: "No answer in time (1005).",
 }
 EVERYWHERE = (400, 401, 429, 431, 500, 503)

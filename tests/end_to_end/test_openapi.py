@@ -149,11 +149,13 @@ def records(walk: Walk) -> None:
     api("get_pid", expect=404, pid="Z99")
     api("get_history_pid", pid="A01")
     api("get_history_deployment", **cell)
+    api("get_history_subject", subject="A01")
     first = api("read_audit", limit=2).json
     assert len(first["rows"]) == 2
     assert api("read_audit", limit=2, before=first["next_before"]).json["rows"] != first["rows"]
     api("verify_audit")
     assert api("read_logs_subject", subject="cell", version="1.0.0").status == 200
+    assert b"started" in api("read_logs_deployment", lines=1000, **cell).body
     assert b"started" in api("read_logs_controller", lines=1000).body
 
 

@@ -81,7 +81,7 @@ def test_the_status_knows_a_daemon_that_lives_one_that_does_not_answer_and_one_t
     status = daemon.until(lambda status: status["converged"], "convergence")
     assert status["daemon"] | {"age_s": 0} == {
         "alive": True, "os_pid": daemon.os_pid, "source": str(station.desired),
-        "started_at": status["daemon"]["started_at"], "age_s": 0,
+        "started_at": status["daemon"]["started_at"], "age_s": 0, "listen": None,
     }  # fmt: skip
     assert status["host"]["store_free_bytes"] > 0
     assert status["host"]["memory_store_free_bytes"] > 0

@@ -157,4 +157,4 @@ def test_the_lines_of_a_deployment_have_every_call_by_version(watched: Watched) 
         return sum(errors) * 3 == sum(calls) >= CALLS
 
     eventually(counted, "the last second's calls")
-    assert watched.daemon.get("/v1/deployments/nobody/series")[0] == 400
+    assert watched.daemon.get("/v1/deployments/nobody/series")[0] == 404
