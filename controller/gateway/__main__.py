@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import os
 import signal
 import socket
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from controller.client.addresses import Address
@@ -23,6 +21,7 @@ from controller.gateway.listener import Listener
 from controller.gateway.sessions import Sessions, Signer
 from controller.gateway.upstream import Upstream
 from controller.host.listening import end_with
+from controller.host.priority import give_way_to_all
 from controller.json_log import logging_to
 from controller.page.application import Page
 from controller.station.event_loop import run
@@ -32,9 +31,6 @@ from controller.store.layout import StoreLayout
 
 log = logging.getLogger(__name__)
 
-_NICE = 10
-_EXPENDABLE = "500"
-"""When memory is short the kernel ends this process before the daemon and the algorithms."""
 _GRACE = 1.0
 
 
@@ -73,9 +69,7 @@ def main() -> None:
     parser.add_argument("--log-level", default="info")
     given = parser.parse_args()
     end_with(given.parent)
-    os.nice(_NICE)
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_EXPENDABLE, encoding="ascii")
+    give_way_to_all()
     layout = StoreLayout.at(given.store)
     with logging_to(layout.gateway_log, given.log_level):
         certificates = Certificates(given.certificate, given.key) if given.certificate else None

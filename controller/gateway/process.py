@@ -98,7 +98,7 @@ class GatewayProcess:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "controller.gateway", "--store", str(self._layout.root), "--socket",
                 str(descriptor), "--parent", str(os.getpid()), "--log-level", self._log_level, *tls,
-                stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, pass_fds=(descriptor,),
+                stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, pass_fds=(descriptor,), start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             return f"cannot be started: {error.strerror}"

@@ -104,6 +104,7 @@ def test_the_gateway_comes_back_the_daemon_does_not_care_and_it_ends_with_it(
     eventually(lambda: ask(port, "/v1/status", context, admin)[0] == 200, "the next gateway")
     second = gateway_of(daemon)
     assert second not in {0, first}
+    assert (os.getsid(second), os.getpriority(os.PRIO_PROCESS, second)) == (second, 10), "gives way to calls"
     assert daemon.os_pid == daemon_pid
     daemon.until(lambda each: down(each) is False, "the listener again")
 
