@@ -27,7 +27,7 @@ class EventsResource:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """Return what the resource offers."""
-        answer = Content(str, media_type=EVENTS)
+        answer = Content(dict[str, object] | list[dict[str, object]], media_type=EVENTS)
         endpoint = Endpoint.of(FollowEvents.operation, self._route, self.events, answer)
         return (replace(endpoint, query=self._query.parameters, headers=(LAST_EVENT,)),)
 

@@ -10,6 +10,7 @@ from typing import Any, cast
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from controller.http.accept import accepted
 from controller.http.event_stream import ALIVE, FeedResponse, event_block
@@ -20,6 +21,13 @@ from controller.station.commands.records import LogPiece, ReadLogs
 from controller.station.port import Route, Station
 
 TEXT = "text/plain"
+
+
+class LogLines(TypedDict):
+    """What one event tells: lines, each with its end, and the log that they are from."""
+
+    log: str
+    text: str
 
 
 class LogsResource:
@@ -34,7 +42,7 @@ class LogsResource:
 
     def _endpoint(self, route: Route) -> Endpoint:
         query = Query(ReadLogs, route)
-        answer = Content(str, media_type=TEXT, also=(Content(str, media_type=EVENTS),))
+        answer = Content(str, media_type=TEXT, also=(Content(LogLines, media_type=EVENTS),))
         endpoint = Endpoint.of(ReadLogs.operation, route, partial(self._logs, route, query), answer)
         return replace(endpoint, query=query.parameters)
 
@@ -48,7 +56,8 @@ class LogsResource:
 
 
 def _as_events(batch: tuple[LogPiece, ...]) -> bytes:
-    blocks = (event_block(orjson.dumps({"log": each.log, "text": each.text}), "lines") for each in batch)
+    told = (LogLines(log=each.log, text=each.text) for each in batch)
+    blocks = (event_block(orjson.dumps(each), "lines") for each in told)
     return b"".join(blocks) or ALIVE
 
 
