@@ -11,7 +11,7 @@ from typing import Any
 
 from controller.model.desired import Deployment, Revision
 from controller.model.objects import ProcessKey
-from controller.model.observed import ActiveMapping, BrokenMapping, HistoryEntry, ObservedProcess, ProcessState
+from controller.model.observed import HELD_BY, ActiveMapping, BrokenMapping, HistoryEntry, ObservedProcess, ProcessState
 from controller.model.package import Installation, PackageRecord, PackageRef, Receipt
 from controller.model.rollout import Instant, Rollout, State
 from controller.model.status_document import AuditRow
@@ -92,7 +92,8 @@ def active(ref: PackageRef, *pids: str) -> dict[str, ActiveMapping | BrokenMappi
 
 def past(ref: PackageRef, deployment_name: str | None = "screw", *, held: bool = False) -> tuple[HistoryEntry, ...]:
     """Return the history of a PID that was switched to a version once; `held`: by a hold."""
-    return (HistoryEntry(AT, ref.name, ref.version, deployment_name, "r0", "root", "test", held=held),)
+    reason = f"{HELD_BY}ann: test" if held else "test"
+    return (HistoryEntry(AT, ref.name, ref.version, deployment_name, "r0", "root", reason),)
 
 
 # --- what runs, and what calls come to

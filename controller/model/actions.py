@@ -66,8 +66,6 @@ class Switch:
     digest: str = ""
     diverges: bool = False
     """Whether it goes another way than the desired state: back from a failed version, to a hold, or as a repair."""
-    held: bool = False
-    """Whether a hold asks for it."""
 
     @property
     def object(self) -> ObjectRef:

@@ -39,12 +39,13 @@ class BrokenMapping:
     reason: str
 
 
+HELD_BY = "held by "
+"""How the reason of a switch begins that a hold asks for."""
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One line of `history/<pid>.jsonl`. `name` None: the PID was deactivated. `deployment` None: nobody's PID.
-
-    `held`: a hold gave the version to the PID, not the desired state.
-    """
+    """One line of `history/<pid>.jsonl`. `name` None: the PID was deactivated. `deployment` None: nobody's PID."""
 
     at: str
     name: str | None
@@ -54,7 +55,11 @@ class HistoryEntry:
     actor: str
     reason: str
     digest: str | None = None
-    held: bool = False
+
+    @property
+    def held(self) -> bool:
+        """Whether a hold gave the version to the PID, not the desired state: its reason begins so in every release."""
+        return self.reason.startswith(HELD_BY)
 
     @property
     def ref(self) -> PackageRef | None:

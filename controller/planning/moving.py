@@ -135,7 +135,6 @@ def _switch(
         (*installation, *decided, *ready),
         installed.receipt.digest if installed is not None else "",
         diverges(situation.station, going_on, pid, ref),
-        pid in situation.observed.holds,
     )
     failed = situation.failed(action.object, deployment.name)
     return failed if situation.backs_off(action.object, deployment.name) else joined(failed, Part(actions=(action,)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from controller.model.actions import Blocked
 from controller.model.desired import Deployment
 from controller.model.objects import ObjectRef, ProcessKey
-from controller.model.observed import ActiveMapping
+from controller.model.observed import HELD_BY, ActiveMapping
 from controller.model.package import PackageRef
 from controller.model.rollout import Quarantine
 from controller.rollouts.progression import Progress
@@ -79,7 +79,7 @@ def why_switch(station: StationView, deployment: Deployment, going_on: Progress,
     if mapping.ref not in station.observed.installed:
         return f"active/{pid}.json names {mapping.ref}, which is not installed"
     if (hold := station.observed.holds.get(pid)) is not None:
-        return f"held by {hold.actor}: {hold.reason}"
+        return f"{HELD_BY}{hold.actor}: {hold.reason}"
     return _why_moved(station, deployment, going_on, pid, ref)
 
 

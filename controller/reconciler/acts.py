@@ -100,9 +100,8 @@ def package_of(action: Action) -> str | None:
 
 def _before_and_after(action: Action) -> tuple[Any, Any]:
     match action:
-        case Switch(before=before, target=target, deployment=deployment, held=held):
-            after = {"name": target.name, "version": target.version, "deployment": deployment}
-            return _plain(before), {**after, "held": True} if held else after
+        case Switch(before=before, target=target, deployment=deployment):
+            return _plain(before), {"name": target.name, "version": target.version, "deployment": deployment}
         case Deactivate(before=before):
             return _plain(before), None
         case Install(digest=digest):

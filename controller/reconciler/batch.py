@@ -186,7 +186,7 @@ def _entry(act: Act, now: Callable[[], str]) -> HistoryEntry | None:
         case Switch(target=target):
             return HistoryEntry(
                 now(), target.name, target.version, action.deployment, revision, act.actor, action.reason,
-                action.digest or None, action.held,
+                action.digest or None,
             )  # fmt: skip
         case Deactivate():
             return HistoryEntry(now(), None, None, None, revision, act.actor, action.reason)

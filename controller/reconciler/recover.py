@@ -75,6 +75,5 @@ def _missing_entry(intent: AuditRow, mapping: object, actor: str) -> HistoryEntr
     at = mapping.activated_at if isinstance(mapping, ActiveMapping) else intent["time"]
     reason = f"{intent['reason']} (recorded after an interruption)"
     return HistoryEntry(
-        at, after["name"], after["version"], after["deployment"], intent["revision"], actor, reason,
-        held=after.get("held") is True,
+        at, after["name"], after["version"], after["deployment"], intent["revision"], actor, reason
     )  # fmt: skip

@@ -17,7 +17,7 @@ from controller.model.actions import Preheat
 from controller.model.actions import Switch as SwitchAct
 from controller.model.desired import Deployment, Revision
 from controller.model.objects import ObjectRef
-from controller.model.observed import Observed
+from controller.model.observed import HELD_BY, Observed
 from controller.model.package import PackageRef
 from controller.model.rollout import HOLDS, Hold, Instant
 from controller.model.timestamps import format_timestamp
@@ -258,10 +258,9 @@ def _switch(pid: str, package: PackageRef, reason: str, caller: Caller, scene: _
         deployment.name if deployment else None,
         observed.active_ref(pid),
         package,
-        f"held by {caller.shown}: {reason}" if deployment else why,
+        f"{HELD_BY}{caller.shown}: {reason}" if deployment else why,
         digest=observed.installed[package].receipt.digest,
         diverges=deployment is not None,
-        held=deployment is not None,
     )
 
 

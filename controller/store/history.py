@@ -6,7 +6,6 @@ Appended to; once it is large, its newer half is kept.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import orjson
@@ -51,10 +50,7 @@ class PidHistory:
         """Add an entry durably: all of it or, where it raises StoreError, nothing."""
         path = self._layout.pid_history(pid)
         self._shorten(path)
-        written = asdict(entry)
-        if not entry.held:  # so that a release before this one reads the others
-            del written["held"]
-        append_durably(path, orjson.dumps(written) + b"\n")
+        append_durably(path, orjson.dumps(entry) + b"\n")
 
     @staticmethod
     def _shorten(path: Path) -> None:
@@ -75,4 +71,4 @@ def _parse(line: bytes) -> HistoryEntry | None:
     whole = all(isinstance(text, str) for text in texts) and all(
         name is None or isinstance(name, str) for name in names
     )
-    return entry if whole and isinstance(entry.held, bool) else None
+    return entry if whole else None

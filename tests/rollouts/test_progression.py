@@ -10,7 +10,7 @@ import pytest
 from controller.model.actions import Deactivate, Install, Plan, Preheat, Retire, SaveRollout, Switch
 from controller.model.desired import Revision
 from controller.model.objects import ObjectRef, ProcessKey
-from controller.model.observed import ActiveMapping, Failure, Observed, RecentCalls
+from controller.model.observed import HELD_BY, ActiveMapping, Failure, Observed, RecentCalls
 from controller.model.package import PackageRef
 from controller.model.rollout import Hold, Instant, Quarantine, Rollout, RolloutRecord
 from controller.model.tally import Tally
@@ -113,8 +113,8 @@ class Line:
                 self.ready(key.ref, key.deployment, key.replica)
             case Retire(process=key):
                 self.see(processes={other: each for other, each in self.observed.processes.items() if other != key})
-            case Switch(pid=pid, target=ref, deployment=name, held=held):
-                self.serving(ref, pid, name=name, held=held)
+            case Switch(pid=pid, target=ref, deployment=name, reason=reason):
+                self.serving(ref, pid, name=name, held=reason.startswith(HELD_BY))
             case Deactivate(pid=pid):
                 self.see(active={other: each for other, each in self.observed.active.items() if other != pid})
 

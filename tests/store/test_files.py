@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -89,15 +88,6 @@ def test_a_history_is_appended_to_and_survives_a_torn_line(store: Store) -> None
 
     assert [each.version for each in store.history.read("A01")] == ["1", "2"]
     assert store.history.read("A02") == ()
-
-
-def test_a_history_says_what_a_hold_asked_for_and_of_the_others_what_it_always_said(store: Store) -> None:
-    store.history.append("A01", entry("1"))
-    store.history.append("A01", replace(entry("2"), held=True))
-
-    assert [each.held for each in store.history.read("A01")] == [False, True]
-    plain, held = store.layout.pid_history("A01").read_text().splitlines()
-    assert ("held" in plain, '"held":true' in held) == (False, True)
 
 
 @pytest.mark.parametrize(
