@@ -36,8 +36,8 @@ class Build:
     def checks(self) -> tuple[Check, ...]:
         """Return the checks that make the whole installation, in their order. They raise StoreError, too."""
         return (
-            replace(ENVIRONMENT, carry_out=self._make_environment),
-            replace(ENTRY_POINT, carry_out=self._prove_entry_point),
+            replace(ENVIRONMENT, run=self._make_environment),
+            replace(ENTRY_POINT, run=self._prove_entry_point),
         )
 
     def _make_environment(self, found: Examination) -> None:

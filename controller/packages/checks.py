@@ -220,4 +220,4 @@ ENVIRONMENT = Check("environment", "Its wheels make an environment.", ("place", 
 ENTRY_POINT = Check("entry_point", "The entry point starts in it, sets up, and is what the manifest says.",
                     ("environment",), _unmade)  # fmt: skip
 PROVING = (ENVIRONMENT, ENTRY_POINT)
-"""What takes building it: `build.py` carries these out."""
+"""What takes building it: `build.py` says how these run."""

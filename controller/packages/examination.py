@@ -31,13 +31,13 @@ Place = Callable[[PackageRef, str], Receipt | None]
 class Check:
     """One check of a package. `needs` names those that must have passed, or it is not reached.
 
-    `carry_out` notes what it finds; it raises PackageError where it fails, and returns why it was not made, if so.
+    `run` notes what it finds; it raises PackageError where it fails, and returns why it was not made, if so.
     """
 
     name: str
     what: str
     needs: tuple[str, ...]
-    carry_out: Callable[[Examination], str | None]
+    run: Callable[[Examination], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,8 @@ class Examination:
     allowed: frozenset[str] = frozenset()
     warnings: list[str] = field(default_factory=list)
 
-    def carry_out(self, checks: Iterable[Check]) -> None:
-        """Make checks, in their order, as far as they can be reached. Raises StoreError."""
+    def run(self, checks: Iterable[Check]) -> None:
+        """Run checks, in their order, as far as they can be reached. Raises StoreError."""
         for check in checks:
             self.results[check.name] = self._result_of(check)
 
@@ -117,7 +117,7 @@ class Examination:
             if needed.state == "not_reached" and needed.because.endswith(" failed"):
                 return CheckResult(check, "not_reached", because=needed.because)
         try:
-            because = check.carry_out(self)
+            because = check.run(self)
         except PackageError as error:
             return CheckResult(check, "failed", error)
         return CheckResult(check, "not_reached", because=because) if because else CheckResult(check, "passed")

@@ -76,7 +76,7 @@ class Installer:
         Raises PackageError 2001 or 2002, StoreError.
         """
         with examining(self._begin(zip_path)) as found:
-            found.carry_out(OPENING)
+            found.run(OPENING)
             found.require()
             return found.known_manifest, found.digest
 
@@ -86,7 +86,7 @@ class Installer:
         Wheels are not read, so this is cheap. Raises PackageError, StoreError.
         """
         with examining(self._begin(zip_path, in_full=False)) as found:
-            found.carry_out((*OPENING, *READING))
+            found.run((*OPENING, *READING))
             if found.opened is None:
                 found.require()
             return Verdict(found.digest, int(found.errors[0].code), str(found.errors[0])) if found.errors else None
@@ -118,10 +118,10 @@ class Installer:
         """
         with examining(self._begin(zip_path, self._same_or_refuse)) as found:
             progress("checking")
-            found.carry_out(OPENING)
+            found.run(OPENING)
             found.require()
             _check_expected(found, expect, expect_digest)
-            found.carry_out((PLACE,))
+            found.run((PLACE,))
             found.require()
             if found.installed is not None:
                 return found.installed
@@ -140,7 +140,7 @@ class Installer:
             folder = staging / "package"
             with durability.cache_in_use(self._layout.cache, staging.name):
                 build = Build(self._layout, self._limits(), folder, journal)
-                found.carry_out(build.checks())
+                found.run(build.checks())
                 found.require()
                 receipt = build.receipt(found, self._now())
                 journal.step("writing to disk")
@@ -168,7 +168,7 @@ class Installer:
             with _trial_folder(staging) as layout, disk_errors(layout.root):
                 layout.cache.mkdir(parents=True)
                 journal = Journal(self._now, progress)
-                found.carry_out(Build(layout, self._limits(), layout.root / "package", journal).checks())
+                found.run(Build(layout, self._limits(), layout.root / "package", journal).checks())
         return found
 
     def _begin(self, zip_path: Path | str, place: Place | None = None, *, in_full: bool = True) -> Examination:
@@ -177,12 +177,12 @@ class Installer:
         )  # fmt: skip
 
     def _read(self, found: Examination) -> None:
-        found.carry_out((*OPENING, PLACE))
+        found.run((*OPENING, PLACE))
         self._read_on(found)
 
     @staticmethod
     def _read_on(found: Examination) -> None:
-        found.carry_out(READING)
+        found.run(READING)
         warn(found)
 
     def uninstall(self, ref: PackageRef) -> None:

@@ -30,7 +30,7 @@ from controller.reconciler.observe import Observer
 from controller.rollouts.resolution import resolve, unsupported_pids, unsupported_reason
 from controller.rollouts.view import StationView
 from controller.station.between import NO_REVISION, BetweenPasses
-from controller.station.commands.activating import Activate, Activation, PidOutcome, Switch
+from controller.station.commands.activating import Activation, GiveVersion, PidOutcome, Switch
 from controller.station.commands.packages import ErrorRow
 from controller.station.port import Caller
 from controller.station.subjects import installed_instead
@@ -101,7 +101,7 @@ class Activations:
     between_passes: BetweenPasses
     clock: Callable[[], Instant]
 
-    async def execute(self, command: Activate | Switch, caller: Caller) -> Activation:
+    async def execute(self, command: GiveVersion, caller: Caller) -> Activation:
         """Have a version answer PIDs; return what became of each.
 
         Whoever asked may leave: what was begun goes on.
@@ -112,7 +112,7 @@ class Activations:
         """
         return await asyncio.shield(asyncio.ensure_future(self._execute(command, caller)))
 
-    async def _execute(self, command: Activate | Switch, caller: Caller) -> Activation:
+    async def _execute(self, command: GiveVersion, caller: Caller) -> Activation:
         package, moves = PackageRef(command.name, command.version), _Moves()
         scene = await self.between_passes(self._look)
         moves.refused = _refusals(command, scene)
@@ -164,7 +164,7 @@ class Activations:
 
     # Moving PIDs.
 
-    async def _move(self, command: Activate | Switch, caller: Caller, moves: _Moves) -> None:
+    async def _move(self, command: GiveVersion, caller: Caller, moves: _Moves) -> None:
         while busy := await self.between_passes(lambda: self._begin_moves(command, caller, moves)):
             await asyncio.gather(*(self.applier.settled(each) for each in busy))
         for pid, begun in moves.begun.items():
@@ -173,7 +173,7 @@ class Activations:
         if lost := [moves.holds[pid] for pid in moves.refused if pid in moves.holds]:
             await self.between_passes(lambda: asyncio.to_thread(self._withdraw, lost, caller))
 
-    async def _begin_moves(self, command: Activate | Switch, caller: Caller, moves: _Moves) -> list[ObjectRef]:
+    async def _begin_moves(self, command: GiveVersion, caller: Caller, moves: _Moves) -> list[ObjectRef]:
         """Begin the switch of each PID that may move; return what is still being worked on, and then begin none."""
         package, scene = PackageRef(command.name, command.version), await self._look()
         moves.refused = _refusals(command, scene) | moves.refused
@@ -264,13 +264,13 @@ def _switch(pid: str, package: PackageRef, reason: str, caller: Caller, scene: _
     )
 
 
-def _refusals(command: Activate | Switch, scene: _Scene) -> dict[str, ControllerError]:
+def _refusals(command: GiveVersion, scene: _Scene) -> dict[str, ControllerError]:
     """Return why PIDs cannot have the version that a command names."""
     checked = ((pid, _refusal(pid, command, scene)) for pid in command.pid)
     return {pid: error for pid, error in checked if error is not None}
 
 
-def _refusal(pid: str, command: Activate | Switch, scene: _Scene) -> ControllerError | None:
+def _refusal(pid: str, command: GiveVersion, scene: _Scene) -> ControllerError | None:
     package, observed, revision = PackageRef(command.name, command.version), scene.observed, scene.revision
     try:
         require_pid(pid)
@@ -290,9 +290,7 @@ def _refusal(pid: str, command: Activate | Switch, scene: _Scene) -> ControllerE
     return _held_refusal(pid, command, deployment, observed) if deployment is not None else None
 
 
-def _held_refusal(
-    pid: str, command: Activate | Switch, deployment: Deployment, observed: Observed
-) -> ControllerError | None:
+def _held_refusal(pid: str, command: GiveVersion, deployment: Deployment, observed: Observed) -> ControllerError | None:
     """Return why a PID that a deployment has cannot be held on another version."""
     name = deployment.name
     if not command.hold:
@@ -315,7 +313,7 @@ def _conflict(message: str, next_step: str) -> PackageError:
     return PackageError(Code.activation_conflict, message, next_step=next_step)
 
 
-def _told(command: Activate | Switch, moves: _Moves) -> Activation:
+def _told(command: GiveVersion, moves: _Moves) -> Activation:
     """Return what became of each PID. Raises CodedError where all were refused."""
     package = PackageRef(command.name, command.version)
     outcomes = tuple(_outcome(pid, package, moves) for pid in command.pid)

@@ -29,7 +29,7 @@ from controller.reconciler.revisions import RevisionTaker
 from controller.station import measuring, parts, tokens
 from controller.station.activation import Activations
 from controller.station.between import NO_REVISION
-from controller.station.commands.activating import Activate, Activation, ActivePids, ListActive, Switch
+from controller.station.commands.activating import Activate, Activation, ActivePids, GiveVersion, ListActive, Switch
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback, counted
 from controller.station.commands.measuring import DeploymentSeries, GetMetrics, GetSeries, MetricsText
@@ -137,7 +137,7 @@ class LocalStation:
         """Carry out a command; see `Station.execute`."""
         require_access(command, caller)
         if command.operation.long:
-            return await self._parts.operations.carry_out(command, caller, self._work(command, caller), report)
+            return await self._parts.operations.execute(command, caller, self._work(command, caller), report)
         return cast(Result, await self._executors[type(command)](command, caller, report))
 
     def _work(self, command: Command[object], caller: Caller) -> Callable[[Report], Awaitable[object]]:
@@ -224,7 +224,7 @@ class LocalStation:
         store, clock = self._parts.store, self._parts.clock
         return await asyncio.to_thread(validate, store, lambda: format_timestamp(clock().epoch), command, report)
 
-    async def _activate(self, command: Activate | Switch, caller: Caller, report: Report) -> Activation:
+    async def _activate(self, command: GiveVersion, caller: Caller, report: Report) -> Activation:
         try:
             with self._parts.progress.listener(report):
                 return await self._parts.activations.execute(command, caller)

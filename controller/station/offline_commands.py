@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, cast
 
-from controller.station.commands.activating import Activate, Activation, Switch
+from controller.station.commands.activating import Activate, Activation, GiveVersion, Switch
 from controller.station.commands.detecting import Detect
 from controller.station.commands.feedback import FeedbackCounted, GiveFeedback
 from controller.station.commands.measuring import GetMetrics, MetricsText
@@ -224,7 +224,7 @@ class OfflineCommands(OfflineReading):
             "uninstall", caller, report, lambda hand: hand.packages.uninstall(package, caller, force=force)
         )  # fmt: skip
 
-    def _activate(self, command: Activate | Switch, caller: Caller, report: Report) -> Activation:
+    def _activate(self, command: GiveVersion, caller: Caller, report: Report) -> Activation:
         self._require_store()
         role = type(command).__name__.lower()
         return self._by_hand(role, caller, report, lambda hand: hand.activations.execute(command, caller))

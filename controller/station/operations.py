@@ -78,8 +78,8 @@ class Operations:
         self._unsaved: dict[str, OperationDocument] = {}
         """Ended ones that the disk did not take."""
 
-    async def carry_out(self, command: Command[_Result], caller: Caller, work: _Work, report: Report) -> _Result:
-        """Carry a long command out and return its result. Whoever waits here may leave: the act goes on.
+    async def execute(self, command: Command[_Result], caller: Caller, work: _Work, report: Report) -> _Result:
+        """Execute a long command and return its result. Whoever waits here may leave: the act goes on.
 
         Raises:
             CallError: 1011, too many operations run already. ControllerError: what the command's own act raises.

@@ -14,7 +14,7 @@ from tests.builders import deployment, revision, rollout
 from tests.calls.stations import NEXT, Station, station
 from tests.calls.test_data_plane import counts
 from tests.processes.conftest import KEY
-from tests.waiting import until
+from tests.waiting import HANGS, until
 
 pytestmark = pytest.mark.real
 
@@ -90,7 +90,7 @@ async def test_trials_of_one_deployment_take_turns_and_a_caller_waits_for_none_l
         impatient = replace(impatient, arguments=replace(impatient.arguments, timeout=2.0))
         async with opened.process(KEY).exclusively(1):  # the stable version is at work
             with pytest.raises(CallError) as caught:
-                await asyncio.wait_for(opened.plane.execute(impatient), 2.0)  # who waits no longer than it said
+                await asyncio.wait_for(opened.plane.execute(impatient), HANGS)  # it waits no longer than it said
         assert caught.value.code is Code.execute_exception, "its own failure is what it hears of"
 
         assert counted(opened) == {"calls": 1, "errors": 1, "failures": 1, "excused": 12}

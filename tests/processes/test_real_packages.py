@@ -42,7 +42,7 @@ from examples.packing import (
 )
 from tests.processes.conftest import call, now
 from tests.processes.test_process import opened
-from tests.waiting import until
+from tests.waiting import HANGS, until
 
 pytestmark = pytest.mark.real
 
@@ -368,7 +368,7 @@ async def test_workers_of_an_algorithm_are_started_as_under_the_sdks_own_module(
         setup="with multiprocessing.get_context('spawn').Pool(1) as pool: self.found = pool.map(square, [3])",
         body="return ok(found=self.found, main=__main__.__spec__.name, argv=sys.argv, path=[sys.path[0], os.getcwd()])",
     )
-    spec = spec_for("0.3", source, start_timeout=60.0)
+    spec = spec_for("0.3", source, start_timeout=HANGS)
     async with opened(layout, spec) as runner:
         seen = (await call(runner, detection(), spec.key)).data["debug"]
     assert (seen["found"], seen["main"]) == ([9], "procvision_algorithm_sdk.adapter.__main__")

@@ -14,6 +14,7 @@ from controller.model.pressure import GIB
 from controller.reconciler.host_watch import HostWatch, pressing
 from controller.store.layout import StoreLayout
 from tests.host_limits import on_small_disk
+from tests.waiting import HANGS
 
 ROOT = Path(__file__).resolve().parents[2]
 ON_A_SMALL_DISK = """
@@ -44,7 +45,7 @@ def test_a_real_disk_short_of_bytes_then_of_inodes(tmp_path: Path) -> None:
     command = [sys.executable, "-c", ON_A_SMALL_DISK, str(tmp_path)]
     apart = on_small_disk(tmp_path, command, size="64M", inodes=1000)
 
-    done = subprocess.run(apart, capture_output=True, text=True, check=True, cwd=ROOT, timeout=60)
+    done = subprocess.run(apart, capture_output=True, text=True, check=True, cwd=ROOT, timeout=HANGS)
 
     empty, full, many = (json.loads(line) for line in done.stdout.splitlines())
     assert (empty["DiskPressure"][0], empty["SharedMemoryPressure"][0]) == (False, False)

@@ -122,14 +122,14 @@ async def test_a_pass_that_cannot_be_finished_is_told_also_by_readiness(
         with monkeypatch.context() as patch:
             patch.setattr(ActiveMappings, "read_all", refuse)
             with pytest.raises(ControllerError, match="active/ cannot be read"):
-                await asked.execute(Reconcile(timeout=30), MIA)
+                await asked.execute(Reconcile(timeout=HANGS), MIA)
 
             told = await asked.execute(GetStatus(), MIA)
             assert told["converged"] is False
             assert [each["reason"] for each in told["waiting"]] == ["active/ cannot be read"]
             ready = await asked.execute(GetReadiness(), MIA)
             assert ready == Readiness(False, "the last pass could not be finished: active/ cannot be read")
-        await asked.execute(Reconcile(timeout=30), MIA)
+        await asked.execute(Reconcile(timeout=HANGS), MIA)
         assert await asked.execute(GetReadiness(), MIA) == Readiness(True)
 
 

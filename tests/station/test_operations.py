@@ -51,7 +51,7 @@ def files(tmp_path: Path) -> OperationFiles:
 async def test_an_act_goes_on_when_whoever_asked_leaves_and_is_found_again(files: OperationFiles) -> None:
     changes: list[OperationDocument] = []
     here, act, heard = Operations(files, utc_now, changes.append), Act(), list[str]()
-    asking = asyncio.create_task(here.carry_out(INSTALL, MIA, act, heard.append))
+    asking = asyncio.create_task(here.execute(INSTALL, MIA, act, heard.append))
     await until(lambda: heard)
     asking.cancel()
     await asyncio.wait([asking])
@@ -80,7 +80,7 @@ async def test_a_failure_is_the_caller_s_own_and_stands_in_the_operation(files: 
         act = Act(failure)
         act.gate.set()
         with pytest.raises(type(failure)) as caught:
-            await here.carry_out(INSTALL, MIA, act, silent)
+            await here.execute(INSTALL, MIA, act, silent)
         assert caught.value is failure
         (found, *_) = await here.list(ListOperations(state="failed"))
         assert found["error"] is not None
@@ -137,7 +137,7 @@ async def test_where_the_disk_takes_nothing_the_act_goes_on_and_this_daemon_know
     monkeypatch.setattr(files, "write", full)
     here, act = Operations(files, utc_now), Act()
     act.gate.set()
-    assert await here.carry_out(INSTALL, MIA, act, silent) == STATE
+    assert await here.execute(INSTALL, MIA, act, silent) == STATE
     (found,) = await here.list(ListOperations())
     assert (await here.get(found["id"]))["state"] == "succeeded"
 
@@ -151,5 +151,5 @@ async def test_operations_at_once_are_bounded(files: OperationFiles, monkeypatch
     assert caught.value.code == Code.busy
     act.gate.set()
     await here.follow(begun["id"], silent)
-    assert (await here.carry_out(INSTALL, MIA, act, lambda _: deaf.set())) == STATE
+    assert (await here.execute(INSTALL, MIA, act, lambda _: deaf.set())) == STATE
     assert deaf.is_set()

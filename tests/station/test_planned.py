@@ -14,6 +14,7 @@ from tests.builders import deployment, revision
 from tests.reconciler.fakes import Rig
 from tests.reconciler.test_loop import running
 from tests.station.test_local import local_station
+from tests.waiting import HANGS
 
 MIA = Caller("mia")
 
@@ -28,15 +29,15 @@ async def test_a_daemon_refuses_what_was_not_planned_and_takes_what_is_done_alre
         present = promised(await asked.execute(PreviewPlan(), MIA))
         done = PlannedChanges(present.revision, present.generations, ("switch A01 nothing → screw@1.0.0",))
 
-        assert (await asked.execute(Reconcile(timeout=30, plan=done), MIA)).exit == 0
+        assert (await asked.execute(Reconcile(timeout=HANGS, plan=done), MIA)).exit == 0
         stale = PlannedChanges("r0", {**present.generations, "gone": "g1"}, present.changes)
         with pytest.raises(CodedError, match="deployment gone is not as it was planned") as refused:
-            await asked.execute(Reconcile(timeout=30, plan=stale), MIA)
+            await asked.execute(Reconcile(timeout=HANGS, plan=stale), MIA)
         assert refused.value.details == {"deployments": ["gone"], "changes": []}
 
         rig.store.layout.mapping("A01").unlink()
         with pytest.raises(CodedError, match=r"it would also switch A01 nothing → screw@1\.0\.0"):
-            await asked.execute(Reconcile(timeout=30, plan=present), MIA)
+            await asked.execute(Reconcile(timeout=HANGS, plan=present), MIA)
 
 
 def test_a_plan_of_another_time_is_compared_by_its_deployments() -> None:

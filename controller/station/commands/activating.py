@@ -45,64 +45,51 @@ def _operation(word: str, summary: str) -> Operation:
     return Operation(Access.operator, summary, (route,), Activation, TreeUse.acts, long=True)
 
 
-def _require_sense(pids: tuple[str, ...], reason: str, *, hold: bool) -> None:
-    """Raise CallError 1003 where no PID is named, one twice, or a hold has no reason."""
-    wrong = ""
-    if not pids:
-        wrong = "no PID is named"
-    elif len(set(pids)) < len(pids):
-        wrong = "a PID is named twice"
-    elif hold and not reason.strip():
-        wrong = "a hold needs a reason"
-    if wrong:
-        raise CallError(Code.invalid_params, wrong, next_step="give each PID once in pid, and a reason with hold")
+@dataclass(frozen=True, slots=True)
+class GiveVersion(Command[Activation]):
+    """What `Activate` and `Switch` have in common."""
+
+    name: str
+    version: str
+    pid: Annotated[tuple[str, ...], MinLen(1)]
+    reason: str = ""
+    hold: bool = False
+
+    def __post_init__(self) -> None:
+        """Raise CallError 1003 where no PID is named, one twice, or a hold has no reason."""
+        wrong = ""
+        if not self.pid:
+            wrong = "no PID is named"
+        elif len(set(self.pid)) < len(self.pid):
+            wrong = "a PID is named twice"
+        elif self.hold and not self.reason.strip():
+            wrong = "a hold needs a reason"
+        if wrong:
+            raise CallError(Code.invalid_params, wrong, next_step="give each PID once in pid, and a reason with hold")
+
+    @property
+    def about(self) -> str:
+        """The version."""
+        return f"{self.name}@{self.version}"
 
 
 @dataclass(frozen=True, slots=True)
-class Activate(Command[Activation]):
+class Activate(GiveVersion):
     """Have an installed version answer PIDs, whether or not a version answers them now.
 
     Its process is ready before a PID moves. A PID that a deployment has is refused (2006), unless with `hold` and a
     `reason`: then it is held there until `resume`.
     """
 
-    name: str
-    version: str
-    pid: Annotated[tuple[str, ...], MinLen(1)]
-    reason: str = ""
-    hold: bool = False
-
-    def __post_init__(self) -> None:
-        _require_sense(self.pid, self.reason, hold=self.hold)
-
-    @property
-    def about(self) -> str:
-        """The version."""
-        return f"{self.name}@{self.version}"
-
     operation: ClassVar = _operation("activate", "Have an installed version answer PIDs.")
 
 
 @dataclass(frozen=True, slots=True)
-class Switch(Command[Activation]):
+class Switch(GiveVersion):
     """Have an installed version answer PIDs that another one answers now; that goes on until the new one is ready.
 
     Like `Activate`, but a PID that no version answers is refused (2006): there is nothing to switch from.
     """
-
-    name: str
-    version: str
-    pid: Annotated[tuple[str, ...], MinLen(1)]
-    reason: str = ""
-    hold: bool = False
-
-    def __post_init__(self) -> None:
-        _require_sense(self.pid, self.reason, hold=self.hold)
-
-    @property
-    def about(self) -> str:
-        """The version."""
-        return f"{self.name}@{self.version}"
 
     operation: ClassVar = _operation("switch", "Have another installed version answer PIDs that one answers now.")
 
