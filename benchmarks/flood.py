@@ -1,11 +1,12 @@
 """Calls at the line while the listener of the network is attacked, against the same calls while it is not.
 
 One caller on the Unix socket calls without a pause; each window of it under attack follows a quiet one, and the ratio
-is the median of the pairs. The load comes from a process of its own, at the lowest priority, since all share the
-machine's cores: what is left of that is shown by the control, in which the same load goes to a bare server that answers
-without looking. Idle connections and slow clients cost the load nothing, so theirs are the plainest rows. What an
-attack costs the loop that answers calls is told by the daemon's processor time for each call, which the load's own
-cannot blur. Memory is what the kernel says is resident.
+is the median of the pairs. p99 is what waiting for a core makes of it, and the load needs one, though at a station it
+comes from other machines. So its process gives way to the line as the gateway does (`give_way_to_all`), and both keep
+to the machine's last core; the line keeps to none, whether attacked or not. Two controls say what remains of that: in
+the first nothing attacks, and the ratio is the measure's own error; in the second the same load goes to a bare server
+that answers without looking, and gives way like the gateway. What an attack costs the loop that answers calls is told
+by the daemon's processor time for each call. Memory is what the kernel says is resident.
 
 usage: python -m benchmarks.flood [ROUNDS]
 """
@@ -31,6 +32,7 @@ import numpy as np
 
 from benchmarks.table import Row, megabytes, milliseconds, print_table
 from controller.client import Client
+from controller.host.priority import give_way_to_all
 from examples.packing import build_package
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
@@ -43,6 +45,7 @@ _WINDOW, _SETTLE = 1.0, 0.3
 _IMAGE = np.zeros((48, 64, 3), np.uint8)
 _WORKERS = 16
 _IDLE = 1000
+_NOTHING = "nothing"
 
 # The load: what one worker does again and again.
 
@@ -135,12 +138,13 @@ _ATTACKS: dict[str, tuple[_Attack, int]] = {
     "malformed requests": (_malformed, _WORKERS),
     "pipelined requests with a token": (_pipelined, _WORKERS),
 }
+_CONTROL: dict[str, tuple[_Attack, int]] = {_NOTHING: (_idle, 0)}
 _OVER_TLS: dict[str, tuple[_Attack, int]] = {"TLS handshakes": (_handshakes, _WORKERS)}
 
 
 async def load(name: str, port: int, token: str) -> None:
     """Attack from each line of stdin to the next; print how often in all where stdin ends."""
-    attack, workers = {**_ATTACKS, **_OVER_TLS}[name]
+    attack, workers = {**_ATTACKS, **_OVER_TLS, **_CONTROL}[name]
     target = _Target(port, token)
 
     async def work() -> None:
@@ -151,12 +155,13 @@ async def load(name: str, port: int, token: str) -> None:
                 await asyncio.sleep(0.05)
 
     tasks: list[asyncio.Task[None]] = []
+    working = False
     print("ready", flush=True)
     while await asyncio.to_thread(sys.stdin.readline):
-        if tasks:
+        working = not working
+        if not working:
             for task in tasks:
                 task.cancel()
-            tasks = []
         else:
             tasks = [asyncio.create_task(work()) for _ in range(workers)]
     print(target.done, flush=True)
@@ -183,11 +188,9 @@ class _Load:
 
     def __init__(self, name: str, port: int, token: str) -> None:
         self._process = subprocess.Popen(
-            ["nice", "-n", "19", sys.executable, "-m", "benchmarks.flood", "--load", name, str(port), token],
+            [sys.executable, "-m", "benchmarks.flood", "--load", name, str(port), token],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
         )  # fmt: skip
-        with suppress(OSError):  # where the scheduler shares by session, a nice value counts within one
-            Path(f"/proc/{self._process.pid}/autogroup").write_text("19", encoding="ascii")
         assert self._process.stdout
         assert self._process.stdout.readline() == "ready\n"
 
@@ -207,13 +210,14 @@ class _Load:
         return done
 
 
-def run(rounds: int = 5) -> list[Row]:
+def run(rounds: int = 15) -> list[Row]:
     """Measure each attack in `rounds` pairs of windows."""
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         with _running(root / "plain") as line:
             before = _memory(line.daemon, "before")
-            rows = [row for name in _ATTACKS for row in _rows(name, line, rounds)]
+            rows = _rows(_NOTHING, line, rounds, aim=None)
+            rows += [row for name in _ATTACKS for row in _rows(name, line, rounds)]
             with _bare_server() as bare:
                 rows += _control(line, rounds, bare)
             memory = [*before, *_memory(line.daemon, "after all of it")]
@@ -278,11 +282,9 @@ def _listens(status: dict[str, dict[str, list[dict[str, object]]]]) -> bool:
 @contextmanager
 def _bare_server() -> Iterator[int]:
     process = subprocess.Popen(
-        ["nice", "-n", "10", sys.executable, "-m", "benchmarks.flood", "--sink"], stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, text=True, start_new_session=True,
+        [sys.executable, "-m", "benchmarks.flood", "--sink"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    with suppress(OSError):
-        Path(f"/proc/{process.pid}/autogroup").write_text("10", encoding="ascii")
     assert process.stdin
     assert process.stdout
     try:
@@ -354,8 +356,10 @@ def _resident(os_pid: int) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--load"]:
+        give_way_to_all()
         asyncio.run(load(sys.argv[2], int(sys.argv[3]), sys.argv[4]))
     elif sys.argv[1:2] == ["--sink"]:
+        give_way_to_all()
         asyncio.run(sink())
     else:
         print(f"{os.cpu_count()} cores, load average before: {os.getloadavg()[0]:.1f}")

@@ -6,6 +6,9 @@ import os
 from contextlib import suppress
 
 _LEAST, _LITTLE = 19, 10
+_TURN = 50_000_000
+"""Nanoseconds that a process which gives way asks to run at a time: rarely, and whoever wakes meanwhile goes before."""
+_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 
 
 def give_way(os_pid: int) -> None:
@@ -17,11 +20,28 @@ def give_way_to_all() -> None:
     """Let this process, which leads a session of its own, have a small share, whoever else works.
 
     Where the scheduler shares by session, a nice value counts within one; so the session as a whole is made to weigh
-    little. In exchange it always has some share: what it does is waited for by somebody.
+    little. In exchange it always has some share: what it does is waited for by somebody. With a share alone, whoever
+    wakes would wait for the running process to have its turn, unless that one asked for longer turns than others have
+    (sched_runtime in sched_setattr(2), Linux 6.12 and later). And of several cores it keeps to the last, so that there
+    is always one on which nobody meets it.
     """
     _weigh(os.getpid(), _LITTLE, os.SCHED_BATCH)
+    _take_long_turns()
     if os.getsid(0) == os.getpid():
         _write(os.getpid(), "autogroup", str(_LITTLE))
+    with suppress(OSError):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def _take_long_turns() -> None:
+    """Ask for longer turns than others have; before the first thread starts, since threads take over what it has."""
+    import ctypes  # noqa: PLC0415 - only a process that gives way
+    import struct  # noqa: PLC0415
+
+    number = _SCHED_SETATTR.get(os.uname().machine)
+    if number is not None:  # struct sched_attr: size, policy, flags, nice, priority, runtime, deadline, period
+        attributes = struct.pack("=IIQiIQQQ", 48, os.SCHED_BATCH, 0, _LITTLE, 0, _TURN, 0, 0)
+        ctypes.CDLL(None).syscall(number, 0, attributes, 0)
 
 
 def _weigh(os_pid: int, nice: int, policy: int) -> None:

@@ -38,13 +38,15 @@ class ConnectionLimits:
     `head`: bytes of a request beside its body (request line, headers, trailers, the framing of chunks). `opening`:
     until the first request's head is complete. `idle`: from an answer until the next request's head is complete.
     `stalled`: for which an answer may wait for a caller that reads nothing of it. `most`: connections at once; one
-    more closes an idle one, first of those that never asked for anything.
+    more closes an idle one, first of those that never asked for anything. `waiting`: requests of one connection that
+    came before the answer to the first; one more is refused, and what is behind it is not read.
     """
 
     head: int = 64 * 1024
     opening: float = 20.0
     idle: float = 75.0
     stalled: float = 60.0
+    waiting: int = 16
     most: int = field(default_factory=most_connections)
     open: int = field(default=0, init=False)
     _silent: dict[StationProtocol, None] = field(default_factory=dict, init=False)
@@ -79,6 +81,10 @@ class ConnectionLimits:
         self._kept.pop(connection, None)
 
 
+class _NothingMoreIsReadError(Exception):
+    """Ends the parser's work on what has arrived."""
+
+
 class StationProtocol(HttpToolsProtocol):
     """uvicorn's protocol within `limits`, which also notes the peer's user for the requests of the connection."""
 
@@ -98,6 +104,8 @@ class StationProtocol(HttpToolsProtocol):
         self._beside_body = 0
         """Bytes that came since the last byte of a body."""
         self._under_way = 0
+        self._last = False
+        """Nothing more is read: the request under way that came last is refused, and then the connection ends."""
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
 
@@ -132,9 +140,22 @@ class StationProtocol(HttpToolsProtocol):
                 )
             )
 
+    def on_message_begin(self) -> None:
+        if self._last:
+            raise _NothingMoreIsReadError
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         self._under_way += 1
         self._work()
+        if self._under_way > self._limits.waiting:
+            self._last = True
+            self.app = error_response(  # in its turn, after those before it
+                Refused(
+                    429, f"more than {self._limits.waiting} requests wait on one connection",
+                    next_step="wait for the answers", headers=CLOSE,
+                )
+            )  # fmt: skip
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -161,9 +182,10 @@ class StationProtocol(HttpToolsProtocol):
         self._read_on()
 
     def send_400_response(self, _: str) -> None:
-        self._refuse(
-            Refused(400, "the request is no valid HTTP", next_step="send HTTP/1.1, as curl does", headers=CLOSE)
-        )
+        if not self._last:
+            self._refuse(
+                Refused(400, "the request is no valid HTTP", next_step="send HTTP/1.1, as curl does", headers=CLOSE)
+            )
 
     def drop(self) -> None:
         """Close at once, unless a request is under way. Whoever is idle hears of it by the end of the connection."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -204,6 +205,23 @@ async def test_a_caller_that_reads_nothing_is_let_go(served: Served) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     await asyncio.to_thread(send_without_end, connection, b"", b"GET /openapi.json HTTP/1.1\r\nHost: s\r\n\r\n" * 100)
     await served.connected(0)
+
+
+async def test_requests_that_do_not_wait_for_answers_are_bounded(served: Served) -> None:
+    served.limits.waiting = 3
+    await served.start()
+    eager, patient = served.connect(), served.connect()
+
+    await asyncio.to_thread(eager.sendall, _GET * 1000)
+    said = b""
+    while more := await asyncio.to_thread(eager.recv, 65536):  # until it is closed
+        said += more
+
+    assert re.findall(rb"HTTP/1\.1 (\d+)", said) == [b"200", b"200", b"200", b"429"]
+    assert b"more than 3 requests wait on one connection" in said
+    for _ in range(5):
+        await asyncio.to_thread(patient.sendall, _GET)
+        assert (await asyncio.to_thread(answer, patient))[0] == 200
 
 
 def test_the_share_of_files_bounds_the_connections(monkeypatch: pytest.MonkeyPatch) -> None:
