@@ -6,7 +6,7 @@ since other programs of the machine are nobody's fault here; bare is its longest
 Also what the count that the daemon makes every second holds the loop for, when every PID was called since.
 
 Then a real daemon with as many PIDs: calls one after the other, in windows of ten seconds, with a scrape every five
-seconds and without one in turn.
+seconds and without one in turn. A process of its own scrapes, and gives way, as another machine's Prometheus would.
 
 usage: python -m benchmarks.scrape [ROUNDS]
 """
@@ -14,12 +14,15 @@ usage: python -m benchmarks.scrape [ROUNDS]
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
@@ -33,6 +36,7 @@ from benchmarks.table import Row, megabytes, milliseconds, print_table
 from controller.calls.series import CallSeries
 from controller.client import Client
 from controller.client.addresses import Address
+from controller.host.priority import give_way_to_all
 from controller.model.package import PackageRef
 from controller.model.status import DeploymentStatus, EvidenceStatus, PidStatus, RevisionStatus, Status
 from controller.model.tally import Counted, Kind, Recorder
@@ -158,27 +162,25 @@ def _measure_calls(root: Path, rounds: int) -> list[Row]:
     for number in range(0, _PIDS, _EACH):
         station.desire(f"cell-{number // _EACH}", "bench", "1.0.0", pids[number : number + _EACH])
     calls: dict[bool, list[float]] = {True: [], False: []}
-    scraping, over = threading.Event(), threading.Event()
-    scraper = threading.Thread(target=_scrape, args=(station.store, scraping, over))
     try:
         daemon.start()
         daemon.until(lambda status: status["converged"], "convergence", HANGS)
-        with Client(store=station.store) as client:
+        with Client(store=station.store) as client, _scraping(station.store) as scrape:
             for pid in pids:
                 client.execute(pid, _IMAGE)
             before = resident(daemon.os_pid)
-            scraper.start()
             for number in range(2 * rounds):
-                (scraping.set if number % 2 else scraping.clear)()
-                until = time.perf_counter() + _WINDOW
+                scraped, now = bool(number % 2), time.perf_counter()
+                until, due = now + _WINDOW, now if scraped else float("inf")
                 while (began := time.perf_counter()) < until:
+                    if began >= due:
+                        scrape()
+                        due += _EVERY
+                        began = time.perf_counter()
                     client.execute("P0000", _IMAGE)
-                    calls[bool(number % 2)].append(time.perf_counter() - began)
+                    calls[scraped].append(time.perf_counter() - began)
         after = resident(daemon.os_pid)
     finally:
-        over.set()
-        if scraper.is_alive():
-            scraper.join()
         station.pvctl("down", expect=None)
         daemon.leave_nothing()
     return [
@@ -188,11 +190,27 @@ def _measure_calls(root: Path, rounds: int) -> list[Row]:
     ]
 
 
-def _scrape(store: Path, scraping: threading.Event, over: threading.Event) -> None:
+@contextmanager
+def _scraping(store: Path) -> Iterator[Callable[[], None]]:
+    """Have a process that scrapes whenever it is told to; who tells it does not wait."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.scrape", "--scrape", str(store)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == b"ready\n"
+        yield partial(os.write, process.stdin.fileno(), b"\n")
+        process.stdin.close()
+        assert process.wait(HANGS) == 0
+
+
+def _scrape(store: Path) -> None:
+    give_way_to_all()
     asked = RemoteStation(Address.of(store, None, None))
-    while not over.wait(_EVERY):
-        if scraping.is_set():
-            finish(asked.execute(GetMetrics(), Caller("benchmark")))
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        finish(asked.execute(GetMetrics(), Caller("benchmark")))
 
 
 def _row(what: str, calls: dict[bool, list[float]], share: float) -> Row:
@@ -207,4 +225,7 @@ def run(rounds: int) -> list[Row]:
 
 
 if __name__ == "__main__":
-    sys.exit(print_table(run(int(sys.argv[1]) if len(sys.argv) > 1 else 15)))
+    if sys.argv[1:2] == ["--scrape"]:
+        _scrape(Path(sys.argv[2]))
+    else:
+        sys.exit(not print_table(run(int(sys.argv[1]) if len(sys.argv) > 1 else 15)))
