@@ -21,6 +21,12 @@ from controller.host.clock import boot_id
 _ROUNDS = 10
 _PATIENCE = 3.0
 """Seconds that the killed of one round may take to end."""
+_EXEC_PATIENCE = 1.0
+"""Seconds that all processes which are seen in the middle of an exec may take to be through with it."""
+_EXEC_LOOK = 0.001
+"""Seconds between two looks at those."""
+_START, _MEMORY, _ENVIRONMENT_START, _ENVIRONMENT_END = 19, 20, 47, 48
+"""Fields of /proc/PID/stat, counted from its third: starttime, vsize, env_start and env_end in proc_pid_stat(5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +46,22 @@ class ProcessIdentity:
 def identify(os_pid: int) -> ProcessIdentity | None:
     """Return the identity of a running process; None where there is none, or only a zombie."""
     try:
-        fields = Path(f"/proc/{os_pid}/stat").read_bytes().rpartition(b")")[2].split()
+        fields = _stat(os_pid)
     except OSError:
         return None
     if not fields or fields[0] in {b"Z", b"X"}:
         return None
-    return ProcessIdentity(os_pid, int(fields[19]), boot_id())
+    return ProcessIdentity(os_pid, int(fields[_START]), boot_id())
+
+
+def _read(os_pid: int, name: str) -> bytes:
+    """Return what the kernel says of a process in one of its files below /proc. Raises OSError: it has ended."""
+    return Path(f"/proc/{os_pid}/{name}").read_bytes()
+
+
+def _stat(os_pid: int) -> list[bytes]:
+    """Return the fields of /proc/PID/stat from the third on: the second, a name in brackets, may hold anything."""
+    return _read(os_pid, "stat").rpartition(b")")[2].split()
 
 
 def is_same(identity: ProcessIdentity) -> bool:
@@ -98,16 +114,34 @@ def _ends(descriptor: int, patience: float) -> bool:
 def find_processes(variable: str, prefix: str = "") -> Iterator[tuple[ProcessIdentity, str]]:
     """Yield the running processes in whose environment `variable` begins with `prefix`, and its value there.
 
-    Never the caller itself, and no process of somebody else, whose environment is not ours to read.
+    Never the caller itself, and no process of somebody else, whose environment is not ours to read. A process in the
+    middle of an exec shows no environment for a moment: it is looked at again until it does, for a second at most.
     """
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        if found := _look_at(int(entry.name), variable, prefix):
-            yield found
+    numbers = [int(entry.name) for entry in os.scandir("/proc") if entry.name.isdigit()]
+    to_look_at = [os_pid for os_pid in numbers if os_pid != os.getpid()]
+    until = time.monotonic() + _EXEC_PATIENCE
+    while to_look_at:
+        in_exec = []
+        for os_pid in to_look_at:
+            try:
+                found = _look_at(os_pid, variable, prefix)
+            except _InExecError:
+                in_exec.append(os_pid)
+            else:
+                if found is not None:
+                    yield found
+        if not in_exec or time.monotonic() >= until:
+            return
+        time.sleep(_EXEC_LOOK)
+        to_look_at = in_exec
+
+
+class _InExecError(Exception):
+    """A process is in the middle of an exec: its new environment cannot be read yet."""
 
 
 def _look_at(os_pid: int, variable: str, prefix: str) -> tuple[ProcessIdentity, str] | None:
+    """Return a process and its value; None where it is not one of those that are looked for. Raises _InExecError."""
     try:
         descriptor = os.pidfd_open(os_pid)
     except OSError:  # it has ended
@@ -125,12 +159,25 @@ def _look_at(os_pid: int, variable: str, prefix: str) -> tuple[ProcessIdentity, 
 
 def _value_of(variable: str, os_pid: int) -> str | None:
     try:
-        environment = Path(f"/proc/{os_pid}/environ").read_bytes()
+        environment = _read(os_pid, "environ")
+        if not environment and _was_in_exec(_stat(os_pid)):
+            raise _InExecError
     except OSError:  # it has ended, or is somebody else's
         return None
     name = f"{variable}=".encode()
     found = (entry[len(name) :] for entry in environment.split(b"\0") if entry.startswith(name))
     return next(map(os.fsdecode, found), None)
+
+
+def _was_in_exec(fields: list[bytes]) -> bool:
+    """Whether the process whose environment was read as empty just before was in the middle of an exec.
+
+    An exec gives a process new memory first, and a little later says where in it the environment is (`env_start` and
+    `env_end`, both 0 until then; where they are told by now, another look will find it). A program that was started
+    without an environment has one of no length. Kernel threads, zombies and what is ending have no memory (`vsize`).
+    """
+    memory, start, end = (int(fields[place]) for place in (_MEMORY, _ENVIRONMENT_START, _ENVIRONMENT_END))
+    return memory > 0 and (end == 0 or start < end)
 
 
 def kill_processes(variable: str, prefix: str, wanted: Callable[[str], bool] = lambda _: True) -> None:
