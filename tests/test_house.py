@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.assertions import without_assertion
 from tests.unused import read_package, read_references, unused
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -88,6 +89,35 @@ def test_the_simulator_uses_public_names_only_and_patches_nothing() -> None:
         }
         assert private == set(), path.name
         assert not re.search(r"monkeypatch|\bmock\b|\bsetattr\(", text), path.name
+
+
+def test_every_test_can_fail() -> None:
+    paths = sorted((ROOT / "tests").rglob("*.py"))
+    files = {path.relative_to(ROOT): path.read_text(encoding="utf-8") for path in paths}
+
+    assert without_assertion(files) == []
+
+
+IDLE = """
+def look(): return 1
+def check(): assert look()
+class Cat:
+    def purrs(self): check()
+class Dog:
+    def purrs(self): pass
+def test_looks(): look()
+def test_listens(cat): cat.purrs()
+def test_checks(): [check() for _ in "ab"]
+async def test_fails():
+    with pytest.raises(OSError):
+        look()
+"""
+
+
+def test_a_test_that_nothing_can_fail_is_found() -> None:
+    found = without_assertion({Path("test_idle.py"): IDLE})
+
+    assert found == ["test_idle.py:8 test_looks", "test_idle.py:9 test_listens"]
 
 
 GOODS = """
