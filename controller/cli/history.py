@@ -19,7 +19,8 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: Namespace, settings: Settings) -> int:
     """Show which versions answered a PID, since when, why, and by whose act; oldest first.
 
-    Of a deployment: what it made answer each of its PIDs.
+    Of a deployment: what it made answer each of its PIDs. What leaves the version as it is, such as a hold or a resume
+    that moves nothing, stands in the audit: `pvctl audit --object A01`.
 
     Examples:
       pvctl history A01

@@ -103,7 +103,8 @@ def _why_moved(station: StationView, deployment: Deployment, going_on: Progress,
         return f"{rollout.target} is rolled back: {rollout.reason}"
     if history and history[-1].ref == ref:
         return f"active/{pid}.json was changed outside the controller; put back"
+    resumed = "no longer held: " if history and history[-1].held else ""
     if rollout is not None and rollout.under_way:
-        return f"rollout of {rollout.target}: {rollout.strategy.steps[rollout.step]}"
+        return f"{resumed}rollout of {rollout.target}: {rollout.strategy.steps[rollout.step]}"
     pinned = " (pinned)" if pid in deployment.spec.pinned else ""
-    return f"deployment {deployment.name} wants {ref}{pinned}"
+    return f"{resumed}deployment {deployment.name} wants {ref}{pinned}"

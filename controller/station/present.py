@@ -12,7 +12,7 @@ from controller.errors import Code, NotFound
 from controller.model.desired import Deployment, Revision
 from controller.model.document import did_you_mean
 from controller.model.package import PackageRef
-from controller.model.rollout import Hold, Instant, Memory, Rollout, RolloutRecord, Step
+from controller.model.rollout import Hold, Instant, Memory, Quarantine, Rollout, RolloutRecord, Step
 from controller.model.status_document import DeploymentRow, PidRow, StatusDocument
 from controller.model.timestamps import format_timestamp
 from controller.rollouts.cohorts import cohort
@@ -23,6 +23,7 @@ from controller.station.commands.present import (
     HoldRow,
     PidDocument,
     ProblemRow,
+    QuarantineRow,
     RefusedRevision,
     RevisionInForce,
     Revisions,
@@ -81,6 +82,7 @@ class Present:
             "pids": list(pids),
             "steps": self._steps(record.rollout, desired),
             "rollout": _rollout(record.rollout, self._now) if record.rollout else None,
+            "quarantine": [_quarantine(each) for each in record.quarantine],
         }
         return cast(DeploymentDocument, {**row, **more})
 
@@ -159,6 +161,12 @@ def _versions(refs: Mapping[str, PackageRef]) -> dict[str, str]:
 def _hold(hold: Hold) -> HoldRow:
     return HoldRow(
         version=hold.package.version, reason=hold.reason, by=hold.actor, at=hold.at, emergency=hold.emergency
+    )
+
+
+def _quarantine(found: Quarantine) -> QuarantineRow:
+    return QuarantineRow(
+        package=found.package.name, version=found.package.version, digest=found.digest, at=found.at, reason=found.reason
     )
 
 

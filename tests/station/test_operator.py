@@ -109,6 +109,7 @@ async def test_a_held_pid_outranks_git_until_it_is_resumed(rig: Rig) -> None:
     await rig.reconcile(at("1.1.0"))
     operate_again = await rig.reconcile(at("1.1.0"))
     assert operate_again.status.pids[1].held is False
+    assert rig.store.history.read("A02")[-1].reason == "no longer held: deployment line wants screw@1.1.0"
 
 
 async def test_a_hold_on_a_pid_that_no_deployment_has_any_more_can_be_ended(rig: Rig) -> None:

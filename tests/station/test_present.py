@@ -9,7 +9,7 @@ import pytest
 
 from controller.errors import NotFound
 from controller.model.package import PackageRef
-from controller.model.rollout import Countdown, Hold, Instant, Memory, RolloutRecord, State
+from controller.model.rollout import Countdown, Hold, Instant, Memory, Quarantine, RolloutRecord, State
 from controller.sources.nodes import Mark, Problem
 from controller.station.present import Present, problem_row, revisions
 from controller.store.layout import StoreLayout
@@ -59,6 +59,15 @@ def test_a_bake_says_when_it_is_over_and_one_that_stands_still_only_what_is_left
     assert (found["bake_until"], found["remaining_s"]) == (None, 60.0)
     assert present("promoted", 2, Countdown(60.0, NOW))["rollout"]["remaining_s"] is None
     assert present(None)["rollout"] is None
+
+
+def test_a_deployment_says_why_versions_are_in_quarantine() -> None:
+    failed = Quarantine(PackageRef("screw-check", "1.1.0"), "sha256:ab", "t", "error rate 30 %")
+    found = Present(STATUS, Memory({"screws": RolloutRecord(quarantine=(failed,))}), DESIRED, NOW)
+
+    assert found.deployment("screws")["quarantine"] == [{
+        "package": "screw-check", "version": "1.1.0", "digest": "sha256:ab", "at": "t", "reason": "error rate 30 %",
+    }]  # fmt: skip
 
 
 def test_a_pid_says_who_holds_it_and_a_name_that_is_none_is_said_to_be() -> None:

@@ -98,12 +98,26 @@ class RolloutRow(TypedDict):
     back: dict[str, str]
 
 
+class QuarantineRow(TypedDict):
+    """An artefact (by its digest) that failed in a deployment, since when and why; it is not tried again."""
+
+    package: str
+    version: str
+    digest: str
+    at: str
+    reason: str
+
+
 class DeploymentDocument(DeploymentRow):
-    """A deployment: its row of the status document, the steps of its rollout (or of the next one), and its PIDs."""
+    """A deployment: its row of the status document, the steps of its rollout (or of the next one), and its PIDs.
+
+    `quarantine`: what `quarantined` names, with reasons; oldest first.
+    """
 
     pids: list[str]
     steps: list[StepRow]
     rollout: RolloutRow | None
+    quarantine: NotRequired[list[QuarantineRow]]
 
 
 @dataclass(frozen=True, slots=True)
