@@ -17,6 +17,7 @@ from controller.gateway.admission import Admission, caller_of
 from controller.gateway.body import Body, Gone
 from controller.gateway.forwarding import Forwarder
 from controller.gateway.limits import Limits
+from controller.gateway.refusing import refused
 from controller.http.failures import CLOSE, Refused, error_response, our_fault
 from controller.station.port import Access, Caller
 
@@ -69,7 +70,7 @@ class Gateway:
                 log.exception("%s failed", scope["method"])
                 error = our_fault()
             if not begun:
-                await error_response(error)(scope, receive, sending)
+                await refused(scope, error)(scope, receive, sending)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         require_sound(scope, self._limits)

@@ -24,7 +24,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from controller.errors import StoreError
 from controller.gateway.admission import Admission, caller_of
 from controller.gateway.limits import TOO_MANY
-from controller.http.failures import Refused, error_response
+from controller.gateway.refusing import guarded, refused
+from controller.http.failures import Refused
 from controller.model.token import Token
 from controller.page.sessions import CSRF_HEADER, LOGIN, LOGOUT, RENEW, STATIC, Session
 from controller.store.atomic import write_atomic
@@ -39,10 +40,6 @@ _SMALL = 4096
 _SAFE = {"GET", "HEAD"}
 _IN_PLACES = ":/%#?=@[]!$&'()*+,;"
 """What of a place to go to is not percent-encoded, as in starlette's redirects."""
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'"
-)
 
 
 class _Ticket(NamedTuple):
@@ -119,11 +116,11 @@ class Sessions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request for the page."""
-        guarded = _guarded(send)
+        guarding = guarded(send)
         try:
-            await self._answer(scope, receive, guarded)
+            await self._answer(scope, receive, guarding)
         except Refused as error:
-            await error_response(error)(scope, receive, guarded)
+            await refused(scope, error)(scope, receive, guarding)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, request = scope["path"], Request(scope, receive)
@@ -271,17 +268,3 @@ def _cookies_of(request: Request) -> dict[str, str]:
     with suppress(ValueError):
         return cookie_parser(request.headers.get("cookie", ""))
     return {}
-
-
-def _guarded(send: Send) -> Send:
-    """Return a `send` that adds what keeps a browser from being misused to every answer of the page."""
-
-    async def guarded(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers["Content-Security-Policy"] = POLICY
-            headers["Referrer-Policy"] = "same-origin"  # with no-referrer a browser says of its own form: Origin: null
-            headers["Cross-Origin-Opener-Policy"] = "same-origin"
-        await send(message)
-
-    return guarded

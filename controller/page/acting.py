@@ -55,7 +55,7 @@ class Acting:
         try:
             told = await self._station.execute(command(verb, subject, kind, form), viewer.session.caller)
         except ControllerError as error:
-            return html(request, viewer.part("_answer.html", error=error, message=str(error), done=False))
+            return html(request, viewer.part("_answer.html", error=error, message=error.message, done=False))
         self._feed.wake()
         return html(request, viewer.part("_answer.html", error=None, message=told.message, done=True))
 

@@ -38,7 +38,7 @@ class Move(NamedTuple):
 class Preview:
     """What an act would do. `moves`: PIDs that change their version at once, or as soon as they may.
 
-    `stays`: PIDs of the deployment that do not. `versions`: those that a rollback may name.
+    `stays`: PIDs of the deployment that do not. `versions`: those that a rollback may name; not the one that it leaves.
     """
 
     verb: str
@@ -107,7 +107,7 @@ def preview(snapshot: Snapshot, verb: str, subject: str, kind: str, history: Seq
     return Preview(
         verb, subject, kind, moves, tuple(each["pid"] for each in mine if each["pid"] not in moved),
         row["package"] if row else "", row["target_version"] if row else "",
-        tuple(dict.fromkeys(version for _, version in reversed(history))) if verb == "rollback" else (),
+        act.earlier() if verb == "rollback" else (),
         sum(each["deployment"] == name for each in processes),
     )  # fmt: skip
 
@@ -165,13 +165,25 @@ class _Act(NamedTuple):
         come = any(pid in each["pids"] for each in self._steps if each["state"] != "ahead")
         return self.row["target_version"] if come and rollout["state"] not in {"reverting", "reverted"} else stable
 
-    def _back(self) -> tuple[Move, ...]:
-        """The PIDs that leave the version which is rolled out, or which most have; each goes back to its own."""
-        free = [each for each in self.pids if each["active"] and not each["pinned"]]
-        versions = Counter(_version(each) for each in free)
+    def earlier(self) -> tuple[str, ...]:
+        """Return the versions that PIDs had, but for the one that a rollback leaves: the latest first."""
+        had = dict.fromkeys(version for _, version in reversed(self.history))
+        return tuple(version for version in had if version != self._left())
+
+    def _free(self) -> list[PidRow]:
+        return [each for each in self.pids if each["active"] and not each["pinned"]]
+
+    def _left(self) -> str:
+        """The version that a rollback leaves: the one that is rolled out where a PID has it, else what most have."""
+        versions = Counter(_version(each) for each in self._free())
         left = self.row["target_version"] if self.row else ""
         if left not in versions or len(self.pids) == 1:
             left = versions.most_common(1)[0][0] if versions else ""
+        return left
+
+    def _back(self) -> tuple[Move, ...]:
+        """The PIDs that leave the version which is rolled out, or which most have; each goes back to its own."""
+        free, left = self._free(), self._left()
         ways: Mapping[str, str] = (self.detail.get("rollout") or {}).get("back") or {}
         return tuple(
             Move(each["pid"], left, self._way_back(each["pid"], left, ways)) for each in free if _version(each) == left

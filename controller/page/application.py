@@ -97,5 +97,5 @@ async def _language(request: Request) -> Response:
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:
     request = Request(scope, receive)
     viewer = Viewer.of(request, session_of(request))
-    answer = html(request, viewer.page("failure.html", "", status=404, code=None, message=request.url.path[:200]), 404)
-    await answer(scope, receive, send)
+    page = viewer.page("failure.html", "", status=404, message=request.url.path[:200], next_step="")
+    await html(request, page, 404)(scope, receive, send)

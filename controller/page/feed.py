@@ -10,7 +10,7 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ import orjson
 
 from controller.errors import ControllerError
 from controller.model.status_document import StatusDocument
-from controller.page.fragments import fragments
+from controller.page.about import Watched
+from controller.page.fragments import PID, fragments
 from controller.page.looks import Look
 from controller.page.reading import StationReader
 from controller.page.snapshot import Sample, Snapshot
@@ -61,6 +62,7 @@ class Feed:
         self.snapshot = Snapshot()
         self.viewers = 0
         self._reader = reader
+        self._watched = Watched(reader)
         self._now = now
         self._life = f"{int(now() * 1000):x}"
         self._turns = itertools.count(1)
@@ -99,6 +101,10 @@ class Feed:
         life, _, turn = place.rpartition("-")
         seen = int(turn) if life == self._life and turn.isdecimal() else -1
         self.viewers += 1
+        watching = ExitStack()
+        if scope.startswith(PID):
+            watching.enter_context(self._watched.by_viewer(scope.removeprefix(PID)))
+            self.wake()
         try:
             while True:
                 html, seen = look.message(scope, seen), look.turn
@@ -110,6 +116,7 @@ class Feed:
                         await self._published.wait()
                 await self._awake()
         finally:
+            watching.close()
             self.viewers -= 1
             self._last_viewer = self._now()
 
@@ -146,6 +153,8 @@ class Feed:
                 self._wake.clear()
                 await self._publish(await self._observed())
                 self._first.set()
+                if self._watched.behind:
+                    self.wake()
                 await asyncio.sleep(_BETWEEN)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_BETWEEN if self.snapshot.cut_since else _RESYNC):
@@ -158,9 +167,12 @@ class Feed:
         """Wake the feed whenever the station tells that something changed."""
         while True:
             with suppress(ControllerError, OSError):
-                async for _ in self._reader.changes():
+                async for acted_on in self._reader.changes():
+                    if acted_on is not None:
+                        self._watched.touch(acted_on)
                     self._wake.set()
-            self._wake.set()  # the stream ended: is the station still there?
+            self._watched.touch()  # the stream ended: is the station still there, and what happened meanwhile?
+            self._wake.set()
             await asyncio.sleep(_BETWEEN)
 
     async def _observed(self) -> Snapshot:
@@ -183,6 +195,7 @@ class Feed:
             _trends(before, status, now),
             now - (daemon["age_s"] if daemon else 0.0),
             pictured,
+            about=await self._watched.read(status),
         )
 
     async def _publish(self, snapshot: Snapshot) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from typing import cast
 
+import orjson
+
 from controller.model.status_document import StatusDocument
 from controller.page.snapshot import JsonRow
-from controller.station.commands.events import FollowEvents
+from controller.station.commands.events import Event, FollowEvents
 from controller.station.commands.measuring import DeploymentSeries, GetSeries
 from controller.station.commands.parts import GetLastParts, GetPicture, PictureFile
 from controller.station.commands.present import GetPid, GetRevisions, ListDeployments, PidDocument, Revisions
@@ -16,7 +18,9 @@ from controller.station.commands.status import GetStatus
 from controller.station.port import Access, Caller, Station
 
 PAGE = Caller("page", Access.viewer)
-_KINDS = "status,parts"
+_KINDS = "status,parts,audit"
+EVERYTHING = ""
+"""In the place of an object that was acted on: it is not known which."""
 
 
 class StationReader:
@@ -37,13 +41,16 @@ class StationReader:
         """Return the deployments with their steps."""
         return cast(Sequence[JsonRow], await self._station.execute(ListDeployments(), PAGE))
 
-    async def changes(self) -> AsyncIterator[str]:
-        """Yield the kind of each thing that happens at the station, as it happens; ends when the station does."""
+    async def changes(self) -> AsyncIterator[str | None]:
+        """Yield, as it happens, what each act on the station is about, such as `pid/A01`; None: what happens is no act.
+
+        Ends when the station does.
+        """
         feed = await self._station.execute(FollowEvents(kinds=_KINDS), PAGE)
         try:
             async for batch in feed:
                 for event in batch.events:
-                    yield event.kind
+                    yield _acted_on(event)
         finally:
             await feed.aclose()
 
@@ -82,3 +89,12 @@ class StationReader:
     async def picture(self, pid: str, request_id: str) -> PictureFile:
         """Return the picture of a part. Raises NoPicture."""
         return await self._station.execute(GetPicture(pid, request_id), PAGE)
+
+
+def _acted_on(event: Event) -> str | None:
+    match event.kind:
+        case "audit":
+            return str(orjson.loads(event.data)["object"])
+        case "reset":
+            return EVERYTHING
+    return None

@@ -11,8 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from controller.errors import Code, ControllerError
-from controller.page.acts import ON_PIDS
+from controller.page.about import about
+from controller.page.audit import ROWS, page_of_acts
 from controller.page.feed import Feed
+from controller.page.fragments import PID
+from controller.page.log_lines import log_lines
 from controller.page.reading import StationReader
 from controller.page.rendering import HEADERS, html
 from controller.page.viewers import viewer_of
@@ -21,7 +24,6 @@ from controller.station.commands.records import ReadAudit, ReadLogs
 
 _Handler = Callable[[Request], Awaitable[Response]]
 _SERIES = 3600
-_ROWS = 50
 _LINES = 300
 _LONGEST = 200
 _LONGEST_NUMBER = 15
@@ -64,10 +66,10 @@ class Records:
         wanted = {name: given.get(name, "").strip()[:_LONGEST] for name in _FILTERS}
         number = given.get("before", "")[:_LONGEST_NUMBER]
         before = int(number) if number.isdecimal() else None
-        found = await self._reader.audit(ReadAudit(_ROWS, before or None, **wanted))
-        older = urlencode({**{name: text for name, text in wanted.items() if text}, "before": found.next_before})
+        found = await page_of_acts(self._reader.audit, ReadAudit(ROWS, before or None, **wanted))
+        older = urlencode({**{name: text for name, text in wanted.items() if text}, "before": found.before})
         return await self._live(
-            request, "audit.html", "audit", rows=found.rows, wanted=wanted, older=older if found.next_before else ""
+            request, "audit.html", "audit", acts=found.acts, wanted=wanted, older=older if found.before else ""
         )
 
     async def logs(self, request: Request) -> Response:
@@ -78,21 +80,21 @@ class Records:
             pieces, problem = await self._reader.log(ReadLogs(subject, None, _LINES)), ""
         except ControllerError as error:
             pieces, problem = (), str(error)
+        logs = [(each.log, log_lines(each.text)) for each in pieces]
         if "part" in given:
-            return html(request, viewer_of(request).part("_log.html", pieces=pieces, problem=problem))
+            return html(request, viewer_of(request).part("_log.html", logs=logs, problem=problem))
         document = (await self._feed.current()).status
         subjects = [each["name"] for each in document["deployments"]] if document else []
         return await self._live(
-            request, "logs.html", "logs", pieces=pieces, problem=problem, subject=subject, follow=follow,
-            subjects=subjects,
-        )  # fmt: skip
+            request, "logs.html", "logs", logs=logs, problem=problem, subject=subject, follow=follow, subjects=subjects
+        )
 
     async def pid(self, request: Request) -> Response:
         """Answer with all about one PID."""
         pid = request.path_params["pid"][:_LONGEST]
-        found, history = await self._reader.pid(pid), await self._reader.history(pid)
-        acts = [verb for verb in ON_PIDS if (verb == "resume") == found["held"]]
-        return await self._live(request, "pid.html", f"pid-{pid}", row=found, history=history[::-1][:_ROWS], acts=acts)
+        place = self._feed.place()  # before: what is done meanwhile is sent once more
+        found = await about(self._reader, pid)
+        return await self._live(request, "pid.html", f"{PID}{pid}", place, row=found, key=f"about-{pid}")
 
     async def series(self, request: Request) -> Response:
         """Answer with the lines of a deployment, as the station gives them."""
@@ -111,10 +113,10 @@ class Records:
             return Response(status_code=410 if error.gone else 404, headers=HEADERS)
         return Response(found.content, headers=HEADERS | _KEPT, media_type="image/jpeg")
 
-    async def _live(self, request: Request, template: str, scope: str, **values: object) -> Response:
+    async def _live(self, request: Request, template: str, scope: str, place: str = "", **values: object) -> Response:
         viewer = viewer_of(request)
         look = await self._feed.look(viewer.language, viewer.access)
-        return html(request, viewer.page(template, scope, look=look, place=self._feed.place(), **values))
+        return html(request, viewer.page(template, scope, look=look, place=place or self._feed.place(), **values))
 
 
 def _guarded(handler: _Handler) -> _Handler:
@@ -125,7 +127,9 @@ def _guarded(handler: _Handler) -> _Handler:
             return await handler(request)
         except (ControllerError, OSError) as error:
             status = 404 if getattr(error, "code", None) in _NOT_THERE else 502
-            page = viewer_of(request).page("failure.html", "", status=status, code=None, message=str(error))
+            said = (error.message, error.next_step) if isinstance(error, ControllerError) else (str(error), "")
+            values = {"status": status, "message": said[0], "next_step": said[1]}
+            page = viewer_of(request).page("failure.html", "", **values)
             return html(request, page, status)
 
     return guarded

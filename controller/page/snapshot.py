@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from controller.model.status_document import StatusDocument
+
+if TYPE_CHECKING:
+    from controller.page.about import AboutPid
 
 JsonRow = Mapping[str, Any]
 """A row of an answer of the station, with the keys that its documentation says; further ones may come."""
@@ -34,3 +37,5 @@ class Snapshot:
     pictured: float = 0.0
     """When a part last had a picture."""
     cut_since: float | None = None
+    about: Mapping[str, AboutPid] = field(default_factory=dict)
+    """What is known of the PIDs that somebody has open."""

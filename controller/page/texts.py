@@ -90,9 +90,9 @@ class Texts:
     def clock(self, moment: str | float | None) -> str:
         """Return the time of day at the station; with the date where it is not today. Other text as it stands."""
         at = moment if isinstance(moment, float) else epoch_of(moment)
-        if at is None:
+        here = _here(at) if at is not None else None
+        if here is None:
             return "" if moment is None else str(moment)
-        here = datetime.fromtimestamp(at).astimezone()
         time = f"{here:%H:%M:%S}"
         if here.date() == datetime.now().astimezone().date():
             return time
@@ -108,11 +108,19 @@ class Texts:
         return number
 
 
+def _here(at: float) -> datetime | None:
+    """Return the time at the station; None where a calendar has none: what a stranger wrote may name any year."""
+    try:
+        return datetime.fromtimestamp(at).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def epoch_of(moment: str | None) -> float | None:
     """Return the seconds since 1970 of an RFC 3339 timestamp; None where it is none."""
     try:
         return datetime.fromisoformat(moment or "").timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None
 
 

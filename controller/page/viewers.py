@@ -37,9 +37,8 @@ class Viewer(NamedTuple):
             value = request.cookies.get(name, "")
             return value if value in known else otherwise
 
-        wanted = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
         return cls(
-            session, chosen(wanted, request.headers.get("accept-language", "")), cookie("pv_theme", _THEMES, ""),
+            session, language_of(request), cookie("pv_theme", _THEMES, ""),
             cookie("pv_density", _DENSITIES, ""), cookie("pv_filter", _FILTERS, "all"),
             cookie("pv_order", _ORDERS, "fixed"), request.url.path,
         )  # fmt: skip
@@ -63,6 +62,12 @@ class Viewer(NamedTuple):
     def part(self, template: str, **values: object) -> str:
         """Return a part of a page for this viewer."""
         return rendered(template, self.language, viewer=self, may_act=self.may_act, **values)
+
+
+def language_of(request: Request) -> str:
+    """Return the language of whoever asks: what they chose, else what their browser takes."""
+    wanted = request.query_params.get("lang") or request.cookies.get(LANGUAGE_COOKIE)
+    return chosen(wanted, request.headers.get("accept-language", ""))
 
 
 def viewer_of(request: Request) -> Viewer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -15,8 +16,16 @@ from tests.system import requires
 pytestmark = [pytest.mark.real, requires("chromium")]
 GLOVE = 48
 """CSS pixels that a finger in a glove hits."""
+OUTSIDE = """() => [...document.querySelectorAll('header.top *, .bar-of-tools *, main, main > *, .sheet')]
+    .filter((each) => each.checkVisibility() && !each.closest('.unseen, svg'))
+    .map((each) => [each, each.getBoundingClientRect()])
+    .filter(([, box]) => box.width && (box.left < 0 || box.right > innerWidth + 0.5))
+    .map(([each]) => each.outerHTML.slice(0, 120))
+    .concat(document.documentElement.scrollWidth > innerWidth ? ['the page scrolls sideways'] : [])"""
+"""What stands outside of the screen, to the left or to the right."""
 VIEWS = ("/", "/page/packages", "/page/revisions", "/page/audit", "/page/logs", "/page/pids/A01")
 TABLET = {"viewport": {"width": 1024, "height": 768}, "has_touch": True}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +68,9 @@ def test_axe_finds_nothing_where_somebody_has_still_to_log_in(visitors: Visitors
     assert violations(visitors.open(None, color_scheme=scheme)) == []
 
 
-def test_everything_that_is_pressed_is_large_enough_for_a_glove(visitors: Visitors) -> None:
-    page = visitors.open(**TABLET)
+@pytest.mark.parametrize("screen", [TABLET, PHONE], ids=["tablet", "phone"])
+def test_everything_that_is_pressed_is_large_enough_for_a_glove(visitors: Visitors, screen: dict[str, Any]) -> None:
+    page = visitors.open(**screen)
     small = {}
     for path in VIEWS:
         page.goto(path)
@@ -74,12 +84,16 @@ def test_everything_that_is_pressed_is_large_enough_for_a_glove(visitors: Visito
     assert {path: each for path, each in small.items() if each} == {}
 
 
-def test_nothing_runs_out_of_a_tablets_side(visitors: Visitors) -> None:
-    page = visitors.open(**TABLET)
+@pytest.mark.parametrize(
+    "screen", [TABLET, PHONE, {**PHONE, "locale": "de-DE"}], ids=["tablet", "phone", "phone in German"]
+)
+def test_nothing_runs_out_of_a_screens_side(visitors: Visitors, screen: dict[str, Any]) -> None:
+    page = visitors.open(**screen)
     for path in VIEWS:
         page.goto(path)
         expect(page.get_by_role("main")).to_be_visible()
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+        page.locator("details.menu summary").click()
+        assert page.evaluate(OUTSIDE) == [], path
 
 
 def until_focused(page: Page, name: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import html
 import re
 import time
 from urllib.parse import urlencode
 
 import pytest
 
-from controller.gateway.sessions import IDLE, POLICY, Signer
+from controller.gateway.refusing import POLICY
+from controller.gateway.sessions import IDLE, Signer
 from controller.page.sessions import CSRF_HEADER, LOGIN, LOGOUT, RENEW
 from tests.gateway.conftest import Served
 from tests.http.conftest import Reply
@@ -84,6 +86,42 @@ async def test_acts_need_the_sessions_own_word_and_the_stations_own_page(gateway
     assert (await log_in(gateway, token, Origin="http://evil.example")).status == 403
     other = signer.csrf(signer.new(ticket.token))
     assert await act(**{CSRF_HEADER.replace("-", "_"): other}) == 403
+
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8", "Accept_Language": "de-DE,de;q=0.9,en;q=0.5"}
+
+
+async def test_a_browser_is_refused_by_a_page_in_its_language_and_a_program_by_json(gateway: Served) -> None:
+    cookie = cookie_of(await log_in(gateway, gateway.token("operator").token))
+    asked = [
+        ("GET", LOGOUT, 405, "Etwas ging schief"),
+        ("POST", "/page/acts/pause", 403, "Das dürfen Sie nicht"),
+        ("GET", "/v1/status", 401, "Dafür ist ein Token nötig"),
+        ("GET", "/page//x", 400, "Etwas ging schief"),
+    ]
+    for method, path, status, words in asked:
+        body = b"" if method == "POST" else None
+        page = await gateway.ask(method, path, body, Cookie=cookie, **BROWSER)
+        program = await gateway.ask(method, path, body, Cookie=cookie)
+
+        assert (page.status, program.status) == (status, status), path
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.headers["content-security-policy"] == POLICY
+        assert page.headers.get("allow") == program.headers.get("allow")
+        assert f"<h1>{words}</h1>" in page.body.decode()
+        assert program.error["message"] in html.unescape(page.body.decode())
+
+
+async def test_an_act_that_is_refused_is_told_in_its_dialog(gateway: Served) -> None:
+    cookie = cookie_of(await log_in(gateway, gateway.token("operator").token))
+    headers = {"HX_Request": "true", "HX_Target": "dialog", "Cookie": f"{cookie}; pv_language=zh"}
+
+    refused = await gateway.ask("POST", "/page/acts/pause", b"", **headers)
+
+    assert (refused.status, refused.headers["content-type"]) == (403, "text/html; charset=utf-8")
+    assert "被拒绝" in refused.body.decode()
+    assert "load the page again" in refused.body.decode()
+    assert "<html" not in refused.body.decode()
 
 
 async def test_a_session_ends_with_its_token_and_not_with_a_restart(gateway: Served) -> None:

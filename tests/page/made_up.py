@@ -67,6 +67,18 @@ def evidence(metric: str, value: float, limit: float, samples: int, progress: fl
             "message": message, "needed": 50}  # fmt: skip
 
 
+def record(
+    seq: int, action: str, object_: str, outcome: str, actor: str = "ann", reason: str = "because", **changed: Any
+) -> Any:
+    """Return a record of the audit."""
+    row = {
+        "seq": seq, "time": f"2026-11-30T11:{seq // 60 % 60:02}:{seq % 60:02}.000000Z", "actor": actor, "revision": "r",
+        "action": action, "object": object_, "before": None, "after": None, "reason": reason, "outcome": outcome,
+        "prev": "", "hash": "",
+    }  # fmt: skip
+    return row | changed
+
+
 def deployment_row(name: str, target: str, stable: str, phase: str = "Healthy", **changed: Any) -> dict[str, Any]:
     row = {
         "name": name, "phase": phase, "observed_generation": "g1", "package": name, "target_version": target,
@@ -105,6 +117,9 @@ class MadeUpStation:
     def __init__(self, pids: int = 200, *, troubled: bool = True) -> None:
         self.silent = False
         self.acts: list[tuple[Command[Any], Caller]] = []
+        self.records: list[Any] = []
+        """Records of the audit that are newer than those that are made up, newest first."""
+        self.log = "a line of {of}\n"
         self.progress = 0.31
         self._random = Random(7)  # noqa: S311 - it only makes things up
         count = pids // 2
@@ -139,6 +154,12 @@ class MadeUpStation:
                 for index, (kind, weight, pids) in enumerate(steps)
             ],
             "rollout": {"state": "stepping", "paused_by": "", "back": dict.fromkeys(screws, "screw-check@1.0.0")},
+        }, {
+            "name": "pin-check", "steps": [], "rollout": None, "quarantine": [
+                {"package": "pin-check", "version": version, "digest": f"sha256:{version}", "at": moment(ago),
+                 "reason": f"error rate 25.5 % of {version}"}
+                for version, ago in (("2.9.9", 9000), ("3.0.0", 600))
+            ],
         }]  # fmt: skip
         self.document: dict[str, Any] = {
             "revision": {"id": "3f1c9d2b7a4e5f60718293a4b5c6d7e8f9012345", "source": "desired", "valid": True,
@@ -205,7 +226,9 @@ class MadeUpStation:
                 ({"at": moment(60), "source": "desired", "errors": [MISTAKE]},),
             ),
             ReadAudit: lambda: self._audit(command),
-            ReadLogs: lambda: Pieces([(LogPiece("1.1.0-0", f"a line of {command.subject or 'the controller'}\n"),)]),
+            ReadLogs: lambda: Pieces(
+                [(LogPiece("1.1.0-0", self.log.replace("{of}", command.subject or "the controller")),)]
+            ),
         }  # fmt: skip
         if type(command) in answers:
             return answers[type(command)]()
@@ -225,12 +248,15 @@ class MadeUpStation:
 
     def _audit(self, asked: ReadAudit) -> AuditPage:
         rows: Any = [
-            {"seq": seq, "time": moment(900 - seq), "actor": "token:ann" if seq % 3 else "pvctl run", "revision": "r",
-             "action": "switch", "object": f"pid/A{seq % 50:02}", "before": None, "after": None,
-             "reason": "rollout of screw-check@1.1.0", "outcome": "done", "prev": "", "hash": ""}
-            for seq in range(120, 0, -1) if not asked.before or seq < asked.before
+            record(2 * act - (outcome == "started"), "switch", f"pid/A{act % 50:02}", outcome,
+                   "token:ann" if act % 3 else "pvctl run", time=moment(900 - act))
+            for act in range(120, 0, -1) for outcome in ("succeeded", "started")
         ]  # fmt: skip
-        found = [row for row in rows if asked.actor in {"", row["actor"]} and asked.object in {"", row["object"][4:]}]
+        found = [
+            row for row in [*self.records, *rows]
+            if (not asked.before or row["seq"] < asked.before) and asked.actor in {"", row["actor"]}
+            and asked.action in {"", row["action"]} and asked.object in {"", row["object"], row["object"][4:]}
+        ]  # fmt: skip
         page = tuple(found[: asked.limit])
         return AuditPage(page, page[-1]["seq"] if len(found) > asked.limit else None)
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
+from controller.page.about import Watched
 from controller.page.feed import Feed, Message
 from controller.page.looks import Look
 from controller.page.reading import StationReader
+from controller.station.commands.records import GetHistory
 from controller.station.commands.status import GetStatus
 from controller.station.port import Access
-from tests.page.made_up import MadeUpStation, part
+from tests.page.made_up import MadeUpStation, part, record
 
 
 class Counted(MadeUpStation):
@@ -22,9 +24,11 @@ class Counted(MadeUpStation):
     def __init__(self) -> None:
         super().__init__(16)
         self.asked = 0
+        self.heard: Callable[[type], None] = lambda _: None
 
     async def execute(self, command: Any, caller: Any, report: Any = None) -> Any:
         self.asked += isinstance(command, GetStatus)
+        self.heard(type(command))
         return await super().execute(command, caller)
 
 
@@ -107,3 +111,51 @@ async def test_a_station_that_never_answered_is_shown_as_cut_off() -> None:
     assert 'data-state="cut"' in look.html("banner")
     assert look.html("packages") == ""
     await made.close()
+
+
+async def test_the_page_of_a_pid_follows_what_is_done_about_it(feed: tuple[Feed, Counted]) -> None:
+    made, station = feed
+    look = await made.look("en", Access.operator)
+    following = made.follow(look, "pid-A01", made.place())
+    await until(following, 'id="about-A01"')
+
+    station.document["pids"][0] |= {"held": True}
+    station.records = [record(700, "rollback", "pid/A01", "succeeded", reason="scratches are missed")]
+    made.wake()
+    sent = await until(following, "scratches are missed")
+
+    assert "Held on 1.0.0 by ann" in sent.data
+    assert "/page/acts/resume?subject=A01&amp;kind=pid" in sent.data
+    assert 'id="about-A02"' not in sent.data
+    assert "about-A01" not in look.message("station", -1)
+    await following.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_pid_is_read_anew_only_when_something_was_done_about_it_and_once_for_all_who_look() -> None:
+    station = Counted()
+    watched, asked = Watched(StationReader(station)), []
+    station.heard = asked.append
+
+    async def read() -> int:
+        asked.clear()
+        await watched.read(station.document)  # type: ignore[arg-type]
+        return asked.count(GetHistory)
+
+    assert await read() == 0
+    with watched.by_viewer("A01"), watched.by_viewer("A01"), watched.by_viewer("B01"), watched.by_viewer("none"):
+        assert await read() == 2
+        assert await read() == 0
+        for object_, times in (("pid/A02", 0), ("pid/A01", 1), ("deployment/screw-check", 2), ("token/x", 0), ("", 2)):
+            watched.touch(object_)
+            assert await read() == times, object_
+        station.document["pids"][0]["target_version"] = "9.9.9"
+        assert await read() == 1
+        station.silent = True
+        watched.touch("pid/A01")
+        assert await read() == 0
+        assert watched.behind
+        station.silent = False
+        assert await read() == 1
+        assert not watched.behind
+    assert await read() == 0
+    assert await watched.read(station.document) == {}  # type: ignore[arg-type]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -11,7 +13,8 @@ from controller.page.application import Page
 from controller.station.commands.operator import Abort, Promote, Resume, Rollback
 from controller.station.port import Access
 from tests.page.asking import Reply, ask
-from tests.page.made_up import MadeUpStation, WithSession, part
+from tests.page.made_up import MadeUpStation, WithSession, part, record
+from tests.waiting import PATIENCE
 
 HOSTILE = "<script>alert('x')</script>\"onload=\"y"
 
@@ -29,6 +32,13 @@ class Shown:
 
     async def act(self, verb: str, **form: str) -> Reply:
         return await ask(self.app, f"/page/acts/{verb}", form={"kind": "deployment", **form})
+
+    async def until(self, path: str, told: Callable[[str], bool]) -> bool:
+        """Wait until a page says something."""
+        async with asyncio.timeout(PATIENCE):
+            while not told((await self.get(path)).text):
+                await asyncio.sleep(0.1)
+        return True
 
     def look_as(self, access: Access) -> None:
         self.app = WithSession(self.page, access)
@@ -65,11 +75,18 @@ async def test_what_a_station_says_never_becomes_markup(shown: Shown) -> None:
     deployment = shown.station.document["deployments"][1]
     deployment |= {"name": HOSTILE, "message": HOSTILE, "phase": "Degraded", "quarantined": [HOSTILE], "patch": HOSTILE}
     shown.station.document["packages"][0] |= {"name": HOSTILE, "reason": HOSTILE, "state": HOSTILE}
+    shown.station.details[-1] |= {"name": HOSTILE}
+    shown.station.details[-1]["quarantine"][0]["reason"] = HOSTILE
+    shown.station.records = [record(500, HOSTILE, "pid/A02", HOSTILE, HOSTILE, HOSTILE, worker=HOSTILE)]
+    shown.station.log = HOSTILE + json.dumps({"message": HOSTILE, "level": HOSTILE, "time": HOSTILE, HOSTILE: HOSTILE})
 
     pages = [
         (await shown.get(path)).text
-        for path in ("/", "/page/packages", f"/page/{HOSTILE}", "/page/acts/rollback?subject=%3Cscript%3E&kind=pid")
-    ]
+        for path in (
+            "/", "/page/packages", "/page/audit", "/page/logs", "/page/pids/A02", f"/page/{HOSTILE}",
+            "/page/acts/rollback?subject=%3Cscript%3E&kind=pid",
+        )
+    ]  # fmt: skip
     pages.append((await shown.act("promote", subject=HOSTILE, reason="refuse")).text)
 
     for text in pages:
@@ -99,6 +116,10 @@ async def test_a_dialog_names_what_will_happen_to_which_pids(shown: Shown) -> No
     assert f"PIDs that move: {len(canary)}" in back
     assert "No PID changes its version." in pause
     assert "<li>A01 <b>1.0.0 → 1.1.0</b>" in one
+    assert "<option>1.1.0</option>" in one
+    assert "<option>1.0.0</option>" not in one  # it runs
+    assert "<option>1.0.0</option>" in back
+    assert "<option>1.1.0</option>" not in back
     forward = (await shown.get("/page/acts/promote?subject=screw-check&kind=deployment")).text
     assert "<li>B01 B02 <b>1.0.0 → 1.1.0</b>" in forward
     assert (await shown.get("/page/acts/promote?subject=nothing")).status == 404
@@ -186,6 +207,23 @@ async def test_packages_processes_pictures_and_lines_are_shown(shown: Shown) -> 
     assert '"role":"canary"' in lines.text
 
 
+async def test_what_is_in_quarantine_is_shown_with_its_reason_and_how_that_ends(shown: Shown) -> None:
+    shown.station.document["packages"][0]["digest"] = "sha256:2.9.9"
+    text = (await shown.get("/page/packages")).text
+    newest, older = re.findall(r"<h3>pin-check.*?</article>", text, re.DOTALL)
+
+    assert "error rate 25.5 % of 3.0.0" in newest
+    assert "Retry ends the quarantine" in newest
+    assert "/page/acts/retry?subject=pin-check&amp;kind=deployment" in newest
+    assert "error rate 25.5 % of 2.9.9" in older
+    assert "name it in the desired state; then Retry on pin-check" in older
+    assert "/page/acts/" not in older
+    assert text.count("installed, in quarantine") == 1
+    shown.station.details.pop()
+    await shown.act("restart", subject="label-read", reason="so that it is looked at")
+    assert await shown.until("/page/packages", lambda text: "In quarantine" not in text)
+
+
 async def test_a_refused_revision_is_shown_with_file_and_line(shown: Shown) -> None:
     text = (await shown.get("/page/revisions")).text
 
@@ -196,14 +234,42 @@ async def test_a_refused_revision_is_shown_with_file_and_line(shown: Shown) -> N
 
 async def test_the_audit_is_filtered_and_paged(shown: Shown) -> None:
     first = (await shown.get("/page/audit")).text
-    second = (await shown.get("/page/audit?before=71")).text
+    second = (await shown.get("/page/audit?before=142")).text
     found = (await shown.get("/page/audit?actor=token:ann&object=A07")).text
 
-    assert 'href="/page/audit?before=71"' in first
+    assert 'href="/page/audit?before=142"' in first
+    assert first.count('<tr class="act-succeeded">') == second.count('<tr class="act-succeeded">') == 50
     assert ("pid/A20" in first, "pid/A20" in second) == (True, True)
     assert 'value="A07"' in found
     assert set(re.findall(r"pid/A\d\d", found)) == {"pid/A07"}
     assert (await shown.get("/page/audit?before=nonsense")).status == 200
+
+
+async def test_an_act_is_one_row_and_one_without_an_end_says_so(shown: Shown) -> None:
+    shown.station.records = [
+        record(502, "install", "package/a", "failed: the disk is full"),
+        record(501, "switch", "pid/A01", "started", worker="mia"),
+        record(500, "install", "package/a", "started"),
+    ]
+    text = (await shown.get("/page/audit", **{"accept-language": "de"})).text
+
+    assert re.search(
+        r'act-failed bad">.*package/a.*<span lang="en">failed: the disk is full</span>.*dauerte 2\u202fs', text
+    )
+    assert re.search(r'act-unfinished bad">.*ann \(mia\).*pid/A01.*nicht beendet', text)
+    assert text.count("package/a") == 1
+
+
+async def test_a_log_is_read_line_by_line_and_what_is_no_record_as_it_is(shown: Shown) -> None:
+    shown.station.log = (
+        '{"level": "error", "time": "0001-01-01T00:00:00Z", "message": "lamp <b>off</b>", "n": 1}\n  a {b\n'
+    )
+    text = (await shown.get("/page/logs?subject=screw-check")).text
+
+    assert re.search(
+        r'<li class="log-error">.*<b>error</b> <span>lamp &lt;b&gt;off&lt;/b&gt;</span> <i>n=1</i></li>', text
+    )
+    assert "<li><span>  a {b</span></li>" in text
 
 
 async def test_a_log_is_shown_and_followed(shown: Shown) -> None:
@@ -219,6 +285,15 @@ async def test_a_log_is_shown_and_followed(shown: Shown) -> None:
 async def test_a_pid_has_a_page_with_its_hold_history_and_acts(shown: Shown) -> None:
     held, free = (await shown.get("/page/pids/A02")).text, (await shown.get("/page/pids/A01")).text
 
+    shown.station.records = [
+        record(600, "resume", "pid/A01", "succeeded", reason="the scrap is gone"),
+        record(599, "switch", "pid/A01", "succeeded", reason="no longer held"),
+        record(598, "pause", "deployment/screw-check", "started", reason="a look"),
+    ]
+    about = (await shown.get("/page/pids/A01")).text.partition("<h2>Acts</h2>")[2]
+
+    assert re.findall(r'<th scope="row">(.*?)</th>', about) == ["pid/A01", "deployment/screw-check"]
+    assert "the scrap is gone" in about
     assert "Held on 1.0.0 by ann" in held
     assert "scrap" in held
     assert "/page/acts/resume?subject=A02&amp;kind=pid" in held

@@ -55,9 +55,10 @@ async def test_pages_show_what_a_real_daemon_says_and_acts_are_carried_out_by_it
     assert "cell 1.0.0" in (await ask(app, "/page/pids/A01")).text
     assert "screws" not in (await ask(app, "/page/revisions")).text
     assert "line" in (await ask(app, "/page/revisions")).text
-    assert "pid/A01" in (await ask(app, "/page/audit?object=A01")).text
+    assert (await ask(app, "/page/audit?object=A01")).text.count("<td>switch</td>") == 1
+    assert "act-unfinished" not in (await ask(app, "/page/audit")).text
     assert "listening" in (await ask(app, "/page/logs")).text
-    assert "<pre" in (await ask(app, "/page/logs?subject=line")).text
+    assert 'class="scroll log"' in (await ask(app, "/page/logs?subject=line")).text
     assert (await ask(app, "/page/logs?subject=nothing")).text.count('class="refused"') == 1
     assert '"deployment":"line"' in (await ask(app, "/page/series/line")).text
     assert (await ask(app, "/page/pids/nothing")).status == 404

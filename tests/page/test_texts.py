@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from string import Formatter
 
@@ -79,3 +80,20 @@ def test_moments_in_a_sentence_are_told_as_the_time_at_the_station() -> None:
 
     assert re.fullmatch(r"in quarantine since \d\d\.\d\d\.2024 \d\d:\d\d:10: bad", sentence)
     assert texts("en").clock("no moment") == "no moment"
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2024-13-45T99:99:99Z"])
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York"])
+def test_a_moment_that_no_calendar_has_there_is_told_as_it_was_said(
+    moment: str, zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", zone)
+    time.tzset()
+    try:
+        told = texts("en").told(f"it raised at {moment}")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+    assert told.startswith("it raised at ")
+    assert texts("en").clock(1e300) == "1e+300"

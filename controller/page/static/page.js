@@ -155,7 +155,11 @@
     source.addEventListener("beat", (beat) => alive(JSON.parse(beat.data)));
   });
   document.addEventListener("htmx:sseMessage", () => { arrange(); tick(); });
-  const toTheEnd = () => { if (one("#log")?.dataset.follow) for (const each of all("pre.log")) each.scrollTop = each.scrollHeight; };
+  // Logs begin at their newest line, and stay there while they grow, unless somebody has scrolled away from it.
+  const toTheEnd = () => { for (const each of all(".log")) if (!each.away) each.scrollTop = each.scrollHeight; };
+  document.addEventListener("scroll", ({target}) => {
+    if (target.classList?.contains("log")) target.away = target.scrollHeight - target.scrollTop - target.clientHeight > 40;
+  }, true);
   toTheEnd();
   document.addEventListener("htmx:afterSwap", (event) => {
     toTheEnd();
