@@ -94,6 +94,9 @@ def test_nothing_runs_out_of_a_screens_side(visitors: Visitors, screen: dict[str
         expect(page.get_by_role("main")).to_be_visible()
         page.locator("details.menu summary").click()
         assert page.evaluate(OUTSIDE) == [], path
+        assert page.locator("header.top").evaluate("(each) => each.clientHeight") <= 3 * GLOVE, path
+        page.evaluate("document.querySelector('.menu summary').firstChild.data = 'token:' + 'w'.repeat(64)")
+        assert page.evaluate(OUTSIDE) == [], f"{path} with a long name"
 
 
 def until_focused(page: Page, name: str) -> None:
