@@ -1,10 +1,11 @@
-"""Programs of the system that some tests need. `scripts/set-up-system` installs them where it may; where one is missing
-all the same, those tests are skipped, and say why.
+"""What some tests need of the system: programs, which `scripts/set-up-system` installs where it may, and IPv6. Where
+something is missing all the same, those tests are skipped, and say why.
 """
 
 from __future__ import annotations
 
 import shutil
+import socket
 
 import pytest
 
@@ -23,3 +24,13 @@ def requires(*names: str) -> pytest.MarkDecorator:
     return pytest.mark.skipif(
         bool(missing), reason=f"this system has no {', '.join(missing)}; scripts/set-up-system says why"
     )
+
+
+def has_ipv6() -> bool:
+    """Return whether somebody can listen at an address of IPv6 here."""
+    try:
+        with socket.socket(socket.AF_INET6) as listener:
+            listener.bind(("::", 0))
+    except OSError:
+        return False
+    return True

@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from controller.errors import Code
+from controller.host.capacity import capacity_of
 from controller.host.environment import clean_environment
 from controller.host.priority import give_way
 from controller.model.package import Verdict
@@ -64,9 +65,10 @@ class BackgroundCheck:
 
     def _require_room(self, zip_path: Path) -> None:
         """Raise OSError where a check could leave the store too little of its disk: nobody asked for one."""
-        disk = shutil.disk_usage(self._staging)
-        if STORE.holds((disk.free - _UNPACKED * zip_path.stat().st_size, disk.total), before=False):
-            raise OSError(errno.ENOSPC, "it could take too much of the store's disk")
+        disk = capacity_of(self._staging, self._staging).store
+        if disk and STORE.holds((disk[0] - _UNPACKED * zip_path.stat().st_size, disk[1]), before=False):
+            most = _UNPACKED * zip_path.stat().st_size >> 20
+            raise OSError(errno.ENOSPC, f"it may take {most} MiB for a while, and too little of the disk would be left")
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         """End what still runs of a check, and remove what it left."""

@@ -17,6 +17,7 @@ from examples.packing import Algorithm, build_package
 from tests.end_to_end.load import Load
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
+from tests.roomy import with_room
 from tests.waiting import eventually
 
 PIDS = ("A01", "A02", "A03", "A04")
@@ -57,7 +58,7 @@ class Site:
         self.station = Station(root)
         self.daemon = Daemon(self.station)
         self.address = f"127.0.0.1:{_free_port()}"
-        self.daemon.confined = lambda command: [*command, "--listen", self.address]
+        self.daemon.confined = lambda command: [*with_room(command), "--listen", self.address]
         self.sessions: dict[str, Any] = {}
         """Cookies of who has logged in, by role."""
         self._tokens: dict[str, str] = {}

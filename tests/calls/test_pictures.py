@@ -15,7 +15,7 @@ from controller.calls.pictures import PictureRoom
 from controller.calls.request import DetectionRequest
 from controller.errors import CallError, Code
 from controller.images.formats import ImageSource, Picture, load
-from tests.waiting import until
+from tests.waiting import HANGS, until
 
 
 def png(height: int, width: int) -> bytes:
@@ -43,7 +43,7 @@ class Gate:
         if picture.shape[0] > 50:
             self.inside += 1
             self.most_inside = max(self.most_inside, self.inside)
-            assert self.opened.wait(30)
+            assert self.opened.wait(HANGS)
             self.inside -= 1
         return picture
 

@@ -50,7 +50,5 @@ class Pvctl:
 
 
 @pytest.fixture
-def pvctl(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Pvctl:
-    for name in ("DESIRED", "STORE", "OUTPUT", "LOG_LEVEL", "ACTOR"):
-        monkeypatch.delenv(f"PVCTL_{name}", raising=False)
+def pvctl(capsys: pytest.CaptureFixture[str]) -> Pvctl:
     return Pvctl(capsys)

@@ -18,6 +18,7 @@ from controller.station.commands.operator import Rollback
 from tests.cli.conftest import Pvctl
 from tests.cli.fakes import RefusingStation
 from tests.station.fake import FakeStation
+from tests.waiting import HANGS
 
 PVCTL = Path(sys.executable).with_name("pvctl")
 COMMAND_LINES = [*([name] for name in COMMANDS), ["package", "validate"], ["package", "show"], ["rollout", "status"]]
@@ -196,7 +197,7 @@ def test_a_reader_that_goes_away_is_no_error_to_tell(words: list[str]) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
-        assert process.wait(60) == 1
+        assert process.wait(HANGS) == 1
 
 
 @pytest.mark.parametrize("redirection", [">&-", ">&- 2>&-"])

@@ -13,6 +13,7 @@ import pytest
 
 from controller.client import AsyncClient, Client, Detection
 from controller.store.layout import StoreLayout
+from tests.waiting import HANGS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,7 +31,7 @@ class StationProcess:
         )
 
     def wait_until_up(self) -> None:
-        with Client(store=self.layout.root, connect_timeout=20) as client:
+        with Client(store=self.layout.root, connect_timeout=HANGS) as client:
             client.execute("A01", memoryview(bytes(12)).cast("B", (2, 2, 3)), step_desc="up")
 
     def kill(self) -> None:

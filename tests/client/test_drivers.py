@@ -21,6 +21,7 @@ import uvloop
 from controller.client import AsyncClient, CallError, Client, NotReached, UnknownOutcome
 from controller.client.calls import Call
 from tests.client.test_flow import answer
+from tests.waiting import HANGS
 
 Behave = Callable[[socket.socket, threading.Event], None]
 """Treats a connection; the event is set when the caller is done."""
@@ -79,7 +80,7 @@ def hang(connection: socket.socket, _: threading.Event) -> None:
 
 
 def never_read(_: socket.socket, over: threading.Event) -> None:
-    assert over.wait(20)
+    assert over.wait(HANGS)
 
 
 @dataclass(frozen=True)
@@ -288,7 +289,7 @@ async def test_call_cancelled_twice_while_its_images_are_loaded_leaves_none(
 
     def slowly(call: Call, folder: Path | None) -> None:
         begun.set()
-        assert go_on.wait(20)
+        assert go_on.wait(HANGS)
         load(call, folder)
 
     monkeypatch.setattr(Call, "load", slowly)
@@ -297,7 +298,7 @@ async def test_call_cancelled_twice_while_its_images_are_loaded_leaves_none(
     image = memoryview(bytes(600_000)).cast("B", (600, 1000))
     async with AsyncClient(store=tmp_path) as client:
         call = asyncio.create_task(client.execute("A01", image))
-        assert await asyncio.to_thread(begun.wait, 20)
+        assert await asyncio.to_thread(begun.wait, HANGS)
         for _ in range(2):
             call.cancel()
             await asyncio.sleep(0)

@@ -17,6 +17,7 @@ from controller.client.attempts import Attempts, Patience
 from controller.client.blocking import Client, Pool
 from controller.client.exchange import Broken, NeverAccepted
 from controller.errors import CallError, Code
+from tests.waiting import HANGS
 
 _ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -44,7 +45,7 @@ def _behaving(listener: socket.socket, behave: Callable[[socket.socket], None]) 
     try:
         yield
     finally:
-        thread.join(10)
+        thread.join(HANGS)
         assert not thread.is_alive()
 
 

@@ -10,21 +10,19 @@ import select
 import struct
 import subprocess
 import termios
-import time
 from collections.abc import Callable, Sequence
 
-from tests.waiting import PATIENCE
+from tests.waiting import HANGS, PATIENCE, Deadline
 
 _HOME = "\x1b[H"
 
 
 def screens(command: Sequence[str], columns: int, lines: int, enough: Callable[[str], bool]) -> str:
     """Run a command in a terminal until what it wrote is `enough`, or it ends; return what it wrote."""
-    environment = {key: value for key, value in os.environ.items() if key not in {"COLUMNS", "LINES", "NO_COLOR"}}
     person, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     process = subprocess.Popen(
-        command, stdin=terminal, stdout=terminal, stderr=terminal, env={**environment, "TERM": "xterm-256color"}
+        command, stdin=terminal, stdout=terminal, stderr=terminal, env={**os.environ, "TERM": "xterm-256color"}
     )
     os.close(terminal)
     try:
@@ -32,14 +30,14 @@ def screens(command: Sequence[str], columns: int, lines: int, enough: Callable[[
     finally:
         process.terminate()  # SIGINT is ignored by what a shell began in the background
         _read(person, lambda _: False)
-        process.wait(PATIENCE)
+        process.wait(HANGS)
         os.close(person)
 
 
 def _read(person: int, enough: Callable[[str], bool]) -> str:
-    written, until = b"", time.monotonic() + PATIENCE
+    written, deadline = b"", Deadline(PATIENCE)
     while not enough(text := written.decode(errors="replace")):
-        assert time.monotonic() < until, text[-4000:]
+        assert not deadline.over(), text[-4000:]
         if select.select([person], [], [], 0.2)[0]:
             try:
                 piece = os.read(person, 1 << 16)

@@ -20,7 +20,8 @@ from tests.waiting import HANGS, PATIENCE, eventually
 class Daemon:
     """The daemon of one station; `start` and `kill` may be used again and again.
 
-    `confined` makes of its command one that runs where less is to be had; `arguments` are given to `pvctl run`.
+    `confined` makes of its command one that runs on another machine, as it were, with less to be had or with more;
+    `arguments` are given to `pvctl run`.
     """
 
     def __init__(self, station: Station) -> None:

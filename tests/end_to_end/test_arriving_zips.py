@@ -12,6 +12,7 @@ from examples.packing import OK, SETUP_RAISES, build_package
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
 from tests.packages.zips import rewrite
+from tests.roomy import with_room
 
 pytestmark = pytest.mark.real
 
@@ -19,6 +20,7 @@ pytestmark = pytest.mark.real
 @pytest.fixture
 def daemon(station: Station) -> Iterator[Daemon]:
     daemon = Daemon(station)
+    daemon.confined = with_room
     yield daemon
     daemon.leave_nothing()
 

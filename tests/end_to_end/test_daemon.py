@@ -366,14 +366,13 @@ def test_a_killed_process_is_replaced_and_its_neighbour_does_not_notice(station:
     before = cell.os_pids()
     with Load(station.store, ["A01", "B01"], [IMAGE], callers=4) as load:
         load.until_answered(20)
-        killed = time.monotonic()
         os.kill(before["cell/1.0.0"], signal.SIGKILL)
         load.until_answered(10, ["A01"])
         load.until_answered(10, ["B01"])
 
     assert load.lost == 0
     assert {call.pid for call in load.calls if call.error} <= {"A01"}
-    assert all(call.began < killed + 0.5 for call in load.calls if call.error)
+    assert len([call for call in load.calls if call.error]) <= 2, "no more than each caller's call of that moment"
     cell.until(lambda status: [each["restarts"] for each in status["processes"]] == [1, 0], "the restart on record")
     after = cell.os_pids()
     assert after["cell/1.0.0"] != before["cell/1.0.0"]

@@ -18,6 +18,7 @@ from controller.client.answers import Detection
 from examples.packing import Algorithm, build_package
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
+from tests.roomy import with_room
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.real
@@ -35,6 +36,7 @@ PIDS = {"A01": "0.0", "B01": "0.3"}
 @pytest.fixture
 def daemon(station: Station) -> Iterator[Daemon]:
     daemon = Daemon(station)
+    daemon.confined = with_room
     for pid, generation in PIDS.items():
         name = f"screws-{generation[-1]}"
         build_package(station.zips, name=name, generation=generation, source=GREY_IS_X, supported_pids=[pid])

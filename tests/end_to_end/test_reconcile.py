@@ -17,6 +17,7 @@ import pytest
 from examples import packing
 from examples.packing import Algorithm, build_package
 from tests.end_to_end.station import Station
+from tests.waiting import HANGS
 
 pytestmark = pytest.mark.real
 
@@ -185,7 +186,7 @@ def test_a_killed_process_is_replaced_and_a_missing_controller_is_no_obstacle(st
     first = station.execute("A01", bright)["data"]["debug"]["os_pid"]
     assert first == process["os_pid"]
     os.kill(first, signal.SIGKILL)
-    psutil.wait_procs([psutil.Process(first)] if psutil.pid_exists(first) else [], timeout=10)
+    psutil.wait_procs([psutil.Process(first)] if psutil.pid_exists(first) else [], timeout=HANGS)
     assert station.execute("A01", bright, expect=1)["error"]["code"] == 1004
     assert station.json("status")["pids"][0]["ready"] is False
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from controller.host.service_manager import notify
+from tests.waiting import HANGS
 
 
 @pytest.mark.parametrize("abstract", [False, True])
@@ -16,7 +17,7 @@ def test_the_service_manager_hears_a_state(tmp_path: Path, monkeypatch: pytest.M
     name = f"\0pvctl-test:{tmp_path}" if abstract else str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(name)
-        manager.settimeout(10)
+        manager.settimeout(HANGS)
         monkeypatch.setenv("NOTIFY_SOCKET", name.replace("\0", "@"))
         notify("READY=1")
         assert manager.recv(100) == b"READY=1"

@@ -12,7 +12,7 @@ from typing import Any
 
 from controller.errors import Code
 from tests.http.conftest import ServedStation
-from tests.waiting import until
+from tests.waiting import HANGS, until
 
 
 class EventReader:
@@ -44,14 +44,14 @@ class EventReader:
                 found = {}
 
     async def _line(self) -> bytes:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             line = await self._reader.readline()
         assert line, "the answer ended"
         return line
 
     async def ended(self) -> bytes:
         """Return what is left, once it has ended."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(HANGS):
             return await self._reader.read()
 
 

@@ -15,7 +15,7 @@ from controller.errors import CallError, Code, RetryableError
 from controller.images.formats import ImageRef
 from controller.model.package import PackageRef
 from tests.http.conftest import ServedStation, form
-from tests.waiting import until
+from tests.waiting import HANGS, until
 
 _ARRAY = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 
@@ -184,7 +184,7 @@ async def test_too_large_is_refused_before_it_is_read(station: ServedStation) ->
 
 def _announce(station: ServedStation, size: int) -> bytes:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(10)
+        connection.settimeout(HANGS)
         connection.connect(str(station.layout.socket))
         connection.sendall(
             b"POST /v1/pids/A01/execute HTTP/1.1\r\nHost: s\r\nContent-Type: application/json\r\n"
@@ -199,7 +199,7 @@ def _announce(station: ServedStation, size: int) -> bytes:
 async def test_too_large_without_a_length_is_refused_while_it_is_read(station: ServedStation) -> None:
     def send() -> bytes:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(10)
+            connection.settimeout(HANGS)
             connection.connect(str(station.layout.socket))
             connection.sendall(
                 b"POST /v1/pids/A01/execute HTTP/1.1\r\nHost: s\r\nContent-Type: application/json\r\n"

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -18,7 +19,14 @@ from controller.packages.install import Installer
 from controller.store.layout import StoreLayout
 from examples.packing import SETUP_HANGS, SETUP_RAISES, build_package
 from tests.packages.conftest import marked, snapshot
+from tests.roomy import room
 from tests.waiting import until
+
+
+@pytest.fixture(autouse=True)
+def on_a_machine_with_room() -> Iterator[None]:
+    with room():
+        yield
 
 
 @pytest.fixture
@@ -90,6 +98,6 @@ async def test_a_check_that_could_fill_the_disk_is_not_begun(good_zip: Path, lay
     with large.open("wb") as file:  # a hole: nothing of it is on the disk
         file.truncate(shutil.disk_usage(layout.staging).free // 5)
     check = BackgroundCheck(["touch", str(layout.staging / "begun")], layout.staging)
-    with pytest.raises(OSError, match="too much of the store's disk"):
+    with pytest.raises(OSError, match="too little of the disk would be left"):
         await check.check(large)
     assert not list(layout.staging.iterdir())

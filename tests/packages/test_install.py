@@ -10,7 +10,6 @@ import signal
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +30,7 @@ from controller.store.lock import MutationLock
 from examples.packing import BRIGHTNESS, OK, SETUP_HANGS, build_package, make_wheel, sdk_wheels
 from tests.packages.conftest import NOW, inspected, marked, snapshot, visible
 from tests.packages.zips import append, raw_name, rewrite, with_files
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.real
 SCREW = PackageRef("screw-check", "1.0.0")
@@ -412,10 +412,7 @@ def test_kill_at_a_stage_leaves_nothing_visible_and_the_next_run_converges(
 def test_kill_while_uv_works_leaves_nothing_visible(good_zip: Path, installer: Installer, layout: StoreLayout) -> None:
     code = SETUP + "installer.install(sys.argv[2])"
     process = subprocess.Popen([sys.executable, "-c", code, layout.root, good_zip], start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not list(layout.staging.glob("*/package/venv/pyvenv.cfg")) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    eventually(lambda: list(layout.staging.glob("*/package/venv/pyvenv.cfg")), "uv at work")
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     _converges(good_zip, installer, layout)
@@ -426,10 +423,7 @@ def test_kill_during_a_proof_that_hangs_leaves_no_process(
 ) -> None:
     package = build_package(tmp_path, name="hangs", source=SETUP_HANGS)
     process = subprocess.Popen([sys.executable, "-c", SETUP + "installer.install(sys.argv[2])", layout.root, package])
-    deadline = time.monotonic() + 60
-    while not marked(layout, "sleep"):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    eventually(lambda: marked(layout, "sleep"), "the proof's own child")
     process.kill()
     process.wait()
     assert marked(layout, "python")

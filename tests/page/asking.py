@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
 
+from tests.waiting import HANGS
+
 
 @dataclass
 class Reply:
@@ -60,7 +62,7 @@ async def ask(
         await answering
         return reply
     waiting = asyncio.create_task(enough.wait())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS):
         await asyncio.wait({answering, waiting}, return_when=asyncio.FIRST_COMPLETED)
     for task in (answering, waiting):
         task.cancel()

@@ -16,6 +16,7 @@ from controller.station.commands.records import GetHistory
 from controller.station.commands.status import GetStatus
 from controller.station.port import Access
 from tests.page.made_up import MadeUpStation, part, record
+from tests.waiting import HANGS
 
 
 class Counted(MadeUpStation):
@@ -42,7 +43,7 @@ async def feed() -> AsyncIterator[tuple[Feed, Counted]]:
 
 async def until(messages: AsyncIterator[Message], text: str) -> Message:
     """Return the first update that has a text in it."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(HANGS):
         async for message in messages:
             if message.event == "update" and text in message.data:
                 return message

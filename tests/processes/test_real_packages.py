@@ -290,7 +290,7 @@ async def test_smoke_refuses_what_hangs_or_raises(layout, spec_for):
 
 @pytest.mark.parametrize("generation", GENERATIONS)
 async def test_a_call_that_takes_too_long_costs_the_process(layout, spec_for, generation):
-    spec = spec_for(generation, SLEEPS, call_timeout=0.5)
+    spec = spec_for(generation, SLEEPS, call_timeout=2)
     async with opened(layout, spec) as runner:
         assert (await call(runner, detection(generation=generation), spec.key)).status == "OK"
         with pytest.raises(CallError) as caught:

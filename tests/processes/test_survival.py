@@ -27,7 +27,7 @@ from controller.processes.census import end_all, list_processes
 from controller.store.layout import StoreLayout
 from tests.processes.conftest import KEY, Listener, call, process_of, runner_of, running, until_busy
 from tests.processes.test_process import PART, ask, failure, opened
-from tests.waiting import eventually
+from tests.waiting import eventually, until
 
 pytestmark = pytest.mark.real
 
@@ -278,9 +278,7 @@ async def test_every_observer_is_told_of_what_becomes_of_a_process(layout, make_
         first, second, gone = Listener(runner), Listener(runner), Listener(runner)
         runner.unsubscribe(gone)
         os.kill((await runner.observe())[KEY].os_pid, signal.SIGKILL)
-        async with asyncio.timeout(5):
-            while len(second.heard) < 2:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(second.heard) >= 2, "the exit")
         await runner.start(make_spec())
         await runner.stop(KEY, drain=1)
         assert first.heard == second.heard == [(what, KEY) for what in ("ready", "exited", "ready", "stopping")]

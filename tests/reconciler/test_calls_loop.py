@@ -20,7 +20,7 @@ from controller.station.port import Caller
 from tests.reconciler.fakes import Rig
 from tests.reconciler.test_loop import running
 from tests.station.test_local import local_station
-from tests.waiting import until
+from tests.waiting import HANGS, until
 
 MIA = Caller("mia")
 
@@ -60,12 +60,12 @@ async def test_no_pass_and_no_command_waits_for_the_disk_on_the_calls_loop(rig: 
             daemon.desire("1.1.0")
             await until(lambda: set(rig.active().values()) == {"screw@1.1.0"})
             daemon.die()
-            await daemon.loop.wait_idle(20)
+            await daemon.loop.wait_idle(HANGS)
             await asked.execute(Rollback("line", reason="scrap"), MIA)
             await until(lambda: set(rig.active().values()) == {"screw@1.0.0"})
             with pytest.raises(PackageError):
                 await asked.execute(Install(delivered), MIA)
-            await daemon.loop.wait_idle(20)
+            await daemon.loop.wait_idle(HANGS)
 
     assert {"fsync", "fdatasync", "replace"} <= {name for name, _ in seen}
     assert [name for name, on_the_loop in seen if on_the_loop] == []
@@ -73,13 +73,13 @@ async def test_no_pass_and_no_command_waits_for_the_disk_on_the_calls_loop(rig: 
 
 async def test_where_nothing_changes_nothing_is_written(rig: Rig) -> None:
     async with running(rig) as daemon:
-        await daemon.loop.wait_idle(20)
-        await daemon.loop.wait_idle(20)
+        await daemon.loop.wait_idle(HANGS)
+        await daemon.loop.wait_idle(HANGS)
         with watched_disk() as seen:
             for _ in range(20):
                 rig.seconds += 10
                 daemon.loop.wake()
                 await asyncio.sleep(0)
-                await daemon.loop.wait_idle(20)
+                await daemon.loop.wait_idle(HANGS)
 
     assert seen == []

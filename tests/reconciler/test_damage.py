@@ -20,6 +20,7 @@ from controller.station.port import Caller
 from tests.builders import audit_records, deployment, revision
 from tests.reconciler.fakes import Rig
 from tests.reconciler.test_loop import running
+from tests.waiting import HANGS
 
 V1, V2 = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
 LINE, SIDE = ProcessKey("line", "screw", "1.0.0"), ProcessKey("side", "screw", "1.0.0")
@@ -198,8 +199,8 @@ async def test_a_status_that_cannot_be_written_is_told_all_the_same(rig: Rig) ->
     damage(path_of(rig, "status.json"), "directory")
     (path_of(rig, "status.json") / "in the way").touch()
     async with running(rig) as daemon:
-        await daemon.loop.wait_idle(20)
-        outcome = await daemon.loop.wait_idle(20)
+        await daemon.loop.wait_idle(HANGS)
+        outcome = await daemon.loop.wait_idle(HANGS)
 
     assert daemon.loop.failing == ""
     [row] = [each for each in outcome.status.waiting if each.what == "status.json"]

@@ -61,7 +61,7 @@ async def running(rig: Rig) -> AsyncIterator[Daemon]:
     daemon = Daemon(rig)
     task = asyncio.create_task(daemon.loop.run())
     try:
-        await daemon.loop.wait_idle(30)
+        await daemon.loop.wait_idle(HANGS)
         yield daemon
     finally:
         daemon.loop.stop()
@@ -84,10 +84,10 @@ async def test_a_process_that_ends_is_restarted_at_once_the_first_time_and_then_
     async with running(rig) as daemon:
         daemon.die()
         await until(lambda: len(rig.processes.started) == 2)
-        await daemon.loop.wait_idle(10)
+        await daemon.loop.wait_idle(HANGS)
 
         daemon.die()
-        await daemon.loop.wait_idle(10)
+        await daemon.loop.wait_idle(HANGS)
         assert len(rig.processes.started) == 2
         assert daemon.loop.outcome is not None
         assert [str(wait.object) for wait in daemon.loop.outcome.plan.waiting] == [f"process/{KEY}"]
@@ -100,12 +100,12 @@ async def test_a_process_that_ends_is_restarted_at_once_the_first_time_and_then_
 async def test_too_many_crashes_open_the_breaker_and_starts_are_bounded(rig: Rig) -> None:
     async with running(rig) as daemon:
         daemon.desire("1.0.0", health={"restarts": {"max": 2, "window": "1h"}})
-        await daemon.loop.wait_idle(10)
+        await daemon.loop.wait_idle(HANGS)
         for _ in range(20):
             rig.seconds += 100
             if KEY in rig.processes.running:
                 daemon.die("exit status 3")
-            await daemon.loop.wait_idle(10)
+            await daemon.loop.wait_idle(HANGS)
 
         assert daemon.loop.outcome is not None
         [line] = daemon.loop.outcome.status.deployments
@@ -125,12 +125,12 @@ async def test_a_promoted_version_that_crashes_while_the_host_cannot_fork_is_sta
     async with running(rig) as daemon:
         daemon.desire("1.1.0")
         await until(lambda: set(rig.active().values()) == {"screw@1.1.0"})
-        await daemon.loop.wait_idle(10)
+        await daemon.loop.wait_idle(HANGS)
         rig.processes.failing[new.ref] = NO_ROOM
         rig.processes.running.pop(new)
         daemon.loop.process_ended(new, "killed by signal 11")
         for _ in range(8):
-            await daemon.loop.wait_idle(10)
+            await daemon.loop.wait_idle(HANGS)
             rig.seconds += 12  # more than the longest wait between two attempts
 
         outcome = daemon.loop.outcome
@@ -145,7 +145,7 @@ async def test_a_promoted_version_that_crashes_while_the_host_cannot_fork_is_sta
 
         del rig.processes.failing[new.ref]
         await until(lambda: daemon.loop.wake() or new in rig.processes.running)
-        await daemon.loop.wait_idle(10)
+        await daemon.loop.wait_idle(HANGS)
         outcome = daemon.loop.outcome
         assert outcome is not None
         assert outcome.status.deployments[0].phase == "Healthy"
@@ -157,7 +157,7 @@ async def test_a_rollout_stands_still_while_the_host_refuses_its_processes_and_g
         rig.processes.failing[replace(KEY, version="1.1.0").ref] = NO_ROOM
         daemon.desire("1.1.0", strategy={"progressDeadline": "1m"})
         for _ in range(10):
-            await daemon.loop.wait_idle(10)
+            await daemon.loop.wait_idle(HANGS)
             rig.seconds += 30  # five times the deadline in all
 
         outcome = daemon.loop.outcome
@@ -196,13 +196,13 @@ async def test_a_policy_with_other_interpreters_is_a_reason_to_try_at_once_what_
     async with running(rig) as daemon:
         wanted = revision(deployment("line", "1.1.0", "A01"), deployment("other", "1.0.0", "A03", package="other"))
         daemon.source.revision = wanted
-        await daemon.loop.wait_idle(10)
+        await daemon.loop.wait_idle(HANGS)
         for policy in ({"allowUndeclaredPids": True}, {"pythons": ["/opt/python3.10"]}):
             assert rig.active()["A01"] == "screw@1.0.0"
             rig.packages.failing.pop(V2, None)
             edited = {"policy": PolicySpec.model_validate(policy), "id": str(policy)}
             daemon.source.revision = wanted.model_copy(update=edited)
-            await daemon.loop.wait_idle(10)
+            await daemon.loop.wait_idle(HANGS)
         assert rig.active()["A01"] == "screw@1.1.0"
         assert daemon.loop.outcome is not None
         assert [str(wait.object) for wait in daemon.loop.outcome.plan.waiting] == [f"package/{OTHER}"]
@@ -259,7 +259,7 @@ async def test_who_asks_a_loop_that_ends_is_told_and_does_not_wait(rig: Rig) -> 
 async def test_an_invalid_revision_leaves_everything_serving_and_is_told_with_its_place(rig: Rig) -> None:
     async with running(rig) as daemon:
         daemon.source.revision = DesiredStateError(("desired/a.yaml:3:1: bad",))
-        outcome = await daemon.loop.wait_idle(10)
+        outcome = await daemon.loop.wait_idle(HANGS)
 
         assert outcome.status.revision.errors == ("desired/a.yaml:3:1: bad",)
         assert set(rig.active().values()) == {"screw@1.0.0"}
@@ -276,7 +276,7 @@ async def test_without_any_valid_revision_the_status_says_why_and_nothing_is_tou
     assert document is not None
     assert document["revision"]["errors"] == ["desired/a.yaml:3:1: bad"]
     with pytest.raises(DesiredStateError, match=r"a\.yaml:3:1"):
-        await daemon.loop.wait_idle(10)
+        await daemon.loop.wait_idle(HANGS)
 
     daemon.loop.stop()
     await asyncio.wait_for(task, HANGS)

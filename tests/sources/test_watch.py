@@ -13,6 +13,7 @@ import pytest
 
 from controller.sources.watch import FolderWatch
 from tests.host_limits import with_inotify
+from tests.waiting import HANGS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,8 +28,8 @@ class Waker:
         self._event.set()
 
     def heard(self) -> bool:
-        """Return whether it was woken within ten seconds, and forget it."""
-        woken = self._event.wait(10)
+        """Return whether it was woken, and forget it."""
+        woken = self._event.wait(HANGS)
         self._event.clear()
         return woken
 
@@ -99,7 +100,7 @@ for name in ("instances", "watches"):
 watch.start()
 woken.clear()
 (folder / "desired" / "line.yaml").write_text("")
-print("trouble:", watch.trouble or "none", "woken:", woken.wait(10))
+print("trouble:", watch.trouble or "none", "woken:", woken.wait(100))
 watch.stop()
 """
 
@@ -115,7 +116,7 @@ def test_without_inotify_it_says_once_which_setting_gives_more_and_goes_on_when_
         (tmp_path / name).mkdir()
     command = with_inotify([sys.executable, "-c", SHORT_OF_INOTIFY, str(tmp_path)], **limits)
 
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, timeout=HANGS)
 
     warning, trouble, *rest = done.stdout.splitlines()
     assert warning.startswith("WARNING the system tells of no changes of files")

@@ -105,7 +105,7 @@ async def test_records_that_cannot_be_kept_are_told_and_not_tried_in_a_tight_loo
         assert passes, "the daemon goes on trying"
         monkeypatch.undo()
         rig.seconds += 60
-        assert (await daemon.loop.wait_idle(30)).status.converged
+        assert (await daemon.loop.wait_idle(HANGS)).status.converged
 
     assert rig.store.layout.registry.exists()
 
@@ -160,7 +160,7 @@ async def test_a_package_is_installed_and_removed_beside_the_passes(rig: Rig, tm
     async with running(rig) as daemon:
         asked = local_station(daemon, tmp_path)
         installed = await asked.execute(Install(delivered), MIA)
-        await daemon.loop.wait_idle(20)
+        await daemon.loop.wait_idle(HANGS)
         assert (installed.name, installed.version) == ("other", "1.0.0")
         assert [each.state for each in rig.store.registry.read() if each.name == "other"] == ["installed"]
         with pytest.raises(PackageError, match="it answers PID A01"):
@@ -178,7 +178,7 @@ async def test_a_long_installation_holds_up_no_pass(rig: Rig, monkeypatch: pytes
 
     def slowly(*arguments: Any, **options: Any) -> Any:
         if Path(arguments[0]).name == delivered.name:
-            gate.wait(30)
+            gate.wait(HANGS)
         return install(*arguments, **options)
 
     monkeypatch.setattr(rig.packages, "install", slowly)

@@ -26,6 +26,7 @@ from controller.store.layout import StoreLayout
 from controller.store.lock import ControllerLock
 from tests.client.conftest import StationProcess, station
 from tests.station.fake import STATUS, FakeStation
+from tests.waiting import HANGS
 
 __all__ = ["station"]
 MIA = Caller("mia")
@@ -124,7 +125,7 @@ def answering(layout: StoreLayout, *answers: bytes) -> Iterator[None]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield
-        thread.join(20)
+        thread.join(HANGS)
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\n\r\n[1", b"HTTP/1.1 200 OK\r\n\r\n[1]", b"\x00"])

@@ -20,7 +20,7 @@ from controller.station.packages import PackageOperations
 from controller.station.port import Caller
 from tests.builders import audit_records, deployment, revision
 from tests.reconciler.fakes import Rig
-from tests.waiting import until
+from tests.waiting import HANGS, until
 
 REF = PackageRef("screw", "1.0.0")
 MIA = Caller("mia")
@@ -80,7 +80,7 @@ class Gate:
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         self.reached.set()
-        self.opened.wait(30)
+        self.opened.wait(HANGS)
         return self._call(*given, **named)
 
 

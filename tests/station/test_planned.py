@@ -25,7 +25,7 @@ async def test_a_daemon_refuses_what_was_not_planned_and_takes_what_is_done_alre
         rig.packages.add_zip("screw", version)
     async with running(rig) as daemon:
         asked = local_station(daemon, tmp_path)
-        await daemon.loop.wait_idle(30)
+        await daemon.loop.wait_idle(HANGS)
         present = promised(await asked.execute(PreviewPlan(), MIA))
         done = PlannedChanges(present.revision, present.generations, ("switch A01 nothing → screw@1.0.0",))
 

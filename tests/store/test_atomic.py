@@ -11,6 +11,7 @@ import pytest
 
 from controller.errors import StoreError
 from controller.store.atomic import append_durably, remove_durably, write_atomic, write_if_changed
+from tests.waiting import HANGS
 
 WRITE = """
 import sys
@@ -33,7 +34,7 @@ def inject(path: Path, *faults: str) -> subprocess.CompletedProcess[str]:
     paths = [f"-P{each}" for each in (path, path.with_name(path.name + ".tmp"), path.parent)]
     command = ["strace", "-f", "-o", "/dev/null", *paths, *(f"-einject={fault}" for fault in faults)]
     result = subprocess.run(
-        [*command, sys.executable, "-c", WRITE, str(path)], capture_output=True, text=True, check=False, timeout=60
+        [*command, sys.executable, "-c", WRITE, str(path)], capture_output=True, text=True, check=False, timeout=HANGS
     )
     if "ptrace" in result.stderr and result.returncode == 1:
         pytest.skip(f"strace may not trace here: {result.stderr.strip()}")

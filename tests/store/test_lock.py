@@ -20,6 +20,7 @@ from controller.errors import StoreBusy, StoreError
 from controller.store.audit import AuditLog, AuditRecord
 from controller.store.layout import StoreLayout
 from controller.store.lock import ControllerLock, MutationLock
+from tests.waiting import HANGS
 
 RECORD = AuditRecord("root", "r1", "switch", "pid/A01", None, None, "a reason", "succeeded")
 
@@ -152,9 +153,9 @@ def test_mutations_exclude_each_other_among_threads(tmp_path: Path) -> None:
     with lock.held():
         thread = threading.Thread(target=lambda: (inside.set(), mutate()))
         thread.start()
-        inside.wait(10)
+        assert inside.wait(HANGS)
         order.append("first")
-    thread.join(10)
+    thread.join(HANGS)
 
     assert order == ["first", "second"]
 
