@@ -167,3 +167,8 @@ def as_coded(error: ControllerError) -> CodedError:
     if isinstance(error, CodedError):
         return error
     return CodedError(Code.unknown, error.message, next_step=error.next_step)
+
+
+def our_fault() -> ControllerError:
+    """Return what a caller is told of an exception that nobody expected; the log has the rest."""
+    return ControllerError("the controller failed at this request", next_step="see logs/controller.log in the store")

@@ -14,8 +14,9 @@ import itertools
 import os
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from controller.calls.last_parts import Part
 from controller.host.capacity import capacity_of
@@ -164,8 +165,8 @@ class Gallery:
 
     # After the answer.
 
-    def _keep_task(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _keep_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._handing.add(task)
         task.add_done_callback(self._handing.discard)
 

@@ -38,7 +38,7 @@ GROUPS = {
         "status": "Show what is deployed, active and running.",
         "exec": "Run one detection through a PID's active version, or NAME@VERSION.",
         "parts": "Show the last part of each PID: verdict, defects, picture.",
-        "feedback": "Tell what was true of a part.",
+        "feedback": "Report what a part really was: OK or NG.",
         "down": "End the daemon and every algorithm process of the store.",
     },
     "rollouts": {
@@ -56,7 +56,7 @@ GROUPS = {
         "install": "Install a zip by hand.",
         "uninstall": "Remove an installed version that nothing needs.",
         "activate": "Have an installed version answer PIDs.",
-        "switch": "Have another installed version answer PIDs that one answers.",
+        "switch": "Switch PIDs to another installed version.",
     },
     "what happened": {
         "events": "Show what happens on the station, as it happens.",
@@ -67,7 +67,7 @@ GROUPS = {
         "metrics": "Print everything that is measured, for Prometheus.",
     },
     "access and help": {
-        "token": "Make, show and revoke tokens for the network.",
+        "token": "Create, list and revoke tokens for the network.",
         "whoami": "Say who you are to the station, and what you may do.",
         "completion": "Print a completion script for a shell.",
         "version": "Print the version.",
@@ -85,7 +85,7 @@ Examples:
 """
 
 _EXIT_CODES = """Exit codes: 0 done, 1 failed, 2 changes pending (plan), 3 still progressing, 4 desired state or package
-invalid, 5 degraded, 64 wrong usage. Every global option also stands as PVCTL_* in the environment."""
+invalid, 5 degraded, 64 wrong usage. Every global option can be set as PVCTL_* in the environment."""
 
 
 def run(arguments: Sequence[str], product_for: Callable[[Settings], Product]) -> int:

@@ -1,4 +1,4 @@
-"""`pvctl feedback`: tell what was true of a part."""
+"""`pvctl feedback`: report what a part really was."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
-    """Tell what was true of the part of a detection, as found out later: at re-inspection, or by a customer.
+    """Report what the part of a detection really was, as found out later: at re-inspection, or by a customer.
 
     Counted for the version that gave the verdict; `health.escapes` and `health.overkill` judge it. Told again, it
     counts once. The daemon must run.

@@ -14,7 +14,7 @@ from controller.station.commands.tokens import CreatedToken, CreateToken, ListTo
 def add_arguments(parser: Parser) -> None:
     """Add the commands within this one."""
     acts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    made = acts.add_parser("create", help="Make a token, and print it this once.", description=create.__doc__)
+    made = acts.add_parser("create", help="Create a token, and print it, this once.", description=create.__doc__)
     made.add_argument("name", metavar="NAME", help="Its name: what the audit has of who comes with it.")
     made.add_argument("--role", required=True, choices=("viewer", "operator", "admin"),
                       help="viewer looks; operator also moves rollouts and PIDs and sends detections; admin also "
@@ -22,9 +22,9 @@ def add_arguments(parser: Parser) -> None:
     made.add_argument("--expires", metavar="DURATION", default="",
                       help="For how long it is accepted, such as 90d [default: until it is revoked].")  # fmt: skip
     made.set_defaults(act=create)
-    listed = acts.add_parser("list", help="Show the tokens that there are.", description=list_tokens.__doc__)
+    listed = acts.add_parser("list", help="List the tokens.", description=list_tokens.__doc__)
     listed.set_defaults(act=list_tokens)
-    revoked = acts.add_parser("revoke", help="Accept a token no longer.", description=revoke.__doc__)
+    revoked = acts.add_parser("revoke", help="Revoke a token.", description=revoke.__doc__)
     revoked.add_argument("name", metavar="NAME", help="Its name.")
     revoked.set_defaults(act=revoke)
     for each in (made, listed, revoked):
@@ -32,7 +32,7 @@ def add_arguments(parser: Parser) -> None:
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
-    """Make, show and revoke the tokens that let callers in at `pvctl run --listen`; with and without a daemon.
+    """Create, list and revoke the tokens that let callers in at `pvctl run --listen`; with and without a daemon.
 
     Examples:
       pvctl token create line-a-kiosk --role operator --expires 90d
@@ -43,7 +43,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
 
 
 def create(arguments: Namespace, settings: Settings) -> int:
-    """Make a token, and print it. It is told this once: only its hash is kept. stdout has the token and nothing else.
+    """Create a token, and print its secret. It is shown this once: only its hash is kept. stdout has nothing else.
 
     Examples:
       pvctl token create grafana --role viewer
@@ -83,7 +83,7 @@ def _second(at: str | None) -> str:
 
 
 def revoke(arguments: Namespace, settings: Settings) -> int:
-    """Accept a token no longer, at once: what was let in with it ends, streams and sessions of the page too.
+    """Revoke a token. It is not accepted from this moment on, and what it had open ends: streams, sessions of the page.
 
     Example:
       pvctl token revoke line-a-kiosk

@@ -12,13 +12,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from controller.errors import ControllerError
+from controller.errors import ControllerError, our_fault
 from controller.gateway.admission import Admission, caller_of
 from controller.gateway.body import Body, Gone
 from controller.gateway.forwarding import Forwarder
 from controller.gateway.limits import Limits
 from controller.gateway.refusing import refused
-from controller.http.failures import CLOSE, Refused, error_response, our_fault
+from controller.http.failures import CLOSE, Refused, error_response
 from controller.station.port import Access, Caller
 
 log = logging.getLogger(__name__)
@@ -158,4 +158,5 @@ def require_sound(scope: Scope, limits: Limits) -> None:
         raise Refused(400, "the path is not valid", next_step="see /openapi.json for what there is", headers=CLOSE)
     hosts = [value for name, value in scope["headers"] if name == b"host"]
     if len(hosts) > 1 or not all(map(_HOST.fullmatch, hosts)) or not (hosts or scope["http_version"] == "1.0"):
-        raise Refused(400, "the request needs one Host", next_step="send HTTP/1.1, as curl does", headers=CLOSE)
+        step = "send HTTP/1.1, as curl does"
+        raise Refused(400, "the request needs exactly one Host header", next_step=step, headers=CLOSE)

@@ -35,9 +35,6 @@ _OUT_OF_FILES = 0.5
 """Seconds for which nothing is accepted where the system had no descriptor to give."""
 
 
-_THEIRS = (OSError, TimeoutError)
-
-
 class Listener:
     """Serves an ASGI application at a listening socket."""
 
@@ -161,7 +158,8 @@ class Listener:
     def _opened(self, connection: socket.socket, protocol: _Protocol, task: asyncio.Task[None]) -> None:
         """Count a connection out that got no further: they left, or do not speak TLS, or others needed the room."""
         self._opening.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) is not None and not isinstance(error, _THEIRS):
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, OSError):  # those are the peer's doing
             log.error("cannot open a connection: %r", error)
         if not protocol.made:
             connection.close()

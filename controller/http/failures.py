@@ -78,11 +78,6 @@ def as_coded(error: ControllerError) -> CodedError:
     return CodedError(code, error.message, next_step=error.next_step, details=error.details)
 
 
-def our_fault() -> ControllerError:
-    """Return what a caller is told of an exception that nobody expected; the log has the rest."""
-    return ControllerError("the controller failed at this request", next_step="see logs/controller.log in the store")
-
-
 def error_response(error: ControllerError) -> Response:
     """Return the answer that an error is."""
     coded = as_coded(error)

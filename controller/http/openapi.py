@@ -21,7 +21,7 @@ from controller.station.commands.every import COMMANDS
 from controller.station.port import WORKER
 
 _DEFINITIONS = "#/components/schemas/{model}"
-_WORKER_MEANS = "For whom this is done, percent-encoded; believed of the store's owner and root, for the audit."
+_WORKER_MEANS = "For whom this is done, for the audit, percent-encoded; only the store's owner and root may send it."
 _KEY_MEANS = (
     "Names this request: sent again with its key, query and body within 24 hours, it is answered as the first time "
     "and not carried out again. 409: it is under way, or a restart cut it off and its outcome is unknown."

@@ -17,9 +17,10 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from controller.errors import our_fault
 from controller.http.accept import accepted, wants_no_waiting
 from controller.http.event_stream import ALIVE, FeedResponse, event_block
-from controller.http.failures import as_coded, our_fault
+from controller.http.failures import as_coded
 from controller.http.peers import caller_of
 from controller.http.resource import EVENTS, JSON, JSON_LINES, Content, Endpoint, Handler, Parameter, json_response
 from controller.model.operation import OperationDocument

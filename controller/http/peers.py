@@ -35,7 +35,7 @@ def acting_caller_of(request: Request) -> Caller:
         return caller
     if CALLER in request.headers or not _believed(request):
         raise AccessDenied(
-            f"{caller.name} may not act for somebody else: {WORKER} is believed of the store's owner and root",
+            f"{caller.name} may not act for somebody else: {WORKER} may only be sent by the store's owner and root",
             next_step="leave it out, or call as the user that runs the station",
         )
     return caller._replace(worker=_name(WORKER, named))
@@ -71,7 +71,7 @@ def _forwarded(request: Request, named: str) -> Caller:
     """Return the caller whom the gateway let in."""
     if not _believed(request):
         raise AccessDenied(
-            f"{CALLER} is believed of the gateway, which runs as the store's owner", next_step="leave it out"
+            f"{CALLER} may only be sent by the gateway, which runs as the store's owner", next_step="leave it out"
         )
     access = request.headers.get(ACCESS, "")
     if access not in Access.__members__:

@@ -16,8 +16,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from controller.errors import ControllerError
-from controller.http.failures import CLOSE, Refused, error_response, our_fault
+from controller.errors import ControllerError, our_fault
+from controller.http.failures import CLOSE, Refused, error_response
 from controller.station.port import Operation, Route
 
 Handler = Callable[[Request], Awaitable[Response | None]]

@@ -14,6 +14,8 @@ Phase = Literal["Healthy", "Progressing", "Paused", "Degraded", "Suspended"]
 
 @dataclass(frozen=True, slots=True)
 class RevisionStatus:
+    """The revision in force. Where the desired tree is not valid now, `valid` is false and `errors` says why."""
+
     id: str
     source: str
     valid: bool
@@ -27,6 +29,8 @@ class RevisionStatus:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
+    """Something that holds (`status`) or does not, as a condition of Kubernetes."""
+
     type: str
     status: bool
     reason: str
@@ -100,6 +104,8 @@ class PidHealth:
 
 @dataclass(frozen=True, slots=True)
 class PidStatus:
+    """What answers a PID. `ready`: a process can answer now; `target_version`: what the PID is to have."""
+
     pid: str
     deployment: str | None
     active: dict[str, str] | None
@@ -112,6 +118,8 @@ class PidStatus:
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
+    """An algorithm process. Memory and processor time are with its descendants; 100 % is one core."""
+
     deployment: str
     name: str
     version: str
@@ -127,6 +135,8 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class PackageStatus:
+    """A zip or an installation: `discovered`, `validated`, `installed` or `invalid`, which has an error."""
+
     name: str
     version: str
     digest: str
@@ -138,6 +148,8 @@ class PackageStatus:
 
 @dataclass(frozen=True, slots=True)
 class WaitingStatus:
+    """What a later pass does, why not now, and from when on (RFC 3339), where that is known."""
+
     what: str
     until: str | None
     reason: str
@@ -170,6 +182,8 @@ class HostStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
+    """How the station stands, as of a pass."""
+
     revision: RevisionStatus
     converged: bool
     deployments: tuple[DeploymentStatus, ...] = ()

@@ -25,6 +25,8 @@ class RevisionRow(TypedDict):
 
 
 class ConditionRow(TypedDict):
+    """Something that holds (`status`) or does not, as a condition of Kubernetes."""
+
     type: str
     status: bool
     reason: str
@@ -71,6 +73,12 @@ class ActiveRow(TypedDict):
 
 
 class HealthRow(TypedDict):
+    """What a PID's calls on its active version came to lately, each rate over the window of its limit.
+
+    Rates are shares from 0 to 1; null without calls. `reviewed`: verdicts with feedback, of which `escapes` and
+    `overkill` were wrong. `excused` calls failed on the stable version too, and are no samples.
+    """
+
     samples: int
     error_rate: float | None
     timeout_rate: float | None

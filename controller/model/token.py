@@ -47,11 +47,11 @@ class Token:
             raise ValueError(str(error)) from None
         told = (token.id, token.name, token.role, token.secret_sha256, token.created_at, token.created_by)
         if not all(isinstance(each, str) for each in told) or token.role not in get_args(Role):
-            raise ValueError("a token has a field that cannot be")
+            raise ValueError("a token has an invalid field")
         if not _HASH.fullmatch(token.secret_sha256):
             raise ValueError("a token has no hash")
         if token.expires_at is not None and datetime.fromisoformat(str(token.expires_at)).tzinfo is None:
-            raise ValueError("a token expires at a time of no zone")
+            raise ValueError("the time at which a token expires has no time zone")
         return token
 
     def expired(self, epoch: float) -> bool:

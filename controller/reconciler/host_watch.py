@@ -83,7 +83,7 @@ def _refusal(failures: Iterable[Failure]) -> Pressure:
 
 def _file_events(trouble: str) -> Pressure:
     if trouble:
-        return "FileEventsMissing", True, "NoInotify", f"{trouble}; until then they are looked for every 10 s"
+        return "FileEventsMissing", True, "NoInotify", f"{trouble}; until that is mended they are looked for every 10 s"
     return "FileEventsMissing", False, "Noticed", "changes of files are noticed at once"
 
 

@@ -97,7 +97,7 @@ class FolderWatch:
         if (name := _LIMITS.get(error.errno or 0)) is not None:
             trouble += f"; raise the sysctl fs.inotify.{name} (now {_present(name)})"
         if trouble != self.trouble:
-            log.warning("%s; until then they are looked for every 10 s", trouble)
+            log.warning("%s; until that is mended they are looked for every 10 s", trouble)
         self.trouble = trouble
 
     def _watch(self, observer: BaseObserver, folder: Path) -> None:

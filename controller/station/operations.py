@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 import orjson
 
-from controller.errors import CallError, Code, ControllerError, NotFound, StoreError, as_coded
+from controller.errors import CallError, Code, ControllerError, NotFound, StoreError, as_coded, our_fault
 from controller.model.operation import OperationDocument, OperationRow, OperationState, row_of
 from controller.station.commands.operations import ListOperations
 from controller.station.port import Caller, Command, Report
@@ -143,7 +143,7 @@ class Operations:
             document["result"] = _as_json(running.value)
         else:
             state = "failed"
-            error = failure if isinstance(failure, ControllerError) else unexpected()
+            error = failure if isinstance(failure, ControllerError) else our_fault()
             document["error"] = _as_json(as_coded(error).to_document())
         document["state"], document["ended_at"] = state, self._now()
 
@@ -207,11 +207,6 @@ def found(identifier: str, document: OperationDocument | None) -> OperationDocum
 def kind_of(command: type[Command[Any]]) -> str:
     """Return the word for a long command in its operations."""
     return command.act or command.__name__.lower()
-
-
-def unexpected() -> ControllerError:
-    """Return what a caller is told of an exception that nobody expected; the log has the rest."""
-    return ControllerError("the controller failed at this request", next_step="see logs/controller.log in the store")
 
 
 def _identifier(now: str, command: type[Command[Any]]) -> str:

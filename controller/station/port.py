@@ -165,7 +165,7 @@ class Station(Protocol):
 
 
 class AccessDenied(ControllerError):
-    """The caller has not the access that an operation needs."""
+    """The caller's access is not enough for an operation."""
 
 
 class DaemonSilent(ControllerError):

@@ -85,8 +85,9 @@ def verify_audit(store: Store, query: VerifyAudit) -> AuditVerification:
     if query.head is not None:
         seq, _, digest = query.head.partition(":")
         if not (seq.isascii() and seq.isdecimal() and len(seq) <= 15) or not digest:
-            wrong = f"{query.head[:80]!r} is not a head"
-            raise CodedError(Code.invalid_params, wrong, next_step="give it as SEQ:HASH, as --verify prints it")
+            wrong = f"{query.head[:80]!r} is not the head of an audit log"
+            step = "give it as SEQ:HASH, as `pvctl audit --verify` prints it"
+            raise CodedError(Code.invalid_params, wrong, next_step=step)
         noted = AuditHead(int(seq), digest)
     found = store.audit.verify(noted)
     return AuditVerification(

@@ -11,7 +11,7 @@ import orjson
 
 from controller.calls.request import DetectionRequest
 from controller.client.answers import Detection
-from controller.errors import CallError, Code, ControllerError, NotFound, PackageError, as_coded
+from controller.errors import CallError, Code, ControllerError, NotFound, PackageError, as_coded, our_fault
 from controller.images.formats import ImageRef, load
 from controller.model.actions import Plan
 from controller.model.last_part import LastPart
@@ -87,7 +87,7 @@ from controller.station.commands.tokens import (
 from controller.station.commands.validating import CheckRow, PackageReport, Validate, ValidateStored
 from controller.station.events import EventLog
 from controller.station.log_feeds import BlockingLogFeed
-from controller.station.operations import found, kind_of, unexpected
+from controller.station.operations import found, kind_of
 from controller.station.operations import rows as operation_rows
 from controller.station.plan_document import plan_document
 from controller.station.port import Caller, Command, Report, Result, require_access, silent
@@ -216,7 +216,7 @@ class FakeStation:
         except ControllerError as failure:
             error = as_coded(failure).to_document()
         except Exception:  # noqa: BLE001 - as the real one
-            error = as_coded(unexpected()).to_document()
+            error = as_coded(our_fault()).to_document()
         name = f"operation-{len(self.operations)}"
         self.operations[name] = {
             "id": name, "kind": kind_of(type(command)), "subject": command.about, "actor": caller.name,

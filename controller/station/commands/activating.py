@@ -91,7 +91,7 @@ class Switch(GiveVersion):
     Like `Activate`, but a PID that no version answers is refused (2006): there is nothing to switch from.
     """
 
-    operation: ClassVar = _operation("switch", "Have another installed version answer PIDs that one answers now.")
+    operation: ClassVar = _operation("switch", "Switch PIDs from one installed version to another.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class GiveFeedback(Command[FeedbackCounted]):
 
     operation: ClassVar = Operation(
         Access.operator,
-        "Tell what was true of the part of a detection.",
+        "Report what the part of a detection really was: OK or NG.",
         (
             Route(
                 "POST", "/v1/detections/{request_id}/feedback", "What it counts as.", (400, 404, 409, 413, 500),

@@ -170,7 +170,7 @@ class ListPids(Command[list[PidDocument]]):
 
     operation: ClassVar = Operation(
         Access.viewer,
-        "Return the PIDs: what answers each, how it fares, and what holds it.",
+        "Return the PIDs: what answers each, how its calls went, and what holds it.",
         (Route("GET", "/v1/pids", "The PIDs, by name.", (500, 503)),),
         list[PidDocument],
         from_files=True,
@@ -184,7 +184,7 @@ class GetPid(Command[PidDocument]):
     pid: str
     operation: ClassVar = Operation(
         Access.viewer,
-        "Return a PID: what answers it, how it fares, and what holds it.",
+        "Return a PID: what answers it, how its calls went, and what holds it.",
         (Route("GET", "/v1/pids/{pid}", "The PID.", (404, 500, 503), {"pid": "pid"}),),
         PidDocument,
         from_files=True,

@@ -33,7 +33,7 @@ class TokenRow(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class CreatedToken:
-    """A new token. `token` is its text, told this once: only its hash is kept."""
+    """A new token. `token` is its secret, told this once: only its hash is kept."""
 
     name: str
     id: str
@@ -75,7 +75,7 @@ class CreateToken(Command[CreatedToken]):
 
     operation: ClassVar = Operation(
         Access.admin,
-        "Make a token for the network; its text is told this once.",
+        "Create a token for the network; its secret is in this answer only.",
         (Route("POST", "/v1/tokens", "The new token.", (400, 408, 413, 415, 500)),),
         CreatedToken,
         secret=True,
@@ -88,7 +88,7 @@ class ListTokens(Command[TokenList]):
 
     operation: ClassVar = Operation(
         Access.admin,
-        "Return the tokens that there are, without their secrets.",
+        "List the tokens, without their secrets.",
         (Route("GET", "/v1/tokens", "The tokens by name.", (500,)),),
         TokenList,
     )
@@ -96,7 +96,7 @@ class ListTokens(Command[TokenList]):
 
 @dataclass(frozen=True, slots=True)
 class RevokeToken(Command[RevokedToken]):
-    """Accept a token no longer; what was let in with it ends. Raises CodedError 1003: no token has that name."""
+    """Revoke a token; what was let in with it ends. Raises CodedError 1003: no token has that name."""
 
     name: str
 
@@ -105,7 +105,7 @@ class RevokeToken(Command[RevokedToken]):
 
     operation: ClassVar = Operation(
         Access.admin,
-        "Accept a token no longer.",
+        "Revoke a token: from now on it is not accepted.",
         (Route("DELETE", "/v1/tokens/{name}", "It is not accepted any more.", (400, 404, 500), {"name": "name"}),),
         RevokedToken,
     )
