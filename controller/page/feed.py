@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, suppress
@@ -26,6 +27,8 @@ from controller.page.snapshot import Sample, Snapshot
 from controller.station.port import Access
 
 log = logging.getLogger(__name__)
+
+_LINE_END = re.compile("\r\n|\r|\n")
 
 _BETWEEN = 1.0
 """The least time between two looks at the station."""
@@ -50,8 +53,8 @@ class Message(NamedTuple):
     id: str = ""
 
     def encoded(self) -> bytes:
-        """Return its bytes."""
-        lines = "".join(f"data: {line}\n" for line in self.data.split("\n"))
+        """Return its bytes. What ends a line in an event may stand in a stranger's words, and must end none."""
+        lines = "".join(f"data: {line}\n" for line in _LINE_END.split(self.data))
         return f"event: {self.event}\n{f'id: {self.id}' + chr(10) if self.id else ''}{lines}\n".encode()
 
 

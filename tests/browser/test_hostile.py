@@ -19,6 +19,8 @@ from tests.waiting import eventually
 pytestmark = [pytest.mark.real, requires("chromium")]
 IMAGE, SCRIPT = "<img src=x onerror=alert(1)>", '"><script>alert(2)</script>'
 HOSTILE = f"{IMAGE} {SCRIPT}"
+EVENTS = "\r\revent: beat\rdata: {}\r\rretry: 86400000\r\r"
+"""What ends a line, and begins another field, where somebody writes an event of a stream without a thought."""
 LABEL = "<img src=x onerror=a()>"
 LINES = 120
 EVIL = Algorithm(
@@ -32,7 +34,8 @@ sys.stderr.flush()
 print({HOSTILE!r}, file=sys.stderr)
 print(json.dumps({{"level": {SCRIPT!r}, "message": {HOSTILE!r}, {IMAGE!r}: {HOSTILE!r}}}), file=sys.stderr, flush=True)
 rectangle = {{"x": 60, "y": 90, "width": 120, "height": 190, "label": {LABEL!r}}}
-return {{"status": "OK", "data": {{"result_status": "NG", "ng_reason": {HOSTILE!r}, "defect_rects": [rectangle]}}}}
+found = {{"result_status": "NG", "ng_reason": {HOSTILE + EVENTS!r}, "defect_rects": [rectangle]}}
+return {{"status": "OK", "data": found}}
 """,
 )
 BECAME_MARKUP = """() => [...document.querySelectorAll('[onerror], [onload], img[src="x"], body script')]
@@ -75,7 +78,7 @@ def test_what_strangers_say_is_text_on_every_view(site: Site, visitors: Visitors
     stands_literally(page, "in quarantine since")
     site.call("A01", DARK)  # told by the feed, which puts HTML into a page that is there already
     expect(page.locator("#pid-A01 .picture svg text")).to_have_text(LABEL)
-    expect(page.locator("#pid-A01 .said")).to_have_text(HOSTILE)
+    expect(page.locator("#pid-A01 .said")).to_have_text(HOSTILE + EVENTS)
     stands_literally(page, HOSTILE)
 
     for path, text in {

@@ -50,6 +50,13 @@ async def until(messages: AsyncIterator[Message], text: str) -> Message:
     raise AssertionError(text)
 
 
+def test_words_of_strangers_make_no_event_of_their_own() -> None:
+    sent = Message("update", "<p>bad\r\revent: beat\rdata: {}\r\nretry: 9</p>\n", "life-1").encoded().decode()
+
+    data = ("<p>bad", "", "event: beat", "data: {}", "retry: 9</p>", "")
+    assert sent == "event: update\nid: life-1\n" + "".join(f"data: {line}\n" for line in data) + "\n"
+
+
 async def test_a_change_is_sent_alone_and_every_viewer_gets_the_same(feed: tuple[Feed, Counted]) -> None:
     made, station = feed
     look = await made.look("en", Access.operator)
