@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Code(IntEnum):
-    """Error codes of the package (2xxx) and call (1xxx) contracts; the member's name is the wire name."""
+    """Error codes of calls (1xxx), packages (2xxx) and access (3xxx); the member's name is the wire name."""
 
     unknown = 1000
     invalid_pid = 1001
@@ -45,6 +45,8 @@ class Code(IntEnum):
     install_failed = 2005
     activation_conflict = 2006
     unsafe_uninstall = 2007
+    unauthorized = 3001
+    forbidden = 3002
 
 
 class ControllerError(Exception):
@@ -92,7 +94,7 @@ class PackageError(CodedError):
 
 
 class CallError(CodedError):
-    """A detection failed (1000–1012)."""
+    """A detection failed (1000–1012); or, over the network, whoever asked may not ask for it (3001, 3002)."""
 
 
 class NotFound(CodedError):

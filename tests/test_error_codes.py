@@ -14,8 +14,10 @@ from controller.model.tally import Kind, classify
 from controller.processes.conversation import failure_of
 from controller.wire.messages import CallFailed
 
+HEADINGS = ("### Packages", "### Detections", "### Access")
 DOCS = Path(__file__).parents[1] / "docs"
 CALLS = [code for code in Code if code < Code.invalid_zip]
+ACCESS = [code for code in Code if code > Code.unsafe_uninstall]
 OF_HTTP = {408, 413, 415, 431}
 """Statuses that the HTTP layer gives before there is a call."""
 SECOND = {(Code.shared_memory_not_found, 503), (Code.unknown, 503)}
@@ -32,14 +34,15 @@ def rows(page: str, heading: str) -> list[list[str]]:
 def codes_in(text: str) -> list[Code]:
     """Return the codes that a cell names; `1001–1003` names all between."""
     found = []
-    for first, last in re.findall(r"\b([12]\d{3})(?:–([12]\d{3}))?", text):
+    for first, last in re.findall(r"\b([123]\d{3})(?:–([123]\d{3}))?", text):
         found += [code for code in Code if int(first) <= code <= int(last or first)]
     return found
 
 
 def test_every_code_has_one_row_under_its_own_name() -> None:
-    named = [row[0] for heading in ("### Packages", "### Detections") for row in rows("operations.md", heading)]
-    assert named == [f"{int(code)} {code.name}" for code in sorted(Code, key=lambda code: (code < 2000, code))]
+    named = [row[0] for heading in HEADINGS for row in rows("operations.md", heading)]
+    packages = [code for code in Code if code not in {*CALLS, *ACCESS}]
+    assert named == [f"{int(code)} {code.name}" for code in (*packages, *CALLS, *ACCESS)]
 
 
 def test_every_status_is_as_documented() -> None:
@@ -50,7 +53,8 @@ def test_every_status_is_as_documented() -> None:
         for code in codes_in(codes)
         if int(status) not in OF_HTTP
     }
-    assert documented - SECOND == {(code, error_response(CallError(code, "words")).status_code) for code in CALLS}
+    told = {(code, error_response(CallError(code, "words")).status_code) for code in (*CALLS, *ACCESS)}
+    assert documented - SECOND == told
     assert documented >= SECOND
     no_room = CallError(Code.shared_memory_not_found, "words", details={"fault": "host"})
     assert error_response(no_room).status_code == 503

@@ -100,4 +100,5 @@ def error_of(document: dict[str, Any]) -> CodedError:
         code = Code(document["code"])
     except (ValueError, KeyError):  # a station newer than this client
         code = Code.unknown
-    return (PackageError if code >= Code.invalid_zip else CallError)(code, message, details=details)
+    of_a_package = Code.invalid_zip <= code <= Code.unsafe_uninstall
+    return (PackageError if of_a_package else CallError)(code, message, details=details)

@@ -39,8 +39,8 @@ class Body:
         self._require(self._announced or 0)
         self.large = self._most > limits.small and (self._chunked or (self._announced or 0) > limits.small)
         """Whether it is passed on as it comes."""
-        self.counted = 0
-        """Bytes that `count` was told of."""
+        self._counted = 0
+        self._count: Callable[[int], None] = lambda _: None
 
     @property
     def framing(self) -> list[tuple[bytes, bytes]]:
@@ -54,14 +54,19 @@ class Body:
 
     async def take(self) -> None:
         """Take it in whole. Raises Refused, Gone."""
-        self._taken = b"".join([piece async for piece in self._pieces(lambda _: None)])
+        self._taken = b"".join([piece async for piece in self._pieces()])
 
-    async def pieces(self, count: Callable[[int], None]) -> AsyncIterator[bytes]:
-        """Yield what is to be passed on, and have what comes counted, but for an upload. Raises Refused, Gone."""
+    def count_by(self, count: Callable[[int], None]) -> None:
+        """Have the bytes counted that the daemon will hold: of an upload none, which goes to its disk."""
+        if not self._upload:
+            self._count = count
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Yield what is to be passed on. Raises Refused, Gone, and what counts raises."""
         if self._taken is not None:
             yield self._taken
             return
-        async for piece in self._pieces((lambda _: None) if self._upload else count):
+        async for piece in self._pieces():
             yield piece
 
     async def receive(self) -> Message:
@@ -77,22 +82,22 @@ class Body:
             pass
         raise Gone
 
-    async def _pieces(self, count: Callable[[int], None]) -> AsyncIterator[bytes]:
+    async def _pieces(self) -> AsyncIterator[bytes]:
         arrived, more = 0, self._chunked or bool(self._announced)
-        self._count(self._announced or 0, count)
+        self._note(self._announced or 0)
         while more:
             message = await self._next(arrived)
             piece: bytes = message.get("body", b"")
             arrived += len(piece)
             self._require(arrived)
-            self._count(arrived, count)
+            self._note(arrived)
             yield piece
             more = message.get("more_body", False)
 
-    def _count(self, size: int, count: Callable[[int], None]) -> None:
-        if size > self.counted:
-            count(size - self.counted)
-            self.counted = size
+    def _note(self, size: int) -> None:
+        if size > self._counted:
+            self._count(size - self._counted)
+            self._counted = size
 
     async def _next(self, arrived: int) -> Message:
         """Return the next piece. Raises Refused 408: it, or all before it, was too slow; Gone."""

@@ -39,6 +39,7 @@ class Certificates:
 
 def load(certificate: Path, key: Path) -> ssl.SSLContext:
     """Return a context for a server with a certificate (PEM, with its chain) and its key. Raises BadCertificate."""
+    _require_readable(certificate, key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
@@ -56,6 +57,18 @@ def load(certificate: Path, key: Path) -> ssl.SSLContext:
             f"cannot read {certificate} and {key}: {why}", next_step="check --tls-cert and --tls-key"
         ) from None
     return context
+
+
+def _require_readable(certificate: Path, key: Path) -> None:
+    """Raise BadCertificate where one of the files cannot be read, or both: OpenSSL does not say which."""
+    wrong = {}
+    for option, path in (("--tls-cert", certificate), ("--tls-key", key)):
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            wrong[option] = f"cannot read {path}: {error.strerror}"
+    if wrong:
+        raise BadCertificate("; ".join(wrong.values()), next_step=f"check {' and '.join(wrong)}")
 
 
 def _no_password() -> str:

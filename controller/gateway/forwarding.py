@@ -12,9 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from controller.errors import ControllerError
 from controller.gateway.body import CHUNKED, Body, Gone
-from controller.gateway.limits import MIB, Limits, Places, Shared
+from controller.gateway.limits import LargeBodies, Limits, Places, Shared
 from controller.gateway.upstream import Connection, DaemonAway, Headers, Upstream, head_of
-from controller.http.failures import CLOSE, Refused, error_response
+from controller.http.failures import Refused, error_response
 from controller.station.port import ACCESS, CALLER, Caller
 
 _HOP = {
@@ -37,9 +37,8 @@ class Forwarder:
         self._upstream = upstream
         self._limits = limits
         self._places = Shared(Places(limits.at_once, limits.turn, "requests"), limits.at_once_each, limits.turn)
-        self._large = Places(limits.large_at_once, limits.turn, "large requests")
+        self._large = LargeBodies(limits)
         self._streams = Shared(Places(limits.streams, limits.turn, "answers that go on"), limits.streams_each, 0)
-        self._large_bytes = 0
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
         """Have the daemon answer a request in a caller's name. What goes wrong is the answer."""
@@ -48,8 +47,7 @@ class Forwarder:
             body = Body(scope, receive, self._limits)
             async with AsyncExitStack() as held:
                 if body.large:
-                    await held.enter_async_context(self._large.place())
-                    held.callback(self._give_back, body)
+                    body.count_by(await held.enter_async_context(self._large.place(caller.name)))
                 else:
                     await body.take()
                 place = await held.enter_async_context(_Place(self._places, self._streams, caller.name))
@@ -71,7 +69,7 @@ class Forwarder:
         head = head_of(scope["method"], target, [*_headers_for(scope, caller), *framing])
 
         async def send() -> None:
-            await connection.send(head, body.pieces(self._count), chunked=framing == CHUNKED)
+            await connection.send(head, body.pieces(), chunked=framing == CHUNKED)
             await body.left()
 
         sending, passing = asyncio.ensure_future(send()), asyncio.ensure_future(pass_on(connection))
@@ -86,18 +84,6 @@ class Forwarder:
             sending.cancel()
             passing.cancel()
             await asyncio.gather(sending, passing, return_exceptions=True)  # theirs came too late to be an answer
-
-    def _count(self, more: int) -> None:
-        """Count bytes of large bodies that the daemon may hold. Raises Refused 503."""
-        if self._large_bytes + more > self._limits.large_bytes:
-            raise Refused(
-                503, f"large requests of {self._large_bytes // MIB} MiB are under way", next_step="ask again later",
-                headers={**CLOSE, "Retry-After": "1"},
-            )  # fmt: skip
-        self._large_bytes += more
-
-    def _give_back(self, body: Body) -> None:
-        self._large_bytes -= body.counted
 
 
 class _Place:

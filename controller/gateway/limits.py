@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -34,7 +34,8 @@ class Limits:
     `patience`, and more for what arrived: at least `slowest` bytes a second. `at_once`: requests that are forwarded, of
     one token `at_once_each`, of which `large_at_once` with a large body, their bytes `large_bytes` in all; `streams`:
     answers that go on, of one token `streams_each`; `page_at_once`: what the page asks the daemon. `turn`: for which a
-    request waits for its place.
+    request waits for its place. Of the large ones a caller has at most `large_at_once_each`, and as many bytes as one
+    detection may have: `large_bytes` are more, so that whoever comes beside it has room, too.
     """
 
     connections_each: int = 64
@@ -54,7 +55,9 @@ class Limits:
     at_once_each: int = 8
     page_at_once: int = 8
     large_at_once: int = 4
-    large_bytes: int = 640 * MIB
+    large_at_once_each: int = 2
+    large_bytes: int = 768 * MIB
+    large_bytes_each: int = 640 * MIB
     streams: int = 32
     streams_each: int = 8
     turn: float = 5.0
@@ -182,3 +185,47 @@ class Shared:
         own, there = self._of.pop(caller)
         if there > 1:
             self._of[caller] = own, there - 1
+
+
+class LargeBodies:
+    """Places and bytes of large bodies, in all and of one caller: nobody has all of them."""
+
+    def __init__(self, limits: Limits) -> None:
+        places = Places(limits.large_at_once, limits.turn, "large requests")
+        self._places = Shared(places, limits.large_at_once_each, limits.turn)
+        self._limits = limits
+        self._bytes: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def place(self, caller: str) -> AsyncIterator[Callable[[int], None]]:
+        """Have a place for the block, and what counts bytes for as long.
+
+        Raises:
+            Refused: 429, the caller has enough of them; 503, there is none. What counts raises the same.
+        """
+        await self._places.enter(caller)
+        taken = 0
+
+        def count(more: int) -> None:
+            nonlocal taken
+            self._require_room(caller, more)
+            self._bytes[caller] += more
+            taken += more
+
+        try:
+            yield count
+        finally:
+            self._bytes[caller] -= taken
+            if not self._bytes[caller]:
+                del self._bytes[caller]
+            self._places.leave(caller)
+
+    def _require_room(self, caller: str, more: int) -> None:
+        own, everybodys = self._bytes[caller], self._bytes.total()
+        if own + more > self._limits.large_bytes_each:
+            raise too_often(f"large requests at once by {caller}: {own // MIB} MiB are under way", self._limits.turn)
+        if everybodys + more > self._limits.large_bytes:
+            raise Refused(
+                503, f"large requests of {everybodys // MIB} MiB are under way", next_step="ask again later",
+                headers={**CLOSE, "Retry-After": "1"},
+            )  # fmt: skip

@@ -22,7 +22,6 @@ from controller.errors import (
     StoreBusy,
 )
 from controller.errors import as_coded as coded_error
-from controller.station.port import AccessDenied
 
 _STATUS = {
     Code.unknown: 500,
@@ -44,7 +43,15 @@ _STATUS = {
     Code.install_failed: 422,
     Code.activation_conflict: 409,
     Code.unsafe_uninstall: 409,
+    Code.unauthorized: 401,
+    Code.forbidden: 403,
 }
+_CODES = {
+    401: Code.unauthorized,
+    403: Code.forbidden,
+    **dict.fromkeys((400, 406, 408, 413, 414, 415, 422, 431), Code.invalid_params),
+}
+"""What HTTP refuses with a status of its own, and has a code for."""
 _RETRY_AFTER = 1.0
 """Seconds, where the error itself does not say when to try again."""
 
@@ -71,10 +78,10 @@ class Refused(ControllerError):
 
 
 def as_coded(error: ControllerError) -> CodedError:
-    """Return the error with its number: 1003 for a request that cannot be read, 1000 for what has none."""
+    """Return the error with its number: of what HTTP refuses by its status (`_CODES`), 1000 for what has none."""
     if not isinstance(error, Refused):
         return coded_error(error)
-    code = Code.invalid_params if error.status in {400, 406, 408, 413, 415, 422, 431} else Code.unknown
+    code = _CODES.get(error.status, Code.unknown)
     return CodedError(code, error.message, next_step=error.next_step, details=error.details)
 
 
@@ -109,8 +116,6 @@ def _status_of(error: ControllerError) -> int:
             status = _STATUS[error.code]
         case DesiredStateError():
             status = 422
-        case AccessDenied():
-            status = 403
         case RetryableError() | HostError():
             status = 503
         case _:

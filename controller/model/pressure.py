@@ -52,6 +52,15 @@ def pressures(capacity: Capacity, before: Collection[str] = ()) -> list[Pressure
     return found
 
 
+def tokens(trouble: str | None) -> list[Pressure]:
+    """Return the condition of the store's tokens. `trouble`: why none is accepted; empty: all are; None: none are."""
+    if trouble is None:
+        return []
+    if trouble:
+        return [("TokensUnreadable", True, "Unreadable", f"nobody is let in over the network: {trouble}")]
+    return [("TokensUnreadable", False, "Readable", "the tokens of the network can be read")]
+
+
 def _disk(capacity: Capacity, *, before: bool) -> Pressure:
     store, inodes = capacity.store or (0, 0), capacity.inodes
     message = f"{_bytes(store)} of the store's disk are free"

@@ -8,9 +8,10 @@ from typing import Any
 
 from controller.host.capacity import Capacity, capacity_of
 from controller.model.observed import Failure
-from controller.model.pressure import Pressure, pressures
+from controller.model.pressure import Pressure, pressures, tokens
 from controller.model.status import Condition, HostStatus
 from controller.store.layout import StoreLayout
+from controller.store.tokens import TokenFile
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ class HostWatch:
         self._capacity = capacity or (lambda: capacity_of(layout.root, layout.images))
         self._file_events = file_events
         self._listener = listener
+        self._tokens = TokenFile(layout)
         self._known: dict[str, Condition] = {}
         self._told: set[str] = set()
 
@@ -43,7 +45,7 @@ class HostWatch:
         """Return how the host stands; `now` is RFC 3339, `failures` are what did not succeed lately."""
         capacity = self._capacity()
         before = {kind for kind, condition in self._known.items() if condition.status}
-        found = [*pressures(capacity, before), _refusal(failures)]
+        found = [*pressures(capacity, before), _refusal(failures), *tokens(self._tokens.trouble())]
         logged = [_file_events(self._file_events()), *_listener(self._listener())]
         conditions = tuple(self._condition(each, now) for each in (*found, *logged))
         self._known = {each.type: each for each in conditions}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from controller.errors import StoreError
 from controller.host.capacity import capacity_of
 from controller.host.clock import epoch_seconds, utc_now
-from controller.model.pressure import pressures
+from controller.model.pressure import pressures, tokens
 from controller.sources.fingerprint import fingerprint
 from controller.store.layout import StoreLayout
 from controller.store.lock import living_owner
@@ -119,7 +119,8 @@ def _look_at_host(layout: StoreLayout, document: StatusDocument) -> None:
     known = {row["type"]: row for row in document.get("host", {}).get("conditions", ())}
     capacity, now = capacity_of(layout.root, layout.images), utc_now()
     rows: list[ConditionRow] = []
-    for kind, holds, reason, message in pressures(capacity, {kind for kind, row in known.items() if row["status"]}):
+    found = pressures(capacity, {kind for kind, row in known.items() if row["status"]})
+    for kind, holds, reason, message in (*found, *tokens(_trouble_of_tokens(layout))):
         same = kind in known and known[kind]["status"] == holds
         since = known[kind]["last_transition_time"] if same else now
         rows.append({
@@ -131,3 +132,12 @@ def _look_at_host(layout: StoreLayout, document: StatusDocument) -> None:
         "memory_free_bytes": capacity.memory[0] if capacity.memory else None,
         "conditions": rows,
     }
+
+
+def _trouble_of_tokens(layout: StoreLayout) -> str | None:
+    """Return what is wrong with the tokens; None also where it is not for this user to see."""
+    if not os.access(layout.tokens, os.R_OK):
+        return None
+    from controller.store.tokens import TokenFile
+
+    return TokenFile(layout).trouble()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from enum import IntEnum
 from typing import ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
-from controller.errors import ControllerError
+from controller.errors import Code, CodedError, ControllerError
 
 Result_co = TypeVar("Result_co", covariant=True)
 Result = TypeVar("Result")
@@ -164,8 +164,11 @@ class Station(Protocol):
         """
 
 
-class AccessDenied(ControllerError):
-    """The caller's access is not enough for an operation."""
+class AccessDenied(CodedError):
+    """The caller's access is not enough for an operation (3002)."""
+
+    def __init__(self, message: str, *, next_step: str = "") -> None:
+        super().__init__(Code.forbidden, message, next_step=next_step)
 
 
 class DaemonSilent(ControllerError):

@@ -23,10 +23,20 @@ class TokenFile:
 
     def read(self) -> tuple[Token, ...]:
         """Return the tokens, expired ones too. Raises StoreError: the file cannot be read or understood."""
+        return self._read() or ()
+
+    def trouble(self) -> str | None:
+        """Return why no token is accepted, and what to do next; empty: nothing is wrong; None: there is no file."""
+        try:
+            return None if self._read() is None else ""
+        except StoreError as error:
+            return str(error)
+
+    def _read(self) -> tuple[Token, ...] | None:
         try:
             return tuple(Token.of(each) for each in orjson.loads(self._path.read_bytes())["tokens"])
         except FileNotFoundError:
-            return ()
+            return None
         except OSError as error:
             raise StoreError(f"cannot read {self._path}: {error.strerror}", next_step="check its permissions") from None
         except (ValueError, TypeError, KeyError):

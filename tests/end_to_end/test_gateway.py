@@ -49,8 +49,13 @@ def alive(os_pid: int) -> bool:
         return False
 
 
+def holds(status: Any, kind: str) -> bool | None:
+    """Whether a condition of the host holds; None where it is not told."""
+    return next((each["status"] for each in status["host"]["conditions"] if each["type"] == kind), None)
+
+
 def down(status: Any) -> bool | None:
-    return next((each["status"] for each in status["host"]["conditions"] if each["type"] == "ListenerDown"), None)
+    return holds(status, "ListenerDown")
 
 
 def token(station: Station, name: str, role: str) -> str:
@@ -89,6 +94,8 @@ def test_the_gateway_comes_back_the_daemon_does_not_care_and_it_ends_with_it(
     assert ask(port, "/v1/status", context, viewer)[0] == 401
     assert "wall" not in station.pvctl("token", "list").stdout
 
+    damaged_tokens_are_seen(station, daemon)
+
     certificate.write_bytes(other.read_bytes())
     key.write_bytes(other_key.read_bytes())
     daemon.signal(signal.SIGHUP)
@@ -122,6 +129,20 @@ def test_the_gateway_comes_back_the_daemon_does_not_care_and_it_ends_with_it(
     assert [each["object"] for each in json.loads(rows)].count("token/wall") == 4
 
 
+def damaged_tokens_are_seen(station: Station, daemon: Daemon) -> None:
+    path = station.store / "tokens.json"
+    whole = path.read_bytes()
+    path.write_text("{")
+    station.order(allowUndeclaredPids=True)  # wakes a pass; else it is seen within ten seconds
+    daemon.until(lambda each: holds(each, "TokensUnreadable"), "the condition")
+    shown = station.pvctl("status", expect=None).stdout
+    assert "host: TokensUnreadable: nobody is let in over the network" in shown
+    assert "put it back from a copy" in shown
+    path.write_bytes(whole)
+    station.order(allowUndeclaredPids=False)
+    daemon.until(lambda each: holds(each, "TokensUnreadable") is False, "its end")
+
+
 NEEDS_IPV6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 
 
@@ -136,6 +157,7 @@ NEEDS_IPV6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6
         (("--tls-cert", "x", "--tls-key", "y"), 64, "is for --listen"),
         (("--listen", "0.0.0.0:0", "--tls-cert", "CERTIFICATE", "--tls-key", "KEY"), 1, "there is no token"),
         (("--listen", "127.0.0.1:0", "--tls-cert", "KEY", "--tls-key", "KEY"), 1, "not a certificate and its key"),
+        (("--listen", "127.0.0.1:0", "--tls-cert", "CERTIFICATE", "--tls-key", "no.key"), 1, "cannot read no.key: No"),
         (("--listen", "192.0.2.1:0"), 1, "cannot listen at 192.0.2.1:0"),
     ],
 )

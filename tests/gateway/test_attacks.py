@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from controller.station.port import Access
 from tests.gateway.conftest import Serve, Served
 from tests.gateway.test_refusals import FORM, MANY, bearer, request
 from tests.gateway.test_sessions import cookie_of, log_in
+from tests.http.conftest import form
 from tests.waiting import until
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "openapi.json"
@@ -118,6 +120,41 @@ async def test_one_token_never_has_every_place(serve: Serve) -> None:
         gateway.fake.plane.gate.set()
         assert [(await each).status for each in waiting] == [200, 200]
         assert (await gateway.ask(*call, one)).status == 200
+
+
+async def test_one_token_never_has_every_large_place_nor_all_their_bytes(serve: Serve) -> None:
+    async with serve(small=1000, large_bytes=3 << 20, large_bytes_each=2 << 20, turn=0.1) as gateway:
+        one, two = gateway.token("operator", "one").token, gateway.token("operator", "two").token
+        picture, kind = form(image=b"\x89PNG" + bytes(3000))
+        target = "/v1/pids/A01/execute"
+
+        async def told(token: str) -> tuple[int, int]:
+            answer = await gateway.ask("POST", target, picture, token, Content_Type=kind)
+            return answer.status, answer.error["code"]
+
+        def announced(token: str, size: int) -> bytes:
+            return request(target, bearer(token), f"Content-Type: {kind}", f"Content-Length: {size}", method="POST")
+
+        slow = [gateway.connect() for _ in range(4)]
+        for each in slow:
+            each.sendall(announced(one, 1 << 20) + b"-" * 2000)
+        asking = [asyncio.ensure_future(asyncio.to_thread(each.recv, 12)) for each in slow]
+        while sum(each.done() for each in asking) < 2:
+            await asyncio.wait([each for each in asking if not each.done()], return_when=asyncio.FIRST_COMPLETED)
+        assert [each.result() for each in asking if each.done()] == [b"HTTP/1.1 429"] * 2
+        assert await told(one) == (429, 1000)
+        assert await told(two) == (400, 1002)  # the station has all of it, and says that it is no picture
+        assert (await gateway.said(announced(two, (1 << 20) + 1)))[0] == 503
+
+        first, second = (each for each, asked in zip(slow, asking, strict=True) if not asked.done())
+        first.shutdown(socket.SHUT_RDWR)
+        while await told(one) != (400, 1002):
+            await asyncio.sleep(0.01)
+        status, answer = await gateway.said(announced(one, (1 << 20) + 1))
+        assert (status, b"1 MiB are under way" in answer) == (429, True)
+        assert await told(two) == (400, 1002)
+        second.shutdown(socket.SHUT_RDWR)
+        await asyncio.wait(asking)
 
 
 async def test_too_many_attempts_to_log_in_are_told_on_the_form(serve: Serve) -> None:

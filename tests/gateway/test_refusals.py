@@ -42,7 +42,7 @@ async def test_without_a_valid_token_nothing_is_answered_but_health(gateway: Ser
     basic = await gateway.ask("GET", "/v1/status", Authorization="Basic YTpi")
     twice = await gateway.said(request("/v1/status", bearer(valid), bearer(valid), "Connection: close"))
 
-    assert {(each.status, each.error["code"]) for each in (*asked, basic)} == {(401, 1000)}
+    assert {(each.status, each.error["code"]) for each in (*asked, basic)} == {(401, 3001)}
     assert all(each.headers["www-authenticate"].startswith('Bearer realm="procvision"') for each in asked)
     assert 'error="invalid_token"' in asked[-1].headers["www-authenticate"]
     assert twice[0] == 401
@@ -57,7 +57,7 @@ async def test_the_wrong_role_is_refused_by_the_station_itself(gateway: Served) 
     moved = await gateway.ask("DELETE", "/algorithms/a/1.0.0", token=operator)
     listed = await gateway.ask("GET", "/v1/tokens", token=operator)
 
-    assert [each.status for each in (looked, moved, listed)] == [403] * 3
+    assert [(each.status, each.error["code"]) for each in (looked, moved, listed)] == [(403, 3002)] * 3
     assert "needs the access 'operator', token:v has 'viewer'" in looked.error["message"]
     assert gateway.fake.asked == []
 

@@ -115,11 +115,22 @@ def test_a_pair_that_cannot_be_used_says_what_is_wrong(tmp_path: Path) -> None:
     _, other = make_certificate(tmp_path, "two")
     for pair, why in (
         ((certificate, other), "are not a certificate and its key"),
-        ((certificate, tmp_path / "none"), "No such file"),
         ((key, key), "are not a certificate and its key"),
     ):
         with pytest.raises(BadCertificate, match=why):
             load(*pair)
+    none, nothing = tmp_path / "none", tmp_path / "nothing"
+    for pair, missing, options in (
+        ((certificate, none), [none], "--tls-key"),
+        ((none, key), [none], "--tls-cert"),
+        ((none, nothing), [none, nothing], "--tls-cert and --tls-key"),
+        ((certificate, tmp_path), [tmp_path], "--tls-key"),
+    ):
+        with pytest.raises(BadCertificate) as refused:
+            load(*pair)
+        reason = "Is a directory" if missing == [tmp_path] else "No such file or directory"
+        assert refused.value.message == "; ".join(f"cannot read {each}: {reason}" for each in missing)
+        assert refused.value.next_step == f"check {options}"
     subprocess.run(
         ["openssl", "ec", "-in", str(key), "-aes128", "-passout", "pass:x", "-out", str(tmp_path / "locked")],
         check=True, capture_output=True,

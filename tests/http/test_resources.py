@@ -61,7 +61,7 @@ async def test_reconcile_tells_its_progress_and_then_its_outcome(station: Served
 async def test_who_may_not_is_told_so_and_nobody_is_blamed(station: ServedStation) -> None:
     station.fake.failure = AccessDenied("mia may not do that")
     reply = await station.ask("POST", "/v1/deployments/screw-check/promote")
-    assert (reply.status, reply.error["message"]) == (403, "mia may not do that")
+    assert (reply.status, reply.error["code"], reply.error["message"]) == (403, 3002, "mia may not do that")
 
 
 async def test_reconcile_takes_what_was_planned(station: ServedStation) -> None:

@@ -13,6 +13,7 @@ from controller.host.capacity import Capacity
 from controller.model.pressure import GIB
 from controller.reconciler.host_watch import HostWatch, pressing
 from controller.store.layout import StoreLayout
+from controller.store.tokens import TokenFile
 from tests.host_limits import on_small_disk
 from tests.waiting import HANGS
 
@@ -93,3 +94,27 @@ def test_missing_file_events_are_a_condition(tmp_path: Path) -> None:
     watch = HostWatch(StoreLayout.at(tmp_path), lambda: "the system tells of no changes of files: limit")
 
     assert "FileEventsMissing" in pressing(watch.look("now"))
+
+
+def test_damaged_tokens_are_a_condition_for_as_long_and_say_what_to_do(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    layout = StoreLayout.at(tmp_path)
+    watch = HostWatch(layout)
+    assert "TokensUnreadable" not in {each.type for each in watch.look("1").conditions}
+    TokenFile(layout).change(lambda tokens: tokens)
+    whole = layout.tokens.read_bytes()
+    assert "TokensUnreadable" not in pressing(watch.look("2"))
+
+    layout.tokens.write_text('{"tokens": [')
+    for at in ("3", "4"):
+        told = {each.type: each for each in watch.look(at).conditions}["TokensUnreadable"]
+
+    assert (told.status, told.reason, told.last_transition_time) == (True, "Unreadable", "3")
+    assert told.message == (
+        f"nobody is let in over the network: {layout.tokens} is damaged: no token is accepted; "
+        "put it back from a copy, or remove it and create the tokens anew"
+    )
+    assert caplog.text.count("host: TokensUnreadable") == 1
+    layout.tokens.write_bytes(whole)
+    assert "TokensUnreadable" not in pressing(watch.look("5"))

@@ -54,3 +54,17 @@ async def test_damage_is_named_and_a_reconcile_repairs_it(rig: Rig, content: byt
 
     assert outcome.status.converged
     assert read_offline_status(rig.store.layout, [LINE])["converged"] is True
+
+
+async def test_damaged_tokens_are_seen_without_a_daemon_too(rig: Rig) -> None:
+    layout = rig.store.layout
+
+    def found() -> list[bool]:
+        conditions = read_offline_status(layout, [LINE])["host"]["conditions"]
+        return [each["status"] for each in conditions if each["type"] == "TokensUnreadable"]
+
+    assert found() == []
+    layout.tokens.write_text("{")
+    assert found() == [True]
+    layout.tokens.write_text('{"tokens": []}')
+    assert found() == [False]
