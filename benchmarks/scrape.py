@@ -98,7 +98,7 @@ def _scrapes(series: CallSeries) -> Scrapes:
     )  # fmt: skip
     plane = SimpleNamespace(loads=lambda: (), turned_away={})
     pool = SimpleNamespace(look=dict)
-    return Scrapes(Sources(*(cast("Any", each) for each in (plane, series, pool, loop))), "2026-01-01T00:00:00Z")
+    return Scrapes(Sources(*(cast("Any", each) for each in (plane, series, pool, loop, dict))), "2026-01-01T00:00:00Z")
 
 
 async def _longest_hold(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:

@@ -181,7 +181,12 @@ class Daemon:
         station = LocalStation(
             StationParts(
                 store, parts.source, observer, self._loop, self._taker, self._plane, self._feedback, self._series,
-                Scrapes(Sources(self._plane, self._series, runner, self._loop), about.started_at or ""),
+                Scrapes(
+                    Sources(
+                        self._plane, self._series, runner, self._loop, gateway.refusals.counted if gateway else dict
+                    ),
+                    about.started_at or "",
+                ),
                 Operator(store, parts.packages, parts.clock),
                 PackageOperations(store, parts.packages, observer, applier, self._loop.between_passes),
                 Activations(store, observer, applier, self._loop.between_passes, parts.clock),

@@ -18,6 +18,7 @@ from controller.gateway.certificates import Certificates
 from controller.gateway.forwarding import Forwarder
 from controller.gateway.limits import Limits, Places
 from controller.gateway.listener import Listener
+from controller.gateway.refusals import Refusals
 from controller.gateway.sessions import Sessions, Signer
 from controller.gateway.upstream import Upstream
 from controller.host.listening import end_with
@@ -34,15 +35,17 @@ log = logging.getLogger(__name__)
 _GRACE = 1.0
 
 
-async def serve(layout: StoreLayout, listening: socket.socket, certificates: Certificates | None) -> None:
+async def serve(
+    layout: StoreLayout, listening: socket.socket, certificates: Certificates | None, refusals: Refusals
+) -> None:
     """Serve at a listening socket until SIGTERM. SIGHUP reads the certificate again."""
     limits, upstream, tls = Limits(), Upstream(layout), certificates is not None
-    admission = Admission(KnownTokens(layout, time.time), limits)
+    admission = Admission(KnownTokens(layout, time.time), limits, refusals)
     page_places = Places(limits.page_at_once, limits.turn, "requests of the page")
     page = Page(BoundedStation(AsyncRemoteStation(Address.of(layout.root, None, None)), page_places))
     sessions = Sessions(page.application, Signer.of(layout), admission, port=listening.getsockname()[1], tls=tls)
-    gateway = Gateway(sessions, admission, Forwarder(upstream, limits), limits, tls=tls)
-    listener = Listener(gateway, listening, certificates, limits)
+    gateway = Gateway(sessions, admission, Forwarder(upstream, limits, refusals), limits, tls=tls)
+    listener = Listener(gateway, listening, certificates, limits, refusals)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -63,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m controller.gateway")
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--socket", type=int, required=True)
+    parser.add_argument("--refusals", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)
@@ -73,7 +77,7 @@ def main() -> None:
     layout = StoreLayout.at(given.store)
     with logging_to(layout.gateway_log, given.log_level):
         certificates = Certificates(given.certificate, given.key) if given.certificate else None
-        run(serve(layout, socket.socket(fileno=given.socket), certificates))
+        run(serve(layout, socket.socket(fileno=given.socket), certificates, Refusals(given.refusals)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from starlette.types import Message, Scope, Send
 
 from controller.errors import StoreError
 from controller.gateway.limits import Buckets, Limits, too_often
+from controller.gateway.refusals import Refusals
 from controller.host.listening import network_of
 from controller.http.failures import Refused
 from controller.model.token import Token
@@ -36,10 +37,11 @@ def address_of(scope: Scope) -> str:
 
 
 class Admission:
-    """Lets requests in by the tokens of one store."""
+    """Lets requests in by the tokens of one store. `refusals` counts what is not let in."""
 
-    def __init__(self, tokens: KnownTokens, limits: Limits) -> None:
+    def __init__(self, tokens: KnownTokens, limits: Limits, refusals: Refusals) -> None:
         self.tokens = tokens
+        self.refusals = refusals
         self._of_token = Buckets(limits.requests_of_token)
         self._reads = Buckets(limits.reads_of_token)
         self._of_address = Buckets(limits.requests_of_address)
@@ -116,7 +118,7 @@ class Admission:
         """Do the work of a request that was let in by a token; ended when the token is valid no longer."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine runs in one
-        told = _Told(send, lambda: self._refused_tokens.take(token.id))
+        told = _Told(send, lambda: self._forbidden(token))
         self._inside[task] = token.id
         try:
             await work(told)
@@ -128,6 +130,11 @@ class Admission:
         finally:
             self._ended.discard(task)
             del self._inside[task]
+
+    def _forbidden(self, token: Token) -> None:
+        """Count that a token asked for what its role may not do."""
+        self._refused_tokens.take(token.id)
+        self.refusals.count("forbidden")
 
     async def watch(self) -> None:
         """End what was let in by tokens that are revoked or expired, for ever."""

@@ -18,7 +18,7 @@ from controller.gateway.body import Body, Gone
 from controller.gateway.forwarding import Forwarder
 from controller.gateway.limits import Limits
 from controller.gateway.refusing import refused
-from controller.http.failures import CLOSE, Refused, error_response
+from controller.http.failures import CLOSE, Refused
 from controller.station.port import Access, Caller
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,9 @@ class Gateway:
                 log.exception("%s failed", scope["method"])
                 error = our_fault()
             if not begun:
-                await refused(scope, error)(scope, receive, sending)
+                answer = refused(scope, error)
+                self._admission.refusals.note(answer.status_code)
+                await answer(scope, receive, sending)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         require_sound(scope, self._limits)
@@ -123,7 +125,7 @@ class Gateway:
                 await self._forwarder.forward(asked, _stays, collect, _NOBODY)
         except TimeoutError:
             silent = Refused(503, f"the daemon has not answered for {_LONGEST_SILENCE:g} s", next_step="see its log")
-            await error_response(silent)(asked, _stays, collect)
+            await self._admission.refusals.answer(silent, "daemon_away")(asked, _stays, collect)
         return time.monotonic(), start, body
 
 

@@ -13,8 +13,9 @@ from starlette.types import Receive, Scope, Send
 from controller.errors import ControllerError
 from controller.gateway.body import CHUNKED, Body, Gone
 from controller.gateway.limits import LargeBodies, Limits, Places, Shared
+from controller.gateway.refusals import Refusals
 from controller.gateway.upstream import Connection, DaemonAway, Headers, Upstream, head_of
-from controller.http.failures import Refused, error_response
+from controller.http.failures import Refused
 from controller.station.port import ACCESS, CALLER, Caller
 
 _HOP = {
@@ -33,8 +34,9 @@ _ANSWERS_THAT_GO_ON = (b"text/event-stream", b"application/x-ndjson")
 class Forwarder:
     """Forwards to one daemon, within limits."""
 
-    def __init__(self, upstream: Upstream, limits: Limits) -> None:
+    def __init__(self, upstream: Upstream, limits: Limits, refusals: Refusals) -> None:
         self._upstream = upstream
+        self._refusals = refusals
         self._limits = limits
         self._places = Shared(Places(limits.at_once, limits.turn, "requests"), limits.at_once_each, limits.turn)
         self._large = LargeBodies(limits)
@@ -56,8 +58,9 @@ class Forwarder:
             pass
         except ControllerError as error:
             if not answering.begun:  # else the connection ends, and whoever reads knows that this is not all
-                refusal = _away(error) if isinstance(error, DaemonAway) else error
-                await error_response(refusal)(scope, receive, send)
+                answer = self._refusals.answer
+                refusal = answer(_away(error), "daemon_away") if isinstance(error, DaemonAway) else answer(error)
+                await refusal(scope, receive, send)
 
     async def _converse(
         self, scope: Scope, body: Body, caller: Caller, pass_on: Callable[[Connection], Awaitable[None]]

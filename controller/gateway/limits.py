@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from controller.http.failures import CLOSE, Refused
 
 MIB = 1024 * 1024
-TOO_MANY = 429
+UNAUTHORIZED, TOO_MANY = 401, 429
 
 
 @dataclass(frozen=True, slots=True)

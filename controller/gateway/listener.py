@@ -16,14 +16,17 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
+from starlette.responses import Response
 from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.server import Server
 
 from controller.gateway.certificates import Certificates
 from controller.gateway.limits import Buckets, Limits
+from controller.gateway.refusals import Refusals
 from controller.host.listening import network_of
 from controller.http.connections import ConnectionLimits, StationProtocol
+from controller.http.failures import Refused
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ _PLAIN = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: c
 _FULL = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _OUT_OF_FILES = 0.5
 """Seconds for which nothing is accepted where the system had no descriptor to give."""
+_BUSY = 503
 
 
 class Listener:
@@ -44,9 +48,11 @@ class Listener:
         listening: socket.socket,
         certificates: Certificates | None,
         limits: Limits,
+        refusals: Refusals,
         connections: ConnectionLimits | None = None,
     ) -> None:
         self._socket = listening
+        self._refusals = refusals
         self._certificates = certificates
         self._limits = limits
         self.connections = connections or ConnectionLimits()
@@ -104,6 +110,7 @@ class Listener:
                 self._opening[task] = protocol
                 task.add_done_callback(partial(self._opened, connection, protocol))
             else:
+                self._refusals.count("connections")
                 _turn_away(connection, b"" if self._certificates else _FULL)
 
     def _admit(self, peer: str) -> bool:
@@ -117,6 +124,12 @@ class Listener:
 
     def _make_room(self, peer: str | None) -> bool:
         """Close what is idle, else in a handshake, for longest, of all or of one peer; return whether there was any."""
+        made = self._close_idle(peer)
+        if made:
+            self._refusals.count("displaced")
+        return made
+
+    def _close_idle(self, peer: str | None) -> bool:
         idle = self.connections.make_room(peer)
         if idle is not None:
             self._leave(idle)
@@ -139,7 +152,10 @@ class Listener:
 
     def _protocol(self, peer: str) -> _Protocol:
         server = self._server
-        return _Protocol(server.config, server.server_state, {}, limits=self.connections, peer=peer, on_end=self._leave)
+        return _Protocol(
+            server.config, server.server_state, {}, limits=self.connections, peer=peer, on_end=self._leave,
+            refusals=self._refusals,
+        )  # fmt: skip
 
     async def _open(self, connection: socket.socket, protocol: _Protocol) -> None:
         """Agree on TLS, where there is any, and leave the connection to its protocol."""
@@ -148,6 +164,7 @@ class Listener:
         if self._certificates is not None:
             context = self._certificates.context
             if not await self._begins_with_tls(connection):
+                self._refusals.count("handshake")
                 _turn_away(connection, _PLAIN % (len(_NO_TLS), _NO_TLS))
                 return
         await asyncio.get_running_loop().connect_accepted_socket(
@@ -161,6 +178,8 @@ class Listener:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, OSError):  # those are the peer's doing
             log.error("cannot open a connection: %r", error)
+        elif error is not None and self._certificates and not isinstance(error, ConnectionResetError):  # they left
+            self._refusals.count("handshake")
         if not protocol.made:
             connection.close()
             self._leave(protocol)
@@ -187,10 +206,12 @@ class _Protocol(StationProtocol):
     """A connection of a peer. `made`: it got as far as HTTP, and tells of its end; `counted`: as one of its peer's."""
 
     def __init__(
-        self, *arguments: Any, peer: str, on_end: Callable[[StationProtocol], None], limits: ConnectionLimits
-    ) -> None:
+        self, *arguments: Any, peer: str, on_end: Callable[[StationProtocol], None], limits: ConnectionLimits,
+        refusals: Refusals,
+    ) -> None:  # fmt: skip
         super().__init__(*arguments, limits=limits)
         self.peer = peer
+        self._refusals = refusals
         self.made = False
         self.counted = True
         self._on_end = on_end
@@ -202,6 +223,18 @@ class _Protocol(StationProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._on_end(self)
+
+    def overdue(self) -> None:
+        if self.in_a_head:
+            self._refusals.count("too_slow")
+        super().overdue()
+
+    def unread(self) -> None:
+        self._refusals.count("unread")
+        super().unread()
+
+    def turn_away(self, error: Refused) -> Response:
+        return self._refusals.answer(error, "connections" if error.status == _BUSY else None)
 
 
 def _turn_away(connection: socket.socket, words: bytes) -> None:

@@ -18,6 +18,7 @@ from signal import SIGHUP, SIGTERM, Signals
 
 from controller.errors import ControllerError, RefusedToListen
 from controller.gateway.certificates import load
+from controller.gateway.refusals import Refusals
 from controller.host.listening import Listening, beyond_loopback, bind, url_of
 from controller.store.known_tokens import KnownTokens
 from controller.store.layout import StoreLayout
@@ -39,6 +40,7 @@ class GatewayProcess:
         self._listening = listening
         self._layout = layout
         self._log_level = log_level
+        self.refusals = Refusals.begin()
         self._process: Process | None = None
         self._task: asyncio.Task[None] | None = None
         self.on_change: Callable[[], None] = lambda: None
@@ -57,6 +59,7 @@ class GatewayProcess:
     async def stop(self) -> None:
         """End it, and listen no more."""
         self._socket.close()
+        self.refusals.close()
         if self._task is None:
             return
         self._task.cancel()
@@ -90,15 +93,16 @@ class GatewayProcess:
 
     async def _live(self) -> str:
         """Start it and wait for its end; return what is to be said of that."""
-        listening, descriptor = self._listening, self._socket.fileno()
+        listening, descriptor, refusals = self._listening, self._socket.fileno(), self.refusals.descriptor
         tls = (
             ("--certificate", str(listening.certificate), "--key", str(listening.key)) if listening.certificate else ()
         )
         try:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-P", "-m", "controller.gateway", "--store", str(self._layout.root), "--socket",
-                str(descriptor), "--parent", str(os.getpid()), "--log-level", self._log_level, *tls,
-                stdin=asyncio.subprocess.DEVNULL, stdout=PIPE, pass_fds=(descriptor,), start_new_session=True,
+                str(descriptor), "--refusals", str(refusals), "--parent", str(os.getpid()), "--log-level",
+                self._log_level, *tls, stdin=asyncio.subprocess.DEVNULL, stdout=PIPE,
+                pass_fds=(descriptor, refusals), start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             return f"cannot be started: {error.strerror}"

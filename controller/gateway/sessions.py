@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from controller.errors import StoreError
 from controller.gateway.admission import Admission, caller_of
-from controller.gateway.limits import TOO_MANY
+from controller.gateway.limits import TOO_MANY, UNAUTHORIZED
 from controller.gateway.refusing import guarded, refused
 from controller.http.failures import Refused
 from controller.model.token import Token
@@ -120,7 +120,9 @@ class Sessions:
         try:
             await self._answer(scope, receive, guarding)
         except Refused as error:
-            await refused(scope, error)(scope, receive, guarding)
+            answer = refused(scope, error)
+            self._admission.refusals.note(answer.status_code)
+            await answer(scope, receive, guarding)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, request = scope["path"], Request(scope, receive)
@@ -138,7 +140,10 @@ class Sessions:
             return
         ticket, token = self._ticket_of(request)
         if ticket is None or token is None:
-            await _to_login(request, "ended" if ticket else "")(scope, receive, send)
+            answer = _to_login(request, "ended" if ticket else "")
+            if answer.status_code == UNAUTHORIZED:  # else somebody came who is to log in
+                self._admission.refusals.count("unauthorized")
+            await answer(scope, receive, send)
             return
         self._admission.count(token)
         if request.method not in _SAFE:
@@ -172,6 +177,7 @@ class Sessions:
         token = self._admission.find(form.get("token", "").strip())
         if token is None:
             refusal = self._admission.refused(scope, "", "")
+            self._admission.refusals.count("too_often" if refusal.status == TOO_MANY else "unauthorized")
             if refusal.status == TOO_MANY:
                 await self._too_often(refusal, after, scope, receive, send)
                 return
@@ -237,9 +243,9 @@ def _to_login(request: Request, refused: str, after: str = "") -> Response:
     )
     place = f"{LOGIN}?{query}"
     if "hx-request" in request.headers:
-        return Response(status_code=401, headers={"HX-Redirect": place})
+        return Response(status_code=UNAUTHORIZED, headers={"HX-Redirect": place})
     if "text/event-stream" in request.headers.get("accept", ""):
-        return Response(status_code=401)
+        return Response(status_code=UNAUTHORIZED)
     return RedirectResponse(place, 303)
 
 

@@ -150,7 +150,7 @@ class StationProtocol(HttpToolsProtocol):
         self._work()
         if self._under_way > self._limits.waiting:
             self._last = True
-            self.app = error_response(  # in its turn, after those before it
+            self.app = self.turn_away(  # in its turn, after those before it
                 Refused(
                     429, f"more than {self._limits.waiting} requests wait on one connection",
                     next_step="wait for the answers", headers=CLOSE,
@@ -175,7 +175,7 @@ class StationProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(self._limits.stalled, self.transport.abort)
+        self._stalled = self.loop.call_later(self._limits.stalled, self.unread)
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -192,10 +192,23 @@ class StationProtocol(HttpToolsProtocol):
         self._work()
         self.transport.abort()
 
+    def overdue(self) -> None:
+        """Close: no request was complete in time."""
+        self.drop()
+
+    def unread(self) -> None:
+        """Close: nobody reads an answer."""
+        self.transport.abort()
+
+    @property
+    def in_a_head(self) -> bool:
+        """Whether it has never asked for anything, or a request has begun to come that is not complete."""
+        return self.cycle is None or self._beside_body > 0
+
     def _rest(self, seconds: float) -> None:
         self._work()
         self._limits.rests(self, asked_before=self.cycle is not None)
-        self._deadline = self.loop.call_later(seconds, self.drop)
+        self._deadline = self.loop.call_later(seconds, self.overdue)
 
     def _work(self) -> None:
         self._limits.works(self)
@@ -208,10 +221,15 @@ class StationProtocol(HttpToolsProtocol):
             self._stalled.cancel()
             self._stalled = None
 
+    def turn_away(self, error: Refused) -> Response:
+        """Return the answer to what never became a request."""
+        return error_response(error)
+
     def _refuse(self, error: Refused) -> None:
         """Answer and close; where another answer is under way, only close."""
+        answer = self.turn_away(error)
         if not self._under_way:
-            self.transport.write(_raw(error_response(error)))
+            self.transport.write(_raw(answer))
             self.transport.close()
         else:
             self.transport.abort()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import parser
 
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
@@ -93,6 +94,7 @@ def test_the_gateway_comes_back_the_daemon_does_not_care_and_it_ends_with_it(
     station.pvctl("token", "revoke", "wall")
     assert ask(port, "/v1/status", context, viewer)[0] == 401
     assert "wall" not in station.pvctl("token", "list").stdout
+    assert refused(station)["unauthorized"] == 1
 
     damaged_tokens_are_seen(station, daemon)
 
@@ -114,6 +116,8 @@ def test_the_gateway_comes_back_the_daemon_does_not_care_and_it_ends_with_it(
     assert second not in {0, first}
     assert (os.getsid(second), os.getpriority(os.PRIO_PROCESS, second)) == (second, 10), "gives way to calls"
     assert daemon.os_pid == daemon_pid
+    assert ask(port, "/v1/status", context, viewer)[0] == 401
+    assert refused(station)["unauthorized"] == 2, "what the first gateway counted is not forgotten"
     daemon.until(lambda each: down(each) is False, "the listener again")
 
     daemon.kill()
@@ -127,6 +131,16 @@ def test_the_gateway_comes_back_the_daemon_does_not_care_and_it_ends_with_it(
     assert admin not in rows
     assert viewer not in rows
     assert [each["object"] for each in json.loads(rows)].count("token/wall") == 4
+
+
+def refused(station: Station) -> dict[str, float]:
+    """What the gateway has refused, by reason, as the metrics tell it."""
+    return {
+        each.labels["reason"]: each.value
+        for family in parser.text_string_to_metric_families(station.pvctl("metrics").stdout)
+        for each in family.samples
+        if each.name == "procvision_gateway_refusals_total"
+    }
 
 
 def damaged_tokens_are_seen(station: Station, daemon: Daemon) -> None:

@@ -22,6 +22,7 @@ from controller.gateway.certificates import Certificates
 from controller.gateway.forwarding import Forwarder
 from controller.gateway.limits import Limits, Places
 from controller.gateway.listener import Listener
+from controller.gateway.refusals import Refusals
 from controller.gateway.sessions import Sessions, Signer
 from controller.gateway.upstream import Upstream
 from controller.host.clock import utc_now
@@ -53,6 +54,7 @@ class Served:
     listener: Listener
     port: int
     clock: list[float]
+    refusals: Refusals
     connections: list[socket.socket] = field(default_factory=list)
 
     def token(self, role: Any = "viewer", name: str = "kiosk", expires: str = "") -> CreatedToken:
@@ -84,6 +86,10 @@ class Served:
         self.connections.append(connection)
         return connection
 
+    def refused(self) -> dict[str, int]:
+        """How often there was each reason that there was."""
+        return {reason: count for reason, count in self.refusals.counted().items() if count}
+
     async def said(self, request: bytes) -> tuple[int, bytes]:
         """What is answered to some bytes until the connection is closed: the first status, and all of it."""
         return await asyncio.to_thread(said, self.connect(), request)
@@ -112,15 +118,16 @@ async def serving(
     listening = bind("127.0.0.1", 0)
     port, tls = listening.getsockname()[1], certificates is not None
     upstream = Upstream(store.layout)
-    admission = Admission(KnownTokens(store.layout, lambda: clock[0]), limits)
+    refusals = Refusals.begin()
+    admission = Admission(KnownTokens(store.layout, lambda: clock[0]), limits, refusals)
     page_places = Places(limits.page_at_once, limits.turn, "requests of the page")
     page = Page(BoundedStation(AsyncRemoteStation(Address.of(store.layout.root, None, None)), page_places))
     sessions = Sessions(page.application, Signer.of(store.layout), admission, port=port, tls=tls)
-    gateway = Gateway(sessions, admission, Forwarder(upstream, limits), limits, tls=tls)
-    listener = Listener(gateway, listening, certificates, limits, connections)
+    gateway = Gateway(sessions, admission, Forwarder(upstream, limits, refusals), limits, tls=tls)
+    listener = Listener(gateway, listening, certificates, limits, refusals, connections)
     await listener.start()
     watching = asyncio.create_task(admission.watch())
-    served = Served(store, fake, listener, port, clock)
+    served = Served(store, fake, listener, port, clock, refusals)
     try:
         yield served
     finally:
@@ -131,6 +138,7 @@ async def serving(
         await listener.stop(1)
         upstream.close()
         await server.stop(1)
+        refusals.close()
 
 
 Serve = Callable[..., AbstractAsyncContextManager[Served]]

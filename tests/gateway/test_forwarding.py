@@ -104,6 +104,7 @@ async def test_no_more_requests_than_a_bounded_number_are_forwarded_at_once(serv
         refused = await gateway.ask(*call)
 
         assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        assert gateway.refused() == {"no_place": 1}
         assert gateway.fake.plane.places == 2
         gateway.fake.plane.gate.set()
         assert [(await each).status for each in waiting] == [200, 200]

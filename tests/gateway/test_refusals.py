@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 
 import pytest
 
@@ -59,6 +60,7 @@ async def test_the_wrong_role_is_refused_by_the_station_itself(gateway: Served) 
 
     assert [(each.status, each.error["code"]) for each in (looked, moved, listed)] == [(403, 3002)] * 3
     assert "needs the access 'operator', token:v has 'viewer'" in looked.error["message"]
+    assert gateway.refused() == {"forbidden": 3}
     assert gateway.fake.asked == []
 
 
@@ -72,6 +74,7 @@ async def test_too_many_refusals_make_an_address_wait_but_nobody_with_a_token(se
         assert refused[-1].headers["connection"] == "close"
         assert (await gateway.ask("GET", "/v1/status", token=token)).status == 200
         assert (await gateway.ask("POST", LOGIN, b"token=x", Content_Type=FORM)).status == 429
+        assert gateway.refused() == {"unauthorized": 3, "too_often": 2}
 
 
 async def test_a_token_has_a_rate_and_another_has_its_own(serve: Serve) -> None:
@@ -118,6 +121,8 @@ async def test_what_no_honest_client_sends_is_refused(serve: Serve) -> None:
             assert told == status, (sent[:80], answer)
             assert b'"error"' in answer
         assert gateway.fake.asked == []
+        reasons = {400: "malformed", 401: "unauthorized", 405: "malformed", 414: "too_large", 431: "too_large"}
+        assert gateway.refused() == Counter(reasons[status] for _, status in DISHONEST)
 
 
 async def test_a_bad_chunk_ends_the_connection_and_the_request(gateway: Served) -> None:
@@ -168,6 +173,7 @@ async def test_slow_clients_are_given_up(serve: Serve) -> None:
         assert await asyncio.to_thread(head.recv, 1) == b""
         assert gateway.fake.asked == []
         await until(lambda: gateway.listener.open == 0, "the end of every connection")
+        assert gateway.refused() == {"too_slow": 3}
 
 
 async def test_pipelined_requests_are_answered_in_turn_and_within_the_rates(serve: Serve) -> None:
@@ -204,6 +210,31 @@ async def test_idle_connections_make_room_and_busy_ones_are_the_refusal(serve: S
             each.close()
         await until(lambda: gateway.fake.plane.places == 0, "the calls' end")
         assert (await gateway.ask("GET", "/v1/status", token=token)).status == 200
+        refused = gateway.refused()
+        assert refused.keys() == {"connections", "displaced"}
+        assert (refused["connections"], refused["displaced"] >= 90) == (1, True)
+
+
+async def test_an_answer_that_nobody_reads_is_given_up_and_counted(serve: Serve) -> None:
+    async with serve(ConnectionLimits(stalled=0.1, waiting=100), reads_of_token=MANY) as gateway:
+        token = gateway.token().token
+        with socket.socket() as reader:
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            reader.connect(("127.0.0.1", gateway.port))
+            reader.sendall(request("/openapi.json", bearer(token)) * 100)
+
+            await until(lambda: gateway.refused() == {"unread": 1}, "the end of its patience")
+            await until(lambda: gateway.listener.open == 0, "the end of the connection")
+
+
+async def test_a_daemon_that_is_away_is_a_refusal_of_its_own(gateway: Served) -> None:
+    token = gateway.token().token
+    gateway.store.layout.socket.unlink()
+
+    answer = await gateway.ask("GET", "/v1/status", token=token)
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "1")
+    assert gateway.refused() == {"daemon_away": 1}
 
 
 async def test_connections_are_accepted_at_a_bounded_rate(serve: Serve) -> None:

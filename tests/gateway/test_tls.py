@@ -82,7 +82,10 @@ async def test_what_does_not_speak_tls_is_told_so_or_given_up(serve: Serve, tmp_
         garbage.sendall(b"\x16\x03\x01 nothing of the kind")
         assert await asyncio.to_thread(_end_of, silent) == b""
         await asyncio.to_thread(_end_of, garbage)
+        gone = gateway.connect()
+        gone.close()  # as what only looks whether somebody listens: no refusal
         await until(lambda: gateway.listener.open == 0, "the end of every connection")
+        assert gateway.refused() == {"handshake": 3}
 
 
 def _end_of(connection: socket.socket) -> bytes:

@@ -18,6 +18,7 @@ from tests.waiting import HANGS
 
 pytestmark = requires("promtool")
 DEPLOY = ROOT / "deploy" / "prometheus"
+REFUSALS = DEPLOY / "tests" / "gateway.yml"
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -47,6 +48,12 @@ def test_every_query_of_the_dashboard_is_promql(tmp_path: Path) -> None:
     assert set(re.findall(r"\$\{?(\w+)", json.dumps(dashboard["panels"]))) <= variables
 
 
+def test_an_alert_fires_while_the_gateway_goes_on_refusing() -> None:
+    done = promtool("test", "rules", REFUSALS)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_alerts_fire_before_and_after_the_rollback_of_the_recorded_canary() -> None:
     tests: dict[str, Any] = yaml.safe_load(RECORDING.read_text())["tests"][0]
     fires = {
@@ -62,16 +69,23 @@ def test_alerts_fire_before_and_after_the_rollback_of_the_recorded_canary() -> N
 
 
 @pytest.mark.parametrize(
-    ("broken", "by", "says"),
-    [(">= 0.5 < 1", ">= 2", "OnItsWayToRollback"), ('end="rolled_back"', 'end="promoted"', "RolledBack")],
+    ("recorded", "broken", "by", "says"),
+    [
+        (RECORDING, ">= 0.5 < 1", ">= 2", "OnItsWayToRollback"),
+        (RECORDING, 'end="rolled_back"', 'end="promoted"', "RolledBack"),
+        (REFUSALS, "refusals_total[5m])) > 0.1", "refusals_total[5m])) > 0.2", "GatewayRefuses"),
+        (REFUSALS, "refusals_total[5m])) > 0.1", "refusals_total[5m])) > 0", "GatewayRefuses"),
+    ],
 )
-def test_an_alert_that_does_not_fire_is_noticed(tmp_path: Path, broken: str, by: str, says: str) -> None:
+def test_an_alert_that_fires_otherwise_is_noticed(
+    tmp_path: Path, recorded: Path, broken: str, by: str, says: str
+) -> None:
     shutil.copytree(DEPLOY, tmp_path / "prometheus")
     alerts = tmp_path / "prometheus" / "alerts.yml"
     text = alerts.read_text()
     assert broken in text
     alerts.write_text(text.replace(broken, by))
 
-    done = promtool("test", "rules", tmp_path / "prometheus" / "tests" / RECORDING.name)
+    done = promtool("test", "rules", tmp_path / "prometheus" / "tests" / recorded.name)
 
     assert (done.returncode, bool(re.search(says, done.stdout + done.stderr))) == (1, True)

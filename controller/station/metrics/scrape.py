@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from controller.calls.data_plane import DataPlane
@@ -20,6 +20,7 @@ from controller.station.metrics.station import (
     build_families,
     outcome_families,
     pass_families,
+    refusals_family,
     revision_valid,
 )
 
@@ -27,12 +28,13 @@ _OPEN = "application/openmetrics-text; version=1.0.0"
 
 
 class Sources(NamedTuple):
-    """What is read at a scrape: what is counted and known there already."""
+    """What is read at a scrape: what is counted and known there already. `refused`: by the gateway, by reason."""
 
     plane: DataPlane
     series: CallSeries
     pool: ProcessPool
     loop: Loop
+    refused: Callable[[], Mapping[str, int]]
 
 
 def _load_render() -> Callable[[Iterable[Family], str], Awaitable[tuple[str, memoryview]]]:
@@ -63,11 +65,12 @@ class Scrapes:
         return MetricsText(*await render(self._families(), form))
 
     def _families(self) -> Iterator[Family]:
-        plane, series, pool, loop = self._sources
+        plane, series, pool, loop, refused = self._sources
         acts, outcome = loop.reconciler.applier.counts, loop.outcome
         yield from build_families(self._started_at)
         yield from pass_families(loop)
         yield from act_families(acts)
+        yield refusals_family(refused())
         yield from load_families(plane.loads())
         yield from process_families(pool.look())
         yield from call_families(series.counts(), series.totals(), dict(plane.turned_away), series.deployments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import psutil
 
@@ -82,6 +82,13 @@ def outcome_families(outcome: Outcome) -> Iterator[Family]:
                  )))  # fmt: skip
     yield Family("gauge", "host_condition", "1 where a condition of the host holds: something is about to fail.",
                  ("condition",), (((each.type,), int(each.status)) for each in host.conditions))  # fmt: skip
+
+
+def refusals_family(refused: Mapping[str, int]) -> Family:
+    """Return what the gateway refused, by reason; no rows where there is none."""
+    return Family("counter", "gateway_refusals",
+                  "Requests and connections from the network that the gateway refused, by reason.", ("reason",),
+                  (((reason,), count) for reason, count in refused.items()))  # fmt: skip
 
 
 def revision_valid(*, valid: bool) -> Family:
