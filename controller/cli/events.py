@@ -12,6 +12,8 @@ from controller.cli.settings import Settings
 from controller.station.commands.events import FollowEvents
 
 if TYPE_CHECKING:
+    from controller.model.last_part import LastPart
+    from controller.model.operation import OperationDocument
     from controller.station.commands.events import Event, EventBatch, Feed
 
 
@@ -26,6 +28,7 @@ def add_arguments(parser: Parser) -> None:
 def run(arguments: Namespace, settings: Settings) -> int:
     """Show what happens on the station, one event a line, until interrupted or the daemon ends.
 
+    An event `parts` has the last parts of every PID that had a new one in the last half second.
     -o json prints each as an object with id, event and data. An event `reset` says that some are not kept any more.
 
     Examples:
@@ -63,6 +66,25 @@ def _line(event: Event) -> str:
         case "status":
             changed = [*data["deployments"], *data["pids"], *data["processes"], *data["others"]]
             text = f"{'converged' if data['converged'] else 'not converged'}: {', '.join(changed)}"
-        case _:
-            text = json.dumps(data)
+        case "operation":
+            text = _operation(data)
+        case "parts":
+            text = "; ".join(map(_part, data))
+        case "reset":
+            text = data["reason"]
     return f"{event.kind}: {text}"
+
+
+def _operation(document: OperationDocument) -> str:
+    about = f"{document['kind']} {document['subject']}".rstrip()
+    error = document["error"]
+    why = f": [{error['code']} {error['name']}] {error['message']}" if error else ""
+    return f"{about} by {document['actor']}: {document['state']}{why} ({document['id']})"
+
+
+def _part(part: LastPart) -> str:
+    version = f" by {part['name']}@{part['version']}" if part["name"] else ""
+    latency = "" if part["latency_ms"] is None else f" in {part['latency_ms']:.1f} ms"
+    defects = f", {count} defect{'s' if count > 1 else ''}" if (count := len(part["defects"])) else ""
+    words = f", {part['message']}" if part["message"] else ""
+    return f"{part['pid']} {part['verdict']}{version}{latency}{defects}{words}"

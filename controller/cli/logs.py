@@ -24,7 +24,7 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("-n", "--lines", type=count, default=100, metavar="N",
                         help="How many of the last lines of each process [default: %(default)s].")  # fmt: skip
     parser.add_argument("-f", "--follow", action="store_true",
-                        help="Go on printing what is added, until interrupted.")  # fmt: skip
+                        help="Go on with what is added, also by processes that start meanwhile.")  # fmt: skip
 
 
 def run(arguments: Namespace, settings: Settings) -> int:

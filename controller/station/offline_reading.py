@@ -168,8 +168,9 @@ class OfflineReading:
 
     def _logs(self, query: ReadLogs, _caller: Caller, _report: Report) -> Feed[tuple[LogPiece, ...]]:
         from controller.station.log_feeds import BlockingLogFeed
+        from controller.station.log_places import LogPlaces
 
-        return BlockingLogFeed(queries.log_files(self._store(), query), query)
+        return BlockingLogFeed(LogPlaces(self._store(), query).look, query)
 
     def _operations(self, query: ListOperations, _caller: Caller, _report: Report) -> tuple[OperationRow, ...]:
         from controller.station.operations import rows

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from controller.errors import Code, CodedError, NotFound
-from controller.model.objects import unmanaged_name
-from controller.model.observed import ActiveMapping
 
 if TYPE_CHECKING:
     from controller.model.observed import HistoryEntry
@@ -17,7 +14,6 @@ if TYPE_CHECKING:
         GetHistory,
         HistoryRow,
         ReadAudit,
-        ReadLogs,
         VerifyAudit,
     )
     from controller.store.store import Store
@@ -93,39 +89,3 @@ def verify_audit(store: Store, query: VerifyAudit) -> AuditVerification:
     return AuditVerification(
         found.broken_at is None, found.records, found.broken_at, found.reason, str(found.head), found.first
     )
-
-
-def log_files(store: Store, query: ReadLogs) -> tuple[Path, ...]:
-    """Return the logs of a deployment's processes, of all versions or of one, in order; of nobody: the controller's.
-
-    A PID stands for its deployment, and for the version that answers it where none is named. A deployment that was
-    called so before is found by its logs. Raises NotFound, StoreError.
-    """
-    if not query.subject:
-        return (store.layout.controller_log,)
-    deployment, version = query.subject, query.version
-    folder = store.layout.logs / "algorithms"
-    there = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
-    if deployment not in there and (owner := _owner(store, query.subject)):
-        mapping = store.active.read(query.subject)
-        active = mapping.version if isinstance(mapping, ActiveMapping) else None
-        deployment, version = owner, version or active
-    logs = (folder / deployment).glob("*.log") if deployment in there else ()
-    found = tuple(sorted(path for path in logs if version in {None, path.stem.rpartition("-")[0]}))
-    if not found:
-        which = query.subject[:80] + (f"@{query.version[:80]}" if query.version else "")
-        raise NotFound(
-            Code.invalid_params,
-            f"no process of {which} has written a log",
-            next_step="see `pvctl status` for deployments",
-        )
-    return found
-
-
-def _owner(store: Store, pid: str) -> str:
-    """Return the deployment that has a PID, by the desired state in force, or what stands in its place; or nothing."""
-    revision = store.revision.read()
-    if revision is not None and (owner := revision.by_pid.get(pid)) is not None:
-        return owner.name
-    mapping = store.active.read(pid) if pid in store.active.pids() else None  # a name becomes no path
-    return unmanaged_name(mapping.name) if isinstance(mapping, ActiveMapping) else ""

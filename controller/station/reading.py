@@ -43,6 +43,7 @@ from controller.station.commands.records import (
 )
 from controller.station.commands.status import GetStatus
 from controller.station.log_feeds import LogFeed
+from controller.station.log_places import LogPlaces
 from controller.station.plan_document import plan_document
 from controller.station.port import Caller, Command, Report
 from controller.station.present import Present, revisions
@@ -173,5 +174,5 @@ class Reading:
             self._verifying = False
 
     async def _logs(self, query: ReadLogs, _caller: Caller, _report: Report) -> Feed[tuple[LogPiece, ...]]:
-        paths = await asyncio.to_thread(queries.log_files, self._parts.store, query)
-        return LogFeed(paths, query, self._parts.followers)
+        places = await asyncio.to_thread(LogPlaces, self._parts.store, query)
+        return LogFeed(places.look, query, self._parts.followers)

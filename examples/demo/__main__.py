@@ -171,7 +171,8 @@ def read_arguments() -> argparse.Namespace:
 
 def main() -> int:
     arguments = read_arguments()
-    signal.signal(signal.SIGTERM, be_interrupted)  # what was started is ended then too
+    for number in (signal.SIGTERM, signal.SIGHUP):  # what was started is ended then too
+        signal.signal(number, be_interrupted)
     started = time.monotonic()
     station = Station(ROOT / "demo", verbose=arguments.verbose, listen=free_address() if arguments.page else "")
     try:

@@ -21,12 +21,13 @@ from examples.parts import PARTS, draw_part
 GOOD, BAD = "1.3.0", "1.4.0"
 """Two more versions: 1.1.0 again, and 1.2.0 with its errors, for the newcomer to try."""
 PREFERRED_PORT = 8480
+TOKEN, EXPIRES = "demo", "4h"
 LOOK = 0.5
 """Seconds between two looks whether the daemon still runs."""
 TRY = """
 The page:  http://{address}/
 Token:     {token}
-           (role operator, shown once; it expires in a day and ends with this demo)
+           (role operator, shown once; it is revoked when this demo ends, and expires in {expires} in any case)
 
 What to try there:
   - {good} waits on A04 for your word: open surface-scratch, and promote it, or abort it.
@@ -58,14 +59,25 @@ def show_page(stage: Stage, deployment: str, pids: Sequence[str]) -> None:
     with Load(station.store, pids, parts_of_a_line(), Pace(callers=1, rest=0.4)) as load:
         load.start()
         begin_canary(station, deployment)
-        print(TRY.format(address=station.listen, token=make_token(station), good=GOOD, bad=BAD), flush=True)
-        try:
-            while True:
-                station.check_daemon()
-                time.sleep(LOOK)
-        except KeyboardInterrupt:
-            print("\nEnding the station.", flush=True)
+        stay(station)
     station.run("down")
+
+
+def stay(station: Station) -> None:
+    """Tell where the page is, and wait until Ctrl-C. Nobody comes in with the token any more, however it ends.
+
+    Raises Unexpected: the daemon has ended.
+    """
+    try:
+        token = make_token(station)
+        print(TRY.format(address=station.listen, token=token, expires=EXPIRES, good=GOOD, bad=BAD), flush=True)
+        while True:
+            station.check_daemon()
+            time.sleep(LOOK)
+    except KeyboardInterrupt:
+        print("\nEnding the station.", flush=True)
+    finally:
+        station.attempt("token", "revoke", TOKEN)  # needs no daemon
 
 
 def begin_canary(station: Station, deployment: str) -> None:
@@ -79,8 +91,9 @@ def begin_canary(station: Station, deployment: str) -> None:
 
 
 def make_token(station: Station) -> str:
-    """Return the secret of a new token that may do what an operator may, for a day."""
-    told = station.run("-o", "json", "token", "create", "demo", "--role", "operator", "--expires", "1d", show=False)
+    """Return the secret of a new token that may do what an operator may, for as long as somebody looks."""
+    made = ("-o", "json", "token", "create", TOKEN, "--role", "operator", "--expires", EXPIRES)
+    told = station.run(*made, show=False)
     secret: str = json.loads(told)["token"]
     return secret
 

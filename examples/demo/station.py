@@ -89,10 +89,14 @@ class Station:
 
     def end(self) -> None:
         """End what still runs, where the demo failed or was interrupted; why is told elsewhere."""
-        subprocess.run([PVCTL, "down"], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        self.attempt("down")
         if self._daemon is not None and self._daemon.poll() is None:
             self._daemon.kill()
             self._daemon.wait()
+
+    def attempt(self, *arguments: str) -> None:
+        """Run a command of which it does not matter whether it succeeds."""
+        subprocess.run([PVCTL, *arguments], cwd=self.folder, stdin=subprocess.DEVNULL, capture_output=True, check=False)
 
     def start_daemon(self) -> None:
         """Start `pvctl run` beside this program, with its log in daemon.log."""

@@ -11,11 +11,14 @@ import pytest
 import yaml
 
 from controller.calls.request import DetectionRequest
+from controller.cli.events import _line
+from controller.cli.output import show
 from controller.client.answers import Detection
 from controller.client.arguments import CallArguments
 from controller.model.operation import OperationDocument, OperationError, OperationState
 from controller.model.package import PackageRef
 from controller.station.commands.detecting import Detect
+from controller.station.commands.events import Event, EventKind
 from controller.station.commands.feedback import GiveFeedback
 from controller.station.commands.operator import (
     Abort,
@@ -420,6 +423,39 @@ def test_logs(pvctl: Pvctl, tmp_path: Path) -> None:
     assert pvctl("logs", str(log), "-n", "2").out == "two\nthree\n"
     said = pvctl("logs", "nothing@1.0.0")
     assert (said.code, pvctl.asked) == (1, [ReadLogs("nothing", "1.0.0")])
+
+
+def test_each_kind_of_event_is_one_line_that_can_be_read(capsys: pytest.CaptureFixture[str]) -> None:
+    part = {
+        "pid": "A01", "verdict": "NG", "name": "screw", "version": "1.1.0", "latency_ms": 12.34, "message": "scratch",
+        "defects": [{}, {}],
+    }  # fmt: skip
+    failed = {
+        **part, "pid": "A02", "verdict": "FAILED", "name": "", "version": "", "latency_ms": None, "defects": [],
+        "message": "two\nlines",
+    }  # fmt: skip
+    operation = {
+        "id": "7-install", "kind": "install", "subject": "screw@1.1.0", "actor": "ann", "state": "running",
+        "error": None,
+    }  # fmt: skip
+    error = {"code": 2001, "name": "invalid_zip", "message": "it is torn"}
+    told: list[tuple[EventKind, object]] = [
+        ("parts", [part, failed]), ("operation", operation), ("reset", {"reason": "read anew"}),
+        ("operation", {**operation, "state": "failed", "kind": "reconcile", "subject": "", "error": error}),
+        ("status", {"converged": False, "deployments": ["screws"], "pids": ["A01"], "processes": [], "others": []}),
+        ("audit", {"actor": "ann", "action": "switch", "object": "pid/A01", "outcome": "succeeded", "reason": "hold"}),
+    ]  # fmt: skip
+    for kind, data in told:
+        show(_line(Event("1-1", kind, json.dumps(data).encode())))
+
+    assert capsys.readouterr().out.splitlines() == [
+        "parts: A01 NG by screw@1.1.0 in 12.3 ms, 2 defects, scratch; A02 FAILED, two\\nlines",
+        "operation: install screw@1.1.0 by ann: running (7-install)",
+        "reset: read anew",
+        "operation: reconcile by ann: failed: [2001 invalid_zip] it is torn (7-install)",
+        "status: not converged: screws, A01",
+        "audit: ann: switch pid/A01: succeeded (hold)",
+    ]
 
 
 def test_what_the_station_says_of_itself(pvctl: Pvctl) -> None:

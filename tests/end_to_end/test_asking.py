@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from itertools import count
 from typing import Any, TypeVar
@@ -48,10 +49,14 @@ def events(feed: Feed[EventBatch]) -> Iterator[Event]:
         yield from finish(following_batch(feed)).events
 
 
-def lines(feed: Feed[tuple[LogPiece, ...]]) -> Iterator[str]:
+def pieces(feed: Feed[tuple[LogPiece, ...]]) -> Iterator[LogPiece]:
     while True:
-        for piece in finish(following_batch(feed)):
-            yield from piece.text.splitlines()
+        yield from finish(following_batch(feed))
+
+
+def lines(feed: Feed[tuple[LogPiece, ...]]) -> Iterator[str]:
+    for piece in pieces(feed):
+        yield from piece.text.splitlines()
 
 
 def got(daemon: Daemon, path: str) -> Any:
@@ -63,6 +68,8 @@ def got(daemon: Daemon, path: str) -> Any:
 def test_a_station_says_how_it_stands_and_what_happened(station: Station, daemon: Daemon) -> None:
     daemon.until(lambda status: status["converged"], "convergence")
     feed = asked(station, FollowEvents())
+    logs = [asked(station, ReadLogs(subject, follow=True)) for subject in ("line", "A04")]
+    assert [next(pieces(each)).log for each in logs] == ["1.0.0-0"] * 2
     station.desire("line", "line", "1.1.0", LINE, strategy={"canary": CANARY})
     daemon.until(lambda status: status["deployments"][0]["phase"] == "Paused", "the pause")
 
@@ -88,7 +95,10 @@ def test_a_station_says_how_it_stands_and_what_happened(station: Station, daemon
         if all(seen.values()):
             break
 
+    logs_of_a_process_that_started_meanwhile(logs)
     station.pvctl("exec", "A04", "--image", picture(station))
+    told = station.pvctl("events", "--kinds", "parts", "--after", last, "-n", "1").stdout
+    assert re.match(r"parts: A04 OK by line@1\.1\.0 in [\d.]+ ms\n", told), told
     station.pvctl("promote", "line")
     daemon.until(lambda status: status["deployments"][0]["actual_weight"] == 50, "half of the PIDs")
     daemon.until(lambda status: status["deployments"][0]["current_step_index"] == 3, "the timed pause")
@@ -108,6 +118,12 @@ def test_a_station_says_how_it_stands_and_what_happened(station: Station, daemon
     assert got(daemon, "/v1/whoami")["access"] == "admin"
     assert got(daemon, "/v1/audit/verification")["valid"] is True
 
+    audit_in_pages(station, daemon)
+    refused_tree_and_restart(station, daemon, last)
+    logs_over_a_rotation(station, daemon)
+
+
+def audit_in_pages(station: Station, daemon: Daemon) -> None:
     page = got(daemon, "/v1/audit?limit=3")
     following = got(daemon, f"/v1/audit?limit=3&before={page['next_before']}")
     numbers = [each["seq"] for each in (*page["rows"], *following["rows"])]
@@ -118,9 +134,6 @@ def test_a_station_says_how_it_stands_and_what_happened(station: Station, daemon
         each["seq"] for each in reversed(switches)
     ]
     assert daemon.get("/v1/audit?limit=0")[0] == 400
-
-    refused_tree_and_restart(station, daemon, last)
-    logs_over_a_rotation(station, daemon)
 
 
 def refused_tree_and_restart(station: Station, daemon: Daemon, last: str) -> None:
@@ -146,6 +159,12 @@ def refused_tree_and_restart(station: Station, daemon: Daemon, last: str) -> Non
     feed = asked(station, FollowEvents(last))
     assert next(events(feed)).kind == "reset"
     assert station.pvctl("events", "--after", last, "-n", "1").stdout.startswith("reset: ")
+
+
+def logs_of_a_process_that_started_meanwhile(logs: list[Feed[tuple[LogPiece, ...]]]) -> None:
+    for each in logs:
+        assert next(piece.log for piece in pieces(each) if piece.log != "1.0.0-0") == "1.1.0-0"
+        finish(each.aclose())
 
 
 def logs_over_a_rotation(station: Station, daemon: Daemon) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import pytest
 
 from controller.errors import Code
 from examples import parts
+from examples.demo.page import stay
+from examples.demo.station import Station as DemoStation
+from examples.demo.station import Unexpected
 from examples.packing import ALGORITHMS, pack, projects
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,3 +120,26 @@ def test_operations_explain_every_error_code() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     missing = [code for code in Code if f"| {code.value} {code.name} |" not in text]
     assert not missing
+
+
+def test_the_demos_token_opens_nothing_once_its_daemon_has_died(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    station = DemoStation(tmp_path)
+    station.zips.mkdir(parents=True)
+    station.desired.mkdir()
+
+    def tokens() -> list[str]:
+        told = station.run("-o", "json", "token", "list", show=False)
+        return [each["name"] for each in json.loads(told)["tokens"]]
+
+    def died() -> None:
+        assert tokens() == ["demo"]
+        raise Unexpected("the daemon ended with 1")
+
+    station.check_daemon = died  # type: ignore[method-assign]
+    with pytest.raises(Unexpected, match="ended with 1"):
+        stay(station)
+
+    assert re.search(r"Token: +pvt_\w+", capsys.readouterr().out)
+    assert tokens() == []

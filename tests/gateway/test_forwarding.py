@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
+from controller.client import Client
 from controller.client.addresses import Address
 from controller.client.answers import NotReached
+from controller.errors import CallError, Code
 from controller.station.commands.events import Event, FollowEvents
 from controller.station.commands.operator import Promote
 from controller.station.commands.status import GetStatus
@@ -43,6 +45,17 @@ async def test_what_a_client_says_about_who_it_is_goes_nowhere(gateway: Served) 
     hidden = await gateway.ask("GET", "/v1/status", token=token, Connection="X-Procvision-Caller", **lies)
     assert hidden.status == 200
     assert gateway.fake.callers[-1] == Caller("token:kiosk", Access.viewer)
+
+
+async def test_the_python_client_is_told_by_a_code_why_it_may_not_call(gateway: Served) -> None:
+    def refused(token: str) -> int:
+        with Client(url=f"http://127.0.0.1:{gateway.port}", token=token) as client, pytest.raises(CallError) as caught:
+            client.execute("A01", b"\x89PNG")
+        return caught.value.code
+
+    assert await asyncio.to_thread(refused, gateway.token("viewer").token) == Code.forbidden
+    assert await asyncio.to_thread(refused, "pvt_x") == Code.unauthorized
+    assert gateway.refused() == {"forbidden": 1, "unauthorized": 1}
 
 
 async def test_nobody_acts_for_a_worker_over_the_network(gateway: Served) -> None:

@@ -18,13 +18,14 @@ from tests.waiting import HANGS, until
 
 
 def make_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate for `localhost` that signs itself, and its key; skip where no openssl makes one."""
+    """A certificate for `localhost` and a name that signs itself, and its key; skip where no openssl makes one."""
     if program("openssl") is None:
         pytest.skip("this system has no openssl")
     certificate, key = folder / f"{name}.pem", folder / f"{name}.key"
+    names = f"subjectAltName=DNS:{name},DNS:localhost,IP:127.0.0.1"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-         "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out",
+         "-subj", f"/CN={name}", "-addext", names, "-keyout", str(key), "-out",
          str(certificate)],
         check=True, capture_output=True,
     )  # fmt: skip

@@ -87,6 +87,7 @@ from controller.station.commands.tokens import (
 from controller.station.commands.validating import CheckRow, PackageReport, Validate, ValidateStored
 from controller.station.events import EventLog
 from controller.station.log_feeds import BlockingLogFeed
+from controller.station.log_places import LogPlace
 from controller.station.operations import found, kind_of
 from controller.station.operations import rows as operation_rows
 from controller.station.plan_document import plan_document
@@ -296,10 +297,10 @@ class FakeStation:
         return self.history
 
     @staticmethod
-    def _logs(subject: str) -> list[Path]:
+    def _logs(subject: str) -> Callable[[], list[LogPlace]]:
         if not Path(subject).exists():
             raise NotFound(Code.invalid_params, f"no process of {subject} has written a log")
-        return [Path(subject)]
+        return lambda: [LogPlace(Path(subject), new=False)]
 
     def _report(self, name: str) -> PackageReport:
         error = ErrorRow(2002, "manifest_missing", f"{name} has no manifest.json", {}) if "bad" in name else None
