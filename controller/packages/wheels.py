@@ -11,7 +11,6 @@ import zipfile
 from dataclasses import dataclass, field, replace
 from email.parser import BytesHeaderParser
 
-from packaging.metadata import InvalidMetadata, Metadata
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.tags import Tag
@@ -88,15 +87,16 @@ def parse_wheel(file: str, digests: frozenset[str], tail: bytes, limits: Limits)
         wheel = replace(wheel, files=frozenset(members))
         info = next(info for name, info in members.items() if name.endswith(".dist-info/METADATA"))
         check_metadata_size(info, limits)
-        metadata = Metadata.from_email(_headers(b"".join(member_pieces(content, info))), validate=False)
+        headers = BytesHeaderParser().parsebytes(b"".join(member_pieces(content, info)))
+        pythons = headers.get_all("Requires-Python", [])
         return replace(
             wheel,
-            requires=tuple(metadata.requires_dist or ()),
-            requires_python=metadata.requires_python or SpecifierSet(),
+            requires=tuple(Requirement(str(each)) for each in headers.get_all("Requires-Dist", [])),
+            requires_python=SpecifierSet(str(pythons[0])) if len(pythons) == 1 else SpecifierSet(),
         )
     except PackageError as error:
         raise invalid_zip(f"wheels/{file}: {error.message}", next_step=error.next_step) from error
-    except (StopIteration, *DAMAGE, InvalidMetadata, ExceptionGroup, OSError):
+    except (StopIteration, *DAMAGE, OSError):  # a ValueError also where a requirement is none
         return wheel
 
 
@@ -107,10 +107,3 @@ def check_metadata_size(info: zipfile.ZipInfo, limits: Limits) -> None:
         most = {"METADATA": limits.wheel_metadata_bytes}.get(file, limits.wheel_directory_bytes)
         if info.file_size > most:
             raise invalid_zip(f"{info.filename} is larger than {most} bytes")
-
-
-def _headers(content: bytes) -> bytes:
-    """Drop the long description: nothing here reads it."""
-    message = BytesHeaderParser().parsebytes(content)
-    message.set_payload("")
-    return message.as_bytes()

@@ -153,7 +153,8 @@ def test_a_wheel_of_another_version_is_2004(small_zip: Path, tmp_path: Path, ref
 def test_a_missing_dependency_of_a_wheel_is_2004_and_says_whose(
     small_zip: Path, tmp_path: Path, refused: Refused
 ) -> None:
-    wheel = make_wheel(tmp_path, "lenses", requires=["glass>=2"])
+    long = 'tint; (python_version >= "3.9" and platform_system == "Nowhere") and (extra == "dark" or extra == "darker")'
+    wheel = make_wheel(tmp_path, "lenses", requires=[long, "glass>=2"])
     bad = with_requirements(small_zip, tmp_path / "bad.zip", SDK + "numpy\nlenses\n", wheel)
     assert "glass>=2 (wanted by lenses 1.0)" in refused(bad, Code.wheels_missing).message
 
