@@ -82,6 +82,7 @@ def _resident_after(daemon: Daemon, path: str) -> int:
 def _measure_idleness(root: Path) -> list[Row]:
     pids = [f"P{number:02}" for number in range(_PROCESSES)]
     with _running(root, pids, ("1.0.0",)) as (station, daemon):
+        time.sleep(_SETTLED)
         installing = resident(daemon.os_pid)
         assert daemon.stop() == 0
         daemon.start()  # what a station is most of its life: started, everything installed, everything adopted

@@ -19,11 +19,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from controller.client.answers import Detection, NotReached, UnknownOutcome
-from controller.client.blocking import Client
 from controller.errors import CallError
 
 if TYPE_CHECKING:
     from controller.client.asynchronous import AsyncClient
+    from controller.client.blocking import Client
 
 __all__ = ["AsyncClient", "CallError", "Client", "Detection", "NotReached", "UnknownOutcome"]
 
@@ -33,4 +33,8 @@ def __getattr__(name: str) -> Any:
         from controller.client.asynchronous import AsyncClient  # noqa: PLC0415
 
         return AsyncClient
+    if name == "Client":  # the daemon knows the answers, and calls nobody
+        from controller.client.blocking import Client  # noqa: PLC0415
+
+        return Client
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,6 +22,7 @@ from controller.gateway.refusals import Refusals
 from controller.gateway.sessions import Sessions, Signer
 from controller.gateway.upstream import Upstream
 from controller.host.listening import end_with
+from controller.host.memory import give_back, use_one_arena
 from controller.host.priority import give_way_to_all
 from controller.json_log import logging_to
 from controller.page.application import Page
@@ -33,6 +34,8 @@ from controller.store.layout import StoreLayout
 log = logging.getLogger(__name__)
 
 _GRACE = 1.0
+_GIVE_BACK_EVERY = 10.0
+"""Seconds between two times at which memory is given back that requests and views have freed."""
 
 
 async def serve(
@@ -51,14 +54,24 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_signal_handler(signal.SIGHUP, certificates.reload if certificates else lambda: None)
-    watching = asyncio.create_task(admission.watch(), name="looking whether tokens are valid")
+    watching = (
+        asyncio.create_task(admission.watch(), name="looking whether tokens are valid"),
+        asyncio.create_task(_give_memory_back(), name="giving memory back"),
+    )
     await listener.start()
     print("ready", flush=True)  # noqa: T201 - what the daemon waits for
     await ended.wait()
-    watching.cancel()
+    for task in watching:
+        task.cancel()
     await page.close()
     await listener.stop(_GRACE)
     upstream.close()
+
+
+async def _give_memory_back() -> None:
+    while True:
+        await asyncio.sleep(_GIVE_BACK_EVERY)
+        give_back()
 
 
 def main() -> None:
@@ -73,6 +86,7 @@ def main() -> None:
     parser.add_argument("--log-level", default="info")
     given = parser.parse_args()
     end_with(given.parent)
+    use_one_arena()
     give_way_to_all()
     layout = StoreLayout.at(given.store)
     with logging_to(layout.gateway_log, given.log_level):

@@ -18,8 +18,6 @@ from typing import Any
 
 from starlette.responses import Response
 from starlette.types import ASGIApp
-from uvicorn.config import Config
-from uvicorn.server import Server
 
 from controller.gateway.certificates import Certificates
 from controller.gateway.limits import Buckets, Limits
@@ -27,6 +25,7 @@ from controller.gateway.refusals import Refusals
 from controller.host.listening import network_of
 from controller.http.connections import ConnectionLimits, StationProtocol
 from controller.http.failures import Refused
+from controller.http.uvicorn_parts import Config, Server
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from controller.http.idempotency import Idempotency
 from controller.http.install import InstallResource
 from controller.http.logs import LogsResource
 from controller.http.metrics import MetricsResource
-from controller.http.openapi import OpenApi
+from controller.http.openapi_file import OpenApiFile
 from controller.http.operations import LongActs, OperationEvents
 from controller.http.peers import admitted
 from controller.http.picture import PictureResource
@@ -67,8 +67,8 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
         for route in command.operation.routes
         if command not in _OWN_RESOURCE
     )
-    offered = (*(endpoint for resource in resources for endpoint in resource.endpoints()), *plain)
-    return (*offered, *OpenApi(offered).endpoints())
+    own = (endpoint for resource in resources for endpoint in resource.endpoints())
+    return (*own, *plain, *OpenApiFile().endpoints())
 
 
 def application(station: Station, layout: StoreLayout, limits: BodyLimits | None = None) -> Router:

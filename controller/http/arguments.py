@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated, ClassVar, TypeVar
@@ -71,11 +70,18 @@ def reader(kind: type[_Arguments], what: str) -> Callable[[bytes | memoryview], 
     return read
 
 
+def not_known(name: str, known: Iterable[str]) -> str:
+    """Return what is said of a name that a request may not hold, with the one that was probably meant."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only a refusal needs it
+
+    close = get_close_matches(name, known, 1)
+    return f"{name[:80]!r} is not known" + (f"; did you mean {close[0]!r}?" if close else "")
+
+
 def _problems(errors: list[ErrorDetails], known: list[str]) -> Iterator[str]:
     for error in errors:
         path = ".".join(str(part) for part in error["loc"])
         if error["type"] in {"unexpected_keyword_argument", "extra_forbidden"}:
-            close = difflib.get_close_matches(path, known, 1)
-            yield f"{path[:80]!r} is not known" + (f"; did you mean {close[0]!r}?" if close else "")
+            yield not_known(path, known)
         else:
             yield f"{path}: {error['msg']}".removeprefix(": ")

@@ -77,7 +77,8 @@ def _arguments_of(command: type[Command[object]], route: Route) -> type:
         if route.method == "POST" and each.name not in route.outside
     ]
     return dataclasses.make_dataclass(
-        f"{command.__name__}Arguments", fields, frozen=True, kw_only=True, slots=True,
+        f"{command.__name__}Arguments", fields, kw_only=True,
+        init=False, repr=False, eq=False,  # pydantic alone makes one, and methods of so many would only take memory
         namespace={
             "__pydantic_config__": command.__pydantic_config__,
             "__doc__": command.__doc__,

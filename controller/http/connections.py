@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.responses import Response
-from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-from uvicorn.server import ServerState
 
 from controller.host.sockets import peer_user
 from controller.http.failures import CLOSE, Refused, error_response
+from controller.http.uvicorn_parts import Config, HttpToolsProtocol, ServerState
 
 _MOST_CONNECTIONS = 512
 _SHARE_OF_FILES = 4

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import ConfigDict, WithJsonSchema
+from pydantic import ConfigDict
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,7 +23,7 @@ NAME = Parameter(
     "name",
     "The zip's file name; left out of a form: that of its file. No folder in it.",
     required=False,
-    schema=ZIP_NAME,
+    type=ZIP_NAME,
 )
 
 
@@ -33,7 +33,7 @@ class StoredZip:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
-    zip: Annotated[str, WithJsonSchema(ZIP_NAME)]
+    zip: ZIP_NAME
 
 
 class InstallResource:

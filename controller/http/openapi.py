@@ -1,16 +1,15 @@
-"""`GET /openapi.json`: the document of what there is, generated from the endpoints and their types."""
+"""The OpenAPI document of what there is, generated from the endpoints and their types, for `make openapi` to keep.
+
+No daemon makes it: it serves the file (`openapi_file.py`), since what making it takes would stay in memory for good.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
-import orjson
 from pydantic import TypeAdapter
-from starlette.requests import Request
-from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from controller import __version__
@@ -45,26 +44,6 @@ class ErrorDocument(TypedDict):
     """Every error, in every interface."""
 
     error: ErrorBody
-
-
-class OpenApi:
-    """The resource; the document is made when it is first asked for."""
-
-    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
-        self._endpoints = (*endpoints, *self.endpoints())
-        self._text = b""
-        self._making = asyncio.Lock()
-
-    def endpoints(self) -> tuple[Endpoint, ...]:
-        """Return what the resource offers."""
-        answers = {200: Content(dict[str, object], "The OpenAPI 3.1 document.")}
-        return (Endpoint("GET", "/openapi.json", self.openapi, "Return this document.", answers=answers),)
-
-    async def openapi(self, _: Request) -> Response:
-        async with self._making:
-            if not self._text:  # a fifth of a second of work that calls need not wait for
-                self._text = await asyncio.to_thread(lambda: orjson.dumps(document(self._endpoints)))
-        return Response(self._text, media_type=JSON)
 
 
 def document(endpoints: Sequence[Endpoint]) -> dict[str, object]:
@@ -232,7 +211,7 @@ def _in_query(endpoint: Endpoint) -> Iterator[dict[str, object]]:
     for each in endpoint.query:
         yield {
             "name": each.name, "in": "query", "required": each.required, "description": each.description,
-            "schema": each.schema,
+            "schema": _adapter(each.type).json_schema(),
         }  # fmt: skip
 
 
@@ -241,7 +220,7 @@ def _in_headers(endpoint: Endpoint) -> Iterator[dict[str, object]]:
         (KEY, _KEY_MEANS, {"type": "string", "pattern": f"^{KEY_PATTERN}$", "maxLength": 200}, endpoint.keyed),
         (WORKER, _WORKER_MEANS, {"type": "string", "pattern": "^[!-~]{1,768}$"}, endpoint.on_record),
         ("Prefer", _PREFER_MEANS, _TEXT, 202 in endpoint.answers),
-        *((each.name, each.description, each.schema, True) for each in endpoint.headers),
+        *((each.name, each.description, _adapter(each.type).json_schema(), True) for each in endpoint.headers),
     ]
     for name, meaning, schema, there in offered:
         if there:

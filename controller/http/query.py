@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
-from collections.abc import Mapping
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from functools import cached_property
+from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 
 from controller.errors import CallError, Code
+from controller.http.arguments import not_known
 from controller.http.resource import Parameter
 from controller.station.port import Command, Route
 
@@ -20,9 +20,11 @@ class Query:
     """The query parameters of one route of a command."""
 
     def __init__(self, command: type[Command[object]], route: Route) -> None:
+        self._read: dict[str, _Reader] = {}
+        if not route.query:
+            return
         hints = get_type_hints(command, include_extras=True)
-        fields = {each.name: each for each in dataclasses.fields(cast("type", command))} if route.query else {}
-        self._read = {}
+        fields = {each.name: each for each in dataclasses.fields(cast("type", command))}
         for name, meaning in route.query.items():
             field = fields[route.fields.get(name, name)]
             required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -36,7 +38,7 @@ class Query:
     def arguments(self, request: Request) -> dict[str, object]:
         """Return the fields that a request's query gives. Raises CallError 1003 naming every mistake."""
         given = request.query_params
-        problems = [_unknown(name, self._read) for name in given if name not in self._read]
+        problems = [not_known(name, self._read) for name in given if name not in self._read]
         found = {}
         for name, reader in self._read.items():
             texts = given.getlist(name)
@@ -61,12 +63,13 @@ class _Reader:
         self.field = field
         hint = _without_none(hint)
         self._many = get_origin(hint) is tuple
-        item: Any = get_args(hint)[0] if self._many else hint
-        self._adapter: TypeAdapter[object] = TypeAdapter(item)
-        schema = self._adapter.json_schema()
-        self._is_text = schema.get("type") == "string"
-        shown: Mapping[str, object] = {"type": "array", "items": schema} if self._many else schema
-        self.parameter = Parameter(name, meaning, required, shown)
+        self._item: Any = get_args(hint)[0] if self._many else hint
+        self._is_text = _is_text(self._item)
+        self.parameter = Parameter(name, meaning, required, hint)
+
+    @cached_property
+    def _adapter(self) -> TypeAdapter[object]:
+        return TypeAdapter(self._item)  # made by the first request: most are never named
 
     def __call__(self, texts: list[str]) -> object:
         """Return the value. Raises ValueError saying what is wrong."""
@@ -97,6 +100,8 @@ def _without_none(hint: object) -> object:
     return hint
 
 
-def _unknown(name: str, known: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(name, known, 1)
-    return f"{name[:80]!r} is not known" + (f"; did you mean {close[0]!r}?" if close else "")
+def _is_text(hint: object) -> bool:
+    """Whether the values of a type are texts, which stand in a query as they are and not as JSON."""
+    if get_origin(hint) is Annotated:
+        return _is_text(get_args(hint)[0])
+    return hint is str or (get_origin(hint) is Literal and all(isinstance(each, str) for each in get_args(hint)))

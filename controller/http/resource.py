@@ -50,12 +50,12 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A query parameter: name, meaning, and the JSON schema of its value; one that is a list may be repeated."""
+    """A parameter of the query or the head: name, meaning, and the type of its value; a tuple's may be repeated."""
 
     name: str
     description: str
     required: bool = True
-    schema: Mapping[str, object] = field(default_factory=lambda: {"type": "string"})
+    type: object = str
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from starlette.types import ASGIApp
-from uvicorn.config import Config
-from uvicorn.server import Server
 
 from controller.http.connections import ConnectionLimits, StationProtocol
 from controller.http.listener import guard, listen
+from controller.http.uvicorn_parts import Config, Server
 from controller.images.leftovers import sweep_images
 from controller.store.layout import StoreLayout
 

@@ -27,8 +27,8 @@ FORM = "multipart/form-data"
 LARGEST = 4096 * MIB
 """Bytes of a zip at most: what may be unpacked from one in all (design 3.5)."""
 ZIP_BYTES = Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})]
-ZIP_NAME = {"type": "string", "pattern": "^[^/.][^/]*\\.zip$", "maxLength": 200}
-"""The schema of a zip's file name; its characters must be printable, too."""
+ZIP_NAME = Annotated[str, WithJsonSchema({"type": "string", "pattern": "^[^/.][^/]*\\.zip$", "maxLength": 200})]
+"""A zip's file name; its characters must be printable, too."""
 _SILENCE = 60.0
 """Seconds within which a further piece of the zip has to arrive."""
 _NAMED = "pass ?name=FILE.zip, without a folder and not beginning with a dot"

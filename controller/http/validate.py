@@ -22,7 +22,7 @@ from controller.station.port import Station
 
 PROVE = Parameter(
     "prove", "Also build its environment and start its entry point; with a JSON body, say it there.", required=False,
-    schema={"type": "boolean"},
+    type=bool,
 )  # fmt: skip
 
 

@@ -5,7 +5,6 @@ Keys that begin with `x-` are the author's own and passed over, wherever keys ar
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -91,7 +90,9 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     choices = list(choices)
     if close := [choice for choice in choices if choice.casefold() == word.casefold()]:
         return f"; did you mean {close[0]}?"
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    from difflib import get_close_matches  # noqa: PLC0415 - only a mistake needs it
+
+    close = get_close_matches(word, choices, n=1, cutoff=0.6)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import getpass
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import jsonschema
+import orjson
 import pytest
 
 from controller.errors import Code, CodedError, DesiredStateError, PackageError, StoreBusy, StoreError
 from controller.http.application import endpoints
+from controller.http.openapi import document
+from controller.http.request_body import BodyLimits
 from controller.model.status import RevisionStatus, Status
 from controller.station.commands.measuring import GetMetrics, GetSeries
 from controller.station.commands.operator import Promote, Resume, Rollback
@@ -20,7 +24,7 @@ from controller.station.commands.reconciling import PlannedChanges, Readiness, R
 from controller.station.port import AccessDenied
 from tests.http.conftest import Reply, ServedStation
 from tests.http.test_execute import npy
-from tests.station.fake import PART, SERIES, STATUS, refusal
+from tests.station.fake import PART, SERIES, STATUS, FakeStation, refusal
 from tests.waiting import until
 
 
@@ -221,6 +225,12 @@ async def test_openapi_document_is_valid_and_describes_the_answers(station: Serv
     jsonschema.validate(json.loads(json.dumps(status)), _schema(document, "GET", "/v1/status", reply))
     forms = document["paths"][execute]["post"]["requestBody"]["content"]
     assert forms.keys() == {"multipart/form-data", "application/json"}
+
+
+def test_the_openapi_document_that_is_kept_is_what_the_code_says(tmp_path: Path) -> None:
+    kept = Path(__file__).parents[2] / "docs" / "openapi.json"
+    said = document(endpoints(FakeStation(), tmp_path, BodyLimits()))
+    assert json.loads(orjson.dumps(said)) == json.loads(kept.read_bytes()), "run `make openapi`"
 
 
 async def test_openapi_references_lead_somewhere(station: ServedStation) -> None:
