@@ -123,7 +123,8 @@ async def test_one_token_never_has_every_place(serve: Serve) -> None:
 
 
 async def test_one_token_never_has_every_large_place_nor_all_their_bytes(serve: Serve) -> None:
-    async with serve(small=1000, large_bytes=3 << 20, large_bytes_each=2 << 20, turn=0.1) as gateway:
+    kib = 1024
+    async with serve(small=1000, large_bytes=1280 * kib, large_bytes_each=1024 * kib, turn=0.1) as gateway:
         one, two = gateway.token("operator", "one").token, gateway.token("operator", "two").token
         picture, kind = form(image=b"\x89PNG" + bytes(3000))
         target = "/v1/pids/A01/execute"
@@ -137,21 +138,21 @@ async def test_one_token_never_has_every_large_place_nor_all_their_bytes(serve: 
 
         slow = [gateway.connect() for _ in range(4)]
         for each in slow:
-            each.sendall(announced(one, 1 << 20) + b"-" * 2000)
+            each.sendall(announced(one, 256 * kib) + b"-" * 2000)  # four of them would not be too many bytes
         asking = [asyncio.ensure_future(asyncio.to_thread(each.recv, 12)) for each in slow]
         while sum(each.done() for each in asking) < 2:
             await asyncio.wait([each for each in asking if not each.done()], return_when=asyncio.FIRST_COMPLETED)
         assert [each.result() for each in asking if each.done()] == [b"HTTP/1.1 429"] * 2
         assert await told(one) == (429, 1000)
         assert await told(two) == (400, 1002)  # the station has all of it, and says that it is no picture
-        assert (await gateway.said(announced(two, (1 << 20) + 1)))[0] == 503
+        assert (await gateway.said(announced(two, 900 * kib)))[0] == 503
 
         first, second = (each for each, asked in zip(slow, asking, strict=True) if not asked.done())
         first.shutdown(socket.SHUT_RDWR)
         while await told(one) != (400, 1002):
             await asyncio.sleep(0.01)
-        status, answer = await gateway.said(announced(one, (1 << 20) + 1))
-        assert (status, b"1 MiB are under way" in answer) == (429, True)
+        status, answer = await gateway.said(announced(one, 900 * kib))
+        assert (status, b"MiB are under way" in answer) == (429, True)
         assert await told(two) == (400, 1002)
         second.shutdown(socket.SHUT_RDWR)
         await asyncio.wait(asking)
