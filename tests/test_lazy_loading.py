@@ -26,7 +26,6 @@ LAZY = {
     "click": "uvicorn's command line",
     "multiprocessing": "uvicorn's command line",
     "difflib": "only a mistake",
-    "psutil": "nothing of the product",
 }
 DAEMON = """
 import asyncio, sys

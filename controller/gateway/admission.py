@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 0.25
 """Seconds between two looks whether what was let in still is: a revoked token's streams end."""
-_READS = {"GET", "HEAD"}
+READS = {"GET", "HEAD"}
 _SCHEME = "bearer "
 
 
@@ -72,7 +72,7 @@ class Admission:
             raise self.refused(
                 scope, "the token is not accepted: unknown, revoked or expired", ', error="invalid_token"'
             )
-        if scope["method"] in _READS and (wait := self._reads.take(token.id)):  # a status takes longer than a call
+        if scope["method"] in READS and (wait := self._reads.take(token.id)):  # a status takes longer than a call
             raise too_often(f"questions with the token {token.name!r}", wait)
         self.count(token)
         return token

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from functools import partial
 from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
 from controller.errors import ControllerError
+from controller.gateway.admission import READS
 from controller.gateway.body import CHUNKED, Body, Gone
 from controller.gateway.limits import LargeBodies, Limits, Places, Shared
 from controller.gateway.refusals import Refusals
@@ -39,6 +40,9 @@ class Forwarder:
         self._refusals = refusals
         self._limits = limits
         self._places = Shared(Places(limits.at_once, limits.turn, "requests"), limits.at_once_each, limits.turn)
+        self._reads = Shared(
+            Places(limits.reads_at_once, limits.turn, "questions"), limits.reads_at_once_each, limits.turn
+        )
         self._large = LargeBodies(limits)
         self._streams = Shared(Places(limits.streams, limits.turn, "answers that go on"), limits.streams_each, 0)
 
@@ -52,7 +56,8 @@ class Forwarder:
                     body.count_by(await held.enter_async_context(self._large.place(caller.name)))
                 else:
                     await body.take()
-                place = await held.enter_async_context(_Place(self._places, self._streams, caller.name))
+                places = (self._reads, self._places) if scope["method"] in READS else (self._places,)
+                place = await held.enter_async_context(_Place(places, self._streams, caller.name))
                 await self._converse(scope, body, caller, partial(answering.pass_on, place))
         except Gone:
             pass
@@ -90,26 +95,37 @@ class Forwarder:
 
 
 class _Place:
-    """A caller's place among the requests, which becomes one among the streams when an answer goes on."""
+    """A caller's place among requests, one of each kind, which becomes one among the streams when an answer goes on."""
 
-    def __init__(self, places: Shared, streams: Shared, caller: str) -> None:
+    def __init__(self, places: Sequence[Shared], streams: Shared, caller: str) -> None:
         self._places = places
         self._streams = streams
         self._caller = caller
-        self._leave = partial(places.leave, caller)
+        self._held = ExitStack()
 
     async def __aenter__(self) -> _Place:
-        await self._places.enter(self._caller)
+        try:
+            for each in self._places:
+                await self._enter(each)
+        except BaseException:
+            self._held.close()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._leave()
+        self._held.close()
 
     async def go_on(self) -> None:
         """Become a place of an answer that goes on. Raises Refused: there is none."""
-        await self._streams.enter(self._caller)
-        self._leave()
-        self._leave = partial(self._streams.leave, self._caller)
+        before = self._held.pop_all()
+        try:
+            await self._enter(self._streams)
+        finally:
+            before.close()
+
+    async def _enter(self, places: Shared) -> None:
+        await places.enter(self._caller)
+        self._held.callback(places.leave, self._caller)
 
 
 class _Answering:

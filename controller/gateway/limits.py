@@ -32,10 +32,11 @@ class Limits:
     and query. `small`: a body up to this size is taken in whole before anybody is asked; `body` bounds a detection's,
     `upload` a zip's, `form` one for the page, `json` every other. `silent`: for which a body may not go on; it has
     `patience`, and more for what arrived: at least `slowest` bytes a second. `at_once`: requests that are forwarded, of
-    one token `at_once_each`, of which `large_at_once` with a large body, their bytes `large_bytes` in all; `streams`:
-    answers that go on, of one token `streams_each`; `page_at_once`: what the page asks the daemon. `turn`: for which a
-    request waits for its place. Of the large ones a caller has at most `large_at_once_each`, and as many bytes as one
-    detection may have: `large_bytes` are more, so that whoever comes beside it has room, too.
+    one token `at_once_each`; of them `reads_at_once` only ask, of one token `reads_at_once_each`: a few at a time, as a
+    call at the line waits for those that came before it. `large_at_once` have a large body, their bytes `large_bytes`
+    in all; of them a caller has at most `large_at_once_each`, and as many bytes as one detection may have:
+    `large_bytes` are more, so that whoever comes beside it has room, too. `streams`: answers that go on, of one token
+    `streams_each`; `page_at_once`: what the page asks the daemon. `turn`: for which a request waits for its place.
     """
 
     connections_each: int = 64
@@ -53,6 +54,8 @@ class Limits:
     slowest: int = 64 * 1024
     at_once: int = 16
     at_once_each: int = 8
+    reads_at_once: int = 4
+    reads_at_once_each: int = 2
     page_at_once: int = 8
     large_at_once: int = 4
     large_at_once_each: int = 2
@@ -62,7 +65,7 @@ class Limits:
     streams_each: int = 8
     turn: float = 5.0
     requests_of_token: Rate = Rate(100, 200)
-    reads_of_token: Rate = Rate(20, 40)
+    reads_of_token: Rate = Rate(10, 40)
     requests_of_address: Rate = Rate(200, 400)
     refusals_of_token: Rate = Rate(5, 20)
     refusals_of_address: Rate = Rate(2, 20)

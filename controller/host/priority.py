@@ -12,10 +12,7 @@ _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
 
 
 def give_way(os_pid: int) -> None:
-    """Let a process, and all that it starts, run only where nothing else of its session wants to.
-
-    At the disk too, where the kernel gives SCHED_IDLE the idle class; and where memory is short it goes first.
-    """
+    """Let a process run only where nothing else of its session wants to; where memory is short it goes first."""
     _weigh(os_pid, _LEAST, os.SCHED_IDLE)
 
 

@@ -44,7 +44,7 @@ class ConnectionLimits:
     opening: float = 20.0
     idle: float = 75.0
     stalled: float = 60.0
-    waiting: int = 16
+    waiting: int = 8
     most: int = field(default_factory=most_connections)
     open: int = field(default=0, init=False)
     _silent: dict[StationProtocol, None] = field(default_factory=dict, init=False)

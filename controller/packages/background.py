@@ -17,6 +17,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from controller.errors import Code
 from controller.host.capacity import capacity_of
 from controller.host.environment import clean_environment
@@ -54,7 +56,7 @@ class BackgroundCheck:
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
-        give_way(process.pid)
+        _give_way(process.pid)
         try:
             output, _ = await process.communicate()
         finally:
@@ -85,6 +87,13 @@ class BackgroundCheck:
         for left in self._staging.glob(_TRIAL):
             end_processes(left)
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _give_way(pid: int) -> None:
+    """Let a process, and all that it starts, give way, at the disk too; one that has ended is left as it is."""
+    give_way(pid)
+    with suppress(OSError, psutil.Error):
+        psutil.Process(pid).ionice(psutil.IOPRIO_CLASS_IDLE)
 
 
 def _verdict(output: bytes) -> Verdict | None:

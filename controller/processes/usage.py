@@ -1,7 +1,7 @@
 """Memory and processor time of what a shim holds: the adapter, its descendants, and those that left it.
 
-Who belongs to it, and what each uses, is read from the kernel's own files: psutil would find children by a scan of all
-processes, every second for every shim, and be held in memory for as long as the station runs.
+Who belongs to it is read from the kernel's own lists, because psutil finds children by a scan of all processes, and
+every shim is sampled every second for as long as the station runs; what each uses is psutil's to say.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from controller.host.resources import used_by
+import psutil
 
 MOST = 1000
 """Members of one family that are counted: what multiplies without end must not cost its neighbours their time."""
@@ -66,10 +66,11 @@ def consumption_of(shim: int) -> Consumption:
     """Return what everything below a shim uses; nothing where it has ended."""
     rss_bytes, cpu_seconds = 0, 0.0
     for os_pid in islice(descendants(shim), MOST):
-        with suppress(OSError):  # it ended meanwhile
-            used = used_by(os_pid)
-            rss_bytes += used.rss_bytes
-            cpu_seconds += used.cpu_seconds + used.cpu_seconds_of_children
+        with suppress(psutil.Error):  # it ended meanwhile
+            process = psutil.Process(os_pid)
+            times = process.cpu_times()
+            rss_bytes += process.memory_info().rss
+            cpu_seconds += times.user + times.system + times.children_user + times.children_system
     return Consumption(rss_bytes, cpu_seconds)
 
 

@@ -122,6 +122,23 @@ async def test_one_token_never_has_every_place(serve: Serve) -> None:
         assert (await gateway.ask(*call, one)).status == 200
 
 
+async def test_questions_are_forwarded_a_few_at_a_time(serve: Serve) -> None:
+    async with serve(reads_at_once=3, reads_at_once_each=2, turn=0.1) as gateway:
+        one, two = gateway.token("viewer", "one").token, gateway.token("viewer", "two").token
+        gateway.fake.gate = asyncio.Event()
+        waiting = [asyncio.create_task(gateway.ask("GET", "/v1/status", token=one)) for _ in range(2)]
+        await until(lambda: len(gateway.fake.asked) == 2, "two questions")
+
+        refused = await gateway.ask("GET", "/v1/status", token=one)
+        other = asyncio.create_task(gateway.ask("GET", "/v1/status", token=two))
+        await until(lambda: len(gateway.fake.asked) == 3, "somebody else's")
+
+        assert (refused.status, (await gateway.ask("GET", "/v1/status", token=two)).status) == (429, 503)
+        gateway.fake.gate.set()
+        assert [(await each).status for each in (*waiting, other)] == [200, 200, 200]
+        assert (await gateway.ask("GET", "/v1/status", token=one)).status == 200
+
+
 async def test_one_token_never_has_every_large_place_nor_all_their_bytes(serve: Serve) -> None:
     kib = 1024
     async with serve(small=1000, large_bytes=1280 * kib, large_bytes_each=1024 * kib, turn=0.1) as gateway:

@@ -67,6 +67,7 @@ async def test_a_check_has_the_least_priority_and_leaves_nothing_when_it_is_canc
     process = psutil.Process(algorithm)
     assert process.nice() == 19
     assert os.sched_getscheduler(algorithm) == os.SCHED_IDLE
+    assert process.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
 
     working.cancel()
     with pytest.raises(asyncio.CancelledError):

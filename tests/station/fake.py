@@ -167,8 +167,8 @@ class FakePlane:
 class FakeStation:
     """`asked` and `callers` are what came in; `failure`, where set, is raised by every command but detections.
 
-    `plane` answers detections. Commands are named by their own classes; a package whose file name has `bad` in it is
-    refused.
+    `plane` answers detections; every command waits for `gate`, where there is one. Commands are named by their own
+    classes; a package whose file name has `bad` in it is refused.
     """
 
     def __init__(self, detect: Callable[[DetectionRequest], Any] | None = None) -> None:
@@ -186,6 +186,7 @@ class FakeStation:
         self.parts: list[LastPart] = [PART]
         self.events = EventLog("fake", subscribers=2, heartbeat=0.05)
         self.plane = FakePlane()
+        self.gate: asyncio.Event | None = None
         self.operations: dict[str, OperationDocument] = {}
         self._detect = detect or self.plane.execute
 
@@ -199,6 +200,8 @@ class FakeStation:
             return cast(Result, self.operations[command.id])
         self.asked.append(command)
         self.callers.append(caller)
+        if self.gate is not None:
+            await self.gate.wait()
         if isinstance(command, Detect):
             return cast(Result, await self._detect(command.request))
         if isinstance(command, Reconcile):

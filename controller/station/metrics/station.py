@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+import psutil
+
 from controller import __version__
-from controller.host.resources import used_by
 from controller.model.objects import ObjectKind
 from controller.reconciler.counts import ActCounts, Durations, PassCounts
 from controller.reconciler.loop import Loop
@@ -24,10 +24,13 @@ def build_families(started_at: str) -> Iterator[Family]:
     said = {"version": __version__, "python": platform.python_version()}
     yield Family("info", "build", "The release of the controller, and the Python that runs it.", (), (((), said),))
     yield gauge("start_time_seconds", "When the controller was started, in seconds since 1970.", epoch_of(started_at))
-    used, open_files = used_by(os.getpid()), len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - nothing but a number
-    yield gauge("controller_resident_memory_bytes", "Resident memory of the controller itself.", used.rss_bytes)
-    yield counter("controller_cpu_seconds", "Processor time of the controller itself.", used.cpu_seconds)
-    yield gauge("controller_open_files", "File descriptors that the controller has open.", open_files)
+    process = psutil.Process()
+    with process.oneshot():
+        times = process.cpu_times()
+        yield gauge("controller_resident_memory_bytes", "Resident memory of the controller itself.",
+                    process.memory_info().rss)  # fmt: skip
+        yield counter("controller_cpu_seconds", "Processor time of the controller itself.", times.user + times.system)
+        yield gauge("controller_open_files", "File descriptors that the controller has open.", process.num_fds())
 
 
 def pass_families(loop: Loop) -> Iterator[Family]:
