@@ -21,6 +21,7 @@ class Later:
     def __init__(self) -> None:
         self._waiting: dict[str, Callable[[], object]] = {}
         self._writing: asyncio.Task[None] | None = None
+        self._written_now = ""
         self.failing: dict[str, str] = {}
         """What could not be written the last time, and why; whoever knows it still wants it gives it again."""
 
@@ -30,9 +31,13 @@ class Later:
         if self._writing is None or self._writing.done():
             self._writing = asyncio.get_running_loop().create_task(self._write())
 
+    def is_due(self, what: str) -> bool:
+        """Return whether something is still to be written, or is being written: what is on the disk may be older."""
+        return what in self._waiting or what == self._written_now
+
     async def _write(self) -> None:
         while self._waiting:
-            what = next(iter(self._waiting))
+            what = self._written_now = next(iter(self._waiting))
             try:
                 await asyncio.to_thread(self._waiting.pop(what))
             except StoreError as error:
@@ -41,6 +46,8 @@ class Later:
                 self.failing[what] = str(error)
             else:
                 self.failing.pop(what, None)
+            finally:
+                self._written_now = ""
 
     async def flush(self) -> None:
         """Wait for everything that was given so far, and what came meanwhile."""

@@ -42,6 +42,7 @@ from controller.store.store import Store
 
 log = logging.getLogger(__name__)
 
+_REGISTRY = "registry.json"
 _MOST_ACTS = 10
 _FIGURES_EVERY = 60.0
 """Seconds between two writes of the status for the sake of figures alone; a daemon tells the present ones."""
@@ -134,7 +135,9 @@ class Reconciler:
     async def observe(self, desired: Desired) -> Observed:
         """Look at the station. Reads only. Raises StoreError."""
         self._heed(desired.revision)
-        return await self.observer.observe(desired.revision, self.backoff.failures)
+        due = self.later.is_due(_REGISTRY)  # then it is not lost, where it is not there yet
+        observed = await self.observer.observe(desired.revision, self.backoff.failures)
+        return replace(observed, registry_lost=False) if due else observed
 
     def _heed(self, revision: Revision) -> None:
         """Where the policy has other interpreters or limits, let what those refused be tried without more delay."""
@@ -159,7 +162,7 @@ class Reconciler:
         """
         if not observed.registry_lost:
             rows = registry_rows(observed.zips, observed.installed, observed.failures)
-            self.later.write("registry.json", partial(self.store.registry.write, rows))
+            self.later.write(_REGISTRY, partial(self.store.registry.write, rows))
         if self.store.unrecorded or self._unrecorded:
             self._unrecorded = await asyncio.to_thread(self.store.unrecorded.settle, self.store)
         counted = tuple(self._counted(observed, planned))
@@ -224,7 +227,7 @@ class Reconciler:
         observed = await self.observe(desired)
         if not observed.registry_lost:
             rows = registry_rows(observed.zips, observed.installed, observed.failures)
-            self.later.write("registry.json", partial(self.store.registry.write, rows))
+            self.later.write(_REGISTRY, partial(self.store.registry.write, rows))
         await self.conclude(desired, observed, self.plan(desired, observed))
         await self.later.flush()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
@@ -18,6 +19,7 @@ class Registry:
 
     def __init__(self, layout: StoreLayout) -> None:
         self._path = layout.registry
+        self._writing = threading.Lock()  # what is written later and what repairs it may come at once
 
     def read(self) -> tuple[PackageRecord, ...] | None:
         """Return the records; None where the file is lost, cannot be read or is not understood: all can be derived."""
@@ -37,7 +39,8 @@ class Registry:
         """Write the records where they differ from what is there; return whether they did. Raises StoreError."""
         rows = [_row(record) for record in sorted(records, key=_order)]
         content = orjson.dumps({"packages": rows}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        return write_if_changed(self._path, content, orjson.loads)
+        with self._writing:
+            return write_if_changed(self._path, content, orjson.loads)
 
 
 def _order(record: PackageRecord) -> tuple[str, str, str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
+from collections.abc import Iterable
 from pathlib import Path
 
 import orjson
@@ -11,11 +14,12 @@ import pytest
 from controller.errors import Code, DesiredStateError, PackageError, StartFailed, StoreError
 from controller.model.limits import PackageLimits
 from controller.model.observed import ProcessKey
-from controller.model.package import PackageRef
+from controller.model.package import PackageRecord, PackageRef
 from controller.reconciler.exits import Exit, worst
 from controller.reconciler.revisions import take_revision
 from tests.builders import audit_records, deployment, revision
 from tests.reconciler.fakes import FakeSource, Rig
+from tests.waiting import HANGS, until
 
 V1, V2 = PackageRef("screw", "1.0.0"), PackageRef("screw", "1.1.0")
 AT_V1 = revision(deployment("line", "1.0.0", "A01", "A02"))
@@ -251,6 +255,23 @@ async def test_a_killed_process_and_a_deleted_installation_are_put_back(rig: Rig
     assert outcome.exit == Exit.done
     assert V1 in rig.packages.installations()
     assert len(rig.processes.running) == 1
+
+
+async def test_a_registry_that_is_still_being_written_is_not_lost(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    may_write, write = threading.Event(), rig.store.registry.write
+
+    def slowly(records: Iterable[PackageRecord]) -> bool:
+        assert may_write.wait(HANGS)
+        return write(records)
+
+    monkeypatch.setattr(rig.store.registry, "write", slowly)
+    reconciling = asyncio.create_task(rig.reconcile(AT_V1))
+    await until(lambda: len(rig.active()) == 2, "a pass after the installation, and the switches")
+    may_write.set()
+
+    assert (await reconciling).exit == Exit.done
+    assert [each for each in audit_records(rig.store.audit) if "registry" in each["action"]] == []
+    assert {each.ref for each in rig.store.registry.read() or ()} == {V1, V2}
 
 
 async def test_a_lost_registry_is_rebuilt(rig: Rig) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -116,6 +118,13 @@ def test_the_registry_is_read_back_and_not_rewritten_when_equal(store: Store) ->
     assert store.registry.read() == (RECORD,)
     assert store.registry.write([RECORD]) is False
     assert store.layout.registry.stat().st_mtime_ns == before
+
+
+def test_who_repairs_the_registry_and_who_writes_it_may_come_at_once(store: Store) -> None:
+    contents = [replace(RECORD, version=f"{number}.0.0") for number in range(40)]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(lambda record: isinstance(store.registry.write([record]), bool), contents))
+    assert store.registry.read() in [(each,) for each in contents]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"{}", b'{"packages": [{}]}', b'{"packages": 3}', b"\xff"])
