@@ -3,8 +3,8 @@
 One caller on the Unix socket calls without a pause; each window of it under attack follows a quiet one, and the ratio
 is the median of the pairs. p99 is what waiting for a core makes of it, and the load needs one, though at a station it
 comes from other machines. So its process gives way to the line as the gateway does (`give_way_to_all`), and both keep
-to the machine's last core; the line keeps to none, whether attacked or not. Two controls say what remains of that: in
-the first nothing attacks, and the ratio is the measure's own error; in the second the same load goes to a bare server
+to the machine's last core; the line keeps to none, whether attacked or not. Controls say what remains of that: in
+the first nothing attacks, and the ratio is the measure's own error; in the others the same load goes to a bare server
 that answers without looking, and gives way like the gateway. What an attack costs the loop that answers calls is told
 by the daemon's processor time for each call. Memory is what the kernel says is resident.
 
@@ -219,7 +219,7 @@ def run(rounds: int = 15) -> list[Row]:
             rows = _rows(_NOTHING, line, rounds, aim=None)
             rows += [row for name in _ATTACKS for row in _rows(name, line, rounds)]
             with _bare_server() as bare:
-                rows += _control(line, rounds, bare)
+                rows += _controls(line, rounds, bare)
             memory = [*before, *_memory(line.daemon, "after all of it")]
         certificate, key = make_certificate(root, "station")
         with _running(root / "tls", "--tls-cert", str(certificate), "--tls-key", str(key)) as line:
@@ -324,12 +324,12 @@ def _rows(name: str, line: _Line, rounds: int, port: int = 0, aim: float | None 
     ]  # fmt: skip
 
 
-def _control(line: _Line, rounds: int, port: int) -> list[Row]:
-    """Return what the same load costs where a server that knows nothing answers it."""
-    rows = _rows("requests without a token", line, rounds, port, None)
-    rows[0] = dataclasses.replace(
-        rows[0], what=rows[0].what.replace("p99 at", "control, the same to a bare server: p99 at")
-    )
+def _controls(line: _Line, rounds: int, port: int) -> list[Row]:
+    """Return what the same loads cost where a server that knows nothing answers them."""
+    rows = []
+    for name in ("requests without a token", "bodies that are too large", "pipelined requests with a token"):
+        first, second = _rows(name, line, rounds, port, None)
+        rows += [dataclasses.replace(first, what=f"control, a bare server: {first.what}"), second]
     return rows
 
 
