@@ -93,7 +93,7 @@ async def page_of_acts(read: _Read, asked: ReadAudit) -> ActsPage:
 
 
 async def _closed(read: _Read, shown: Sequence[Act], before: int | None) -> list[Act]:
-    """Return acts without those whose end stands on an earlier page, and with ends that the filter left out."""
+    """Return the acts of this page: none that ends on an earlier one, and with the ends that a filter hides."""
     ends: dict[int, Act] = {}
     for each in [act for act in shown if act.state == "unfinished"][:_LOOKED_FOR]:
         records = await read(ReadAudit(2 * ROWS, None, action=each.action, object=each.object))
