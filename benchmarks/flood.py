@@ -1,12 +1,15 @@
 """Calls at the line while the listener of the network is attacked, against the same calls while it is not.
 
-One caller on the Unix socket calls without a pause; each window of it under attack follows a quiet one, and the ratio
-is the median of the pairs. p99 is what waiting for a core makes of it, and the load needs one, though at a station it
-comes from other machines. So its process gives way to the line as the gateway does (`give_way_to_all`), and both keep
-to the machine's last core; the line keeps to none, whether attacked or not. Controls say what remains of that: in
-the first nothing attacks, and the ratio is the measure's own error; in the others the same load goes to a bare server
-that answers without looking, and gives way like the gateway. What an attack costs the loop that answers calls is told
-by the daemon's processor time for each call. Memory is what the kernel says is resident.
+One caller on the Unix socket calls without a pause; each window of it under attack follows a quiet one. Compared are
+the percentiles of all calls of either kind, as one window has five calls beyond its p99 only. The range is that of 95 %
+of what drawing the pairs anew makes of it (the bootstrap, Efron 1979).
+
+p99 is what waiting for a core makes of it, and the load needs one, though at a station it comes from other machines. So
+its process gives way to the line as the gateway does (`give_way_to_all`), and both keep to the machine's last core; the
+line keeps to none, whether attacked or not. Controls say what remains of that: in the first nothing attacks, and the
+ratio is the measure's own error; in the others the same load goes to a bare server that answers without looking, and
+gives way like the gateway. What an attack costs the loop that answers calls is told by the daemon's processor time for
+each call. Memory is what the kernel says is resident.
 
 usage: python -m benchmarks.flood [ROUNDS]
 """
@@ -17,18 +20,20 @@ import asyncio
 import dataclasses
 import json
 import os
+import random
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import median
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.table import Row, megabytes, milliseconds, print_table
 from controller.client import Client
@@ -42,10 +47,13 @@ _AIM = 1.1
 _MOST_MEMORY = 60e6
 _WINDOW, _SETTLE, _OPENING = 1.0, 0.3, 2.0
 """Seconds of calls in one window; before it, when the load has changed; and until a thousand connections are idle."""
+_DRAWS = 400
 _IMAGE = np.zeros((48, 64, 3), np.uint8)
 _WORKERS = 16
 _IDLE = 1000
 _NOTHING, _MANY_IDLE = "nothing", "1,000 idle connections"
+
+_Seconds = npt.NDArray[np.float64]
 
 # The load: what one worker does again and again.
 
@@ -103,6 +111,18 @@ async def _pipelined(target: _Target) -> None:
     await target.send(_get("/v1/status", target.bearer) * 200)
 
 
+async def _hit_and_run(target: _Target) -> None:
+    """Ask, and leave before the answer: whoever attacks need not wait."""
+    _, writer = await asyncio.open_connection("127.0.0.1", target.port)
+    try:
+        writer.write(_get("/v1/status", target.bearer) * 20)
+        await writer.drain()
+        await asyncio.sleep(0.01)
+    finally:
+        target.done += 1
+        writer.transport.abort()
+
+
 async def _handshakes(target: _Target) -> None:
     await target.send(b"", tls=True)
 
@@ -137,6 +157,7 @@ _ATTACKS: dict[str, tuple[_Attack, int]] = {
     "200 slow clients": (_slow, 200),
     "malformed requests": (_malformed, _WORKERS),
     "pipelined requests with a token": (_pipelined, _WORKERS),
+    "requests whose caller leaves": (_hit_and_run, _WORKERS),
 }
 _CONTROL: dict[str, tuple[_Attack, int]] = {_NOTHING: (_idle, 0)}
 _OVER_TLS: dict[str, tuple[_Attack, int]] = {"TLS handshakes": (_handshakes, _WORKERS)}
@@ -237,21 +258,37 @@ class _Line(NamedTuple):
 
     def window(self) -> _Window:
         """Call for a while."""
-        seconds = []
+        seconds: list[float] = []
         used, until = _processor_time(self.daemon.os_pid), time.perf_counter() + _WINDOW
         while (begun := time.perf_counter()) < until:
             self.client.execute("A01", _IMAGE)
             seconds.append(time.perf_counter() - begun)
         used = _processor_time(self.daemon.os_pid) - used
-        return _Window(median(seconds), quantiles(seconds, n=100)[-1], used / len(seconds))
+        return _Window(np.array(seconds), used / len(seconds))
 
 
 class _Window(NamedTuple):
-    """Calls of one window: p50, p99, and the daemon's processor time for each, in seconds."""
+    """What each call of one window took, and the daemon's processor time for each, in seconds."""
 
-    p50: float
-    p99: float
+    calls: _Seconds
     used: float
+
+
+def _percentile(percent: float, windows: Iterable[_Window]) -> float:
+    return float(np.percentile(np.concatenate([each.calls for each in windows]), percent))
+
+
+def _compared(percent: float, pairs: Sequence[tuple[_Window, _Window]]) -> float:
+    """Return a percentile of all calls under load, over that of all without."""
+    quiet, loaded = zip(*pairs, strict=True)
+    return _percentile(percent, loaded) / _percentile(percent, quiet)
+
+
+def _range(percent: float, pairs: Sequence[tuple[_Window, _Window]]) -> tuple[float, float]:
+    """Return between what `_compared` lies in 95 % of as many pairs drawn from these."""
+    draw = random.Random(1)  # noqa: S311 - the same range of the same pairs
+    found = sorted(_compared(percent, draw.choices(pairs, k=len(pairs))) for _ in range(_DRAWS))
+    return found[_DRAWS // 40], found[-_DRAWS // 40 - 1]
 
 
 @contextmanager
@@ -309,17 +346,18 @@ def _pairs(name: str, line: _Line, rounds: int, port: int) -> tuple[list[tuple[_
 
 def _rows(name: str, line: _Line, rounds: int, port: int = 0, aim: float | None = _AIM) -> list[Row]:
     pairs, rate = _pairs(name, line, rounds, port or line.port)
-    p50 = median(loaded.p50 / quiet.p50 for quiet, loaded in pairs)
+    quiet, loaded = zip(*pairs, strict=True)
+    low, high = _range(99, pairs)
     return [
         Row(
-            f"p99 at the line, {name} ({rate:.0f}/s; p50 × {p50:.2f})",
-            milliseconds([each.p99 for _, each in pairs]), milliseconds([each.p99 for each, _ in pairs]),
-            median(loaded.p99 / quiet.p99 for quiet, loaded in pairs), aim,
+            f"p99 at the line, {name} ({rate:.0f}/s; p50 × {_compared(50, pairs):.2f}; range {low:.2f} to {high:.2f})",
+            f"{_percentile(99, loaded) * 1e3:.3g} ms", f"{_percentile(99, quiet) * 1e3:.3g} ms",
+            _compared(99, pairs), aim,
         ),
         Row(
             "  the daemon's processor time for each call meanwhile",
-            milliseconds([each.used for _, each in pairs]), milliseconds([each.used for each, _ in pairs]),
-            median(loaded.used / quiet.used for quiet, loaded in pairs), aim,
+            milliseconds([each.used for each in loaded]), milliseconds([each.used for each in quiet]),
+            median(under.used / without.used for without, under in pairs), aim,
         ),
     ]  # fmt: skip
 

@@ -47,8 +47,8 @@ async def serve(
     page_places = Places(limits.page_at_once, limits.turn, "requests of the page")
     page = Page(BoundedStation(AsyncRemoteStation(Address.of(layout.root, None, None)), page_places))
     sessions = Sessions(page.application, Signer.of(layout), admission, port=listening.getsockname()[1], tls=tls)
-    gateway = Gateway(sessions, admission, Forwarder(upstream, limits, refusals), limits, tls=tls)
-    listener = Listener(gateway, listening, certificates, limits, refusals)
+    gateway = Gateway(sessions, admission, Forwarder(upstream, limits), limits, tls=tls)
+    listener = Listener(gateway, listening, certificates, limits, admission)
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

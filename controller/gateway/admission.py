@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from starlette.types import Message, Scope, Send
 
 from controller.errors import StoreError
-from controller.gateway.limits import Buckets, Limits, too_often
+from controller.gateway.limits import Buckets, Limits, Penalty, too_often
 from controller.gateway.refusals import Refusals
 from controller.host.listening import network_of
 from controller.http.failures import Refused
@@ -37,11 +37,12 @@ def address_of(scope: Scope) -> str:
 
 
 class Admission:
-    """Lets requests in by the tokens of one store. `refusals` counts what is not let in."""
+    """Lets requests in by the tokens of one store. `refusals` counts what is not let in, `penalty` keeps it back."""
 
     def __init__(self, tokens: KnownTokens, limits: Limits, refusals: Refusals) -> None:
         self.tokens = tokens
         self.refusals = refusals
+        self.penalty = Penalty(limits)
         self._of_token = Buckets(limits.requests_of_token)
         self._reads = Buckets(limits.reads_of_token)
         self._of_address = Buckets(limits.requests_of_address)
@@ -113,6 +114,10 @@ class Admission:
             next_step="send `Authorization: Bearer TOKEN`; `pvctl token create` on the station makes one",
             headers={"WWW-Authenticate": f'Bearer realm="procvision"{more}'},
         )  # fmt: skip
+
+    async def keep_back(self, scope: Scope, status: int) -> None:
+        """Wait until a refusal is to be told."""
+        await self.penalty.pass_by(address_of(scope), status)
 
     async def inside(self, token: Token, send: Send, work: Callable[[Send], Awaitable[None]]) -> None:
         """Do the work of a request that was let in by a token; ended when the token is valid no longer."""

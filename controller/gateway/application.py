@@ -15,10 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from controller.errors import ControllerError, our_fault
 from controller.gateway.admission import Admission, caller_of
 from controller.gateway.body import Body, Gone
-from controller.gateway.forwarding import Forwarder
+from controller.gateway.forwarding import Forwarder, StationAway
 from controller.gateway.limits import Limits
 from controller.gateway.refusing import refused
-from controller.http.failures import CLOSE, Refused
+from controller.gateway.upstream import DaemonAway
+from controller.http.failures import CLOSE, Refused, error_response
 from controller.station.port import Access, Caller
 
 log = logging.getLogger(__name__)
@@ -71,8 +72,15 @@ class Gateway:
                 error = our_fault()
             if not begun:
                 answer = refused(scope, error)
-                self._admission.refusals.note(answer.status_code)
+                self._count(error, answer.status_code)
+                await self._admission.keep_back(scope, answer.status_code)
                 await answer(scope, receive, sending)
+
+    def _count(self, error: ControllerError, status: int) -> None:
+        if isinstance(error, StationAway):
+            self._admission.refusals.count("daemon_away")
+        else:
+            self._admission.refusals.note(status)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         require_sound(scope, self._limits)
@@ -121,11 +129,15 @@ class Gateway:
 
         asked = {**scope, "method": "GET", "query_string": b"", "headers": []}
         try:
-            async with asyncio.timeout(_LONGEST_SILENCE):
-                await self._forwarder.forward(asked, _stays, collect, _NOBODY)
-        except TimeoutError:
-            silent = Refused(503, f"the daemon has not answered for {_LONGEST_SILENCE:g} s", next_step="see its log")
-            await self._admission.refusals.answer(silent, "daemon_away")(asked, _stays, collect)
+            try:
+                async with asyncio.timeout(_LONGEST_SILENCE):
+                    await self._forwarder.forward(asked, _stays, collect, _NOBODY)
+            except TimeoutError:
+                raise StationAway(DaemonAway(f"nothing for {_LONGEST_SILENCE:g} s", begun=False)) from None
+        except ControllerError as error:
+            answer = error_response(error)
+            self._count(error, answer.status_code)
+            await answer(asked, _stays, collect)
         return time.monotonic(), start, body
 
 

@@ -10,11 +10,9 @@ from urllib.parse import quote
 
 from starlette.types import Receive, Scope, Send
 
-from controller.errors import ControllerError
 from controller.gateway.admission import READS
 from controller.gateway.body import CHUNKED, Body, Gone
 from controller.gateway.limits import LargeBodies, Limits, Places, Shared
-from controller.gateway.refusals import Refusals
 from controller.gateway.upstream import Connection, DaemonAway, Headers, Upstream, head_of
 from controller.http.failures import Refused
 from controller.station.port import ACCESS, CALLER, Caller
@@ -32,12 +30,24 @@ _OURS = {
 _ANSWERS_THAT_GO_ON = (b"text/event-stream", b"application/x-ndjson")
 
 
+class StationAway(Refused):
+    """The daemon does not answer. Where it may have done what it was asked for, the outcome is unknown: 502."""
+
+    def __init__(self, error: DaemonAway) -> None:
+        super().__init__(
+            502 if error.begun else 503,
+            error.message,
+            next_step=error.next_step,
+            headers={"Retry-After": "1"},
+            details={"outcome": "unknown"} if error.begun else {},
+        )
+
+
 class Forwarder:
     """Forwards to one daemon, within limits."""
 
-    def __init__(self, upstream: Upstream, limits: Limits, refusals: Refusals) -> None:
+    def __init__(self, upstream: Upstream, limits: Limits) -> None:
         self._upstream = upstream
-        self._refusals = refusals
         self._limits = limits
         self._places = Shared(Places(limits.at_once, limits.turn, "requests"), limits.at_once_each, limits.turn)
         self._reads = Shared(
@@ -47,8 +57,12 @@ class Forwarder:
         self._streams = Shared(Places(limits.streams, limits.turn, "answers that go on"), limits.streams_each, 0)
 
     async def forward(self, scope: Scope, receive: Receive, send: Send, caller: Caller) -> None:
-        """Have the daemon answer a request in a caller's name. What goes wrong is the answer."""
-        answering = _Answering(send)
+        """Have the daemon answer a request in a caller's name.
+
+        Raises:
+            StationAway: 502, 503, the daemon does not answer.
+            Refused: there is no room for the request, or its body is not taken.
+        """
         try:
             body = Body(scope, receive, self._limits)
             async with AsyncExitStack() as held:
@@ -58,14 +72,11 @@ class Forwarder:
                     await body.take()
                 places = (self._reads, self._places) if scope["method"] in READS else (self._places,)
                 place = await held.enter_async_context(_Place(places, self._streams, caller.name))
-                await self._converse(scope, body, caller, partial(answering.pass_on, place))
+                await self._converse(scope, body, caller, partial(_pass_on, send, place))
         except Gone:
             pass
-        except ControllerError as error:
-            if not answering.begun:  # else the connection ends, and whoever reads knows that this is not all
-                answer = self._refusals.answer
-                refusal = answer(_away(error), "daemon_away") if isinstance(error, DaemonAway) else answer(error)
-                await refusal(scope, receive, send)
+        except DaemonAway as error:
+            raise StationAway(error) from None
 
     async def _converse(
         self, scope: Scope, body: Body, caller: Caller, pass_on: Callable[[Connection], Awaitable[None]]
@@ -128,25 +139,17 @@ class _Place:
         self._held.callback(places.leave, self._caller)
 
 
-class _Answering:
-    """The answer on its way out."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.begun = False
-
-    async def pass_on(self, place: _Place, connection: Connection) -> None:
-        """Pass the answer on as it comes; one that goes on takes a place among those. Raises ControllerError."""
-        await connection.answer()
-        kind = next((value for name, value in connection.headers if name == b"content-type"), b"")
-        if kind.startswith(_ANSWERS_THAT_GO_ON):
-            await place.go_on()
-        self.begun = True
-        kept = [pair for pair in connection.headers if pair[0] not in _HOP]
-        await self._send({"type": "http.response.start", "status": connection.status, "headers": kept})
-        async for piece in connection.body():
-            await self._send({"type": "http.response.body", "body": piece, "more_body": True})
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+async def _pass_on(send: Send, place: _Place, connection: Connection) -> None:
+    """Pass the answer on as it comes; one that goes on takes a place among those. Raises ControllerError."""
+    await connection.answer()
+    kind = next((value for name, value in connection.headers if name == b"content-type"), b"")
+    if kind.startswith(_ANSWERS_THAT_GO_ON):
+        await place.go_on()
+    kept = [pair for pair in connection.headers if pair[0] not in _HOP]
+    await send({"type": "http.response.start", "status": connection.status, "headers": kept})
+    async for piece in connection.body():
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _headers_for(scope: Scope, caller: Caller) -> Headers:
@@ -159,9 +162,3 @@ def _headers_for(scope: Scope, caller: Caller) -> Headers:
         (CALLER.encode(), quote(caller.name, safe="").encode()),
         (ACCESS.encode(), caller.access.name.encode()),
     ]
-
-
-def _away(error: DaemonAway) -> Refused:
-    details = {"outcome": "unknown"} if error.begun else {}
-    status = 502 if error.begun else 503
-    return Refused(status, error.message, next_step=error.next_step, headers={"Retry-After": "1"}, details=details)

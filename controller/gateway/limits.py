@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from controller.http.failures import CLOSE, Refused
 
 MIB = 1024 * 1024
-UNAUTHORIZED, TOO_MANY = 401, 429
+UNAUTHORIZED, TOO_MANY, _OUR_DOING = 401, 429, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Limits:
     in all; of them a caller has at most `large_at_once_each`, and as many bytes as one detection may have:
     `large_bytes` are more, so that whoever comes beside it has room, too. `streams`: answers that go on, of one token
     `streams_each`; `page_at_once`: what the page asks the daemon. `turn`: for which a request waits for its place.
+    `told_at_once`: refusals that an address is told at once; any more, and each 429, is kept back for `penalty`.
     """
 
     connections_each: int = 64
@@ -64,11 +65,13 @@ class Limits:
     streams: int = 32
     streams_each: int = 8
     turn: float = 5.0
+    penalty: float = 1.0
     requests_of_token: Rate = Rate(100, 200)
-    reads_of_token: Rate = Rate(10, 40)
+    reads_of_token: Rate = Rate(5, 20)
     requests_of_address: Rate = Rate(200, 400)
     refusals_of_token: Rate = Rate(5, 20)
     refusals_of_address: Rate = Rate(2, 20)
+    told_at_once: Rate = Rate(5, 20)
 
 
 class Buckets:
@@ -99,6 +102,26 @@ class Buckets:
     def _level(self, key: str) -> float:
         level, at = self._levels.get(key, (self._rate.burst, 0.0))
         return min(self._rate.burst, level + (self._now() - at) * self._rate.each_second)
+
+
+class Penalty:
+    """Keeps back the refusals of who comes too often or is refused too often: they wait, and cost nothing meanwhile."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._seconds = limits.penalty
+        self._told = Buckets(limits.told_at_once)
+
+    def seconds(self, address: str, status: int) -> float:
+        """Count a refusal; return the seconds for which it is kept back. What is not their doing is told at once: 0."""
+        if status >= _OUR_DOING:
+            return 0.0
+        often = self._told.take(address) > 0 or status == TOO_MANY
+        return self._seconds if often else 0.0
+
+    async def pass_by(self, address: str, status: int) -> None:
+        """Count a refusal, and wait until it is to be told."""
+        if seconds := self.seconds(address, status):
+            await asyncio.sleep(seconds)
 
 
 def too_often(what: str, seconds: float) -> Refused:

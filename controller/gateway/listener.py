@@ -19,8 +19,9 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from controller.gateway.admission import Admission
 from controller.gateway.certificates import Certificates
-from controller.gateway.limits import Buckets, Limits
+from controller.gateway.limits import Buckets, Limits, Penalty
 from controller.gateway.refusals import Refusals
 from controller.host.listening import network_of
 from controller.http.connections import ConnectionLimits, StationProtocol
@@ -47,11 +48,12 @@ class Listener:
         listening: socket.socket,
         certificates: Certificates | None,
         limits: Limits,
-        refusals: Refusals,
+        admission: Admission,
         connections: ConnectionLimits | None = None,
     ) -> None:
         self._socket = listening
-        self._refusals = refusals
+        self._refusals = admission.refusals
+        self._penalty = admission.penalty
         self._certificates = certificates
         self._limits = limits
         self.connections = connections or ConnectionLimits()
@@ -153,7 +155,7 @@ class Listener:
         server = self._server
         return _Protocol(
             server.config, server.server_state, {}, limits=self.connections, peer=peer, on_end=self._leave,
-            refusals=self._refusals,
+            refusals=self._refusals, penalty=self._penalty,
         )  # fmt: skip
 
     async def _open(self, connection: socket.socket, protocol: _Protocol) -> None:
@@ -206,11 +208,12 @@ class _Protocol(StationProtocol):
 
     def __init__(
         self, *arguments: Any, peer: str, on_end: Callable[[StationProtocol], None], limits: ConnectionLimits,
-        refusals: Refusals,
+        refusals: Refusals, penalty: Penalty,
     ) -> None:  # fmt: skip
         super().__init__(*arguments, limits=limits)
         self.peer = peer
         self._refusals = refusals
+        self._penalty = penalty
         self.made = False
         self.counted = True
         self._on_end = on_end
@@ -232,8 +235,15 @@ class _Protocol(StationProtocol):
         self._refusals.count("unread")
         super().unread()
 
+    def kept_back(self, error: Refused) -> float:
+        return self._penalty.seconds(self.peer, error.status)
+
     def turn_away(self, error: Refused) -> Response:
-        return self._refusals.answer(error, "connections" if error.status == _BUSY else None)
+        if error.status == _BUSY:
+            self._refusals.count("connections")
+        else:
+            self._refusals.note(error.status)
+        return super().turn_away(error)
 
 
 def _turn_away(connection: socket.socket, words: bytes) -> None:

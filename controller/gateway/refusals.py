@@ -10,11 +10,6 @@ import mmap
 import os
 from typing import Literal, Self, get_args
 
-from starlette.responses import Response
-
-from controller.errors import ControllerError
-from controller.http.failures import error_response
-
 Reason = Literal[
     "malformed", "unauthorized", "forbidden", "too_slow", "too_large", "too_often", "no_place", "daemon_away",
     "connections", "displaced", "handshake", "unread",
@@ -50,17 +45,8 @@ class Refusals:
         """Count one."""
         self._counts[_PLACES[reason]] += 1
 
-    def answer(self, error: ControllerError, reason: Reason | None = None) -> Response:
-        """Return the answer that an error is, and count it; `reason` where its status does not say it."""
-        response = error_response(error)
-        if reason is None:
-            self.note(response.status_code)
-        else:
-            self.count(reason)
-        return response
-
     def note(self, status: int) -> None:
-        """Count what a status of an answer stands for, where it is a refusal."""
+        """Count what a status of an answer stands for, where that is a refusal."""
         reason = _OF_STATUS.get(status)
         if reason is not None:
             self.count(reason)

@@ -25,6 +25,7 @@ _OF_CONTENT = {"content-length", "content-type"}
 def refused(scope: Scope, error: ControllerError) -> Response:
     """Return the answer that an error is, in the form that was asked for."""
     answer = error_response(error)
+    answer.headers.update(_GUARDS)
     try:
         page = refusal(Request(scope), error, answer.status_code)
     except Exception:  # a head that nothing can be made of is refused all the same
@@ -33,7 +34,6 @@ def refused(scope: Scope, error: ControllerError) -> Response:
     if page is None:
         return answer
     page.headers.update({name: value for name, value in answer.headers.items() if name not in _OF_CONTENT})
-    page.headers.update(_GUARDS)
     return page
 
 

@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from controller.errors import StoreError
 from controller.gateway.admission import Admission, caller_of
 from controller.gateway.limits import TOO_MANY, UNAUTHORIZED
-from controller.gateway.refusing import guarded, refused
+from controller.gateway.refusing import guarded
 from controller.http.failures import Refused
 from controller.model.token import Token
 from controller.page.sessions import CSRF_HEADER, LOGIN, LOGOUT, RENEW, STATIC, Session
@@ -115,16 +115,8 @@ class Sessions:
         self._cookie = f"{'__Host-' if tls else ''}pvctl-{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request for the page."""
-        guarding = guarded(send)
-        try:
-            await self._answer(scope, receive, guarding)
-        except Refused as error:
-            answer = refused(scope, error)
-            self._admission.refusals.note(answer.status_code)
-            await answer(scope, receive, guarding)
-
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for the page. Raises Refused."""
+        send = guarded(send)
         path, request = scope["path"], Request(scope, receive)
         if path.startswith(STATIC):
             await self._page(scope, receive, send)
@@ -179,6 +171,7 @@ class Sessions:
             refusal = self._admission.refused(scope, "", "")
             self._admission.refusals.count("too_often" if refusal.status == TOO_MANY else "unauthorized")
             if refusal.status == TOO_MANY:
+                await self._admission.keep_back(scope, refusal.status)
                 await self._too_often(refusal, after, scope, receive, send)
                 return
             await _to_login(request, "token", after)(scope, receive, send)

@@ -106,6 +106,8 @@ class StationProtocol(HttpToolsProtocol):
         """Nothing more is read: the request under way that came last is refused, and then the connection ends."""
         self._deadline: asyncio.TimerHandle | None = None
         self._stalled: asyncio.TimerHandle | None = None
+        self._refused: asyncio.TimerHandle | None = None
+        """A refusal that is kept back."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -122,13 +124,15 @@ class StationProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._work()
         self._read_on()
+        if self._refused is not None:
+            self._refused.cancel()
         self._limits.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._beside_body += len(data)
         super().data_received(data)
-        if self._beside_body > self._limits.head and not self.transport.is_closing():
+        if self._beside_body > self._limits.head and not self._refused and not self.transport.is_closing():
             self._refuse(
                 Refused(
                     431,
@@ -219,6 +223,10 @@ class StationProtocol(HttpToolsProtocol):
             self._stalled.cancel()
             self._stalled = None
 
+    def kept_back(self, _: Refused) -> float:
+        """Return the seconds for which the answer to what never became a request is kept back."""
+        return 0.0
+
     def turn_away(self, error: Refused) -> Response:
         """Return the answer to what never became a request."""
         return error_response(error)
@@ -226,11 +234,18 @@ class StationProtocol(HttpToolsProtocol):
     def _refuse(self, error: Refused) -> None:
         """Answer and close; where another answer is under way, only close."""
         answer = self.turn_away(error)
-        if not self._under_way:
-            self.transport.write(_raw(answer))
-            self.transport.close()
-        else:
+        if self._under_way:
             self.transport.abort()
+        elif seconds := self.kept_back(error):
+            self._work()
+            self.flow.pause_reading()
+            self._refused = self.loop.call_later(seconds, self._tell, answer)
+        else:
+            self._tell(answer)
+
+    def _tell(self, answer: Response) -> None:
+        self.transport.write(_raw(answer))
+        self.transport.close()
 
 
 def _raw(response: Response) -> bytes:

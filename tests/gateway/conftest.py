@@ -123,8 +123,8 @@ async def serving(
     page_places = Places(limits.page_at_once, limits.turn, "requests of the page")
     page = Page(BoundedStation(AsyncRemoteStation(Address.of(store.layout.root, None, None)), page_places))
     sessions = Sessions(page.application, Signer.of(store.layout), admission, port=port, tls=tls)
-    gateway = Gateway(sessions, admission, Forwarder(upstream, limits, refusals), limits, tls=tls)
-    listener = Listener(gateway, listening, certificates, limits, refusals, connections)
+    gateway = Gateway(sessions, admission, Forwarder(upstream, limits), limits, tls=tls)
+    listener = Listener(gateway, listening, certificates, limits, admission, connections)
     await listener.start()
     watching = asyncio.create_task(admission.watch())
     served = Served(store, fake, listener, port, clock, refusals)
@@ -151,7 +151,8 @@ def serve(tmp_path: Path) -> Serve:
     def begin(
         connections: ConnectionLimits | None = None, certificates: Certificates | None = None, **limits: Any
     ) -> AbstractAsyncContextManager[Served]:
-        return serving(tmp_path, replace(Limits(), **limits), connections or ConnectionLimits(), certificates)
+        at_once = Limits(penalty=0)  # what a refusal says does not hang on how long it is kept back
+        return serving(tmp_path, replace(at_once, **limits), connections or ConnectionLimits(), certificates)
 
     return begin
 

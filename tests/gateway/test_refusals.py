@@ -12,7 +12,7 @@ from controller.gateway.limits import Rate
 from controller.http.connections import ConnectionLimits
 from controller.page.sessions import LOGIN
 from tests.gateway.conftest import Serve, Served
-from tests.waiting import until
+from tests.waiting import HANGS, until
 
 FORM = "application/x-www-form-urlencoded"
 MANY = Rate(10_000, 10_000)
@@ -85,6 +85,49 @@ async def test_a_token_has_a_rate_and_another_has_its_own(serve: Serve) -> None:
         assert told == [200, 200, 429]
         assert (await gateway.ask("POST", "/v1/deployments/a/pause", b"{}", two)).status == 403
         assert (await gateway.ask("GET", "/v1/status", token=two)).status == 429
+
+
+async def test_the_refusal_of_somebody_who_comes_too_often_is_kept_back_and_nobody_else_waits(serve: Serve) -> None:
+    async with serve(reads_of_token=Rate(0.001, 1), refusals_of_address=Rate(0.001, 1), penalty=HANGS) as gateway:
+        one, two, three = (gateway.token("viewer", name).token for name in ("one", "two", "three"))
+        for token, status in ((one, 200), ("x", 401)):
+            assert (await gateway.ask("GET", "/v1/status", token=token)).status == status
+        kept_back = [gateway.connect() for _ in range(3)]
+        kept_back[0].sendall(request("/v1/status", bearer(one)))
+        kept_back[1].sendall(request("/v1/status", bearer("x")))
+        body = b"token=x"
+        kept_back[2].sendall(
+            request(LOGIN, f"Content-Type: {FORM}", f"Content-Length: {len(body)}", method="POST") + body
+        )
+
+        await until(lambda: gateway.refused() == {"unauthorized": 1, "too_often": 3})
+
+        assert (await gateway.ask("GET", "/v1/status", token=two)).status == 200
+        assert (await gateway.ask("POST", "/v1/deployments/a/pause", b"{}", one)).status == 403, "not a question"
+        for each in kept_back:
+            each.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                each.recv(1)
+        kept_back[0].close()
+        await until(lambda: gateway.listener.open == 2)
+        assert (await gateway.ask("GET", "/v1/status", token=three)).status == 200
+
+
+async def test_an_address_that_does_nothing_but_be_refused_waits_for_each_refusal(serve: Serve) -> None:
+    async with serve(told_at_once=Rate(0.001, 1), penalty=HANGS) as gateway:
+        token = gateway.token("operator").token
+        large = request("/v1/deployments/a/pause", bearer(token), f"Content-Length: {1 << 40}", method="POST")
+        assert (await gateway.said(b"no HTTP\r\n\r\n"))[0] == 400
+        for kept_back in (b"no HTTP\r\n\r\n" + b"x" * 100_000, large, request("/v1/status"), request("/page/x/../")):
+            gateway.connect().sendall(kept_back)
+
+        await until(lambda: gateway.refused() == {"malformed": 3, "too_large": 1, "unauthorized": 1})
+
+        assert (await gateway.ask("GET", "/v1/status", token=token)).status == 200
+        for each in gateway.connections[1:]:
+            each.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                each.recv(1)
 
 
 DISHONEST = [
