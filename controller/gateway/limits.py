@@ -69,7 +69,7 @@ class Limits:
     requests_of_token: Rate = Rate(100, 200)
     reads_of_token: Rate = Rate(5, 20)
     requests_of_address: Rate = Rate(200, 400)
-    refusals_of_token: Rate = Rate(5, 20)
+    refusals_of_token: Rate = Rate(2, 20)
     refusals_of_address: Rate = Rate(2, 20)
     told_at_once: Rate = Rate(5, 20)
 
