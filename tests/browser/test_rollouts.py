@@ -55,6 +55,10 @@ def test_a_rollout_is_seen_to_advance_and_waits_for_a_word(page: Page, site: Sit
     expect(tile(page, "A01")).to_contain_text("1.0.0")
     card = page.locator("#deployment-line")
     expect(card).to_contain_text("Paused")
+    lines = card.locator("[data-series]")
+    expect(lines.locator("canvas")).to_have_count(2)
+    moments = lines.evaluate("figure => figure.plots[0].axes[0]._values")
+    assert len(moments) == len(set(moments)) > 1, "a minute's lines have moments that are told apart"
 
     card.get_by_role("button", name="Promote").click()
     dialog = page.get_by_role("dialog")

@@ -113,12 +113,13 @@
     const hues = {stable: ink("--soft"), canary: ink("--accent")};
     const rem = parseFloat(getComputedStyle(root).fontSize);
     const chart = (title, value, show, legend) => {
-      const time = new Intl.DateTimeFormat(language, {hour: "2-digit", minute: "2-digit", hourCycle: "h23"});
+      const clock = (step) => new Intl.DateTimeFormat(language, {hour: "2-digit", minute: "2-digit", hourCycle: "h23", second: step < 60 ? "2-digit" : undefined});
       const axis = {stroke: ink("--ink"), grid: {stroke: ink("--line"), width: 1}, font: `${rem * 0.85}px system-ui`};
       const options = {
         width: figure.clientWidth, height: rem * 9, title, cursor: {show: false}, legend: {show: legend, live: false},
-        scales: {y: {range: (_, low, high) => [0, Math.max(high || 0, 0.01) * 1.1]}},
-        axes: [{...axis, space: rem * 5, values: (_, ticks) => ticks.map((tick) => time.format(tick * 1000))}, {...axis, size: rem * 3.6, values: (_, ticks) => ticks.map(show)}],
+        // A minute at least: around one moment alone uPlot would show years.
+        scales: {x: {range: ({data: [at]}) => [Math.min(at[0], at.at(-1) - 60), at.at(-1)]}, y: {range: (_, low, high) => [0, Math.max(high || 0, 0.01) * 1.1]}},
+        axes: [{...axis, space: rem * 5, values: (_, ticks, axis, space, step) => ticks.map((tick) => clock(step).format(tick * 1000))}, {...axis, size: rem * 3.6, values: (_, ticks) => ticks.map(show)}],
         series: [{}, ...drawn.map((each) => ({
           label: `${each.version} ${figure.dataset[each.role] || ""}`, stroke: hues[each.role] || ink("--line"), width: each.role === "canary" ? 3 : 2,
           dash: each.role === "canary" ? [] : [8, 5], spanGaps: true, points: {show: false},
