@@ -15,7 +15,7 @@ from controller.http.operations import LongActs, Usual, long_endpoint
 from controller.http.peers import acting_caller_of
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint, Parameter
-from controller.http.upload import FORM, LARGEST, ZIP, ZIP_BYTES, ZIP_NAME, Uploads, ZipForm, media_type
+from controller.http.upload import FORM, LARGEST, ZIP, ZIP_BYTES, ZIP_NAME, Uploads, ZipForm, media_type, named
 from controller.station.commands.packages import Install, InstallStored
 from controller.station.port import Station
 
@@ -61,6 +61,7 @@ class InstallResource:
         """Receive the zip, or its name; then answer with the operation that installs it."""
         caller = acting_caller_of(request)
         if media_type(request) == JSON:
+            named(request)  # it says nothing here, and is to be right all the same
             async with self._limits.body(request) as body:
                 stored = self._read(body)
             return await self._long.answer(request, InstallStored(stored.zip), caller, Usual.operation)

@@ -85,8 +85,14 @@ class Uploads:
         return upload
 
 
+def named(request: Request) -> str:
+    """Return `?name=`; empty where it is left out. Raises CallError 1003: it is no file name of a zip."""
+    name = request.query_params.get("name")
+    return "" if name is None else _required(name)
+
+
 def _begin(request: Request, folder: Path) -> Upload:
-    name = request.query_params.get("name", "")
+    name = named(request)
     if media_type(request) == FORM:
         options = parse_options_header(request.headers["content-type"])[1]
         if not (boundary := options.get(b"boundary")):

@@ -16,12 +16,12 @@ from controller.http.operations import LongActs, Usual, long_endpoint
 from controller.http.peers import acting_caller_of
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint, Parameter
-from controller.http.upload import FORM, LARGEST, ZIP, ZIP_BYTES, Uploads, ZipForm, flag, media_type
+from controller.http.upload import FORM, LARGEST, ZIP, ZIP_BYTES, Uploads, ZipForm, flag, media_type, named
 from controller.station.commands.validating import Validate, ValidateStored
 from controller.station.port import Station
 
 PROVE = Parameter(
-    "prove", "Also build its environment and start its entry point; with a JSON body, say it there.", required=False,
+    "prove", "Also build its environment and start its entry point; a JSON body may say it, too.", required=False,
     type=bool,
 )  # fmt: skip
 
@@ -62,11 +62,12 @@ class ValidateResource:
     async def validate(self, request: Request) -> Response:
         """Receive the zip, or its name; then answer with the report."""
         caller = acting_caller_of(request)
-        if media_type(request) == JSON:
-            async with self._limits.body(request) as body:
-                named = self._read(body)
-            stored = ValidateStored(named.zip, named.name, named.version, named.prove)
-            return await self._long.answer(request, stored, caller)
         prove = flag(request, "prove")
+        if media_type(request) == JSON:
+            named(request)  # it says nothing here, and is to be right all the same
+            async with self._limits.body(request) as body:
+                said = self._read(body)
+            stored = ValidateStored(said.zip, said.name, said.version, prove or said.prove)
+            return await self._long.answer(request, stored, caller)
         upload = await self._uploads.receive(request)
         return await self._long.answer(request, Validate(upload.path, prove), caller, at_end=upload.remove)

@@ -122,6 +122,28 @@ async def test_packages_and_active_pids_are_listed_and_removed(station: ServedSt
     assert (await station.ask("GET", "/algorithms?state=broken")).status == 400
 
 
+async def test_a_long_act_of_what_can_never_be_is_refused_before_it_begins(station: ServedStation) -> None:
+    named = {"version": "1.0.0", "pid": ["A01"]}
+    requests: list[tuple[str, str, dict[str, Any] | None]] = [
+        ("DELETE", "/algorithms/a%20b/1.0.0", None),
+        ("DELETE", "/algorithms/screw/%C3%A41?force=true", None),
+        ("POST", "/algorithms/activate", named | {"name": "a b"}),
+        ("POST", "/algorithms/switch", named | {"name": "a", "version": ""}),
+        ("POST", "/algorithms/validate", {"name": "-a", "version": "1"}),
+        ("POST", "/algorithms/validate?name=x.tar", {"zip": "screw.zip"}),
+        ("POST", "/algorithms/validate?prove=perhaps", {"zip": "screw.zip"}),
+        ("POST", "/algorithms/install?name=%60%16", {"zip": "screw.zip"}),
+    ]
+    for method, target, body in requests:
+        sent = None if body is None else json.dumps(body).encode()
+        reply = await station.ask(method, target, sent, Prefer="respond-async")
+        assert (reply.status, reply.error["code"]) == (400, 1003), (method, target, body)
+    assert station.fake.asked == []
+
+    await station.ask("POST", "/algorithms/validate?prove=true", b'{"zip": "screw.zip"}')
+    assert station.fake.asked == [ValidateStored("screw.zip", prove=True)]
+
+
 async def test_a_disk_that_is_full_refuses_an_upload_and_nothing_of_it_stays(tmp_path: Path) -> None:
     upload = Upload(tmp_path, "a.zip")
     upload._file.close()

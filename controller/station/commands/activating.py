@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import MinLen
 
 from controller.errors import CallError, Code
-from controller.station.commands.packages import ErrorRow
+from controller.station.commands.packages import ErrorRow, require_package
 from controller.station.port import Access, Command, Operation, Route, TreeUse
 
 _ERRORS = (400, 409, 413, 500, 503)
@@ -56,7 +56,8 @@ class GiveVersion(Command[Activation]):
     hold: bool = False
 
     def __post_init__(self) -> None:
-        """Raise CallError 1003 where no PID is named, one twice, or a hold has no reason."""
+        """Raise CallError 1003 where no PID is named, one twice, a hold has no reason, no package can be called so."""
+        require_package(self.name, self.version)
         wrong = ""
         if not self.pid:
             wrong = "no PID is named"

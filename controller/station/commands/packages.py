@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from controller.errors import CallError, Code, PackageError
+from controller.model.names import NAME_PATTERN, VERSION_PATTERN
 from controller.station.port import Access, Command, Operation, Route
 
 State = Literal["discovered", "validated", "installed", "invalid"]
@@ -27,6 +29,20 @@ def require_zip_name(name: str) -> None:
             f"{name[:80]!r} is no file name of a zip",
             next_step="name a file in algorithms/zips, without a folder",
         )
+
+
+def require_package(name: str, version: str) -> None:
+    """Raise CallError 1003 where no package can be called so: a long act is refused before it begins."""
+    for text, pattern, what, letters in (
+        (name, NAME_PATTERN, "name of a package", ". - _, at most 63"),
+        (version, VERSION_PATTERN, "version", ". - _ + !, at most 64"),
+    ):
+        if not re.fullmatch(pattern, text):
+            raise CallError(
+                Code.invalid_params,
+                f"{text[:80]!r} can be no {what}",
+                next_step=f"use letters, digits and {letters}, beginning with a letter or digit",
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +141,10 @@ class Uninstall(Command[PackageState]):
     name: str
     version: str
     force: bool = False
+
+    def __post_init__(self) -> None:
+        require_package(self.name, self.version)
+
     operation: ClassVar = Operation(
         Access.admin,
         "Remove an installed version that nothing needs.",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from controller.errors import CallError, Code
-from controller.station.commands.packages import ErrorRow, require_zip_name
+from controller.station.commands.packages import ErrorRow, require_package, require_zip_name
 from controller.station.port import Access, Command, Operation, Route
 
 CheckState = Literal["passed", "failed", "not_reached"]
@@ -87,6 +87,8 @@ class ValidateStored(Command[PackageReport]):
             )
         if self.zip is not None:
             require_zip_name(self.zip)
+        if self.name is not None and self.version is not None:
+            require_package(self.name, self.version)
 
     @property
     def about(self) -> str:
