@@ -85,6 +85,7 @@ def test_a_viewer_sees_everything_and_is_refused_every_act(site: Site, visitors:
 def test_defects_are_drawn_over_the_picture_where_they_are(site: Site, visitors: Visitors) -> None:
     page = visitors.open()  # pictures are kept while somebody looks
     expect(page.locator("#pid-A02")).to_be_visible()
+    page.route("**/pids/A01/picture?*", lambda route: route.fulfill(body=""), times=1)  # asked for again
     site.call("A01", DARK)
     expect(page.locator("#pid-A01 .picture")).to_be_visible()
     site.call("A02", BRIGHT)

@@ -169,6 +169,12 @@
     if (!dialog.open) dialog.showModal();
     (dialog.querySelector("[autofocus]") || dialog).focus();
   });
+  // A picture that did not come is asked for again: at a slow line its part is the last one for minutes.
+  document.addEventListener("error", ({target}) => {
+    if (!target.matches?.(".picture img")) return;
+    target.waits = (target.waits || 500) * 2;
+    if (target.waits < 60000) setTimeout(() => { target.src = target.src; }, target.waits);
+  }, true);
   const unanswered = () => { for (const each of all("#dialog [data-unanswered]")) each.hidden = false; };
   document.addEventListener("htmx:sendError", unanswered);
   document.addEventListener("htmx:beforeSwap", (event) => {
