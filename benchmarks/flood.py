@@ -1,8 +1,8 @@
 """Calls at the line while the listener of the network is attacked, against the same calls while it is not.
 
 One caller on the Unix socket calls without a pause; each window of it under attack follows a quiet one. Compared are
-the percentiles of all calls of either kind, as one window has five calls beyond its p99 only. The range is that of 95 %
-of what drawing the pairs anew makes of it (the bootstrap, Efron 1979).
+the percentiles of all calls of either kind, as one window has fewer than ten calls beyond its p99. The range is that of
+95 % of what drawing the pairs anew makes of it (the bootstrap, Efron 1979).
 
 p99 is what waiting for a core makes of it, and the load needs one, though at a station it comes from other machines. So
 its process gives way to the line as the gateway does (`give_way_to_all`), and both keep to the machine's last core; the

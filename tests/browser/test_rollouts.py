@@ -58,7 +58,8 @@ def test_a_rollout_is_seen_to_advance_and_waits_for_a_word(page: Page, site: Sit
     lines = card.locator("[data-series]")
     expect(lines.locator("canvas")).to_have_count(2)
     moments = lines.evaluate("figure => figure.plots[0].axes[0]._values")
-    assert len(moments) == len(set(moments)) > 1, "a minute's lines have moments that are told apart"
+    assert moments, "an axis has moments"
+    assert len(moments) == len(set(moments)), "they are told apart"
 
     card.get_by_role("button", name="Promote").click()
     dialog = page.get_by_role("dialog")
