@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from controller.calls.detection import call, plan_call, require_guide, share
+from controller.calls.aftermath import NOTHING_KEPT, Follower, keep
+from controller.calls.detection import CallPlan, call, plan_call, require_guide, share
 from controller.calls.dispatch import Dispatcher, Load
 from controller.calls.gallery import Copy, Gallery
 from controller.calls.last_parts import NOWHERE, LastParts, Part
 from controller.calls.pictures import HeldPictures, Images, PictureRoom
-from controller.calls.request import DetectionRequest
+from controller.calls.request import DetectionRequest, SharedImages
 from controller.calls.routing import Routes
 from controller.calls.service import Service
 from controller.calls.statistics import CallStatistics
@@ -68,6 +69,7 @@ class DataPlane(PoolObserver):
         self.gallery = gallery or Gallery()
         self._pictures = PictureRoom()
         self._trials = Trials()
+        self._followers: tuple[Follower, ...] = ()
         self._looking: asyncio.TimerHandle | None = None
         self._stopped = False
         pool.subscribe(self)
@@ -106,6 +108,10 @@ class DataPlane(PoolObserver):
         for key in [key for key, dispatcher in self._dispatchers.items() if dispatcher.unused]:
             del self._dispatchers[key]
         self._send_on()
+
+    def follow(self, *followers: Follower) -> None:
+        """Have these follow every call about a part."""
+        self._followers = followers
 
     def judge(self, rollouts: Mapping[str, Rollout]) -> None:
         """Take the rollouts whose targets are judged from now on, by their deployments."""
@@ -187,35 +193,52 @@ class DataPlane(PoolObserver):
     async def _call(self, reached: _Reached) -> Detection:
         dispatcher, process, request = reached.dispatcher, reached.process, reached.request
         dispatcher.last_pid = request.pid
-        outcome: Detection | CallError
+        kept = NOTHING_KEPT
         try:
+            shared, plan = self._share(reached)
+            kept = keep(self._followers, process, request, dispatcher.ref, shared)
             try:
-                plan = plan_call(process, request, None if reached.leave == _NEVER else reached.leave)
-                shared = share(process, reached.images, request, self._input(request.pid, dispatcher))
-            except CallError as error:
-                self._statistics.turned_away(request.pid, error)
-                raise
-            if self.gallery.wanted:
-                reached.copy = self.gallery.copy(request.pid, shared.image)
-            try:
-                outcome = await call(process, request, plan, shared)
+                outcome: Detection | CallError = await call(process, request, plan, shared)
             except CallError as error:
                 outcome = error
+        except BaseException:
+            kept.drop()
+            raise
         finally:
             process.release()
-        if isinstance(outcome, Detection):
-            dispatcher.took(outcome.latency_ms / 1000)
-        if not request.is_info:  # no part was looked at, so it is no sample of how well the version does that
-            await self._count(dispatcher, process, request, reached.images, outcome, reached.leave)
-            if isinstance(outcome, Detection):
-                self._hear_answer(outcome, dispatcher.ref)
-                if request.arguments.phase != "pre":  # what comes before the verdict is none
-                    part = self.parts.answered(outcome, dispatcher.ref)
-                    if self.gallery.wanted:
-                        self._picture(part, reached)
+        kept.tell(request, process.key.deployment, dispatcher.ref, outcome)
+        await self._conclude(reached, outcome)
         if isinstance(outcome, CallError):
             raise outcome
         return outcome
+
+    def _share(self, reached: _Reached) -> tuple[SharedImages, CallPlan]:
+        """Put the pictures of a call where its process finds them. Raises CallError, as for no version's doing."""
+        process, request = reached.process, reached.request
+        try:
+            plan = plan_call(process, request, None if reached.leave == _NEVER else reached.leave)
+            shared = share(process, reached.images, request, self._input(request.pid, reached.dispatcher))
+        except CallError as error:
+            self._statistics.turned_away(request.pid, error)
+            raise
+        if self.gallery.wanted:
+            reached.copy = self.gallery.copy(request.pid, shared.image)
+        return shared, plan
+
+    async def _conclude(self, reached: _Reached, outcome: Detection | CallError) -> None:
+        """Count what a call came to, and show it."""
+        dispatcher, request = reached.dispatcher, reached.request
+        if isinstance(outcome, Detection):
+            dispatcher.took(outcome.latency_ms / 1000)
+        if request.is_info:  # no part was looked at, so it is no sample of how well the version does that
+            return
+        await self._count(dispatcher, reached.process, request, reached.images, outcome, reached.leave)
+        if isinstance(outcome, Detection):
+            self._hear_answer(outcome, dispatcher.ref)
+            if request.arguments.phase != "pre":  # what comes before the verdict is none
+                part = self.parts.answered(outcome, dispatcher.ref)
+                if self.gallery.wanted:
+                    self._picture(part, reached)
 
     def _note_failed(self, request: DetectionRequest, reached: _Reached | None, error: ControllerError) -> None:
         """Note that a part got no answer. A call for a PID that is not known here was for no part of this station."""

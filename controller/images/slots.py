@@ -10,9 +10,10 @@ import hashlib
 import os
 import re
 import stat
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from controller.errors import CallError, Code, StoreError
@@ -23,6 +24,8 @@ from controller.wire.messages import SharedImage
 _MEMORY = Path("/dev/shm")  # noqa: S108  (a folder of our own in it, verified below)
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 ROLES = ("image", "guide")
+MOST_SLOTS = 6
+"""Files of one role of a process: one that is written, and those whose pictures are lent to somebody after the call."""
 RUN_OPEN_TO_GROUP = 0o710
 """Mode of `run` where a group may come in; `run/images` is then its to write in too, also when it is made anew."""
 _HOST = {"fault": "host", "retry_after": 1.0}
@@ -106,12 +109,17 @@ def looks(status: os.stat_result) -> Look:
 class StoredImage(SharedImage):
     """A shared image with the file that the adapter opens by its path, and what that looked like before the call.
 
-    `ours`: a slot of a process, not a file that a host application keeps.
+    `slot`: where it is one of a process's own; None: a file that a host application keeps.
     """
 
     path: str
     look: Look
-    ours: bool = False
+    slot: Slot | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether it stands in a slot of a process, not in a file that a host application keeps."""
+        return self.slot is not None
 
     def require_unchanged(self) -> None:
         """Raise CallError 1007 where the adapter may have found another file, or none: it sees black then, silently.
@@ -131,13 +139,64 @@ class StoredImage(SharedImage):
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
-    """A file of ours: its descriptor, and which file that is."""
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A file of ours, open to be written over. While `lent` is not 0 somebody still reads it, and nobody writes it."""
 
-    descriptor: int
-    device: int
-    inode: int
+    path: str
+    descriptor: int = -1
+    device: int = 0
+    inode: int = 0
+    lent: int = 0
+
+    def close(self) -> None:
+        """Let go of the file; it stays."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+class Lease:
+    """A picture that stands still after its call was answered, until everybody who holds the lease has released it.
+
+    Whoever reads the file looks at it afterwards (`image.require_unchanged`): a host application may write over its own
+    one in place. A lease begins with one holder.
+    """
+
+    def __init__(self, image: StoredImage) -> None:
+        self.image = image
+        self._holders = 1
+
+    def hold(self) -> Lease:
+        """Return the lease with one holder more."""
+        self._holders += 1
+        return self
+
+    def release(self) -> None:
+        """Give it back, as one of its holders."""
+        self._holders -= 1
+        if self._holders == 0:
+            self._end()
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Let the picture go."""
+
+
+class _SlotLease(Lease):
+    def __init__(self, image: StoredImage, slot: Slot) -> None:
+        super().__init__(image)
+        self._slot = slot
+        slot.lent += 1
+
+    def _end(self) -> None:
+        self._slot.lent -= 1
+
+
+class _LinkLease(Lease):
+    def _end(self) -> None:
+        with suppress(OSError):  # somebody tidied up
+            os.unlink(self.image.path)  # noqa: PTH108 - the path is text
 
 
 @dataclass
@@ -150,7 +209,8 @@ class Slots:
 
     folder: Path
     token: str
-    _open: dict[str, _Open] = field(default_factory=dict)
+    _slots: dict[str, list[Slot]] = field(default_factory=dict)
+    _links: int = 0
     _text: str = field(init=False)
     """The folder as text: it is asked for with every call."""
 
@@ -165,46 +225,60 @@ class Slots:
         Raises:
             CallError: 1007, there is no room for it, or no file of ours can be made.
         """
-        path = f"{self._text}/{self.token}.{role}.npy"
+        slot = self._free(role)
         header = npy.write_header(picture.shape)
         try:
-            look = self._write(path, role, header, picture.pixels) or self._write_anew(
-                path, role, header, picture.pixels
-            )
+            look = _write(slot, header, picture.pixels) or self._write_anew(slot, header, picture.pixels)
         except (OSError, StoreError) as error:
             raise _no_room(f"the {role} ({len(picture.pixels):,} bytes)", self.folder, error) from None
         if look is None:
             raise _no_room(f"the {role}", self.folder, "somebody replaces the file as it is written")
         height, width = picture.shape[:2]
-        return StoredImage(f"{self.token}.{role}", width, height, order, path=path, look=look, ours=True)
+        name = slot.path.rpartition("/")[2].removesuffix(".npy")
+        return StoredImage(name, width, height, order, path=slot.path, look=look, slot=slot)
 
-    def _write(self, path: str, role: str, header: bytes, pixels: memoryview) -> Look | None:
-        """Return what the file at the path looks like with the picture; None where that is not the one we have open."""
-        file = self._open.get(role)
-        if file is None:
-            return None
-        size = _write_all(file.descriptor, header, pixels)
-        try:
-            status = os.stat(path)  # noqa: PTH116 - for every call; pathlib doubles it
-            if status.st_size > size and (status.st_dev, status.st_ino) == (file.device, file.inode):
-                os.ftruncate(file.descriptor, size)
-                status = os.stat(path)  # noqa: PTH116
-        except FileNotFoundError:
-            return None
-        look = looks(status)
-        return look if look[:3] == (file.device, file.inode, size) else None
+    def _free(self, role: str) -> Slot:
+        """Return a slot whose picture nobody reads any more; there always is one, see `lend`."""
+        slots = self._slots.setdefault(role, [])
+        for slot in slots:
+            if not slot.lent:
+                return slot
+        number = f"-{len(slots)}" if slots else ""
+        slots.append(Slot(f"{self._text}/{self.token}.{role}{number}.npy"))
+        return slots[-1]
 
-    def _write_anew(self, path: str, role: str, header: bytes, pixels: memoryview) -> Look | None:
-        """Write into a new file under the path. Raises OSError."""
-        self._forget(role)
+    def _write_anew(self, slot: Slot, header: bytes, pixels: memoryview) -> Look | None:
+        """Write into a new file under the path of a slot. Raises OSError."""
+        slot.close()
         try:
-            descriptor = _create(path)
+            descriptor = _create(slot.path)
         except FileNotFoundError:  # the whole folder is gone, or the link to it leads nowhere
             open_folder(self.folder)
-            descriptor = _create(path)
+            descriptor = _create(slot.path)
         status = os.fstat(descriptor)
-        self._open[role] = _Open(descriptor, status.st_dev, status.st_ino)
-        return self._write(path, role, header, pixels)
+        slot.descriptor, slot.device, slot.inode = descriptor, status.st_dev, status.st_ino
+        return _write(slot, header, pixels)
+
+    def lend(self, image: SharedImage) -> Lease | None:
+        """Return a lease of a picture that was put or found here, to be taken before its call is answered.
+
+        None where there is no picture, or where it cannot be kept: too many are lent, or a host application's file
+        cannot be given a second name.
+        """
+        if not isinstance(image, StoredImage):
+            return None
+        if image.slot is not None:
+            role = next(role for role, slots in self._slots.items() if image.slot in slots)
+            if sum(slot.lent > 0 for slot in self._slots[role]) >= MOST_SLOTS - 1 and not image.slot.lent:
+                return None
+            return _SlotLease(image, image.slot)
+        self._links += 1
+        path = f"{self._text}/{self.token}.lent-{self._links}.npy"
+        try:
+            os.link(image.path, path)
+        except OSError:
+            return None
+        return _LinkLease(replace(image, id=f"{self.token}.lent-{self._links}", path=path))
 
     def find(self, ref: ImageRef, order: str = "RGB") -> StoredImage:
         """Return the image that a host application put into the folder, its channels in that order.
@@ -241,22 +315,35 @@ class Slots:
             ) from None
         return StoredImage(ref.id, header.shape[1], header.shape[0], order, path=path, look=look)
 
-    def _forget(self, role: str) -> None:
-        file = self._open.pop(role, None)
-        if file is not None:
-            os.close(file.descriptor)
-
     def close(self) -> None:
         """Let go of the files; they stay."""
-        for role in tuple(self._open):
-            self._forget(role)
+        for slots in self._slots.values():
+            for slot in slots:
+                slot.close()
+        self._slots.clear()
 
     def remove(self) -> None:
         """Remove the files."""
         self.close()
-        for role in ROLES:
-            with suppress(OSError):  # it was never written, or the folder is gone
-                (self.folder / f"{self.token}.{role}.npy").unlink()
+        for path in files_of(self.folder, f"{self.token}."):
+            with suppress(OSError):  # it is gone already
+                path.unlink()
+
+
+def _write(slot: Slot, header: bytes, pixels: memoryview) -> Look | None:
+    """Return what a slot looks like with the picture; None where its path does not lead to the file that is open."""
+    if slot.descriptor < 0:
+        return None
+    size = _write_all(slot.descriptor, header, pixels)
+    try:
+        status = os.stat(slot.path)  # noqa: PTH116 - for every call; pathlib doubles it
+        if status.st_size > size and (status.st_dev, status.st_ino) == (slot.device, slot.inode):
+            os.ftruncate(slot.descriptor, size)
+            status = os.stat(slot.path)  # noqa: PTH116
+    except FileNotFoundError:
+        return None
+    look = looks(status)
+    return look if look[:3] == (slot.device, slot.inode, size) else None
 
 
 def _create(path: str) -> int:

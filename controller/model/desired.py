@@ -31,7 +31,18 @@ from controller.model.health import (
 from controller.model.input import Input
 from controller.model.limits import PackageLimits
 from controller.model.package import PackageRef, package_ref
-from controller.model.strategy import Analysis, Canary, CanaryStep, Pause, Strategy
+from controller.model.recording import Recording
+from controller.model.strategy import (
+    Analysis,
+    Canary,
+    CanaryStep,
+    DefectComparison,
+    DefectMatch,
+    Pause,
+    ReplayStep,
+    ShadowStep,
+    Strategy,
+)
 from controller.model.units import (
     Boolean,
     Count,
@@ -54,6 +65,8 @@ __all__ = [
     "ChangeLimit",
     "CpuLimit",
     "Defaults",
+    "DefectComparison",
+    "DefectMatch",
     "Deployment",
     "DeploymentSpec",
     "ErrorRateLimit",
@@ -68,9 +81,12 @@ __all__ = [
     "PolicySpec",
     "Preheat",
     "RateLimit",
+    "Recording",
+    "ReplayStep",
     "RestartLimit",
     "Retention",
     "Revision",
+    "ShadowStep",
     "StationPolicy",
     "StationRetention",
     "Strategy",
@@ -158,7 +174,7 @@ class Retention(Part):
 class DeploymentSpec(Part):
     """Which package version serves which PIDs, and how it gets there."""
 
-    added_keys = frozenset({"input"})
+    added_keys = frozenset({"input", "recording"})
 
     package: PackageSelector = Field(description="The package version that is wanted.")
     pids: tuple[Pid, ...] = Field(min_length=1, description="PIDs that it serves. Quote one like a number.")
@@ -176,6 +192,7 @@ class DeploymentSpec(Part):
     )
     retention: Retention = Field(default=Retention(), description="What is kept of this package.")
     input: Input = Field(default=Input(), description="Which pictures the algorithm gets, and how.")
+    recording: Recording | None = Field(default=None, description="Which calls are recorded; absent: none.")
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -228,8 +245,11 @@ class StationRetention(Part):
 class Defaults(Part):
     """Values for deployments that do not say. The loader merges them below each deployment's own."""
 
+    added_keys = frozenset({"recording"})
+
     health: Health = Field(default=Health(), description="Merged, key by key, below each deployment's own.")
     timeouts: Timeouts = Field(default=Timeouts(), description="Merged, key by key, below each deployment's own.")
+    recording: Recording | None = Field(default=None, description="Merged, key by key, below each deployment's own.")
 
 
 class PageSpec(Part):

@@ -8,9 +8,11 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Literal
 
+from controller.model.comparison import Agreement
 from controller.model.objects import ObjectRef
 from controller.model.objects import ProcessKey as ProcessKey  # noqa: PLC0414 - where other rooms look for it
 from controller.model.package import Installation, PackageRecord, PackageRef, package_ref
+from controller.model.replay import DifferingPicture, ReplayReport
 from controller.model.rollout import HOLDS, Hold, Instant, Proven, RolloutRecord
 from controller.model.tally import Tally
 
@@ -145,6 +147,9 @@ class Observed:
     `tallies` count calls per PID and version without end, `recent` those of the limits' last windows only; `last_words`
     are the last log lines of each deployment's version that failed. `restored` and `lost` are those of `Memory`, and
     `lost_history` says by PID why its history cannot be read; `kept` are processes that a command is about to need.
+    `shadows` count, per PID and shadowed version, how its answers agree with those of the line, without end, and
+    `shadow_differences` are the latest pictures on which they do not, by deployment. `replays` are the latest replay of
+    each deployment's rollout.
     """
 
     zips: tuple[PackageRecord, ...] = ()
@@ -164,6 +169,9 @@ class Observed:
     lost: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     lost_history: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     kept: frozenset[ProcessKey] = frozenset()
+    shadows: Mapping[tuple[str, PackageRef], Agreement] = field(default_factory=lambda: MappingProxyType({}))
+    shadow_differences: Mapping[str, tuple[DifferingPicture, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    replays: Mapping[str, ReplayReport] = field(default_factory=lambda: MappingProxyType({}))
 
     def unknown(self, deployment: str) -> str:
         """Why it is not known how a deployment's rollout stands, or which PIDs are held; empty where it is."""

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from controller.model.document import Conflict, Part, refuse
-from controller.model.units import Boolean, Duration, Integer, Pid, Weight
+from controller.model.units import Boolean, Duration, Integer, Pid, Ratio, Weight
 
 
 class Pause(Part):
@@ -16,18 +16,69 @@ class Pause(Part):
     duration: Duration | None = Field(default=None, description="How long, such as 10m.")
 
 
+class DefectMatch(Part):
+    """When two defect rectangles are the same one."""
+
+    iou: Ratio = Field(default=0.5, gt=0, description="Smallest intersection over union of the two rectangles.")
+
+
+class DefectComparison(Part):
+    """Two versions agree where their verdicts and the places of their defects do."""
+
+    defects: DefectMatch = Field(default=DefectMatch(), description="When two defects are the same one.")
+
+
+class PictureLimits(Part):
+    """How often a new version may say something else of a picture than the version before."""
+
+    max_newly_ok: Ratio = Field(
+        default=0.002,
+        alias="maxNewlyOK",
+        description="Largest share of the compared pictures that were NG and are OK now, such as 0.2%.",
+    )
+    max_newly_ng: Ratio = Field(
+        default=0.02,
+        alias="maxNewlyNG",
+        description="Largest share of the compared pictures that were OK and are NG now, such as 2%.",
+    )
+    compare: Literal["verdict"] | DefectComparison = Field(
+        default="verdict",
+        description="verdict: OK against NG. defects: a defect that is not found any more counts as newly OK, one that "
+        "is found now as newly NG.",
+    )
+
+
+class ReplayStep(PictureLimits):
+    """Recorded pictures are shown to the new version, in processes of its own; no PID is touched."""
+
+    last: Integer = Field(default=500, ge=1, le=100_000, description="Newest recorded pictures of the PIDs.")
+
+
+class ShadowStep(PictureLimits):
+    """The new version also gets pictures of the line, after the answer; what it says is compared and never returned."""
+
+    weight: Weight = Field(default=100, description="Percent of the unpinned PIDs whose pictures it gets.")
+    duration: Duration = Field(default=900.0, ge=0, description="How long at least, such as 15m.")
+    min_samples: Integer = Field(default=300, ge=1, description="Fewer compared pictures are inconclusive.")
+    sample: Ratio = Field(default=1.0, gt=0, description="Share of the calls whose pictures it gets.")
+
+
 class CanaryStep(Part):
-    """One step of a canary: either `setWeight` or `pause`."""
+    """One step of a canary: `setWeight`, `pause`, `replay` or `shadow`."""
+
+    added_keys = frozenset({"replay", "shadow"})
 
     set_weight: Weight | None = Field(
         default=None, description="Percent of the unpinned PIDs that have the new version."
     )
     pause: Pause | None = Field(default=None, description="Wait for a time, or for `pvctl promote`.")
+    replay: ReplayStep | None = Field(default=None, description="Judge it by recorded pictures; no PID is touched.")
+    shadow: ShadowStep | None = Field(default=None, description="Judge it by pictures of the line, beside the line.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        if (self.set_weight is None) == (self.pause is None):
-            message = "a step is either setWeight or pause (expected exactly one of them, such as pause: {})"
+        if sum(each is not None for each in (self.set_weight, self.pause, self.replay, self.shadow)) != 1:
+            message = "a step is setWeight, pause, replay or shadow (expected exactly one of them, such as pause: {})"
             refuse([Conflict((), message)])
         return self
 

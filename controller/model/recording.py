@@ -1,0 +1,89 @@
+"""The recording section of a deployment, and what is remembered of a recorded call. Frozen data, no files.
+
+Pictures stand in files of `recordings/`; how, is said there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field
+
+from controller.model.document import Part
+from controller.model.last_part import PartOutcome
+from controller.model.package import PackageRef
+from controller.model.units import Duration, Integer, Ratio, Size
+
+RecordingKind = Literal["NG", "ERROR", "disagreement", "sample"]
+"""Why a call is recorded: the verdict NG; a failure of the version; a shadowed version that said something else of the
+picture; or chance."""
+
+
+class Recording(Part):
+    """Which calls of each PID are recorded, with their pictures, and how much of it is kept."""
+
+    keep: Integer = Field(default=500, ge=1, le=1_000_000, description="Newest recorded calls that are kept per PID.")
+    max_size: Size = Field(default=2 * 2**30, gt=0, description="Most bytes that a PID's recordings may have.")
+    max_age: Duration = Field(default=30 * 86400.0, gt=0, description="How long a recorded call is kept.")
+    only: tuple[RecordingKind, ...] = Field(
+        default=("NG", "ERROR", "disagreement", "sample"), min_length=1, description="Which calls are recorded."
+    )
+    sample: Ratio = Field(default=0.01, description="Share of all calls that are recorded, whatever came of them.")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPicture:
+    """A picture as the algorithm was handed it: `shape` H×W or H×W×C of uint8, `color_space` the order of channels."""
+
+    shape: tuple[int, ...]
+    color_space: str = "RGB"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """One recorded call: what was asked, and what the version said. `at` and `epoch`: when it ended.
+
+    `id` is unique on all stations and sorts by time. `arguments` are those of the request, as JSON has them. `verdict`
+    FAILED: the call came to the error whose document is `error`; else `data` is the algorithm's own. `kinds` says why
+    it is recorded, `size` how many bytes it has on disk; `guide` None: no guide image of its own was handed over
+    (`guide_is_image`: the camera picture was the guide too).
+    """
+
+    id: str
+    pid: str
+    deployment: str
+    package: PackageRef
+    digest: str
+    request_id: str
+    at: str
+    epoch: float
+    verdict: PartOutcome
+    kinds: tuple[RecordingKind, ...]
+    image: RecordedPicture
+    guide: RecordedPicture | None = None
+    guide_is_image: bool = False
+    message: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, Any] | None = None
+    latency_ms: float | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingFilter:
+    """Which recorded calls are meant; None and empty: whichever. `last`: the newest so many of those, newest first."""
+
+    ids: frozenset[str] = frozenset()
+    pids: frozenset[str] = frozenset()
+    deployment: str | None = None
+    package: PackageRef | None = None
+    not_package: PackageRef | None = None
+    verdicts: frozenset[PartOutcome] = frozenset()
+    kinds: frozenset[RecordingKind] = frozenset()
+    since: float | None = None
+    until: float | None = None
+    before: str | None = None
+    last: int | None = None
