@@ -1,0 +1,1 @@
+"""Tests of recorded calls: their files, their export, and how they are shown."""
