@@ -79,7 +79,8 @@ class Settings:
 
         product, viewer = self.product, Access.viewer
         # Who only looks is not put on record; and looking up one's own name may ask a directory over the network.
-        caller = Caller("", viewer) if command.operation.access is viewer else product.caller
+        looks = command.operation.access is viewer and not command.operation.recordings
+        caller = Caller("", viewer) if looks else product.caller
         return finish(product.station().execute(command, caller, report or silent))
 
 

@@ -21,6 +21,8 @@ def add_arguments(parser: Parser) -> None:
                       "installs, uninstalls, makes tokens and ends the station.")  # fmt: skip
     made.add_argument("--expires", metavar="DURATION", default="",
                       help="For how long it is accepted, such as 90d [default: until it is revoked].")  # fmt: skip
+    made.add_argument("--recordings", action="store_true",
+                      help="It also sees recorded calls, with their pictures; an admin's always does.")  # fmt: skip
     made.set_defaults(act=create)
     listed = acts.add_parser("list", help="List the tokens.", description=list_tokens.__doc__)
     listed.set_defaults(act=list_tokens)
@@ -48,16 +50,18 @@ def create(arguments: Namespace, settings: Settings) -> int:
     Examples:
       pvctl token create grafana --role viewer
       TOKEN=$(pvctl token create ci --role operator --expires 90d)
+      pvctl token create vision-team --role viewer --recordings --expires 90d
       pvctl token create ci --role admin --expires 90d -o json
     """
-    made = settings.execute(CreateToken(arguments.name, arguments.role, arguments.expires))
+    made = settings.execute(CreateToken(arguments.name, arguments.role, arguments.expires, arguments.recordings))
     emit(settings, asdict(made), lambda: _print(made))
     return 0
 
 
 def _print(made: CreatedToken) -> None:
     until = f"until {made.expires_at}" if made.expires_at else f"until `pvctl token revoke {made.name}`"
-    say(f"{made.name}: {made.role}, accepted {until}; keep it now, it is not shown again:")
+    sees = ", sees recorded calls" if made.recordings else ""
+    say(f"{made.name}: {made.role}{sees}, accepted {until}; keep it now, it is not shown again:")
     show(made.token)
 
 
@@ -68,12 +72,13 @@ def list_tokens(_arguments: Namespace, settings: Settings) -> int:
       pvctl token list
     """
     found = settings.execute(ListTokens())
-    rows = [(each["name"], each["role"], each["id"], _second(each["created_at"]), each["created_by"],
+    rows = [(each["name"], each["role"], "yes" if each.get("recordings") else "no", each["id"],
+             _second(each["created_at"]), each["created_by"],
              "expired" if each["expired"] else _second(each["expires_at"]) or "never")
             for each in found.tokens]  # fmt: skip
     emit(
         settings, asdict(found),
-        lambda: columns(["NAME", "ROLE", "ID", "CREATED", "BY", "EXPIRES"], rows),
+        lambda: columns(["NAME", "ROLE", "RECORDINGS", "ID", "CREATED", "BY", "EXPIRES"], rows),
     )  # fmt: skip
     return 0
 

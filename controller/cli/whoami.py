@@ -8,7 +8,7 @@ from dataclasses import asdict
 from controller.cli.output import emit, show
 from controller.cli.parser import Parser
 from controller.cli.settings import Settings
-from controller.station.commands.present import GetIdentity
+from controller.station.commands.present import GetIdentity, Identity
 
 
 def add_arguments(_parser: Parser) -> None:
@@ -16,11 +16,15 @@ def add_arguments(_parser: Parser) -> None:
 
 
 def run(_arguments: Namespace, settings: Settings) -> int:
-    """Say who you are to the station, and what you may do: viewer, operator or admin.
+    """Say who you are to the station, and what you may do: viewer, operator or admin, and see recorded calls.
 
     Examples:
       pvctl whoami
     """
     found = settings.execute(GetIdentity())
-    emit(settings, asdict(found), lambda: show(f"{found.name}: {found.access}"))
+    emit(settings, asdict(found), lambda: _print(found))
     return 0
+
+
+def _print(found: Identity) -> None:
+    show(f"{found.name}: {found.access}{', sees recorded calls' if found.recordings else ''}")

@@ -27,7 +27,7 @@ _SCHEME = "bearer "
 
 def caller_of(token: Token) -> Caller:
     """Return who comes with a token."""
-    return Caller(f"token:{token.name}", Access[token.role])
+    return Caller(f"token:{token.name}", Access[token.role], granted=token.recordings)
 
 
 def address_of(scope: Scope) -> str:

@@ -15,7 +15,7 @@ from controller.gateway.body import CHUNKED, Body, Gone
 from controller.gateway.limits import LargeBodies, Limits, Places, Shared
 from controller.gateway.upstream import Connection, DaemonAway, Headers, Upstream, head_of
 from controller.http.failures import Refused
-from controller.station.port import ACCESS, CALLER, Caller
+from controller.station.port import ACCESS, CALLER, GRANTS, RECORDINGS, Caller
 
 _HOP = {
     b"connection", b"keep-alive", b"proxy-authenticate", b"proxy-authorization", b"proxy-connection", b"te", b"trailer",
@@ -24,7 +24,7 @@ _HOP = {
 """Headers that are about one connection."""
 _OURS = {
     b"host", b"content-length", b"expect", b"authorization", b"cookie", CALLER.lower().encode(),
-    ACCESS.lower().encode(),
+    ACCESS.lower().encode(), GRANTS.lower().encode(),
 }  # fmt: skip
 """Headers of a request that end here; what a client says about who it is, too."""
 _ANSWERS_THAT_GO_ON = (b"text/event-stream", b"application/x-ndjson")
@@ -161,4 +161,5 @@ def _headers_for(scope: Scope, caller: Caller) -> Headers:
         *(pair for pair in headers if pair[0] not in dropped and not pair[0].startswith(b"x-forwarded-")),
         (CALLER.encode(), quote(caller.name, safe="").encode()),
         (ACCESS.encode(), caller.access.name.encode()),
+        *([(GRANTS.encode(), RECORDINGS.encode())] if caller.granted else []),
     ]

@@ -145,6 +145,8 @@ def _describe(endpoint: Endpoint, schemas: _Schemas) -> dict[str, object]:
     }  # fmt: skip
     if endpoint.access:
         described["x-access"] = endpoint.access
+    if endpoint.grant:
+        described["x-grant"] = endpoint.grant
     if parameters := [*_in_path(endpoint), *_in_query(endpoint), *_in_headers(endpoint)]:
         described["parameters"] = parameters
     if endpoint.bodies:

@@ -17,7 +17,7 @@ STATUS = {
     304: "Not changed: its ETag is in If-None-Match.",
     400: "The request or an image is not valid (1001–1003, 1007).",
     401: "No token, or one that is not valid any more (3001). Only over the network: the socket's peers need none.",
-    403: "The caller's role does not allow this (3002).",
+    403: "The caller's role, or what its token is granted, does not allow this (3002).",
     404: "No such thing, no such PID, or no active version (1012).",
     406: "There is no answer in any media type of Accept.",
     408: "The request did not arrive in time.",

@@ -18,7 +18,17 @@ from controller.errors import CallError, Code
 from controller.host.users import name_of
 from controller.http.resource import Handler
 from controller.model.worker import worker_name
-from controller.station.port import ACCESS, CALLER, WORKER, Access, AccessDenied, Caller, require
+from controller.station.port import (
+    ACCESS,
+    CALLER,
+    GRANTS,
+    RECORDINGS,
+    WORKER,
+    Access,
+    AccessDenied,
+    Caller,
+    require,
+)
 
 _CALLER = CALLER.lower().encode()
 
@@ -76,7 +86,8 @@ def _forwarded(request: Request, named: str) -> Caller:
     access = request.headers.get(ACCESS, "")
     if access not in Access.__members__:
         raise CallError(Code.invalid_params, f"{ACCESS} must name an access: {', '.join(Access.__members__)}")
-    return Caller(_name(CALLER, named), Access[access])
+    granted = request.headers.get(GRANTS, "") == RECORDINGS
+    return Caller(_name(CALLER, named), Access[access], granted=granted)
 
 
 def _believed(request: Request) -> bool:

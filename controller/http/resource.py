@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from controller.errors import ControllerError, our_fault
 from controller.http.failures import CLOSE, Refused, error_response
-from controller.station.port import Operation, Route
+from controller.station.port import RECORDINGS, Operation, Route
 
 Handler = Callable[[Request], Awaitable[Response | None]]
 """Answers a request; None where whoever asked is gone."""
@@ -62,8 +62,9 @@ class Parameter:
 class Endpoint:
     """One method of one path. `bodies` are the forms that a request may have, `errors` the statuses of refusals.
 
-    `on_record`: the caller may name the worker for whom it is done. `keyed`: a request that is repeated with its
-    Idempotency-Key is carried out once. `secret`: the answer is told once and kept nowhere.
+    `access` and `grant`: what a caller needs. `on_record`: the caller may name the worker for whom it is done. `keyed`:
+    a request that is repeated with its Idempotency-Key is carried out once. `secret`: the answer is told once and kept
+    nowhere.
     """
 
     method: str
@@ -76,6 +77,7 @@ class Endpoint:
     query: tuple[Parameter, ...] = ()
     headers: tuple[Parameter, ...] = ()
     access: str = ""
+    grant: str = ""
     on_record: bool = False
     keyed: bool = False
     secret: bool = False
@@ -94,7 +96,8 @@ class Endpoint:
         described = replace(answer, description=route.answer)
         return cls(
             route.method, route.path, handler, operation.summary, bodies, {200: described}, (*route.errors, 403),
-            query=query, access=operation.access.name, keyed=route.method != "GET", secret=operation.secret,
+            query=query, access=operation.access.name,
+            grant=RECORDINGS if operation.recordings else "", keyed=route.method != "GET", secret=operation.secret,
         )  # fmt: skip
 
 

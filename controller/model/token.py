@@ -26,7 +26,10 @@ _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What is kept of a token. Times are RFC 3339; `expires_at` None: never. `created_by`: who made it."""
+    """What is kept of a token. Times are RFC 3339; `expires_at` None: never. `created_by`: who made it.
+
+    `recordings`: recorded calls are shown to who comes with it, whatever its role.
+    """
 
     id: str
     name: str
@@ -35,6 +38,7 @@ class Token:
     created_at: str
     created_by: str
     expires_at: str | None = None
+    recordings: bool = False
 
     @classmethod
     def of(cls, document: object) -> Self:
@@ -48,6 +52,8 @@ class Token:
         told = (token.id, token.name, token.role, token.secret_sha256, token.created_at, token.created_by)
         if not all(isinstance(each, str) for each in told) or token.role not in get_args(Role):
             raise ValueError("a token has an invalid field")
+        if not isinstance(token.recordings, bool):
+            raise ValueError("what a token is granted is neither true nor false")  # noqa: TRY004 - as above
         if not _HASH.fullmatch(token.secret_sha256):
             raise ValueError("a token has no hash")
         if token.expires_at is not None and datetime.fromisoformat(str(token.expires_at)).tzinfo is None:

@@ -74,7 +74,7 @@ class OfflineReading:
         return {
             PreviewPlan: self._plan, GetHistory: self._history, ReadAudit: self._audit, VerifyAudit: self._verify_audit,
             ReadLogs: self._logs, **self._of_the_present(), GetRevisions: lambda *_: self._revisions(),
-            GetIdentity: lambda _, caller, __: Identity(caller.name, caller.access.name),
+            GetIdentity: lambda _, caller, __: self._identity(caller),
             ListOperations: self._operations, **dict.fromkeys((GetOperation, FollowOperation), self._operation),
             ListPackages: self._list_packages, ListActive: self._list_active,
         }  # fmt: skip
@@ -116,6 +116,9 @@ class OfflineReading:
             raise StoreError(f"there is no store at {layout.root}", next_step="check --store")
 
     # Queries.
+
+    def _identity(self, caller: Caller) -> Identity:
+        return Identity(caller.name, caller.access.name, caller.sees_recordings)
 
     def _preview(self, query: PreviewPlan, _caller: Caller, _report: Report) -> Preview:
         from controller.reconciler.preview import preview

@@ -21,6 +21,10 @@ Report = Callable[[str], None]
 
 CALLER, ACCESS = "X-Procvision-Caller", "X-Procvision-Access"
 """The HTTP headers in which the gateway says who asks, percent-encoded as UTF-8, and what they may do."""
+GRANTS = "X-Procvision-Grants"
+"""The HTTP header in which the gateway says what they may do beside that access."""
+RECORDINGS = "recordings"
+"""The grant to see recorded calls: their pictures may be of customers' products."""
 WORKER = "X-Procvision-Actor"
 """The HTTP header with the name of the worker for whom somebody acts, percent-encoded as UTF-8."""
 
@@ -42,11 +46,20 @@ class TreeUse(IntEnum):
 
 
 class Caller(NamedTuple):
-    """Who asks: the name that the audit has, what they may do, and the worker for whom they say they do it."""
+    """Who asks: the name that the audit has, what they may do, and the worker for whom they say they do it.
+
+    `granted`: they may see recorded calls, whatever their access is.
+    """
 
     name: str
     access: Access = Access.admin
     worker: str = ""
+    granted: bool = False
+
+    @property
+    def sees_recordings(self) -> bool:
+        """Whether recorded calls may be shown to them: an admin could make a token that may."""
+        return self.granted or self.access is Access.admin
 
     @property
     def shown(self) -> str:
@@ -93,7 +106,8 @@ class Operation(NamedTuple):
     `result` is the type of the answer as JSON; None where the resource has its own form of it. `tree`: a caller who
     names a desired tree must mean the daemon's. `long`: a daemon carries it out as an operation, which goes on when
     whoever asked leaves. `secret`: the answer holds what is told once and kept nowhere. `from_files`: the store's files
-    say it as well, whether a daemon answers or not.
+    say it as well, whether a daemon answers or not. `recordings`: it shows recorded calls, for which the access alone
+    is not enough.
     """
 
     access: Access
@@ -104,6 +118,7 @@ class Operation(NamedTuple):
     long: bool = False
     secret: bool = False
     from_files: bool = False
+    recordings: bool = False
 
 
 class Command(Generic[Result_co]):
@@ -140,6 +155,12 @@ class Command(Generic[Result_co]):
 def require_access(command: Command[object], caller: Caller) -> None:
     """Raise AccessDenied where the caller may not do that."""
     require(command.operation.access, caller)
+    if command.operation.recordings and not caller.sees_recordings:
+        raise AccessDenied(
+            f"{caller.name} may not see recorded calls: that needs the grant {RECORDINGS!r}, which the access "
+            f"{caller.access.name!r} does not include",
+            next_step="ask who runs the station for a token made with `pvctl token create … --recordings`",
+        )
 
 
 def require(needed: Access, caller: Caller) -> None:

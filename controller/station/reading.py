@@ -129,7 +129,7 @@ class Reading:
         return (await self._present()).pid(query.pid)
 
     async def _identity(self, _query: GetIdentity, caller: Caller, _report: Report) -> Identity:
-        return Identity(caller.name, caller.access.name)
+        return Identity(caller.name, caller.access.name, caller.sees_recordings)
 
     async def _events(self, query: FollowEvents, _caller: Caller, _report: Report) -> Feed[EventBatch]:
         return self._parts.events.subscribe(query.last_event_id, query.wanted)

@@ -17,7 +17,7 @@ from controller.client.exchange import Answer, Buffer
 from controller.client.flow import exchange
 from controller.station.commands.events import FollowEvents
 from controller.station.commands.records import ReadLogs
-from controller.station.port import ACCESS, CALLER, Caller, Command, Report, Result, silent
+from controller.station.port import ACCESS, CALLER, GRANTS, RECORDINGS, Caller, Command, Report, Result, silent
 from controller.station.remote import RemoteStation
 from controller.station.remote_events import RemoteFeed
 from controller.station.remote_feeds import batch_of, pieces_of
@@ -37,7 +37,8 @@ class Asynchronous:
 
     def on_behalf(self, caller: Caller) -> list[tuple[str, str]]:
         """Return the headers that say who asks, and what they may do."""
-        return [(CALLER, quote(caller.name, safe="")), (ACCESS, caller.access.name)]
+        said = [(CALLER, quote(caller.name, safe="")), (ACCESS, caller.access.name)]
+        return [*said, (GRANTS, RECORDINGS)] if caller.granted else said
 
 
 class AsyncRemoteStation(RemoteStation):

@@ -56,7 +56,7 @@ def create(store: Store, command: CreateToken, caller: Caller) -> CreatedToken:
     text, identity, secret = new_text()
     token = Token(
         identity, command.name, command.role, hash_of(secret), format_timestamp(now), caller.name,
-        _expiry(command.expires, now),
+        _expiry(command.expires, now), command.recordings,
     )  # fmt: skip
 
     def add(tokens: tuple[Token, ...]) -> tuple[Token, ...]:
@@ -68,9 +68,9 @@ def create(store: Store, command: CreateToken, caller: Caller) -> CreatedToken:
             )
         return (*tokens, token)
 
-    after = {"id": token.id, "role": token.role, "expires_at": token.expires_at}
+    after = _audited(token)
     _on_record(store, caller, ("token.create", token.name, None, after), lambda: TokenFile(store.layout).change(add))
-    return CreatedToken(token.name, token.id, token.role, token.expires_at, text)
+    return CreatedToken(token.name, token.id, token.role, token.expires_at, text, token.recordings)
 
 
 def revoke(store: Store, command: RevokeToken, caller: Caller) -> RevokedToken:
@@ -82,7 +82,7 @@ def revoke(store: Store, command: RevokeToken, caller: Caller) -> RevokedToken:
         found = _named(tokens, command.name)
         return tuple(each for each in tokens if each is not found)
 
-    before = {"id": token.id, "role": token.role, "expires_at": token.expires_at}
+    before = _audited(token)
     _on_record(store, caller, ("token.revoke", token.name, before, None), lambda: file.change(remove))
     return RevokedToken(token.name, token.id)
 
@@ -92,6 +92,12 @@ def listed(store: Store) -> TokenList:
     now = time.time()
     tokens = sorted(TokenFile(store.layout).read(), key=lambda each: each.name)
     return TokenList(tuple(row_of(each, now) for each in tokens))
+
+
+def _audited(token: Token) -> dict[str, object]:
+    """Return what the audit has of a token."""
+    said: dict[str, object] = {"id": token.id, "role": token.role, "expires_at": token.expires_at}
+    return {**said, "recordings": True} if token.recordings else said
 
 
 def _named(tokens: tuple[Token, ...], name: str) -> Token:

@@ -459,7 +459,7 @@ def test_each_kind_of_event_is_one_line_that_can_be_read(capsys: pytest.CaptureF
 
 
 def test_what_the_station_says_of_itself(pvctl: Pvctl) -> None:
-    assert documents(pvctl, "whoami") == {"name": "ann", "access": "admin"}
+    assert documents(pvctl, "whoami") == {"name": "ann", "access": "admin", "recordings": True}
     assert pvctl("revisions").out.splitlines() == [
         "in force: none", "refused t: desired", "  desired/a.yaml:3:5: spec.pids: no",
     ]  # fmt: skip

@@ -55,6 +55,15 @@ def test_the_gateway_says_who_asked_over_the_network_and_what_they_may_do(uid: i
     assert caller_of(forwarded(b"token%3Akiosk", b"viewer", uid)) == Caller("token:kiosk", Access.viewer)
 
 
+def test_the_gateway_says_what_a_token_is_granted_and_a_peer_of_the_socket_needs_no_grant() -> None:
+    grant = (b"x-procvision-grants", b"recordings")
+    assert caller_of(forwarded(b"token%3Avision", b"viewer", 0, grant)).sees_recordings
+    assert not caller_of(forwarded(b"token%3Awall", b"operator", 0)).sees_recordings
+    assert not caller_of(forwarded(b"token%3Awall", b"operator", 0, (b"x-procvision-grants", b"all"))).sees_recordings
+    assert caller_of(forwarded(b"token%3Aci", b"admin", 0)).sees_recordings
+    assert caller_of(request(None, 12345)).sees_recordings  # it could make itself a token that has it
+
+
 @pytest.mark.parametrize("uid", [12345, None])
 def test_nobody_else_says_so(uid: int | None) -> None:
     with pytest.raises(AccessDenied, match="sent by the gateway"):

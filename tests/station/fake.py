@@ -256,7 +256,7 @@ class FakeStation:
             ListPids: lambda _: self._present().pids(),
             GetPid: lambda each: self._present().pid(each.pid),
             GetRevisions: lambda _: revisions(None, (Refusal("t", "desired", ("desired/a.yaml:3:5: spec.pids: no",)),)),
-            GetIdentity: lambda _: Identity("ann", "admin"),
+            GetIdentity: lambda _: Identity("ann", "admin", recordings=True),
             Install: lambda each: self._install(each.zip_path, report),
             InstallStored: lambda each: self._install(Path(each.zip), report),
             Validate: lambda each: self._report(each.zip_path.name),

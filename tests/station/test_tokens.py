@@ -56,6 +56,44 @@ def test_making_and_revoking_is_on_record_with_name_role_and_expiry(store: Store
     assert {(row["actor"], row["worker"], row["object"]) for row in rows} == {("ann", "bob", "token/kiosk")}
 
 
+def test_a_grant_is_on_record_and_lost_by_a_release_that_does_not_know_it(store: Store) -> None:
+    made = create(store, CreateToken("vision", "viewer", recordings=True), ANN)
+    create(store, CreateToken("wall", "viewer"), ANN)
+    create(store, CreateToken("ci", "admin"), ANN)
+    known, path = KnownTokens(store.layout, time.time), store.layout.tokens
+
+    assert made.recordings
+    assert {row["name"]: row["recordings"] for row in listed(store).tokens} == {
+        "ci": True,
+        "vision": True,
+        "wall": False,
+    }
+    found = known.find(made.token)
+    assert found is not None
+    assert found.recordings
+    (first, *_) = audit_records(store.audit)
+    assert first["after"]["recordings"] is True
+    document = json.loads(path.read_text())
+    assert document["grants"] == {made.id: ["recordings"]}
+    assert all("recordings" not in row for row in document["tokens"])  # it would refuse the whole file
+
+    path.write_text(json.dumps({"tokens": document["tokens"]}))  # as the release before writes it
+    found = known.find(made.token)
+    assert found is not None
+    assert not found.recordings
+
+
+@pytest.mark.parametrize("grants", [7, [], {"x": 7}, "all"])
+def test_grants_that_cannot_be_understood_let_nobody_in(store: Store, grants: object) -> None:
+    made = create(store, CreateToken("vision", "viewer", recordings=True), ANN)
+    path = store.layout.tokens
+    rows = json.loads(path.read_text())["tokens"]
+    path.write_text(json.dumps({"tokens": rows, "grants": {made.id: 7} if grants == {"x": 7} else grants}))
+
+    with pytest.raises(StoreError, match="damaged"):
+        KnownTokens(store.layout, time.time).find(made.token)
+
+
 def test_a_name_is_taken_once_and_a_refusal_is_on_record(store: Store) -> None:
     create(store, CreateToken("kiosk", "viewer"), ANN)
 

@@ -193,10 +193,11 @@ class GetPid(Command[PidDocument]):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks, and what they may do."""
+    """Who asks, and what they may do. `recordings`: recorded calls are shown to them."""
 
     name: str
     access: str
+    recordings: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NotRequired
 
 from typing_extensions import TypedDict
 
@@ -20,7 +20,10 @@ _ROLES = ("viewer", "operator", "admin")
 
 
 class TokenRow(TypedDict):
-    """A token, without its secret. Times are RFC 3339; `expires_at` null: it never expires."""
+    """A token, without its secret. Times are RFC 3339; `expires_at` null: it never expires.
+
+    `recordings`: recorded calls are shown to who comes with it; an admin's always may see them.
+    """
 
     name: str
     id: str
@@ -29,6 +32,7 @@ class TokenRow(TypedDict):
     created_by: str
     expires_at: str | None
     expired: bool
+    recordings: NotRequired[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class CreatedToken:
     role: Role
     expires_at: str | None
     token: str
+    recordings: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,15 @@ class RevokedToken:
 class CreateToken(Command[CreatedToken]):
     """Make a token that may do what `role` may, for `expires` (a duration such as 90d; empty: for ever).
 
+    `recordings`: it is also shown recorded calls, with their pictures; an admin's is anyway.
+
     Raises CodedError 1003: an argument is malformed, or there is a token of that name.
     """
 
     name: str
     role: Role
     expires: str = ""
+    recordings: bool = False
 
     def __post_init__(self) -> None:
         _require_name(self.name)
@@ -116,6 +124,7 @@ def row_of(token: Token, epoch: float) -> TokenRow:
     return {
         "name": token.name, "id": token.id, "role": token.role, "created_at": token.created_at,
         "created_by": token.created_by, "expires_at": token.expires_at, "expired": token.expired(epoch),
+        "recordings": token.recordings or token.role == "admin",
     }  # fmt: skip
 
 
