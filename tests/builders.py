@@ -105,10 +105,11 @@ def sketch(seconds: Iterable[float]) -> LatencySketch:
 
 
 def process(
-    ref: PackageRef, *, name: str = "screw", replica: int = 0, state: ProcessState = "ready", digest: str = ""
-) -> ObservedProcess:
+    ref: PackageRef, *, name: str = "screw", replica: int = 0, state: ProcessState = "ready", digest: str = "",
+    shadow: bool = False,
+) -> ObservedProcess:  # fmt: skip
     """Return a process of a deployment."""
-    key = ProcessKey(name, ref.name, ref.version, replica)
+    key = ProcessKey(name, ref.name, ref.version, replica, shadow=shadow)
     return ObservedProcess(key, digest or digest_of(ref), 10, state, "0.3.2", AT)
 
 

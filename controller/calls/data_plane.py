@@ -290,6 +290,8 @@ class DataPlane(PoolObserver):
 
     def process_ready(self, process: AlgorithmProcess) -> None:
         key = process.key
+        if key.shadow:  # no call of the line is ever given to one
+            return
         dispatcher = self._dispatchers.get((key.deployment, key.ref))
         if dispatcher is None:
             service = self._services.get(key.deployment) or Service.of_process(process.spec)
@@ -299,10 +301,12 @@ class DataPlane(PoolObserver):
 
     async def process_stopping(self, process: AlgorithmProcess, patience: float) -> None:
         dispatcher = self._dispatchers.get((process.key.deployment, process.key.ref))
-        if dispatcher is not None:
+        if dispatcher is not None and not process.key.shadow:
             await dispatcher.drain(process, patience)
 
     def process_exited(self, process: AlgorithmProcess) -> None:
+        if process.key.shadow:
+            return
         self._statistics.ended(process, self._last_pid(process.key))
         self._send_on()
 

@@ -65,5 +65,5 @@ def _candidates(layout: StoreLayout, ref: PackageRef) -> list[ProcessRecord]:
     return [
         record
         for record in records.scan(layout.run)
-        if record.spec.key.ref == ref and record.ready is not None and record.alive
+        if record.spec.key.ref == ref and not record.spec.key.shadow and record.ready is not None and record.alive
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from controller.cli.ages import age, epoch_of, span
 from controller.cli.screen import Column, Line, glyph, table, wrapped
 from controller.host.terminal import printable
+from controller.model.names import process_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -197,9 +198,9 @@ class View:
         return self._table("process", columns, rows, self._process)
 
     def _process(self, row: ProcessRow) -> list[Span]:
-        cpu = row.get("cpu_percent")
+        cpu, slot = row.get("cpu_percent"), (row["deployment"], row["name"], row["version"], row["replica"])
         cells = [
-            _cell(f"{row['deployment']}/{row['name']}@{row['version']}-{row['replica']}"),
+            _cell(process_name(*slot, shadow=row.get("shadow", False))),
             _cell(row["state"], "" if row["state"] in {"ready", "busy"} else "bad"), _cell(row["os_pid"]),
             _cell(_mebibytes(row["rss_bytes"])), _cell(None if cpu is None else f"{cpu:.0f}%"),
             _cell(row["restarts"]), _cell(age(row["started_at"], self._now)),

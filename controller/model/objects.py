@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
 
+from controller.model.names import process_name
 from controller.model.package import PackageRef, package_ref
 
 _UNMANAGED = "_unmanaged."
@@ -24,19 +26,37 @@ def is_unmanaged(deployment: str) -> bool:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ProcessKey:
-    """Identity of a process slot: deployment (see also `unmanaged_name`), package version, replica number (from 0)."""
+    """Identity of a process slot: deployment (see also `unmanaged_name`), package version, replica number (from 0).
+
+    `shadow`: not one of the line. It gets pictures of calls that are answered, and no PID is ever answered by it.
+    """
 
     deployment: str
     name: str
     version: str
     replica: int = 0
+    shadow: bool = field(default=False, kw_only=True)
 
     @property
     def ref(self) -> PackageRef:
         return package_ref(self.name, self.version)
 
     def __str__(self) -> str:
-        return f"{self.deployment}/{self.name}@{self.version}-{self.replica}"
+        return process_name(self.deployment, self.name, self.version, self.replica, shadow=self.shadow)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """Return what `to_document` wrote. Raises TypeError where it says more than is known here: see there."""
+        return cls(**document)
+
+    def to_document(self) -> dict[str, Any]:
+        """Return it as records have it.
+
+        Only a shadow is called one. An earlier release, which does not know them, so reads every other record, and ends
+        a shadow instead of giving it calls: no record that it can read leads to that process.
+        """
+        document = asdict(self)
+        return document if self.shadow else {key: value for key, value in document.items() if key != "shadow"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,7 +192,7 @@ class Observed:
         return self._active.get(pid)
 
     def answers(self, package: PackageRef, deployment: str | None = None) -> bool:
-        """Whether a version has a process that calls can be given to: of that deployment, else of any."""
+        """Whether a version has a process that calls of the line can be given to: of that deployment, else of any."""
         return (deployment, package) in self._answering
 
     def proven(self, package: PackageRef) -> bool:
@@ -235,7 +235,9 @@ class Observed:
 
     @cached_property
     def _answering(self) -> frozenset[tuple[str | None, PackageRef]]:
-        found = {(key.deployment, key.ref) for key, process in self.processes.items() if process.serves}
+        found = {
+            (key.deployment, key.ref) for key, process in self.processes.items() if process.serves and not key.shadow
+        }
         return frozenset((*found, *((None, ref) for _, ref in found)))
 
     @cached_property

@@ -118,7 +118,10 @@ class PidStatus:
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
-    """An algorithm process. Memory and processor time are with its descendants; 100 % is one core."""
+    """An algorithm process. Memory and processor time are with its descendants; 100 % is one core.
+
+    `shadow`: it gets pictures of the line after their answer, and answers no call.
+    """
 
     deployment: str
     name: str
@@ -131,6 +134,7 @@ class ProcessStatus:
     cpu_percent: float | None
     restarts: int
     started_at: str
+    shadow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,7 @@ class ProcessRow(TypedDict):
     cpu_percent: float | None
     restarts: int
     started_at: str
+    shadow: NotRequired[bool]
 
 
 class PackageRow(TypedDict):

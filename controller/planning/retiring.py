@@ -37,14 +37,16 @@ def retire_unneeded(situation: Situation, needed: Collection[ProcessKey]) -> Par
     """
     observed = situation.observed
     active = {observed.mapped_ref(pid) for pid in observed.active} if situation.serve else set()
-    answered = {key.ref for key in needed if key in observed.processes and observed.processes[key].serves}
+    answered = {
+        key.ref for key in needed if not key.shadow and key in observed.processes and observed.processes[key].serves
+    }
     unneeded = (
         key
         for key, process in observed.processes.items()
         if key not in needed
         and key not in observed.kept
         and not situation.adopting(key)
-        and not (key.ref in active and key.ref not in answered and process.serves)
+        and not (key.ref in active and key.ref not in answered and process.serves and not key.shadow)
         and not (situation.serve and (_warm(situation, key) or _suspended(situation, key)))
     )
     return Part(actions=tuple(Retire(key, "no PID needs it any more") for key in unneeded))
@@ -53,7 +55,7 @@ def retire_unneeded(situation: Situation, needed: Collection[ProcessKey]) -> Par
 def _warm(situation: Situation, key: ProcessKey) -> bool:
     """Whether a process is kept for a way back."""
     going_on = situation.progress.get(key.deployment)
-    return going_on is not None and key.ref in going_on.warm
+    return going_on is not None and key.ref in going_on.warm and not key.shadow
 
 
 def _suspended(situation: Situation, key: ProcessKey) -> bool:

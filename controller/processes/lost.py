@@ -58,6 +58,6 @@ def _key_of(os_pid: int, token: str) -> ProcessKey | None:
     try:
         arguments = Path(f"/proc/{os_pid}/cmdline").read_bytes().split(b"\0")
         record = json.loads(arguments[arguments.index(token.encode()) + 1])
-        return ProcessKey(**record["spec"]["key"])
+        return ProcessKey.from_document(record["spec"]["key"])
     except (OSError, ValueError, KeyError, IndexError, TypeError):
         return None

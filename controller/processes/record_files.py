@@ -68,14 +68,15 @@ def documents(run: Path) -> Iterator[dict[str, Any]]:
             yield document
 
 
-def serving(run: Path) -> Iterator[tuple[str, str, str, int]]:
-    """Yield (deployment, name, version, replica) of each process of the store that was proven and runs."""
+def serving(run: Path) -> Iterator[tuple[str, str, str, int, bool]]:
+    """Yield (deployment, name, version, replica, shadow) of each process of the store that was proven and runs."""
     for document in documents(run):
         try:
             key = document["about"]["spec"]["key"]
             slot = str(key["deployment"]), str(key["name"]), str(key["version"]), int(key["replica"])
+            shadow = key.get("shadow") is True
             if _serves(document):
-                yield slot
+                yield (*slot, shadow)
         except (TypeError, KeyError, ValueError):  # not a record
             continue
 

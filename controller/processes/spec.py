@@ -47,14 +47,14 @@ class ProcessSpec:
         return adapter_command(self.python)
 
     def to_document(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "key": self.key.to_document()}
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> ProcessSpec:
         """Return the spec in a record; unknown fields are a newer controller's. Raises TypeError, KeyError."""
         known = {field.name for field in fields(cls)}
         values = {name: value for name, value in document.items() if name in known}
-        values["key"] = ProcessKey(**document["key"])
+        values["key"] = ProcessKey.from_document(document["key"])
         values["python_path"] = tuple(document.get("python_path", ()))
         values["steps"] = tuple(document.get("steps", ()))
         values["input"] = PictureInput.from_document(document.get("input", {}))

@@ -345,7 +345,7 @@ def process_spec(key: ProcessKey, deployment: Deployment, installation: Installa
         digest=receipt.digest,
         python=str(folder / "venv" / "bin" / "python"),
         working_directory=str(working_directory),
-        log_path=str(store.layout.process_log(key.deployment, key.version, key.replica)),
+        log_path=str(store.layout.process_log(key.deployment, key.version, key.replica, shadow=key.shadow)),
         entry_point=receipt.entry_point,
         python_path=tuple(str(folder / part) for part in receipt.python_path),
         start_timeout=spec.timeouts.start,

@@ -308,7 +308,7 @@ def _process(process: ObservedProcess) -> ProcessStatus:
     key = process.key
     return ProcessStatus(
         key.deployment, key.name, key.version, key.replica, process.os_pid, process.state, process.sdk_version,
-        process.rss_bytes, process.cpu_percent, process.restarts, process.started_at,
+        process.rss_bytes, process.cpu_percent, process.restarts, process.started_at, key.shadow,
     )  # fmt: skip
 
 

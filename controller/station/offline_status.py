@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, cast
 from controller.errors import StoreError
 from controller.host.capacity import capacity_of
 from controller.host.clock import epoch_seconds, utc_now
+from controller.model.names import process_name
 from controller.model.pressure import pressures, tokens
 from controller.sources.fingerprint import fingerprint
 from controller.store.layout import StoreLayout
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from controller.model.status_document import ConditionRow, DaemonRow, DeploymentRow, ProcessRow, StatusDocument
 
 
-def read_offline_status(layout: StoreLayout, alive: Iterable[tuple[str, str, str, int]]) -> StatusDocument:
+def read_offline_status(layout: StoreLayout, alive: Iterable[tuple[str, str, str, int, bool]]) -> StatusDocument:
     """Return the status document as of the last pass, with what can be seen to be otherwise by now.
 
-    `alive` holds (deployment, name, version, replica) of every process that runs and is ready. A process that was up
+    `alive` holds (deployment, name, version, replica, shadow) of every process that runs and is ready. One that was up
     and is gone is `exited`, its PIDs are not ready, its deployment has something to do, and the station is not
     converged; nor is it where the desired tree says something else than what is in force.
 
@@ -41,7 +42,7 @@ def read_offline_status(layout: StoreLayout, alive: Iterable[tuple[str, str, str
             process |= {"state": "exited", "os_pid": None, "rss_bytes": None, "cpu_percent": None}
             document["converged"] = False
             _tell_gone(document["deployments"], process)
-    served = {(name, version) for _, name, version, _ in running}
+    served = {(name, version) for _, name, version, _, shadow in running if not shadow}
     for pid in document["pids"]:
         active = pid["active"]
         pid["ready"] = bool(active and (active["name"], active["version"]) in served)
@@ -72,12 +73,13 @@ def _tell_gone(deployments: list[DeploymentRow], process: ProcessRow) -> None:
     """Let no deployment be called healthy whose process is gone."""
     for each in deployments:
         if each["name"] == process["deployment"] and each["phase"] == "Healthy":
-            gone = f"{process['deployment']}/{process['name']}@{process['version']}-{process['replica']}"
+            gone = process_name(*_key(process)[:4], shadow=process.get("shadow", False))
             each |= {"phase": "Progressing", "message": f"{gone} has ended; run `pvctl reconcile --once`"}
 
 
-def _key(process: ProcessRow) -> tuple[str, str, str, int]:
-    return process["deployment"], process["name"], process["version"], process["replica"]
+def _key(process: ProcessRow) -> tuple[str, str, str, int, bool]:
+    slot = process["deployment"], process["name"], process["version"], process["replica"]
+    return (*slot, process.get("shadow", False))
 
 
 def _daemon(layout: StoreLayout, document: StatusDocument, age: float) -> DaemonRow:

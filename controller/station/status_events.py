@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
+from controller.model.names import process_name
 from controller.model.status import HostStatus, ProcessStatus, RevisionStatus, Status
 from controller.reconciler.loop import Loop
 from controller.station.commands.events import EventKind
@@ -64,7 +65,7 @@ def _changed(
 
 
 def _key(row: ProcessStatus) -> str:
-    return f"{row.deployment}/{row.name}@{row.version}-{row.replica}"
+    return process_name(row.deployment, row.name, row.version, row.replica, shadow=row.shadow)
 
 
 def _at_rest(row: ProcessStatus) -> ProcessStatus:

@@ -164,8 +164,9 @@ class StoreLayout:
     def install_log(self, ref: PackageRef) -> Path:
         return self.logs / "installs" / f"{ref.name}@{ref.version}.log"
 
-    def process_log(self, deployment: str, version: str, replica: int) -> Path:
-        return self.logs / "algorithms" / deployment / f"{version}-{replica}.log"
+    def process_log(self, deployment: str, version: str, replica: int, *, shadow: bool = False) -> Path:
+        kind = ".shadow" if shadow else ""  # behind the number, where no version ends
+        return self.logs / "algorithms" / deployment / f"{version}-{replica}{kind}.log"
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:

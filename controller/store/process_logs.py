@@ -26,5 +26,5 @@ def prune(layout: StoreLayout, versions: Collection[str]) -> None:
 
 
 def _version(path: Path) -> str:
-    """Return the version of `<version>-<replica>.log`, or of an older generation of it."""
+    """Return the version of `<version>-<replica>[.shadow].log`, or of an older generation of it."""
     return path.name.rpartition(".log")[0].rpartition("-")[0]

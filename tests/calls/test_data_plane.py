@@ -48,6 +48,20 @@ async def test_every_call_is_answered_by_the_version_that_was_active_when_it_cam
             assert {answer.version for answer in answers} <= {ref.version}
 
 
+async def test_a_shadow_is_never_given_a_call_of_the_line_and_does_not_count(layout, make_spec):
+    shadow = dataclasses.replace(KEY, shadow=True)
+    async with station(layout, make_spec(), make_spec(key=shadow)) as opened:
+        answers = [await opened.call() for _ in range(10)]
+        assert {answer.data["os_pid"] for answer in answers} == {opened.os_pid()}
+        os.kill(opened.os_pid(shadow), signal.SIGKILL)
+        await until(lambda: opened.ended)
+        assert opened.ended[0][0] == shadow
+        assert opened.plane.tallies()["A01", KEY.ref].crashes == 0
+        await opened.runner.stop(KEY, drain=20)
+        error = await opened.failure(timeout=0.3)
+        assert error.details["caller_timeout"]
+
+
 async def test_a_thousand_switches_under_load_lose_and_fail_no_call(layout, make_spec):
     async with station(layout, make_spec(), make_spec(key=NEXT), make_spec(key=TWIN)) as opened:
         current, over, answered = {"A01": KEY.ref, "A02": KEY.ref}, asyncio.Event(), 0

@@ -315,3 +315,12 @@ def test_surplus_processes_of_a_suspended_deployment_are_left_as_they_are() -> N
     observed = replace(CONVERGED, processes=running(process(OLD), process(OLD, replica=1)))
 
     assert plan(revision(deployment(suspend=True)), observed, NOW).empty
+
+
+def test_a_shadow_that_no_rollout_asks_for_is_ended_and_answers_for_nobody() -> None:
+    shadow = process(OLD, shadow=True)
+
+    result = plan(revision(deployment()), replace(CONVERGED, processes=running(shadow)), NOW)
+
+    acted = [action for action in result.actions if isinstance(action, Preheat | Retire)]
+    assert [(type(action), action.process.shadow) for action in acted] == [(Preheat, False), (Retire, True)]

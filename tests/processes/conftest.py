@@ -110,7 +110,7 @@ def make_spec(tmp_path: Path, layout: StoreLayout) -> Callable[..., ProcessSpec]
             digest="sha256:0",
             python=sys.executable,
             working_directory=str(folder),
-            log_path=str(layout.process_log(key.deployment, key.version, key.replica)),
+            log_path=str(layout.process_log(key.deployment, key.version, key.replica, shadow=key.shadow)),
             python_path=(str(package.parent),),
             start_timeout=20.0,
             call_timeout=20.0,

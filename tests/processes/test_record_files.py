@@ -14,7 +14,7 @@ from controller.host.identity import identify
 from controller.processes.record_files import serving, token_prefix
 
 KEY = {"deployment": "screws", "name": "screw-check", "version": "1.0.0", "replica": 0}
-SLOT = ("screws", "screw-check", "1.0.0", 0)
+SLOT = ("screws", "screw-check", "1.0.0", 0, False)
 
 
 def write(run: Path, number: int, **changes: Any) -> None:
@@ -31,6 +31,11 @@ def write(run: Path, number: int, **changes: Any) -> None:
 def test_a_proven_process_that_runs_serves(tmp_path: Path) -> None:
     write(tmp_path, 1)
     assert list(serving(tmp_path)) == [SLOT]
+
+
+def test_a_shadow_is_told_from_the_processes_of_the_line(tmp_path: Path) -> None:
+    write(tmp_path, 1, about={"spec": {"key": KEY | {"shadow": True}}, "ready": {"sdk_version": "", "generation": ""}})
+    assert list(serving(tmp_path)) == [(*SLOT[:-1], True)]
 
 
 @pytest.mark.parametrize(

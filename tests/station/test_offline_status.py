@@ -12,7 +12,7 @@ from controller.station.offline_status import read_offline_status
 from tests.builders import deployment, revision
 from tests.reconciler.fakes import Rig
 
-LINE = ("line", "screw", "1.0.0", 0)
+LINE = ("line", "screw", "1.0.0", 0, False)
 
 
 @pytest.fixture

@@ -95,7 +95,7 @@ def _marks(each: PidStatus) -> Iterator[str]:
 
 def process_families(processes: Mapping[ProcessKey, ObservedProcess]) -> Iterator[Family]:
     """Yield what each algorithm process uses."""
-    rows = [((key.deployment, key.name, key.version, str(key.replica)), each)
+    rows = [((key.deployment, key.name, key.version, _replica(key)), each)
             for key, each in sorted(processes.items())]  # fmt: skip
     yield Family("gauge", "process_up", "1 where a process takes calls, now or after its present one.", _PROCESS,
                  ((labels, int(each.serves)) for labels, each in rows))  # fmt: skip
@@ -121,6 +121,10 @@ def act_families(acts: ActCounts, passes: PassCounts, deployments: Iterable[str]
                  ("deployment", "way"),
                  (((name, "other" if diverges else "desired"), acts.switches[name, diverges])
                   for name in names for diverges in (False, True)))  # fmt: skip
+
+
+def _replica(key: ProcessKey) -> str:
+    return f"shadow-{key.replica}" if key.shadow else str(key.replica)
 
 
 def _ratio(percent: float | None) -> float | None:
