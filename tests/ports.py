@@ -10,7 +10,7 @@ from controller.cli.product import Checks, Product
 from controller.packages.deferred import DeferredInstaller
 from controller.packages.install import Installer
 from controller.processes.pool import ProcessPool
-from controller.reconciler.ports import Packages, Processes, Source, Zips
+from controller.reconciler.ports import Packages, Processes, Replays, Source, Zips
 from controller.reconciler.zips import ZipFolder
 from controller.sources.folder import FolderSource
 from controller.station.checks import StationlessChecks
@@ -20,7 +20,8 @@ from controller.station.offline import OfflineStation
 from controller.station.port import Station
 from controller.station.remote import RemoteStation
 from tests.cli.fakes import FakeChecks, FakeProduct, RefusingStation
-from tests.reconciler.fakes import FakePackages, FakeProcesses, FakeSource
+from tests.reconciler.fakes import FakePackages, FakeProcesses, FakeReplays, FakeSource
+from tests.simulator.replays import SimReplays
 from tests.simulator.test_real_store import DiskPackages
 from tests.simulator.world import SimPackages, SimProcesses, SimulatedPackages, SimZips
 from tests.station.fake import FakeStation
@@ -31,6 +32,7 @@ STATIONS: tuple[type[Station], ...] = (
 SOURCES: tuple[type[Source], ...] = (FakeSource, FolderSource)
 PACKAGES: tuple[type[Packages], ...] = (FakePackages, DiskPackages, SimPackages, Installer, DeferredInstaller)
 PROCESSES: tuple[type[Processes], ...] = (FakeProcesses, SimProcesses, ProcessPool)
+REPLAYS: tuple[type[Replays], ...] = (FakeReplays, SimReplays)
 ZIPS: tuple[type[Zips], ...] = (SimZips, ZipFolder)
 CHECKS: tuple[type[Checks], ...] = (FakeChecks, StationlessChecks)
 PRODUCTS: tuple[type[Product], ...] = (FakeProduct, composition.Product)

@@ -12,6 +12,7 @@ from typing import ClassVar
 from controller.model.analysis import Verdict
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.package import PackageRef
+from controller.model.replay import ReplayKey
 from controller.model.rollout import HOLDS, RolloutRecord
 
 
@@ -102,6 +103,32 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class Replay:
+    """Show recorded pictures of `pids` to the version of a rollout, in processes of its own beside the line.
+
+    Shown are the newest `last`, as of its beginning, that another version than the target has answered; `iou` None:
+    verdicts are compared, else the places of the defects too. It takes minutes, and what it comes to is observed. A
+    plan has it for as long as it is wanted: what runs and stands in no plan any more is ended.
+    """
+
+    kind: ClassVar[str] = "replay"
+    key: ReplayKey
+    pids: tuple[str, ...]
+    last: int
+    iou: float | None
+    reason: str
+    depends_on: tuple[ObjectRef, ...] = ()
+
+    @property
+    def deployment(self) -> str:
+        return self.key.deployment
+
+    @property
+    def object(self) -> ObjectRef:
+        return ObjectRef("replay", self.deployment)
+
+
+@dataclass(frozen=True, slots=True)
 class RebuildRegistry:
     """Write `registry.json` again from the receipts."""
 
@@ -184,6 +211,7 @@ Action = (
     | Switch
     | Deactivate
     | Retire
+    | Replay
     | RebuildRegistry
     | RestoreMemory
     | RemovePackage

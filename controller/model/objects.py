@@ -11,7 +11,7 @@ from controller.model.package import PackageRef, package_ref
 
 _UNMANAGED = "_unmanaged."
 """Begins what stands in place of a deployment's name; no name in a tree may begin so."""
-ObjectKind = Literal["package", "process", "pid", "rollout", "deployment", "zip", "registry", "holds"]
+ObjectKind = Literal["package", "process", "pid", "rollout", "deployment", "zip", "registry", "holds", "replay"]
 
 
 def unmanaged_name(package: str) -> str:
@@ -73,7 +73,7 @@ class ObjectRef:
         return f"{self.kind}/{self.name}" if self.name else self.kind
 
     def belongs_to(self, deployment: str) -> bool:
-        """Whether it is a deployment's own: itself, its rollout or one of its processes."""
+        """Whether it is a deployment's own: itself, its rollout, the replay of that, or one of its processes."""
         if isinstance(self.name, ProcessKey):
             return self.name.deployment == deployment
-        return self.kind in {"deployment", "rollout"} and self.name == deployment
+        return self.kind in {"deployment", "rollout", "replay"} and self.name == deployment

@@ -12,13 +12,14 @@ from controller.model.actions import (
     Preheat,
     RemovePackage,
     RemoveZip,
+    Replay,
     Retire,
     Switch,
 )
 
 _WORDS: tuple[tuple[type[Action], str], ...] = (
     (Install, "install"), (Preheat, "start"), (Switch, "switch"), (Deactivate, "deactivate"), (Retire, "stop"),
-    (RemovePackage, "remove"), (RemoveZip, "remove"),
+    (Replay, "replay"), (RemovePackage, "remove"), (RemoveZip, "remove"),
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from controller.model.actions import (
     Install,
     Preheat,
     RemovePackage,
+    Replay,
     Retire,
     SaveRollout,
     Switch,
@@ -92,6 +93,8 @@ def package_of(action: Action) -> str | None:
     match action:
         case Install(package=package) | RemovePackage(package=package) | Switch(target=package):
             return str(package)
+        case Replay(key=key):
+            return str(key.target)
         case Preheat(process=process) | Retire(process=process):
             return str(process.ref)
         case _:

@@ -23,6 +23,7 @@ from controller.model.actions import (
     RebuildRegistry,
     RemovePackage,
     RemoveZip,
+    Replay,
     RestoreMemory,
     Retire,
     SaveRollout,
@@ -47,7 +48,7 @@ from controller.reconciler.acts import (
 from controller.reconciler.batch import MOST_ACTS, Batch, is_batched
 from controller.reconciler.counts import ActCounts
 from controller.reconciler.in_flight import InFlight
-from controller.reconciler.ports import Packages, Processes
+from controller.reconciler.ports import Packages, Processes, Replays
 from controller.store.atomic import remove_durably
 from controller.store.process_logs import prune as prune_logs
 from controller.store.store import Store
@@ -64,7 +65,7 @@ Notify = Callable[[str], None]
 class Applier:
     """Performs actions on one store. `actor` is who is noted in the audit; `now` an RFC 3339 clock.
 
-    `worker`, where it is set, is for whom the actor says to do it.
+    `worker`, where it is set, is for whom the actor says to do it; `replays` None: nothing here shows pictures.
     """
 
     def __init__(self, store: Store, packages: Packages, processes: Processes, *, actor: str,
@@ -74,6 +75,7 @@ class Applier:
         self._processes = processes
         self._actor = actor
         self.worker = ""
+        self.replays: Replays | None = None
         self.counts = ActCounts()
         self._now = now
         self._notify = notify
@@ -92,12 +94,18 @@ class Applier:
             Install: self._install,
             Preheat: self._preheat,
             Retire: self._retire,
+            Replay: self._replay,
         }
 
     @property
     def in_flight(self) -> frozenset[ObjectRef]:
         """The objects that are being worked on."""
         return self._in_flight.objects
+
+    @property
+    def only_replays(self) -> bool:
+        """Whether nothing but replays is worked on: they take minutes, and plans are made meanwhile."""
+        return all(object_.kind == "replay" for object_ in self.in_flight)
 
     def tell_results(self, hear: Callable[[], None]) -> None:
         """Have `hear` called whenever acts have ended."""
@@ -110,8 +118,13 @@ class Applier:
         follow from it go together. An action that `rests` is let alone, and what depends on it waits with it: no
         tight loop of attempts.
 
+        A replay that the plan does not have is ended.
+
         The others' time comes with a later plan: a finished action is a reason to plan again, never to go on blindly.
         """
+        if self.replays is not None:
+            wanted = [action.key for action in plan.actions if isinstance(action, Replay)]
+            self.replays.keep(wanted, revision.by_name.keys())
         busy = self._in_flight.objects
         pending = {action.object for action in plan.actions} | busy
         batches: dict[str, dict[ObjectRef, Act]] = {}
@@ -184,6 +197,8 @@ class Applier:
     async def finish(self, patience: float) -> None:
         """Wait for what is in flight, `patience` seconds at most; what takes longer is given up, to be done anew."""
         self._finished = True
+        if self.replays is not None:  # they go on where they were left, by whoever comes next
+            self.replays.keep((), self.replays.reports().keys())
         await self._in_flight.finish(patience)
 
     async def _perform_together(self, acts: Sequence[Act]) -> tuple[ActionResult, ...]:
@@ -293,6 +308,14 @@ class Applier:
         drain = deployment.spec.timeouts.drain if deployment else Timeouts().drain
         await self._processes.stop(action.process, drain=drain)
 
+    async def _replay(self, action: Replay, revision: Revision) -> None:
+        deployment, target = revision.by_name.get(action.deployment), action.key.target
+        if deployment is None or self.replays is None:
+            raise ControllerError(f"no pictures can be shown for {action.deployment} here")
+        key, memory = ProcessKey(deployment.name, target.name, target.version), deployment.spec.health.memory
+        spec = process_spec(key, deployment, self._packages.installations()[target], self._store)
+        await self.replays.run(action, spec, memory.max if memory else None)
+
     def _rebuild_registry(self, action: RebuildRegistry, revision: Revision) -> None:
         self._store.registry.write(registry_rows((), self._packages.installations(), {}))
 
@@ -326,6 +349,7 @@ _DONE: Mapping[type[Action], str] = {
     Switch: "switched",
     Deactivate: "deactivated",
     Retire: "ended",
+    Replay: "shown",
     RebuildRegistry: "rebuilt",
     RestoreMemory: "restored",
     SaveRollout: "decided",

@@ -16,6 +16,7 @@ from controller.model.desired import Revision
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.observed import Failure, HistoryEntry, Observed, ObservedProcess
 from controller.model.package import PackageRef
+from controller.model.replay import ReplayReport
 from controller.model.rollout import Rollout, RolloutRecord
 from controller.planning.retention import exceeds
 from controller.reconciler.ports import Packages, Zips
@@ -38,11 +39,13 @@ class Observer:
         processes: Callable[[], Awaitable[Mapping[ProcessKey, ObservedProcess]]],
         tally_store: TallyStore | None = None,
         zips: Zips | None = None,
+        replays: Callable[[], Mapping[str, ReplayReport]] = dict,
     ) -> None:
         self._store = store
         self._packages = packages
         self._zips = zips or ZipFolder(store.layout, packages)
         self._processes = processes
+        self._replays = replays
         self._tally_store = tally_store or TallyStore(store.layout)
         self._told: tuple[str, ...] = ()
         self._kept: Counter[ProcessKey] = Counter()
@@ -74,6 +77,7 @@ class Observer:
             tallies=self._tally_store.tallies,
             recent=self._tally_store.recent(_windows(revision)),
             kept=frozenset(self._kept),
+            replays=self._replays(),
         )
         return await asyncio.to_thread(self._look_at_disk, revision, seen, ways_back=ways_back)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from controller.model.actions import Replay
 from controller.model.desired import Revision
 from controller.model.objects import ProcessKey
 from controller.model.observed import ObservedProcess
 from controller.model.package import Installation, Manifest, PackageRecord, PackageRef, Receipt, Verdict
+from controller.model.replay import ReplayKey, ReplayReport
 from controller.processes.spec import ProcessSpec
 
 
@@ -83,3 +85,20 @@ class Processes(Protocol):
 
     async def stop(self, key: ProcessKey, *, drain: float) -> None:
         """Let the call in flight end (`drain` seconds at most), then end the process."""
+
+
+class Replays(Protocol):
+    """Recorded pictures that are shown to the versions of rollouts, beside the line."""
+
+    async def run(self, action: Replay, spec: ProcessSpec, memory_max: int | None) -> None:
+        """Show what is still to be shown, from where it was left; return when that is done, or is not wanted any more.
+
+        `spec` is that of a process of the line; `memory_max` (bytes) is what one may use. What it comes to is in
+        `reports`, a failure of the version too. Raises StoreError, HostError: it cannot go on now.
+        """
+
+    def keep(self, wanted: Collection[ReplayKey], deployments: Collection[str]) -> None:
+        """End the runs that are not wanted, and forget what is known of deployments that are not there any more."""
+
+    def reports(self) -> Mapping[str, ReplayReport]:
+        """Return how far the latest replay of each deployment has come, of an earlier controller's too."""

@@ -46,7 +46,7 @@ _REGISTRY = "registry.json"
 _MOST_ACTS = 10
 _FIGURES_EVERY = 60.0
 """Seconds between two writes of the status for the sake of figures alone; a daemon tells the present ones."""
-_BAKE_LOOK = 0.25
+_LOOK = 0.25
 """Seconds between two looks at a rollout that is waited for."""
 
 
@@ -121,10 +121,10 @@ class Reconciler:
             in_time = deadline is None or self.clock().seconds < deadline
             if in_time and self._makes_progress(results):
                 self.launch(desired, planned)
-            if self.applier.in_flight:
-                results.extend(await self.wait_for_results())
+            if self.applier.in_flight and (in_time or not self.applier.only_replays):
+                results.extend(await self.wait_for_results(_LOOK if self.applier.only_replays else None))
             elif wait and in_time and planned.under_way:
-                await asyncio.sleep(_BAKE_LOOK)
+                await asyncio.sleep(_LOOK)
             else:
                 outcome = await self.conclude(desired, observed, planned, results)
                 await self.later.flush()

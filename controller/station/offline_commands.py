@@ -176,6 +176,7 @@ class OfflineCommands(OfflineReading):
         from controller.processes.pool import ProcessPool
         from controller.processes.supervision import UsageMeter
         from controller.reconciler.apply import Applier
+        from controller.reconciler.loop import PATIENCE
         from controller.reconciler.observe import Observer
         from controller.reconciler.reconciler import Reconciler
         from controller.reconciler.recover import recover
@@ -190,15 +191,16 @@ class OfflineCommands(OfflineReading):
             {each.name: each.spec.timeouts for each in desired.revision.deployments},
             {each.name: each.spec.input.pictures for each in desired.revision.deployments},
         )
+        applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
+        applier.worker = caller.worker
         try:
-            applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
-            applier.worker = caller.worker
             observer = Observer(store, packages, UsageMeter(pool).observe)
             reconciler = Reconciler(store, observer, applier, self._clock, daemon=self._about())
             return await reconciler.converge(
                 desired, serve=command.serve, wait=command.wait, timeout=command.timeout
             )  # fmt: skip
         finally:
+            await applier.finish(PATIENCE)
             await pool.close()
 
     def _install(self, command: Install, caller: Caller, report: Report) -> PackageState:

@@ -38,7 +38,8 @@ def test_a_plan_is_summed_up_in_a_line() -> None:
     )
     assert summary(Plan()) == "Plan: 0 to install, 0 to switch, 0 to remove"
     assert counts(WHOLE) == {
-        "install": 1, "start": 1, "switch": 2, "deactivate": 1, "stop": 1, "remove": 2, "blocked": 1,
+        "install": 1, "start": 1, "switch": 2, "deactivate": 1, "stop": 1, "replay": 0, "remove": 2,
+            "blocked": 1,
     }  # fmt: skip
 
 

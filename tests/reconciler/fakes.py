@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from controller.errors import ControllerError, PackageError
+from controller.model.actions import Replay
 from controller.model.desired import Revision
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.model.package import Installation, Manifest, PackageRef, Receipt, Verdict
+from controller.model.replay import ReplayKey, ReplayReport
 from controller.model.rollout import Instant
 from controller.model.tally import Tally
 from controller.processes.spec import ProcessSpec
@@ -133,6 +136,41 @@ class FakeProcesses:
         self.running.pop(key, None)
 
 
+@dataclass
+class FakeReplays:
+    """Replays that go on until they are told what came of them, or are not wanted any more."""
+
+    begun: list[Replay] = field(default_factory=list)
+    ended: list[ReplayKey] = field(default_factory=list)
+    told: dict[str, ReplayReport] = field(default_factory=dict)
+    _running: dict[ReplayKey, asyncio.Future[None]] = field(default_factory=dict)
+
+    async def run(self, action: Replay, spec: ProcessSpec, memory_max: int | None) -> None:
+        self.begun.append(action)
+        self.told[action.deployment] = ReplayReport(action.key, wanted=action.last)
+        self._running[action.key] = asyncio.get_running_loop().create_future()
+        try:
+            await self._running[action.key]
+        finally:
+            del self._running[action.key]
+
+    def keep(self, wanted: Collection[ReplayKey], deployments: Collection[str]) -> None:
+        for key, running in self._running.items():
+            if key not in wanted and not running.done():
+                self.ended.append(key)
+                running.set_result(None)
+        self.told = {name: report for name, report in self.told.items() if name in deployments}
+
+    def reports(self) -> Mapping[str, ReplayReport]:
+        return dict(self.told)
+
+    def tell(self, report: ReplayReport) -> None:
+        """Let a replay have come so far."""
+        self.told[report.key.deployment] = report
+        if report.done:
+            self._running[report.key].set_result(None)
+
+
 class Rig:
     """The parts of a controller on fakes over a real store: reconcile it, break it, look at it."""
 
@@ -142,6 +180,7 @@ class Rig:
         self.store.create_folders()
         self.packages = FakePackages(self.store.layout)
         self.processes = FakeProcesses()
+        self.replays = FakeReplays()
         self.notes: list[str] = []
 
     def now(self) -> str:
@@ -152,10 +191,11 @@ class Rig:
         recover(self.store, self.packages, "root", self.notes.append)
         counted = TallyStore(self.store.layout)
         counted.load()
-        observer = Observer(self.store, self.packages, self.processes.observe, counted)
+        observer = Observer(self.store, self.packages, self.processes.observe, counted, replays=self.replays.reports)
         applier = Applier(
             self.store, self.packages, self.processes, actor="root", now=self.now, notify=self.notes.append
         )
+        applier.replays = self.replays
         return Reconciler(self.store, observer, applier, lambda: Instant("boot", self.seconds, self.seconds))
 
     async def reconcile(

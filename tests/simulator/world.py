@@ -17,6 +17,7 @@ from controller.errors import Code, CodedError, ControllerError, PackageError, S
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.observed import ActiveMapping, BrokenMapping, ObservedProcess
 from controller.model.package import Installation, Manifest, PackageRecord, PackageRef, Receipt, Verdict
+from controller.model.replay import ReplayReport
 from controller.model.rollout import Instant
 from controller.model.tally import Counted, LatencySketch, Tally, bin_of
 from controller.processes.spec import ProcessSpec
@@ -33,6 +34,7 @@ from controller.store.store import Store
 from controller.store.tally_store import TallyStore
 from tests.builders import receipt, zip_record
 from tests.simulator.memory import MemoryActive, MemoryRollouts, memory_store, tapped
+from tests.simulator.replays import SimReplays
 
 PIDS = ("A01", "A02", "A03", "A04", "A05", "B01", "B02")
 QUICK = bin_of(0.02)
@@ -46,7 +48,10 @@ class Killed(BaseException):
 
 @dataclass
 class Nature:
-    """What a version does. Shares are per call; `memory` in bytes."""
+    """What a version does. Shares are per call; `memory` in bytes.
+
+    `newly_ok` and `newly_ng` are of the pictures that the version before called NG and OK.
+    """
 
     install_fails: bool = False
     never_ready: bool = False
@@ -55,6 +60,8 @@ class Nature:
     crashes: float = 0.0
     loses_heart: bool = False
     memory: int = 100 << 20
+    newly_ok: float = 0.0
+    newly_ng: float = 0.0
 
     @property
     def healthy(self) -> bool:
@@ -164,6 +171,9 @@ class World:
         self.smoked: set[ProcessKey] = set()
         """Processes that took a smoke call at their last start."""
         self.tallies: dict[tuple[str, PackageRef], Tally] = {}
+        self.replays: dict[str, ReplayReport] = {}
+        self.recorded = 500
+        """Pictures that are recorded of every deployment."""
         self.sleepers: list[tuple[float, asyncio.Future[None]]] = []
         self.fuse: int | None = None
         self.dead = False
@@ -339,8 +349,12 @@ class World:
         self.watch.recovered(self)
         self.tally_store, processes = TallyStore(self.store.layout), SimProcesses(self)
         zips = SimZips(self.packages) if isinstance(self.packages, SimPackages) else None
-        observer = Observer(self.store, self.packages, processes.observe, self.tally_store, zips)
+        replays = SimReplays(self)
+        observer = Observer(
+            self.store, self.packages, processes.observe, self.tally_store, zips, replays=replays.reports
+        )
         applier = Applier(self.store, self.packages, processes, actor="root", now=self.now, notify=self._note)
+        applier.replays = replays
         self.reconciler = Reconciler(self.store, observer, applier, self.clock, jitter=lambda: 1.0)
 
     def _note(self, line: str) -> None:
