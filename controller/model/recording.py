@@ -5,20 +5,26 @@ Pictures stand in files of `recordings/`; how, is said there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from typing import Any, Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from controller.model.document import Part
 from controller.model.last_part import PartOutcome
+from controller.model.names import PID_PATTERN
 from controller.model.package import PackageRef
 from controller.model.units import Duration, Integer, Ratio, Size
 
 RecordingKind = Literal["NG", "ERROR", "disagreement", "sample"]
 """Why a call is recorded: the verdict NG; a failure of the version; a shadowed version that said something else of the
 picture; or chance."""
+KINDS: tuple[RecordingKind, ...] = get_args(RecordingKind)
+ID_PATTERN = r"\d{17}-[0-9a-f]{10}"
+"""Of the id of a recorded call: when it ended, UTC, to the millisecond, and chance."""
 
 
 class Recording(Part):
@@ -70,6 +76,24 @@ class RecordedCall:
     latency_ms: float | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     size: int = 0
+
+    def to_document(self) -> dict[str, Any]:
+        """Return the plain form that `from_document` reads back."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: object) -> RecordedCall:
+        """Return the call of a document, whoever wrote it. Raises ValueError."""
+        call = _reader().validate_python(document)
+        if not re.fullmatch(ID_PATTERN, call.id, re.ASCII) or not re.fullmatch(PID_PATTERN, call.pid):
+            raise ValueError(f"{call.id[:40]!r} of PID {call.pid[:80]!r} cannot be a recorded call")
+        return call
+
+
+@cache
+def _reader() -> TypeAdapter[RecordedCall]:
+    """Return what checks documents: made with the first of them, since it takes a while."""
+    return TypeAdapter(RecordedCall)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,14 @@ class Pictures(NamedTuple):
     guide: Picture | None
 
 
+class PackedCall(NamedTuple):
+    """The file of a call, and that of its guide with the SHA-256 by which calls share it; empty where it has none."""
+
+    call: bytes
+    guide_sha256: str
+    guide: bytes
+
+
 class RecordingSource(Protocol):
     """Recorded calls. Blocking: callers run it in a thread."""
 
@@ -24,3 +32,6 @@ class RecordingSource(Protocol):
 
     def pictures(self, call: RecordedCall) -> Pictures | None:
         """Return the pictures of a call; None where they are gone by now, or damaged. Raises StoreError."""
+
+    def packed(self, call: RecordedCall) -> PackedCall | None:
+        """Return a call as it is kept, to be handed on; None where it is gone by now, or damaged. Raises StoreError."""

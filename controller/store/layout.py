@@ -149,6 +149,21 @@ class StoreLayout:
         """Answers to requests with an Idempotency-Key; made with the first of them, for its owner only."""
         return self.root / ".idempotency"
 
+    @cached_property
+    def recordings(self) -> Path:
+        """Recorded calls, a folder for each PID; made with the first of them, for its owner only."""
+        return self.root / "recordings"
+
+    @cached_property
+    def recordings_index(self) -> Path:
+        """What is recorded, to be found quickly; made again from the files where it is gone."""
+        return self.recordings / "index.sqlite"
+
+    @cached_property
+    def recordings_lock(self) -> Path:
+        """Held while somebody adds or removes recorded calls."""
+        return self.root / ".locks" / "recordings"
+
     def mapping(self, pid: str) -> Path:
         return self.active / f"{pid}.json"
 
