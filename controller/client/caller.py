@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 
 from controller.client.addresses import Address
 from controller.client.answers import Detection
@@ -12,6 +13,7 @@ from controller.client.connections import Connections
 from controller.client.effects import Flow
 from controller.client.flow import detect
 from controller.client.pictures import Image
+from controller.client.slots import Slots
 
 _ROLES = ("image", "guide_image")
 
@@ -33,6 +35,8 @@ class Caller:
     ) -> None:
         self._connections = Connections(Address.of(store, url, token), self._IDLE)
         self._where = str(self._connections.address)
+        self._slots = Slots()
+        weakref.finalize(self, self._slots.clear)  # also when the interpreter ends
         self._connect_timeout = connect_timeout
         self._retry_busy = retry_busy
 
@@ -48,8 +52,9 @@ class Caller:
         named = {role: image for role, image in zip(_ROLES, images, strict=True) if image is not None}
         patience = Patience(self._connect_timeout, retry_unknown, self._retry_busy)
         attempts = Attempts(self._where, patience, timeout)
-        return detect(self._connections, Call(target, named, arguments), attempts)
+        return detect(self._connections, Call(target, named, arguments, self._slots), attempts)
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections, and delete the slots of pictures."""
         self._connections.clear()
+        self._slots.clear()

@@ -13,11 +13,14 @@ import orjson
 
 from controller.client.addresses import Address
 from controller.client.arguments import CallArguments
-from controller.client.exchange import Buffer, request_head
-from controller.client.pictures import Encoded, Image, SharedImage, encode, is_slow
+from controller.client.exchange import Buffer, NeverAccepted, request_head
+from controller.client.pictures import Encoded, Image, encode, is_slow
+from controller.client.slots import Slot, Slots
 from controller.errors import CallError, Code
 
 _JSON = "application/json"
+_NOTHING_DONE = (Code.busy, Code.no_active_version)
+"""Errors of the station that come before anybody is told of a picture."""
 
 
 Arguments = CallArguments
@@ -47,16 +50,21 @@ class Target:
 
 
 class Call:
-    """A detection. As a context, it keeps the images that it shares in `run/images`, and deletes them in every case."""
+    """A detection. As a context, it keeps the slots that hold its pictures: given back for the next call where it ended
+    with a plain answer (`answered`), deleted in every other case.
+    """
 
-    def __init__(self, target: Target, images: Mapping[str, Image], arguments: Arguments) -> None:
+    def __init__(self, target: Target, images: Mapping[str, Image], arguments: Arguments, slots: Slots) -> None:
         self._path = target.path
         self._images = images
+        self._slots = slots
+        self._answered = False
+        self._in_doubt = False
         self._document = arguments.to_document()
         if target.for_pid is not None:
             self._document["pid"] = target.for_pid
         self._parts: dict[str, Encoded] = {}
-        self._shared: list[SharedImage] = []
+        self._shared: list[Slot] = []
 
     @property
     def slow(self) -> bool:
@@ -74,10 +82,9 @@ class Call:
                 self._shared.append(shared)
                 self._document[f"{role}_ref"] = shared.id
 
-    @staticmethod
-    def _share(image: Encoded, folder: Path) -> SharedImage | None:
+    def _share(self, image: Encoded, folder: Path) -> Slot | None:
         try:
-            return SharedImage(folder, image)
+            return self._slots.put(folder, image)
         except OSError:  # no folder (the daemon never ran) or no room: it goes by value then
             return None
 
@@ -102,8 +109,23 @@ class Call:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for shared in self._shared:
-            shared.remove()
+        again = self._answered and not self._in_doubt
+        for slot in self._shared:
+            if again:
+                self._slots.give_back(slot)
+            else:
+                slot.remove()
+
+    def answered(self) -> None:
+        """Note that the station answered: nobody looks at the pictures any more but under their locks."""
+        self._answered = True
+
+    def failed(self, failure: Exception) -> None:
+        """Note how an attempt failed; unless certainly nothing was done for it, somebody may still look."""
+        nothing_done = isinstance(failure, NeverAccepted) or (
+            isinstance(failure, CallError) and failure.code in _NOTHING_DONE
+        )
+        self._in_doubt = self._in_doubt or not nothing_done
 
 
 def multipart(boundary: str, parts: Mapping[str, Encoded]) -> list[Buffer]:

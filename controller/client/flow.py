@@ -43,9 +43,13 @@ def detect(connections: Connections, call: Call, attempts: Attempts) -> Flow[Det
         while True:
             left = attempts.left()
             try:
-                return detection_of((yield from exchange(connections, call.request(address, left), left)))
+                detection = detection_of((yield from exchange(connections, call.request(address, left), left)))
             except (NeverAccepted, Broken, CallError) as failure:
+                call.failed(failure)
                 delay = attempts.after(failure)
+            else:
+                call.answered()
+                return detection
             yield Sleep(delay)
 
 

@@ -1,23 +1,18 @@
-"""Images as a host application has them, made ready for the way: bytes by value, or a file in `run/images`.
+"""Images as a host application has them, made ready for the way: by value, or through a slot (`slots.py`).
 
 The station is the one that judges images; here only what it could not be told at all is refused.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from controller.errors import CallError, Code
 
-PREFIX = "client-"
-"""How the names of shared images of clients begin."""
 _NPY = b"\x93NUMPY"
-_CHUNKS = 512
 _QUICK = 256 * 1024
 
 Image = str | os.PathLike[str] | bytes | bytearray | memoryview | Any
@@ -29,11 +24,8 @@ class Encoded:
 
     def __init__(self, pieces: Sequence[bytes | memoryview]) -> None:
         self.pieces = tuple(memoryview(piece) for piece in pieces)
+        self.size = sum(len(piece) for piece in self.pieces)
         self.shared = bytes(self.pieces[0][: len(_NPY)]) == _NPY
-
-    @property
-    def size(self) -> int:
-        return sum(len(piece) for piece in self.pieces)
 
 
 def is_slow(image: Image) -> bool:
@@ -87,39 +79,3 @@ def _refused(what: str) -> CallError:
     return CallError(
         Code.image_load_failed, what, next_step="pass a path, the bytes of a file, or an H×W or H×W×3 array of uint8"
     )
-
-
-class SharedImage:
-    """A file in `run/images` that lives as long as one call. Its lock tells the daemon's sweep that it is in use."""
-
-    def __init__(self, folder: Path, image: Encoded) -> None:
-        """Write the image. Raises OSError; then nothing is left of it."""
-        self.id = f"{PREFIX}{os.getpid()}-{os.urandom(8).hex()}"
-        self._path = folder / f"{self.id}.npy"
-        temporary = folder / f"{self.id}.tmp"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        self._descriptor = os.open(temporary, flags, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            os.fchmod(self._descriptor, 0o640)  # where the folder is a group's, the daemon is another user
-            _write_all(self._descriptor, list(image.pieces))
-            temporary.rename(self._path)
-        except BaseException:
-            os.close(self._descriptor)
-            with suppress(OSError):  # the first error is the one to tell
-                temporary.unlink()
-            raise
-
-    def remove(self) -> None:
-        """Delete the file."""
-        os.close(self._descriptor)
-        self._path.unlink(missing_ok=True)
-
-
-def _write_all(descriptor: int, pieces: list[memoryview]) -> None:
-    while pieces:
-        count = os.writev(descriptor, pieces[:_CHUNKS])
-        while pieces and count >= len(pieces[0]):
-            count -= len(pieces.pop(0))
-        if count:
-            pieces[0] = pieces[0][count:]

@@ -7,7 +7,7 @@ import socket
 
 from controller.errors import StoreError
 from controller.host import sockets, users
-from controller.images.slots import RUN_OPEN_TO_GROUP, open_to_group
+from controller.images.shared_folder import RUN_OPEN_TO_GROUP, open_to_group
 from controller.store.layout import StoreLayout
 
 _BACKLOG = 1024

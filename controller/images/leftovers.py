@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from controller.client.pictures import PREFIX
+from controller.client.slots import PREFIX
 
 
 def sweep_images(folder: Path) -> int:

@@ -1,99 +1,33 @@
-"""`run/images`: the memory-backed folder through which pixels reach the adapters, and each process's own files in it.
+"""The files in `run/images` through which pixels reach the adapters: each process's own, and those of who calls.
 
 A process has one file for each role of an image and overwrites it call by call, which is several times cheaper than
-making a new one. Only who holds the process's call lock writes them, so an adapter never sees a picture change.
+making a new one. Only who holds the process's call lock writes them, so an adapter never sees a picture change. A
+client does the same with files of its own (`client/slots.py`), and is kept from it by a lock while somebody looks.
 """
 
 from __future__ import annotations
 
-import hashlib
+import fcntl
 import os
 import re
-import stat
 from abc import abstractmethod
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from controller.client.slots import PREFIX
 from controller.errors import CallError, Code, StoreError
 from controller.images import npy
 from controller.images.formats import ImageRef, Picture, refused
+from controller.images.shared_folder import files_of, open_folder
 from controller.wire.messages import SharedImage
 
-_MEMORY = Path("/dev/shm")  # noqa: S108  (a folder of our own in it, verified below)
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 ROLES = ("image", "guide")
 MOST_SLOTS = 6
 """Files of one role of a process: one that is written, and those whose pictures are lent to somebody after the call."""
-RUN_OPEN_TO_GROUP = 0o710
-"""Mode of `run` where a group may come in; `run/images` is then its to write in too, also when it is made anew."""
 _HOST = {"fault": "host", "retry_after": 1.0}
 """Details of an error that neither the caller nor the version had a part in, and when (s) to ask again."""
-
-
-def memory_folder(images: Path, memory: Path = _MEMORY) -> Path:
-    """Return the folder behind a store's `run/images`: its name is made of the store's path and the user."""
-    name = hashlib.sha256(f"{os.getuid()}:{images}".encode()).hexdigest()[:16]
-    return memory / f"procvision-{os.getuid()}-{name}"
-
-
-def _verified(folder: Path) -> bool:
-    """Make a folder of our own; return False where that is not possible. Raises StoreError where it is another's."""
-    try:
-        folder.mkdir(mode=0o700)
-    except FileExistsError:
-        pass
-    except OSError:
-        return False
-    status = folder.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise StoreError(f"{folder} is not ours: somebody else made it", next_step="remove it, or use another --store")
-    return True
-
-
-def open_folder(images: Path, memory: Path = _MEMORY) -> None:
-    """Make `run/images` usable: a link into memory where there is such a place, else a plain folder.
-
-    A link that dangles (after a reboot, or when the folder behind it was removed) is repaired. Raises StoreError.
-    """
-    try:
-        if images.is_dir() and not images.is_symlink():
-            return
-        target = memory_folder(images, memory)
-        if not _verified(target):
-            images.unlink(missing_ok=True)
-            images.mkdir(mode=0o700)
-        elif not images.is_symlink() or images.readlink() != target:
-            images.unlink(missing_ok=True)
-            images.symlink_to(target)
-        run = images.parent.stat()
-        if stat.S_IMODE(run.st_mode) == RUN_OPEN_TO_GROUP:
-            open_to_group(images, run.st_gid)
-    except OSError as error:
-        raise StoreError(f"cannot make {images}: {error.strerror}") from error
-
-
-def open_to_group(images: Path, group_id: int) -> None:
-    """Let a group of users share images: files belong to the group, and only their owner may remove them."""
-    os.chown(images, -1, group_id)
-    images.chmod(0o3770)
-
-
-def close_folder(images: Path, memory: Path = _MEMORY) -> None:
-    """Remove the folder, unless a host application's images are still in it."""
-    with suppress(OSError):  # not empty, or never made
-        if images.is_symlink() and images.readlink() == memory_folder(images, memory):
-            memory_folder(images, memory).rmdir()
-            images.unlink()
-        else:
-            images.rmdir()
-
-
-def files_of(images: Path, token_prefix: str | tuple[str, ...]) -> Iterator[Path]:
-    """Yield the files of a store's processes; what a host application put there is not among them."""
-    if images.is_dir():
-        yield from (path for path in images.iterdir() if path.name.startswith(token_prefix))
 
 
 Look = tuple[int, int, int, int]
@@ -109,12 +43,14 @@ def looks(status: os.stat_result) -> Look:
 class StoredImage(SharedImage):
     """A shared image with the file that the adapter opens by its path, and what that looked like before the call.
 
-    `slot`: where it is one of a process's own; None: a file that a host application keeps.
+    `slot`: where it is one of a process's own; None: a file that a host application keeps. `held`: the descriptor by
+    which it is locked against its client's next picture while the call lasts; -1: it has no such lock.
     """
 
     path: str
     look: Look
     slot: Slot | None = None
+    held: int = -1
 
     @property
     def ours(self) -> bool:
@@ -193,10 +129,19 @@ class _SlotLease(Lease):
         self._slot.lent -= 1
 
 
-class _LinkLease(Lease):
+class _FileLease(Lease):
+    """A file that is not ours: under a second name of its own where it may have one, and locked where it is a slot."""
+
+    def __init__(self, image: StoredImage, *, linked: bool) -> None:
+        super().__init__(image)
+        self._linked = linked
+
     def _end(self) -> None:
-        with suppress(OSError):  # somebody tidied up
-            os.unlink(self.image.path)  # noqa: PTH108 - the path is text
+        if self.image.held >= 0:
+            os.close(self.image.held)
+        if self._linked:
+            with suppress(OSError):  # somebody tidied up
+                os.unlink(self.image.path)  # noqa: PTH108 - the path is text
 
 
 @dataclass
@@ -211,6 +156,7 @@ class Slots:
     token: str
     _slots: dict[str, list[Slot]] = field(default_factory=dict)
     _links: int = 0
+    _held: list[int] = field(default_factory=list)
     _text: str = field(init=False)
     """The folder as text: it is asked for with every call."""
 
@@ -263,7 +209,7 @@ class Slots:
         """Return a lease of a picture that was put or found here, to be taken before its call is answered.
 
         None where there is no picture, or where it cannot be kept: too many are lent, or a host application's file
-        cannot be given a second name.
+        cannot be given a second name. A client's slot cannot where it is another user's; it is locked all the same.
         """
         if not isinstance(image, StoredImage):
             return None
@@ -273,18 +219,22 @@ class Slots:
                 return None
             return _SlotLease(image, image.slot)
         self._links += 1
-        path = f"{self._text}/{self.token}.lent-{self._links}.npy"
+        name = f"{self.token}.lent-{self._links}"
+        path = f"{self._text}/{name}.npy"
+        held = os.dup(image.held) if image.held >= 0 else -1
         try:
             os.link(image.path, path)
         except OSError:
-            return None
-        return _LinkLease(replace(image, id=f"{self.token}.lent-{self._links}", path=path))
+            return _FileLease(replace(image, held=held), linked=False) if held >= 0 else None
+        return _FileLease(replace(image, id=name, path=path, held=held), linked=True)
 
     def find(self, ref: ImageRef, order: str = "RGB") -> StoredImage:
         """Return the image that a host application put into the folder, its channels in that order.
 
+        A client's slot (`client/slots.py`) is locked against its next picture until `let_go`.
+
         Raises:
-            CallError: 1003, the id cannot be one; 1007, the file is not there or holds no image.
+            CallError: 1003, the id cannot be one; 1007, the file is not there, is being written, or holds no image.
         """
         if not isinstance(ref.id, str) or not _ID.fullmatch(ref.id):
             raise CallError(
@@ -295,13 +245,26 @@ class Slots:
         path = f"{self._text}/{ref.id}.npy"
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            held = -1
             try:
+                if ref.id.startswith(PREFIX):
+                    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 header = npy.read_header(os.read(descriptor, npy.MAX_HEADER))
                 look = looks(os.fstat(descriptor))
+                if look[2] < header.end:
+                    raise npy.NotAnImage(f"is truncated: {header.end:,} bytes are announced, {look[2]:,} are there")
+                if ref.id.startswith(PREFIX):
+                    held = descriptor
+                    self._held.append(held)
             finally:
-                os.close(descriptor)
-            if look[2] < header.end:
-                raise npy.NotAnImage(f"is truncated: {header.end:,} bytes are announced, {look[2]:,} are there")
+                if held < 0:
+                    os.close(descriptor)
+        except BlockingIOError:
+            raise CallError(
+                Code.shared_memory_not_found,
+                f"the shared image {path} is being written",
+                next_step="call when it holds the picture, and not again before the answer",
+            ) from None
         except npy.NotAnImage as error:
             raise refused(f"the shared image {path}", error, code=Code.shared_memory_not_found) from None
         except OSError as error:
@@ -313,10 +276,16 @@ class Slots:
                 f"the shared image {path} cannot be read: {error.strerror}",
                 next_step="write the file completely, under another name, and rename it before the call",
             ) from None
-        return StoredImage(ref.id, header.shape[1], header.shape[0], order, path=path, look=look)
+        return StoredImage(ref.id, header.shape[1], header.shape[0], order, path=path, look=look, held=held)
+
+    def let_go(self) -> None:
+        """Let clients write over the slots that were found: the process has answered, or will not look at them."""
+        while self._held:
+            os.close(self._held.pop())
 
     def close(self) -> None:
         """Let go of the files; they stay."""
+        self.let_go()
         for slots in self._slots.values():
             for slot in slots:
                 slot.close()

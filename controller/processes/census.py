@@ -9,7 +9,8 @@ from pathlib import Path
 
 from controller.host.environment import TOKEN_VARIABLE
 from controller.host.identity import find_processes, kill_processes, send_signal, wait_for_end
-from controller.images import slots
+from controller.images import shared_folder
+from controller.images.slots import Slots
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.processes import record_files, records
 from controller.processes.lost import lost_shims
@@ -63,7 +64,7 @@ def end_all(layout: StoreLayout) -> tuple[ObservedProcess, ...]:
     wait_for_end(shims, 2 * _GRACE + _PATIENCE)
     if layout.run.is_dir() or lost:
         end_strays(strays(layout, living=()))
-        slots.close_folder(layout.images)
+        shared_folder.close_folder(layout.images)
     return tuple(sorted(ended, key=lambda process: (process.key, process.started_at)))
 
 
@@ -83,7 +84,7 @@ def strays(layout: StoreLayout, living: Collection[str]) -> Strays:
     lost = {each.token for each in lost_shims(run)}
     prefixes = tuple(lost | ({prefix} if prefix else set()))
     files = [path for path, token in record_files.files(run) if token not in living]
-    files += [path for path in slots.files_of(images, prefixes) if path.name.split(".")[0] not in living]
+    files += [path for path in shared_folder.files_of(images, prefixes) if path.name.split(".")[0] not in living]
     return Strays(frozenset((mine | lost).difference(living)), tuple(files))
 
 
@@ -99,4 +100,4 @@ def end_token(layout: StoreLayout, token: str) -> None:
     """Kill whatever carries one token, and remove what it leaves. Raises OSError."""
     kill_processes(TOKEN_VARIABLE, token)
     records.remove(layout.run, token)
-    slots.Slots(layout.images, token).remove()
+    Slots(layout.images, token).remove()

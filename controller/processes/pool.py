@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from controller.errors import CallError, StoreError
-from controller.images import slots
+from controller.images import shared_folder
 from controller.model.health import Timeouts
 from controller.model.input import PictureInput
 from controller.model.observed import ObservedProcess, ProcessKey
@@ -93,7 +93,7 @@ class ProcessPool:
             return False
         try:
             run.mkdir(parents=True, exist_ok=True)
-            slots.open_folder(images)
+            shared_folder.open_folder(images)
         except OSError as error:
             raise _unusable(run, error) from error
         return True

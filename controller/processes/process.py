@@ -193,11 +193,13 @@ class AlgorithmProcess:
         if self._conversation.under_way:
             self._released_by_answer = True
         else:
+            self.slots.let_go()
             self.call_lock.release()
 
     def _release_by_answer(self) -> None:
         if self._released_by_answer:
             self._released_by_answer = False
+            self.slots.let_go()
             self.call_lock.release()
 
     async def call(self, request_id: str, data: Mapping[str, Any], timeout: float, patience: float) -> Result:

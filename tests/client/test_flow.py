@@ -22,6 +22,7 @@ from controller.client.calls import Arguments, Call, Target
 from controller.client.connections import Connections
 from controller.client.effects import Connect, Effect, Flow, Load, Receive, Send, Sleep
 from controller.client.exchange import Broken, NeverAccepted, Silent
+from controller.client.slots import Slots
 from controller.errors import CallError, Code
 
 _DETECTION = {
@@ -85,7 +86,7 @@ def play(running: Flow[Any], *turns: tuple[type[Effect], Any]) -> tuple[Any, lis
 def call_flow(
     connections: Connections, patience: Patience | None = None, timeout: float | None = None
 ) -> tuple[NotedCall, Flow[Detection]]:
-    call = NotedCall(Target("A01"), {"image": b"png"}, Arguments())
+    call = NotedCall(Target("A01"), {"image": b"png"}, Arguments(), Slots())
     return call, flow.detect(connections, call, Attempts("here", patience or Patience(), timeout))
 
 

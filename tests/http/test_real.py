@@ -21,7 +21,7 @@ from controller.client.answers import Detection
 from controller.errors import Code
 from controller.http.application import application
 from controller.http.server import SocketServer
-from controller.images import slots
+from controller.images import shared_folder
 from controller.model.observed import ActiveMapping, ProcessKey
 from controller.packages.install import Installer
 from controller.processes.census import end_all
@@ -99,7 +99,7 @@ async def plane(tmp_path: Path) -> AsyncIterator[tuple[StoreLayout, _Plane]]:
     await runner.close()
     await asyncio.to_thread(end_all, layout)
     left = layout.images.exists()  # it is removed with the last process, unless an image is in it
-    shutil.rmtree(slots.memory_folder(layout.images), ignore_errors=True)
+    shutil.rmtree(shared_folder.memory_folder(layout.images), ignore_errors=True)
     assert not left
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from controller.client.pictures import Encoded, SharedImage
+from controller.client.pictures import encode
+from controller.client.slots import Slots
 from controller.errors import StoreError
 from controller.http.application import application
 from controller.http.server import SocketServer
@@ -120,10 +121,13 @@ async def test_call_that_outlasts_the_end_is_unknown(tmp_path: Path) -> None:
 
 
 def test_sweep_takes_what_killed_clients_left_and_nothing_else(tmp_path: Path) -> None:
-    held = SharedImage(tmp_path, Encoded([b"pixels"]))
+    slots = Slots()
+    held = slots.put(tmp_path, encode(b"pixels", "the image"))
     for name in ("client-1-dead.npy", "client-1-dead.tmp", "host-app.npy", "other.npy"):
         (tmp_path / name).touch()
     assert sweep_images(tmp_path) == 2
     assert {path.name for path in tmp_path.iterdir()} == {f"{held.id}.npy", "host-app.npy", "other.npy"}
-    held.remove()
+    slots.give_back(held)
+    assert sweep_images(tmp_path) == 0, "its client keeps it for the next picture"
+    slots.clear()
     assert sweep_images(tmp_path / "absent") == 0

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from controller.errors import CallError, Code, StoreError
-from controller.images import npy, slots
+from controller.images import npy, shared_folder
 from controller.images.formats import ImageRef, load
 from controller.images.slots import Slots
 
@@ -138,7 +138,7 @@ def test_numpy_reads_our_header(shape):
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "memory").mkdir()
-    slots.open_folder(tmp_path / "images", tmp_path / "memory")
+    shared_folder.open_folder(tmp_path / "images", tmp_path / "memory")
     return tmp_path / "images"
 
 
@@ -188,9 +188,9 @@ def test_the_folder_is_private_and_repaired_when_its_link_dangles(folder: Path, 
     assert target.parent == tmp_path / "memory"
     assert target.stat().st_mode & 0o777 == 0o700
     target.rmdir()
-    slots.open_folder(folder, tmp_path / "memory")
+    shared_folder.open_folder(folder, tmp_path / "memory")
     assert folder.is_dir()
-    slots.close_folder(folder, tmp_path / "memory")
+    shared_folder.close_folder(folder, tmp_path / "memory")
     assert not os.path.lexists(folder)
 
 
@@ -198,18 +198,18 @@ def test_a_link_that_points_elsewhere_is_replaced(folder: Path, tmp_path: Path):
     right = folder.readlink()
     folder.unlink()
     folder.symlink_to(tmp_path)
-    slots.open_folder(folder, tmp_path / "memory")
+    shared_folder.open_folder(folder, tmp_path / "memory")
     assert folder.readlink() == right
 
 
 def test_somebody_elses_folder_is_not_used(tmp_path: Path):
     (tmp_path / "memory").mkdir()
-    slots.memory_folder(tmp_path / "images", tmp_path / "memory").symlink_to(tmp_path)
+    shared_folder.memory_folder(tmp_path / "images", tmp_path / "memory").symlink_to(tmp_path)
     with pytest.raises(StoreError, match="not ours"):
-        slots.open_folder(tmp_path / "images", tmp_path / "memory")
+        shared_folder.open_folder(tmp_path / "images", tmp_path / "memory")
 
 
 def test_without_memory_backed_storage_a_plain_folder_serves(tmp_path: Path):
-    slots.open_folder(tmp_path / "images", tmp_path / "absent")
+    shared_folder.open_folder(tmp_path / "images", tmp_path / "absent")
     assert (tmp_path / "images").is_dir()
     assert not (tmp_path / "images").is_symlink()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import grp
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from controller.client.pictures import encode
+from controller.client.slots import Slot as ClientSlot
+from controller.client.slots import Slots as ClientSlots
 from controller.errors import CallError, Code
 from controller.http.failures import error_response
 from controller.http.listener import listen
-from controller.images import slots
+from controller.images import shared_folder
 from controller.images.formats import ImageRef, load
-from controller.images.slots import Slots, StoredImage
+from controller.images.slots import ROLES, Slots, StoredImage
 from controller.store.layout import StoreLayout
 
 FIRST, SECOND = np.full((40, 50, 3), 7, np.uint8), np.full((30, 60, 3), 9, np.uint8)
@@ -26,9 +31,9 @@ FIRST, SECOND = np.full((40, 50, 3), 7, np.uint8), np.full((30, 60, 3), 9, np.ui
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "memory").mkdir()
     (tmp_path / "run").mkdir()
-    memory = slots.memory_folder
-    monkeypatch.setattr(slots, "memory_folder", lambda images, _=None: memory(images, tmp_path / "memory"))
-    slots.open_folder(tmp_path / "run" / "images")
+    memory = shared_folder.memory_folder
+    monkeypatch.setattr(shared_folder, "memory_folder", lambda images, _=None: memory(images, tmp_path / "memory"))
+    shared_folder.open_folder(tmp_path / "run" / "images")
     return tmp_path / "run" / "images"
 
 
@@ -80,7 +85,7 @@ MISDEEDS = [unlink, replace, truncate, link_elsewhere, keep_another_name, remove
 
 
 @pytest.mark.parametrize("misdeed", MISDEEDS)
-@pytest.mark.parametrize("role", slots.ROLES)
+@pytest.mark.parametrize("role", ROLES)
 def test_the_next_picture_stands_at_its_path_whatever_was_done_to_the_file(folder, mine, misdeed, role):
     before = mine.put(load(FIRST), role)
     before.require_unchanged()
@@ -162,3 +167,82 @@ def test_full_memory_is_1007_with_its_reason_and_the_next_call_works_when_there_
     (folder / "filler").unlink()
     image = mine.put(load(small), "image")
     assert np.array_equal(seen_by_the_adapter(folder, image), small)
+
+
+@pytest.fixture
+def client(folder: Path) -> Iterator[ClientSlots]:
+    slots = ClientSlots()
+    yield slots
+    slots.clear()
+
+
+def handed_over(client: ClientSlots, folder: Path, array: np.ndarray) -> ClientSlot:
+    return client.put(folder, encode(array, "the image"))
+
+
+def test_a_client_cannot_write_over_its_picture_until_the_process_has_answered(folder, mine, client):
+    first = handed_over(client, folder, FIRST)
+    image = mine.find(ImageRef(first.id))
+    client.give_back(first)
+    second = handed_over(client, folder, FIRST * 2)
+    assert second.id != first.id
+    assert np.array_equal(seen_by_the_adapter(folder, image), FIRST)
+    image.require_unchanged()
+    mine.let_go()
+    assert handed_over(client, folder, FIRST * 3).id == first.id
+    with pytest.raises(CallError, match="removed or changed"):
+        image.require_unchanged()
+
+
+@pytest.mark.parametrize("ended", ["given back", "deleted"])
+def test_a_client_cannot_write_over_a_picture_that_is_lent(folder, mine, client, ended):
+    slot = handed_over(client, folder, FIRST)
+    lease = mine.lend(mine.find(ImageRef(slot.id)))
+    mine.let_go()
+    if ended == "deleted":
+        slot.remove()
+    else:
+        client.give_back(slot)
+    assert handed_over(client, folder, FIRST * 2).id != slot.id
+    assert np.array_equal(seen_by_the_adapter(folder, lease.image), FIRST)
+    lease.image.require_unchanged()
+    lease.hold()
+    lease.release()
+    assert np.array_equal(seen_by_the_adapter(folder, lease.image), FIRST)
+    lease.release()
+    assert not Path(lease.image.path).exists()
+    if ended == "given back":
+        assert handed_over(client, folder, FIRST * 3).id == slot.id
+
+
+def test_a_picture_that_can_have_no_second_name_is_lent_where_it_stands(folder, mine, client, monkeypatch):
+    monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError(1, "Operation not permitted")))
+    slot = handed_over(client, folder, FIRST)
+    lease = mine.lend(mine.find(ImageRef(slot.id)))
+    mine.let_go()
+    client.give_back(slot)
+    assert lease.image.id == slot.id
+    assert handed_over(client, folder, FIRST * 2).id != slot.id
+    lease.release()
+    assert handed_over(client, folder, FIRST * 3).id == slot.id
+    np.save(folder / "cam.npy", FIRST)
+    assert mine.lend(mine.find(ImageRef("cam"))) is None, "nothing would keep its owner from writing over it"
+
+
+def test_a_slot_that_is_being_written_is_refused(folder, mine, client):
+    slot = handed_over(client, folder, FIRST)
+    with (folder / f"{slot.id}.npy").open("rb") as file:
+        client.clear()
+        slot.let_go()
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(CallError, match="is being written") as caught:
+            mine.find(ImageRef(slot.id))
+    assert caught.value.code is Code.shared_memory_not_found
+    mine.find(ImageRef(slot.id))
+    mine.close()
+    assert open_files(folder / f"{slot.id}.npy") == 0
+
+
+def open_files(path: Path) -> int:
+    descriptors = Path("/proc/self/fd").iterdir()
+    return sum(os.path.realpath(each) == os.path.realpath(path) for each in descriptors)

@@ -18,7 +18,7 @@ from controller.calls.request import DetectionRequest
 from controller.client.answers import Detection
 from controller.host.environment import TOKEN_VARIABLE
 from controller.host.identity import find_processes
-from controller.images import slots
+from controller.images import shared_folder
 from controller.model.observed import ProcessKey
 from controller.processes import record_files
 from controller.processes.census import end_all
@@ -87,9 +87,9 @@ def layout(tmp_path: Path) -> Iterator[StoreLayout]:
     yield store
     left = running(store)
     files = [path.name for path, _ in record_files.files(store.run)]
-    images = [path.name for path in slots.files_of(store.images, record_files.token_prefix(store.run))]
+    images = [path.name for path in shared_folder.files_of(store.images, record_files.token_prefix(store.run))]
     end_all(store)
-    shutil.rmtree(slots.memory_folder(store.images), ignore_errors=True)
+    shutil.rmtree(shared_folder.memory_folder(store.images), ignore_errors=True)
     assert (left, files, images) == ([], [], [])
 
 
