@@ -242,7 +242,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class StepPreview:
-    """The PIDs that have the new version once a step of a rollout is done."""
+    """The PIDs that have the new version once a step of a rollout is done, or whose pictures the step shows to it."""
 
     deployment: str
     step: str

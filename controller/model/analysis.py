@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from controller.model.comparison import Said
+
 Outcome = Literal["pass", "fail", "inconclusive", "suspended"]
 Metric = Literal[
     "samples",
@@ -23,7 +25,14 @@ Metric = Literal[
     "ready",
     "escapes",
     "overkill",
+    "newlyOK",
+    "newlyNG",
+    "replay",
+    "replayErrorRate",
+    "replayTimeoutRate",
 ]
+MOST_PICTURES = 20
+"""Pictures that a finding names one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +103,29 @@ class SequentialTests:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureEvidence:
+    """A picture that a finding is about: what was said of it `before`, and what the judged version says.
+
+    `recording` is the id under which it is recorded; empty where it is not. `at` is RFC 3339 UTC.
+    """
+
+    pid: str
+    request_id: str
+    recording: str
+    before: Said
+    after: Said
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """What one metric says, with its numbers, and a sentence for people.
 
     `observed` and `limit` are in the metric's own unit (share, seconds, bytes, cores, count); `failures` of `samples`
     calls. `chance` bounds the probability that a version within the limit would ever look like this; None where no
     test was made. `where` names the PIDs that had the failures, or the processes. `progress` is how far it is on the
-    way to a fail, 0 to 1. `needed` is how many samples a pass needs (0: none).
+    way to a fail, 0 to 1. `needed` is how many samples a pass needs (0: none). `odds` are those against chance at which
+    its test fails (0: no test: a count, or a fact). `pictures` are some of those that it is about, the newest first.
     """
 
     metric: Metric
@@ -114,6 +139,8 @@ class Finding:
     where: tuple[str, ...] = ()
     progress: float = 0.0
     needed: int = 0
+    odds: int = 0
+    pictures: tuple[PictureEvidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

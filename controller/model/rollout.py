@@ -8,12 +8,18 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from controller.model.analysis import SequentialTests, Verdict
+from controller.model.comparison import Agreement
 from controller.model.package import PackageRef
 from controller.model.tally import Tally
 
 State = Literal[
-    "stepping", "baking", "paused", "waiting", "sampling", "promoted", "completed", "reverting", "reverted", "stopped"
-]
+    "stepping", "baking", "paused", "waiting", "sampling", "replaying", "shadowing", "promoted", "completed",
+    "reverting", "reverted", "stopped",
+]  # fmt: skip
+STANDING: frozenset[State] = frozenset({"paused", "waiting", "sampling"})
+"""States in which nothing goes on but time, or calls."""
+BY_PICTURES: frozenset[State] = frozenset({"replaying", "shadowing"})
+"""States in which the target sees pictures beside the line; what moves no PID is no lack of progress."""
 HOLDS = ".holds"
 """The name of the holds among what is remembered; no deployment is called so."""
 MOST_QUARANTINED = 200
@@ -70,14 +76,42 @@ class Countdown:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a rollout as pinned at its start: a weight in percent, or a pause (None: until promoted)."""
+class PictureTerms:
+    """Which pictures a step shows to the target, and how much it may say otherwise of them than was said before.
 
-    kind: Literal["weight", "pause"]
+    The largest shares (0–1) of the compared pictures that may be newly OK and newly NG; `iou` None: the verdicts alone
+    are compared. A replay takes the `last` recorded pictures. A shadow takes the share `sample` of the calls for
+    `duration` (s) at least, until `min_samples` pictures are compared.
+    """
+
+    max_newly_ok: float
+    max_newly_ng: float
+    iou: float | None = None
+    last: int = 0
+    duration: float = 0.0
+    min_samples: int = 1
+    sample: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a rollout as pinned at its start: a weight in percent, a pause (None: until promoted), or pictures.
+
+    The `weight` of a shadow is the percent of the PIDs whose pictures it gets; it moves none.
+    """
+
+    kind: Literal["weight", "pause", "replay", "shadow"]
     weight: int = 0
     pause: float | None = None
+    pictures: PictureTerms | None = None
 
     def __str__(self) -> str:
+        if self.pictures is not None and self.kind == "replay":
+            return f"replay of the last {self.pictures.last:,}"
+        if self.pictures is not None:
+            from controller.model.units import format_duration  # noqa: PLC0415 - it loads pydantic
+
+            return f"shadow {self.weight} % for {format_duration(self.pictures.duration)}"
         if self.kind == "weight":
             return f"setWeight {self.weight}"
         return "pause until promoted" if self.pause is None else f"pause {self.pause:g}s"
@@ -96,6 +130,11 @@ class PinnedStrategy:
     rollback_window: float
     initial_delay: float = 0.0
     min_samples: int | None = None
+
+    @property
+    def shadows(self) -> tuple[PictureTerms, ...]:
+        """The terms of the shadow steps, in their order."""
+        return tuple(each.pictures for each in self.steps if each.kind == "shadow" and each.pictures is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +161,11 @@ class AnalysisState:
 
     `baseline` and `stable_baseline` are the tallies per PID from which calls count (None: `delay`, the analysis's
     initial one, is not over yet), `step_calls` the canary's calls when the present weight was entered (None: just
-    now), `tests` the sequential tests so far. `already_failing` names the unaffected versions that failed before the
-    rollout began, `host_degraded` says that the host was degraded when it was judged last, and `verdict` is the one
-    that the rollout failed with.
+    now), `tests` the sequential tests so far. `shadow_baseline` are the counts per PID from which the pictures of its
+    shadow steps count (None: no shadow step was entered), `pictures_before` how many of these were compared when the
+    present replay or shadow step was entered (None: just now). `already_failing` names the unaffected versions that
+    failed before the rollout began, `host_degraded` says that the host was degraded when it was judged last, and
+    `verdict` is the one that the rollout failed with.
     """
 
     delay: Countdown | None = None
@@ -135,18 +176,30 @@ class AnalysisState:
     already_failing: tuple[str, ...] = ()
     host_degraded: bool = False
     verdict: Verdict | None = None
+    shadow_baseline: Mapping[str, Agreement] | None = None
+    pictures_before: int | None = 0
 
     def entering_a_step(self) -> AnalysisState:
         """Return it as it is when the weight has just risen: the step's own calls count from here."""
         return replace(self, step_calls=None)
 
+    def entering_pictures(self) -> AnalysisState:
+        """Return it as it is when a replay or shadow step was just entered: its own pictures count from here."""
+        return replace(self, pictures_before=None)
+
     def anew(self) -> AnalysisState:
         """Return it as it is when everything is to be counted from now, such as once a degraded host is well again."""
-        return replace(self, delay=Countdown(0.0), baseline=None, step_calls=None, tests=SequentialTests())
+        return replace(
+            self, delay=Countdown(0.0), baseline=None, step_calls=None, tests=SequentialTests(), shadow_baseline=None,
+            pictures_before=None,
+        )  # fmt: skip
 
     def completed(self) -> AnalysisState:
         """Return it without what only judging needed."""
-        return replace(self, baseline={}, stable_baseline={}, tests=SequentialTests(), already_failing=())
+        return replace(
+            self, baseline={}, stable_baseline={}, tests=SequentialTests(), already_failing=(), shadow_baseline=None,
+            pictures_before=0,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +254,12 @@ class Rollout:
 
     @property
     def under_way(self) -> bool:
-        return self.state in {"stepping", "baking", "paused", "waiting", "sampling"}
+        return self.state in {"stepping", "baking"} or self.state in STANDING or self.state in BY_PICTURES
+
+    @property
+    def present_step(self) -> Step | None:
+        """The step that it is in, while it is under way."""
+        return self.strategy.steps[self.step] if self.under_way and self.step >= 0 else None
 
     @property
     def failed(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -100,6 +101,31 @@ class Canary(Part):
     critical: tuple[Pid, ...] = Field(default=(), description="PIDs that go last.")
     steps: tuple[CanaryStep, ...] = Field(default=(), description="Weights and pauses, one after the other.")
     analysis: Analysis = Field(default=Analysis(), description="How the canary is judged while it bakes.")
+
+    @model_validator(mode="after")
+    def _pictures_can_be_compared(self) -> Self:
+        refuse(tuple(_picture_conflicts(self.steps)))
+        return self
+
+
+def _picture_conflicts(steps: Sequence[CanaryStep]) -> Iterator[Conflict]:
+    """Yield the steps that would compare nothing, or count what cannot be added; relative to the canary."""
+    everywhere, compare = False, None
+    for index, step in enumerate(steps):
+        everywhere = everywhere or step.set_weight == 100
+        kind = "replay" if step.replay is not None else "shadow"
+        if everywhere and (step.replay or step.shadow) is not None:
+            message = "comes after setWeight: 100, when every PID has the new version (expected it before)"
+            yield Conflict(("steps", index, kind), message)
+        if step.shadow is None:
+            continue
+        if step.shadow.weight == 0:
+            message = "of 0 % of the PIDs no picture is shown (expected 1 to 100)"
+            yield Conflict(("steps", index, "shadow", "weight"), message)
+        if compare not in {None, step.shadow.compare}:
+            message = "is not that of the shadow step before (expected the same: their pictures count together)"
+            yield Conflict(("steps", index, "shadow", "compare"), message)
+        compare = step.shadow.compare
 
 
 class Strategy(Part):

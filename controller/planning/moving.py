@@ -10,6 +10,7 @@ from controller.model.actions import Blocked, Install, SaveRollout, StepPreview,
 from controller.model.desired import Deployment
 from controller.model.objects import ObjectRef
 from controller.model.package import PackageRef
+from controller.model.rollout import Rollout, Step
 from controller.planning.part import Part, joined
 from controller.planning.reasons import diverges, in_quarantine, not_known, too_late, why_switch
 from controller.planning.serving import preheated, ready_after
@@ -151,8 +152,10 @@ def _steps(situation: Situation, deployment: Deployment) -> Iterable[StepPreview
     rollout = situation.progress[deployment.name].rollout
     if rollout is None or not rollout.under_way or deployment.spec.strategy.canary is None:
         return ()
-    weights = (step.weight for step in rollout.strategy.steps if step.kind == "weight")
-    return (
-        StepPreview(deployment.name, f"setWeight {weight}", cohort(rollout.strategy.sequence, weight))
-        for weight in weights
-    )
+    return tuple(_preview(rollout, step) for step in rollout.strategy.steps if step.kind != "pause")
+
+
+def _preview(rollout: Rollout, step: Step) -> StepPreview:
+    """Name the PIDs of a step; those of a replay are all that the rollout is of: their recorded pictures are shown."""
+    weight = 100 if step.kind == "replay" else step.weight
+    return StepPreview(rollout.deployment, str(step), cohort(rollout.strategy.sequence, weight))

@@ -7,6 +7,7 @@ from controller.model.desired import Deployment, Revision
 from controller.model.observed import Observed
 from controller.model.package import PackageRef
 from controller.model.rollout import HOLDS, Instant
+from controller.planning.beside import show_pictures
 from controller.planning.moving import move, save_rollout
 from controller.planning.part import Part, joined
 from controller.planning.reasons import no_history
@@ -84,4 +85,6 @@ def _tell_lost_history(situation: Situation, deployment: Deployment) -> Part:
 def _follow(situation: Situation, deployment: Deployment) -> Part:
     """Follow a deployment: note how its rollout goes on and, unless suspended, bring its PIDs to their versions."""
     noted = save_rollout(situation, deployment)
-    return noted if deployment.spec.suspend else joined(noted, move(situation, deployment))
+    if deployment.spec.suspend:
+        return noted
+    return joined(noted, move(situation, deployment), show_pictures(situation, deployment))

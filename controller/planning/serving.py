@@ -23,7 +23,7 @@ def keep_serving(situation: Situation, deployment: Deployment) -> Part:
 
 def preheated(situation: Situation, deployment: Deployment, ref: PackageRef, depends_on: tuple[ObjectRef, ...]) -> Part:
     """Want every process of a version that is missing or wrong; each depends on those objects."""
-    return joined(*(_replica(situation, deployment, key, depends_on) for key in replicas(deployment, ref)))
+    return joined(*(kept_ready(situation, deployment, key, depends_on) for key in replicas(deployment, ref)))
 
 
 def ready_after(situation: Situation, deployment: Deployment, ref: PackageRef) -> tuple[ObjectRef, ...] | None:
@@ -42,7 +42,10 @@ def replicas(deployment: Deployment, ref: PackageRef) -> tuple[ProcessKey, ...]:
     )
 
 
-def _replica(situation: Situation, deployment: Deployment, key: ProcessKey, depends_on: tuple[ObjectRef, ...]) -> Part:
+def kept_ready(
+    situation: Situation, deployment: Deployment, key: ProcessKey, depends_on: tuple[ObjectRef, ...]
+) -> Part:  # fmt: skip
+    """Want one process, which is needed; started where it is missing or wrong, once those objects are done."""
     needed, reason = Part(needed=frozenset({key})), why_preheat(situation.station, key)
     if not reason:
         return needed

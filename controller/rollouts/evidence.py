@@ -9,21 +9,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from controller.model.analysis import Finding, Metric, Verdict
+from controller.model.comparison import Agreement
 from controller.model.desired import Deployment
 from controller.model.health import Health
 from controller.model.observed import Tallies
 from controller.model.package import PackageRef
-from controller.model.rollout import AnalysisState, Rollout
+from controller.model.rollout import BY_PICTURES, AnalysisState, Rollout
 from controller.model.strategy import Analysis
 from controller.model.tally import Tally, pooled
 from controller.rollouts.analysis.judge import advance, failing, judge
 from controller.rollouts.analysis.observation import Observation, Reading, UnaffectedVersion
+from controller.rollouts.analysis.pictures import shadow_calls, shadow_tests
+from controller.rollouts.pictures import pictures_from, replayed, shadowed, shown_beside
 from controller.rollouts.view import DeploymentView, StationView
 
 
 def counting(view: DeploymentView, rollout: Rollout) -> Rollout:
-    """Return the rollout with the points from which calls count: its start or the end of `initialDelay`, its step."""
+    """Return the rollout with the points from which calls and pictures count: its start or the end of
+    `initialDelay`, its first shadow step, its present step."""
     rollout = replace(rollout, analysis=_from_start(view, rollout))
+    rollout = replace(rollout, analysis=pictures_from(view, rollout))
     if rollout.analysis.step_calls is not None:
         return rollout
     calls = pooled(_canary(view, rollout).values()).calls
@@ -72,7 +77,7 @@ def _judged(view: DeploymentView, rollout: Rollout) -> tuple[Rollout, Verdict]:
 def _analysis(view: DeploymentView, rollout: Rollout) -> Analysis | None:
     """What judges the present step; None where no step is left or none was asked for."""
     canary = view.deployment.spec.strategy.canary
-    if canary is None or not rollout.under_way:
+    if canary is None or not rollout.under_way or (rollout.state in BY_PICTURES and rollout.weight == 0):
         return None
     pinned = rollout.strategy.min_samples
     return canary.analysis if pinned is None else canary.analysis.model_copy(update={"min_samples": pinned})
@@ -91,12 +96,21 @@ def steady_findings(view: DeploymentView) -> tuple[Finding, ...]:
 def _observation(view: DeploymentView, rollout: Rollout) -> Observation:
     canary = _canary(view, rollout)
     return Observation(
-        canary=canary,
+        canary=_with_shadow(canary, shown_beside(view, rollout)),
         stable=_stable(view, rollout),
         readings=tuple(_readings(view.station, view.deployment, rollout.target, rollout)),
         step_calls=max(0, pooled(canary.values()).calls - (rollout.analysis.step_calls or 0)),
         tests=rollout.analysis.tests,
+        replayed=replayed(view, rollout),
+        shadowed=shadowed(view, rollout),
+        picture_tests=shadow_tests(rollout.strategy.shadows),
     )
+
+
+def _with_shadow(canary: Mapping[str, Tally], beside: Mapping[str, Agreement]) -> dict[str, Tally]:
+    """Return the calls of the line with those of a shadow: one test is over both."""
+    calls = {pid: shadow_calls(each) for pid, each in beside.items()}
+    return {pid: canary.get(pid, Tally()) + calls.get(pid, Tally()) for pid in dict.fromkeys((*canary, *calls))}
 
 
 def _canary(view: DeploymentView, rollout: Rollout) -> dict[str, Tally]:

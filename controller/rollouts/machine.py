@@ -1,8 +1,9 @@
 """The rollout state machine: facts and `now` go in, the next rollout comes out. Pure; see `transitions.py`.
 
-A step is a weight or a pause. After a weight's PIDs have moved it bakes for `minHealthyTime`; before the weight rises
-again, and before promotion, the canary must have passed its analysis. A failure rolls all PIDs back once; nothing that
-a reverted rollout's health does afterwards moves them again.
+A step is a weight, a pause, a replay or a shadow. After a weight's PIDs have moved it bakes for `minHealthyTime`;
+before the weight rises again, and before promotion, the canary must have passed its analysis. A replay or a shadow
+moves no PID, and ends when enough pictures were compared. A failure rolls all PIDs back once; nothing that a reverted
+rollout's health does afterwards moves them again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from controller.model.analysis import Outcome
 from controller.model.desired import Deployment
 from controller.model.package import PackageRef
-from controller.model.rollout import AnalysisState, Countdown, Instant, Rollout
+from controller.model.rollout import BY_PICTURES, STANDING, AnalysisState, Countdown, Instant, Rollout
 from controller.rollouts.cohorts import cohort
 from controller.rollouts.steps import pin_strategy
 from controller.rollouts.transitions import Event, following
@@ -26,7 +27,8 @@ class Facts:
     `active` is each PID's version, `movable` the PIDs that may move to the target: neither pinned nor held, and
     supported by it. `back` is where each PID would go now, `unfit` the versions that none can go to. `obstacle` says
     why the rollout cannot go on, whatever its health; `refused`, that the host lets no process of the target start.
-    `emergency`: the target answers nothing any more.
+    `emergency`: the target answers nothing any more. In a replay or shadow step, `shown` says that every picture was
+    shown that is to be, and `too_few` why those that could be compared are not enough; empty where they are.
     """
 
     active: Mapping[str, PackageRef | None]
@@ -38,6 +40,8 @@ class Facts:
     emergency: bool = False
     back: Mapping[str, PackageRef] = field(default_factory=dict)
     unfit: frozenset[PackageRef] = frozenset()
+    shown: bool = True
+    too_few: str = ""
 
     def on(self, package: PackageRef) -> list[str]:
         """The PIDs that may move and have that version."""
@@ -62,9 +66,8 @@ def advance(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
     rollout = _note_obstacles(rollout, facts, now)
     for _ in range(len(rollout.strategy.steps) * 3 + 3):  # each step is entered, moved and left once at most
         before, rollout = rollout, _step(rollout, facts, now)
-        if (
-            rollout == before or rollout.analysis.step_calls is None
-        ):  # what was judged so far was judged in the step before
+        entered = None in {rollout.analysis.step_calls, rollout.analysis.pictures_before}
+        if rollout == before or entered:  # what was judged so far was judged in the step before
             break
     timer = rollout.timer.noted(now) if rollout.timer else None
     return replace(rollout, timer=timer, progress=rollout.progress.noted(now))
@@ -76,13 +79,18 @@ def halt(rollout: Rollout, now: Instant) -> Rollout:
 
 
 def promote(rollout: Rollout, now: Instant, *, full: bool) -> Rollout:
-    """Return the rollout with its present pause ended by an operator; with `full`, all the others too.
+    """Return the rollout with its present pause, replay or shadow ended by an operator; with `full`, all others too.
 
     What an operator paused stays so until it is resumed.
     """
-    if rollout.state in {"paused", "waiting", "sampling"}:
+    if can_be_passed(rollout):
         rollout = _enter(rollout, rollout.step + 1, now)
     return replace(rollout, full=rollout.full or full)
+
+
+def can_be_passed(rollout: Rollout) -> bool:
+    """Whether an operator can end what it waits for now."""
+    return rollout.state in STANDING or rollout.state in BY_PICTURES
 
 
 def wanted_versions(
@@ -129,8 +137,8 @@ def _note_obstacles(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
 
 
 def _stands(rollout: Rollout, facts: Facts) -> bool:
-    """Whether time does not count against it: a pause, an obstacle, or no PID that could move."""
-    waits = rollout.state in {"paused", "waiting", "sampling"} or rollout.paused_by or rollout.suspended_because
+    """Whether time does not count against it: a pause, pictures, an obstacle, or no PID that could move."""
+    waits = can_be_passed(rollout) or rollout.paused_by or rollout.suspended_because
     return bool(waits) or facts.refused or not facts.movable.intersection(rollout.strategy.sequence)
 
 
@@ -216,10 +224,23 @@ def _go_on(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
             return rollout  # for a PID that had nothing before nobody waits: it is tried again until it works
         bake = Countdown(rollout.strategy.min_healthy_time if expected else 0.0, now)
         return replace(_move(rollout, "moved"), timer=bake, progress=_whole(rollout, now))
-    if rollout.full and rollout.state in {"paused", "waiting", "sampling"}:
+    if rollout.full and can_be_passed(rollout):
         return _enter(rollout, rollout.step + 1, now)
     if rollout.state == "waiting" or (rollout.timer is not None and not rollout.timer.over(now)):
         return rollout
+    if rollout.state in BY_PICTURES:
+        return _leave_pictures(rollout, facts, now)
+    return _leave_step(rollout, facts, now)
+
+
+def _leave_pictures(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
+    """Go on after the pictures that were to be shown; too few of them that could be compared are no pass."""
+    if not facts.shown:
+        return rollout
+    if facts.too_few and rollout.strategy.on_inconclusive == "wait":
+        return rollout
+    if facts.too_few and rollout.strategy.on_inconclusive == "revert":
+        return _fail(rollout, f"inconclusive: {facts.too_few}", facts, now)
     return _leave_step(rollout, facts, now)
 
 
@@ -248,6 +269,11 @@ def _enter(rollout: Rollout, index: int, now: Instant) -> Rollout:
     if step.kind == "weight":
         entering = replace(rollout, analysis=rollout.analysis.entering_a_step())
         return replace(_move(entering, "next_weight"), timer=None, progress=_whole(rollout, now))
+    if step.pictures is not None:
+        entering = replace(rollout, analysis=rollout.analysis.entering_pictures(), progress=rollout.progress.stop(now))
+        if step.kind == "replay":
+            return replace(_move(entering, "next_replay"), timer=None)
+        return replace(_move(entering, "next_shadow"), timer=Countdown(step.pictures.duration, now))
     if step.pause is None:
         return replace(_move(rollout, "next_wait"), timer=None, progress=rollout.progress.stop(now))
     return replace(

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field, replace
 
 from controller.model.analysis import Verdict
 from controller.model.package import PackageRef
-from controller.model.rollout import HOLDS, Proven, Quarantine, Rollout, RolloutRecord
+from controller.model.rollout import BY_PICTURES, HOLDS, Proven, Quarantine, Rollout, RolloutRecord
 from controller.model.timestamps import format_timestamp
+from controller.rollouts.analysis.pictures import too_few_replayed, too_few_shadowed
 from controller.rollouts.evidence import already_failing, counting, judged, steady_findings
 from controller.rollouts.machine import Facts, advance, begin, halt, wanted_versions
+from controller.rollouts.pictures import replayed, shadowed
 from controller.rollouts.view import DeploymentView
 from controller.rollouts.ways_back import choose, earlier_versions
 
@@ -201,10 +203,14 @@ def _degraded(view: DeploymentView, rollout: Rollout | None) -> str:
 
 def _facts(view: DeploymentView, rollout: Rollout, verdict: Verdict | None, obstacle: str) -> Facts:
     resolution = view.resolution_of(rollout.target)
+    beside = {str(each.key) for each in view.processes(rollout.target) if each.key.shadow}
+    beside |= {str(key) for key, _ in view.failures(rollout.target) if key.shadow}
     broken = verdict is not None and any(
-        finding.metric in {"restarts", "ready"} and finding.outcome == "fail" for finding in verdict.findings
+        finding.metric in {"restarts", "ready"} and finding.outcome == "fail" and not beside.issuperset(finding.where)
+        for finding in verdict.findings
     )
     movable = frozenset(pid for pid in view.free if view.station.supports(resolution, pid))
+    shown, too_few = _by_pictures(view, rollout)
     chosen = frozenset((*rollout.stable.values(), *rollout.back.values()))
     return Facts(
         active={pid: view.observed.active_ref(pid) for pid in view.free},
@@ -215,7 +221,17 @@ def _facts(view: DeploymentView, rollout: Rollout, verdict: Verdict | None, obst
         refused=view.refused_by_host(rollout.target),
         emergency=broken,
         unfit=frozenset(ref for ref in chosen if not view.fit(ref)),
+        shown=shown,
+        too_few=too_few,
     )
+
+
+def _by_pictures(view: DeploymentView, rollout: Rollout) -> tuple[bool, str]:
+    """Return whether every picture of the present step was shown, and why they are too few; empty where enough."""
+    if (replay := replayed(view, rollout)) is not None:
+        return replay.done, too_few_replayed(replay)
+    shadow = shadowed(view, rollout)
+    return True, too_few_shadowed(shadow) if shadow is not None else ""
 
 
 def _way_back(view: DeploymentView, rollout: Rollout, pid: str) -> PackageRef | None:
@@ -259,14 +275,34 @@ def _waiting(view: DeploymentView, rollout: Rollout, verdict: Verdict | None) ->
     if not any(pid in rollout.strategy.sequence for pid in view.free):
         return f"{step}; every PID of it is held or pinned", math.inf
     timer = rollout.progress if rollout.state == "stepping" else rollout.timer
+    if timer is not None and timer.over(view.now):
+        timer = None  # its time is over, and something else is waited for
     words = {
         "stepping": "its PIDs are moving",
         "baking": f"must stay healthy for {rollout.strategy.min_healthy_time:g}s",
         "sampling": verdict.reason if verdict else "too few calls",
+        **dict.fromkeys(BY_PICTURES, _pictures_waited_for(view, rollout)),
     }
     message = words.get(rollout.state, f"`pvctl promote {rollout.deployment}` goes on at once")
     until = math.inf if timer is None or timer.since is None else timer.since.seconds + timer.left
     return f"{step}; {message}", until
+
+
+def _pictures_waited_for(view: DeploymentView, rollout: Rollout) -> str:
+    """Return how far a replay or a shadow has come, and what it lacks; empty where the step is neither."""
+    passes = f"`pvctl promote {rollout.deployment}` passes the step"
+    if (replay := replayed(view, rollout)) is not None:
+        if replay.report is None:
+            return f"the replay is about to begin; {passes}"
+        if replay.report.problem:
+            return f"the replay cannot go on: {replay.report.problem}; {passes}"
+        if few := too_few_replayed(replay):
+            return f"{few}; {passes}"
+        return f"{replay.report.shown:,} of {replay.report.wanted:,} recorded pictures shown; {passes}"
+    if rollout.state == "shadowing" and (shadow := shadowed(view, rollout)) is not None:
+        few = too_few_shadowed(shadow) or f"{shadow.compared or 0:,} shadowed pictures compared"
+        return f"{few}; {passes}"
+    return ""
 
 
 def _note(before: Rollout | None, after: Rollout | None) -> str:
@@ -285,6 +321,8 @@ def _note(before: Rollout | None, after: Rollout | None) -> str:
         "paused": f"{after.strategy.steps[after.step]}",
         "waiting": "waiting for `pvctl promote`",
         "sampling": "waiting for more calls",
+        "replaying": f"{after.strategy.steps[after.step]} begins",
+        "shadowing": f"{after.strategy.steps[after.step]} begins",
         "promoted": "promoted on all PIDs",
         "completed": "the rollback window is over",
         "reverting": f"rolled back: {after.reason}",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from controller.model.desired import Deployment
-from controller.model.rollout import PinnedStrategy, Step
+from controller.model.rollout import PictureTerms, PinnedStrategy, Step
+from controller.model.strategy import CanaryStep, DefectComparison, PictureLimits
 from controller.rollouts.cohorts import rollout_sequence
 
 
@@ -32,15 +34,30 @@ def pin_strategy(deployment: Deployment, held: Iterable[str] = ()) -> PinnedStra
 def _steps(deployment: Deployment) -> tuple[Step, ...]:
     """The steps, ended by 100 %; without autoPromote a wait before that, unless one is there already."""
     strategy = deployment.spec.strategy
-    steps = [
-        Step("weight", weight=step.set_weight)
-        if step.set_weight is not None
-        else Step("pause", pause=step.pause.duration if step.pause else None)
-        for step in (strategy.canary.steps if strategy.canary else ())
-    ]
-    if not any(step.weight == 100 for step in steps):
-        steps.append(Step("weight", weight=100))
-    full = next(index for index, step in enumerate(steps) if step.weight == 100)
+    steps = [_step(step) for step in (strategy.canary.steps if strategy.canary else ())]
+    everywhere = Step("weight", weight=100)
+    if everywhere not in steps:
+        steps.append(everywhere)
+    full = steps.index(everywhere)
     if not strategy.auto_promote and (full == 0 or steps[full - 1] != Step("pause")):
         steps.insert(full, Step("pause"))
     return tuple(steps)
+
+
+def _step(step: CanaryStep) -> Step:
+    if step.set_weight is not None:
+        return Step("weight", weight=step.set_weight)
+    if step.replay is not None:
+        return Step("replay", pictures=PictureTerms(**_limits(step.replay), last=step.replay.last))
+    if step.shadow is not None:
+        shadow = step.shadow
+        terms = PictureTerms(
+            **_limits(shadow), duration=shadow.duration, min_samples=shadow.min_samples, sample=shadow.sample
+        )
+        return Step("shadow", weight=shadow.weight, pictures=terms)
+    return Step("pause", pause=step.pause.duration if step.pause else None)
+
+
+def _limits(step: PictureLimits) -> dict[str, Any]:
+    iou = step.compare.defects.iou if isinstance(step.compare, DefectComparison) else None
+    return {"max_newly_ok": step.max_newly_ok, "max_newly_ng": step.max_newly_ng, "iou": iou}

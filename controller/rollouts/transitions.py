@@ -8,8 +8,9 @@ from controller.errors import ControllerError
 from controller.model.rollout import State
 
 Event = Literal[
-    "next_weight", "next_pause", "next_wait", "moved", "short", "done", "failed", "aborted", "reverted", "expired"
-]
+    "next_weight", "next_pause", "next_wait", "next_replay", "next_shadow", "moved", "short", "done", "failed",
+    "aborted", "reverted", "expired",
+]  # fmt: skip
 TRANSITIONS: dict[tuple[State, Event], State] = {
     ("stepping", "moved"): "baking",
     ("stepping", "failed"): "reverting",
@@ -17,6 +18,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     ("baking", "next_weight"): "stepping",
     ("baking", "next_pause"): "paused",
     ("baking", "next_wait"): "waiting",
+    ("baking", "next_replay"): "replaying",
+    ("baking", "next_shadow"): "shadowing",
     ("baking", "short"): "sampling",
     ("baking", "done"): "promoted",
     ("baking", "failed"): "reverting",
@@ -24,6 +27,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     ("paused", "next_weight"): "stepping",
     ("paused", "next_pause"): "paused",
     ("paused", "next_wait"): "waiting",
+    ("paused", "next_replay"): "replaying",
+    ("paused", "next_shadow"): "shadowing",
     ("paused", "short"): "sampling",
     ("paused", "done"): "promoted",
     ("paused", "failed"): "reverting",
@@ -31,6 +36,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     ("waiting", "next_weight"): "stepping",
     ("waiting", "next_pause"): "paused",
     ("waiting", "next_wait"): "waiting",
+    ("waiting", "next_replay"): "replaying",
+    ("waiting", "next_shadow"): "shadowing",
     ("waiting", "done"): "promoted",
     ("waiting", "failed"): "reverting",
     ("waiting", "aborted"): "stopped",
@@ -38,6 +45,22 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     ("sampling", "done"): "promoted",
     ("sampling", "failed"): "reverting",
     ("sampling", "aborted"): "stopped",
+    ("replaying", "next_weight"): "stepping",
+    ("replaying", "next_pause"): "paused",
+    ("replaying", "next_wait"): "waiting",
+    ("replaying", "next_replay"): "replaying",
+    ("replaying", "next_shadow"): "shadowing",
+    ("replaying", "short"): "sampling",
+    ("replaying", "failed"): "reverting",
+    ("replaying", "aborted"): "stopped",
+    ("shadowing", "next_weight"): "stepping",
+    ("shadowing", "next_pause"): "paused",
+    ("shadowing", "next_wait"): "waiting",
+    ("shadowing", "next_replay"): "replaying",
+    ("shadowing", "next_shadow"): "shadowing",
+    ("shadowing", "short"): "sampling",
+    ("shadowing", "failed"): "reverting",
+    ("shadowing", "aborted"): "stopped",
     ("promoted", "expired"): "completed",
     ("promoted", "failed"): "reverting",
     ("promoted", "aborted"): "stopped",

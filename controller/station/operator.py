@@ -16,7 +16,7 @@ from controller.model.timestamps import format_timestamp
 from controller.processes.census import list_processes
 from controller.reconciler.ports import Packages
 from controller.rollouts.by_hand import HandRollback, of_deployment, way_back
-from controller.rollouts.machine import promote
+from controller.rollouts.machine import can_be_passed, promote
 from controller.station.commands.operator import (
     Abort,
     Message,
@@ -129,8 +129,11 @@ class _Decision:
                 f"the rollout of {rollout.target} is paused by {rollout.paused_by}",
                 f"`pvctl resume {command.deployment}` first",
             )
-        if rollout.state not in {"paused", "waiting", "sampling"} and not command.full:
-            raise refused(f"the rollout of {rollout.target} is not in a pause", "`--full` skips all pauses to come")
+        if not (can_be_passed(rollout) or command.full):
+            raise refused(
+                f"the rollout of {rollout.target} is not in a pause, a replay or a shadow",
+                "`--full` skips all of them to come",
+            )
         self._save(command.deployment, record.with_rollout(promote(rollout, self._clock(), full=command.full)))
         return f"{command.deployment}: the rollout of {rollout.target} goes on"
 

@@ -14,8 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from controller.model.analysis import Arms, ChangeTest, Finding, Metric, Outcome, RateTest, SequentialTests, Verdict
+from controller.model.analysis import (
+    Arms,
+    ChangeTest,
+    Finding,
+    Metric,
+    Outcome,
+    PictureEvidence,
+    RateTest,
+    SequentialTests,
+    Verdict,
+)
 from controller.model.analysis import Start as ComparisonStart
+from controller.model.comparison import Agreement
 from controller.model.package import PackageRef
 from controller.model.rollout import (
     AnalysisState,
@@ -39,6 +50,8 @@ if TYPE_CHECKING:
 
 _OUTCOMES: dict[Outcome, str] = {"suspended": "hold"}
 """What an outcome is called in the files, where that is another word."""
+_LATER = ("progress", "needed", "odds", "pictures")
+"""What the first release did not know of a finding."""
 _MEANINGS: dict[str, Outcome] = {word: outcome for outcome, word in _OUTCOMES.items()}
 
 
@@ -84,6 +97,8 @@ class _Finding:
     where: tuple[str, ...] = ()
     progress: float = 0.0
     needed: int = 0
+    odds: int = 0
+    pictures: tuple[PictureEvidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +132,8 @@ class _Rollout:
     emergency: bool = False
     ailing: tuple[str, ...] = ()
     troubled: bool = False
+    shadow_baseline: dict[str, Agreement] | None = None
+    pictures_before: int | None = 0
     delay: Countdown | None = None
     baseline: dict[str, Tally] | None = None
     stable_baseline: dict[str, Tally] = field(default_factory=dict)
@@ -200,7 +217,7 @@ def _rollout_document(rollout: Rollout) -> dict[str, Any]:
         "deployment": rollout.deployment,
         "target": asdict(rollout.target),
         "digest": rollout.digest,
-        "terms": {"stages": strategy.pop("steps"), **strategy},
+        "terms": {"stages": [_step_document(each) for each in strategy.pop("steps")], **strategy},
         "stable": {pid: asdict(ref) for pid, ref in rollout.stable.items()},
         "state": rollout.state,
         "started_at": rollout.started_at,
@@ -224,7 +241,24 @@ def _rollout_document(rollout: Rollout) -> dict[str, Any]:
         "step_calls": analysis.step_calls,
         "trials": _trials_document(analysis.tests),
         "verdict": _verdict_document(analysis.verdict) if analysis.verdict is not None else {},
+        **_pictures_document(analysis),
     }
+
+
+def _step_document(step: dict[str, Any]) -> dict[str, Any]:
+    """Return a step; one without pictures as the first release wrote it."""
+    return {name: value for name, value in step.items() if name != "pictures" or value is not None}
+
+
+def _pictures_document(analysis: AnalysisState) -> dict[str, Any]:
+    """Return what is counted of pictures, where the rollout has come to any."""
+    baseline = analysis.shadow_baseline
+    document: dict[str, Any] = {}
+    if baseline is not None:
+        document["shadow_baseline"] = {pid: counts.to_document() for pid, counts in baseline.items()}
+    if analysis.pictures_before != 0:
+        document["pictures_before"] = analysis.pictures_before
+    return document
 
 
 def _tally_documents(tallies: Any) -> dict[str, Any]:
@@ -254,7 +288,7 @@ def _verdict_document(verdict: Verdict) -> dict[str, Any]:
 
 def _finding_document(finding: Finding) -> dict[str, Any]:
     document = asdict(finding)
-    unsaid = {name for name in ("progress", "needed") if not document[name]}  # the first release knew neither
+    unsaid = {name for name in _LATER if not document[name]}
     return {name: value for name, value in document.items() if name not in unsaid}
 
 
@@ -291,6 +325,8 @@ def _rollout(found: _Rollout) -> Rollout:
             already_failing=found.ailing,
             host_degraded=found.troubled,
             verdict=_verdict(found.verdict) if found.verdict.outcome else None,
+            shadow_baseline=found.shadow_baseline,
+            pictures_before=found.pictures_before,
         ),
     )
 
@@ -321,7 +357,7 @@ def _findings(found: Iterable[_Finding]) -> tuple[Finding, ...]:
     return tuple(
         Finding(
             each.metric, _outcome(each.outcome), each.sentence, each.observed, each.limit, each.samples, each.failures,
-            each.chance, each.where, each.progress, each.needed,
+            each.chance, each.where, each.progress, each.needed, each.odds, each.pictures,
         )
         for each in found
     )  # fmt: skip

@@ -14,6 +14,7 @@ import pytest
 
 from controller.errors import StoreError
 from controller.model.analysis import Arms, ChangeTest, Finding, RateTest, SequentialTests, Start, Verdict
+from controller.model.comparison import Agreement
 from controller.model.package import PackageRef
 from controller.model.rollout import (
     HOLDS,
@@ -22,6 +23,7 @@ from controller.model.rollout import (
     Hold,
     Instant,
     Memory,
+    PictureTerms,
     PinnedStrategy,
     Proven,
     Quarantine,
@@ -63,6 +65,8 @@ RECORD = RolloutRecord(
 )  # fmt: skip
 GOLDEN = Path(__file__).parent / "golden" / "rollouts"
 """Written by the first release: one deployment in each state, one that was retried, an empty one, and holds."""
+BY_PICTURES = Path(__file__).parent / "golden" / "by-pictures"
+"""Written by the release that judges by pictures: in a replay, in a shadow, and rolled back by one."""
 
 
 @pytest.fixture
@@ -207,13 +211,41 @@ def test_what_the_first_release_wrote_is_read_and_written_back_byte_for_byte(fil
 
     records, holds = files.memory().records, files.read_holds()
 
-    assert {record.rollout.state for record in records.values() if record.rollout} == set(get_args(State))
+    assert {record.rollout.state for record in records.values() if record.rollout} == set(get_args(State)) - {
+        "replaying",
+        "shadowing",
+    }
     assert holds["B01"] == Hold("B01", V2, "bob", "2026-02-02T02:42:00Z", "line stopped", emergency=True)
     assert files.write_holds(holds.values()) is False
     assert [name for name, record in records.items() if files.write(name, record)] == ["reverted"]
     before, after = ((folder / "reverted.json").read_bytes() for folder in (GOLDEN, files._folder))
     said, says = b"held, because the host seems to be in trouble", b"suspended, because the host seems to be degraded"
     assert before.replace(said, says) == after, "only its sentence for people has other words"
+
+
+def test_what_is_remembered_of_pictures_is_read_and_written_back_byte_for_byte(files: RolloutFiles) -> None:
+    for path in BY_PICTURES.iterdir():
+        shutil.copy(path, files._folder)
+
+    found = {name: record.rollout for name, record in files.memory().records.items() if record.rollout}
+
+    assert {name: rollout.state for name, rollout in found.items()} == {
+        "replaying": "replaying", "shadowing": "shadowing", "stopped-by-pictures": "reverted",
+    }  # fmt: skip
+    assert not any(files.write(name, record) for name, record in files.memory().records.items())
+    assert [str(each) for each in found["replaying"].strategy.steps] == [
+        "replay of the last 500", "shadow 100 % for 15m", "setWeight 25", "setWeight 100",
+    ]  # fmt: skip
+    assert found["replaying"].strategy.shadows == (
+        PictureTerms(0.002, 0.02, 0.5, duration=900.0, min_samples=300, sample=0.5),
+    )
+    shadowing = found["shadowing"].analysis
+    assert shadowing.shadow_baseline == {"A04": Agreement(ok_ok=40, ng_ok=1, newly_ok=1, dropped=2)}
+    assert shadowing.pictures_before == 41
+    verdict = found["stopped-by-pictures"].analysis.verdict
+    assert verdict is not None
+    assert verdict.findings[0].odds == 400
+    assert [(each.recording, each.before, each.after) for each in verdict.findings[0].pictures] == [("r1", "NG", "OK")]
 
 
 def test_the_words_of_the_first_release_mean_the_same(files: RolloutFiles) -> None:

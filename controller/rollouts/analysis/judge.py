@@ -17,7 +17,14 @@ from controller.model.tally import Tally, pooled
 from controller.model.units import format_duration, format_ratio, format_size
 from controller.rollouts.analysis.comparison import advance_change, change_evidence
 from controller.rollouts.analysis.observation import Observation, Reading, UnaffectedVersion
-from controller.rollouts.analysis.rates import advance_rate, begin_rate, rate_evidence, threshold
+from controller.rollouts.analysis.pictures import (
+    advanced_shadow,
+    failed_pictures,
+    replay_findings,
+    shadow_findings,
+)
+from controller.rollouts.analysis.rates import begin_rate, rate_evidence, threshold
+from controller.rollouts.analysis.sequential import by_chance, chance, gone_on, odds, on, percent, progress
 
 SLOW_SHARE = 0.05
 """The 95th percentile is within its limit exactly when no more than this share of the calls takes longer."""
@@ -25,8 +32,8 @@ SLOW_SHARE = 0.05
 HOST_EVIDENCE = math.log(20)
 """Evidence at which an unaffected version counts as failing: less than a revert needs, as a suspension passes."""
 
-OWN_DOING: frozenset[Metric] = frozenset({"memory", "cpu"})
-"""What a process uses is its own doing, whoever else suffers from it: never a sign of a degraded host."""
+OWN_DOING: frozenset[Metric] = frozenset({"memory", "cpu", "newlyOK", "newlyNG"})
+"""What a process uses, or says of a picture, is its own doing, whoever else suffers: no sign of a degraded host."""
 
 
 def judge(health: Health, analysis: Analysis | None, seen: Observation) -> Verdict:
@@ -35,10 +42,11 @@ def judge(health: Health, analysis: Analysis | None, seen: Observation) -> Verdi
     `seen.tests` are as `advance` has left them after the same calls. It may be asked for at any moment and any number
     of times. A fail is final: whoever asks acts on the first one.
     """
-    needed = threshold(judged_metrics(health))
+    needed = threshold(judged_metrics(health, seen.picture_tests))
     findings = (
+        *_picture_findings(health, seen, needed),
         *_at_once(health, seen.canary, seen.readings),
-        *(_rate_finding(rate, seen.tests.rates[rate.metric], seen.canary, needed) for rate in _rates(health)),
+        *_rate_findings(health, seen, needed),
         *_change_findings(health, seen, needed),
         *_step_findings(analysis, seen.step_calls),
     )
@@ -55,12 +63,14 @@ def advance(health: Health, seen: Observation) -> SequentialTests:
     rates: dict[str, RateTest] = {
         rate.metric: _advanced(seen.tests.rates.get(rate.metric), rate, seen.canary) for rate in _rates(health)
     }
+    if seen.shadowed is not None:
+        rates |= advanced_shadow(seen.tests.rates, seen.shadowed)
     return SequentialTests(rates, _advanced_change(seen.tests.change, health.ng_rate, seen))
 
 
-def judged_metrics(health: Health) -> int:
+def judged_metrics(health: Health, picture_tests: int = 0) -> int:
     """Return among how many tests the probability of a false revert is shared."""
-    return len(_rates(health)) + (health.ng_rate is not None)
+    return len(_rates(health)) + (health.ng_rate is not None) + picture_tests
 
 
 class _Rate(NamedTuple):
@@ -117,21 +127,7 @@ def _rates(health: Health) -> tuple[_Rate, ...]:
 
 
 def _advanced(test: RateTest | None, rate: _Rate, tallies: Mapping[str, Tally]) -> RateTest:
-    """Go on with a test where it is still the same one over the same calls; else begin anew with all of them.
-
-    Another limit is another test; counts go back when a PID leaves the rollout.
-    """
-    calls, failures = rate.counts(pooled(tallies.values()))
-    fresh = begin_rate(rate.share, rate.slower_than)
-    same = test is not None and _kind(test) == _kind(fresh)
-    if test is not None and same and 0 <= failures - test.failures <= calls - test.calls:
-        return advance_rate(test, calls, failures)
-    return advance_rate(fresh, calls, failures)
-
-
-def _kind(test: RateTest) -> tuple[object, ...]:
-    """What makes a test another one: its limit, what a failure is, and how many bets there are."""
-    return test.limit, test.slower_than, len(test.bets)
+    return gone_on(test, begin_rate(rate.share, rate.slower_than), *rate.counts(pooled(tallies.values())))
 
 
 def _advanced_change(test: ChangeTest | None, limit: ChangeLimit | None, seen: Observation) -> ChangeTest | None:
@@ -145,6 +141,20 @@ def _advanced_change(test: ChangeTest | None, limit: ChangeLimit | None, seen: O
     return advance_change(test, arms)
 
 
+def _picture_findings(health: Health, seen: Observation, needed: float) -> Iterator[Finding]:
+    """What pictures say: in a replay step those of the replay, else those of the shadow steps so far."""
+    if seen.replayed is not None:
+        yield from replay_findings(health, seen.replayed)
+    elif seen.shadowed is not None:
+        yield from shadow_findings(seen.tests.rates, seen.shadowed, needed)
+
+
+def _rate_findings(health: Health, seen: Observation, needed: float) -> Iterator[Finding]:
+    for rate in _rates(health):
+        finding = _rate_finding(rate, seen.tests.rates[rate.metric], seen.canary, needed)
+        yield replace(finding, pictures=failed_pictures(seen.shadowed, rate.metric)) if seen.shadowed else finding
+
+
 def _rate_finding(rate: _Rate, test: RateTest, tallies: Mapping[str, Tally], needed: float) -> Finding:
     """Judge a rate; it fails where its log evidence reaches `needed`."""
     evidence = rate_evidence(test)
@@ -152,19 +162,20 @@ def _rate_finding(rate: _Rate, test: RateTest, tallies: Mapping[str, Tally], nee
     outcome: Outcome = "fail" if evidence >= needed else short
     where = tuple(pid for pid, tally in tallies.items() if rate.counts(tally)[1])
     observed, sentence = _described(rate, test, tallies, where)
-    chance = _chance(evidence)
+    likely = chance(evidence)
     return Finding(
         rate.metric,
         outcome,
-        sentence + _why(outcome, chance, f"{rate.limit.min_samples} {rate.unit}", rate.metric),
+        sentence + _why(outcome, likely, f"{rate.limit.min_samples} {rate.unit}", rate.metric),
         observed=observed,
         limit=rate.limit.max,
         samples=test.calls,
         failures=test.failures,
-        chance=chance,
+        chance=likely,
         where=where,
-        progress=_progress(evidence, needed),
+        progress=progress(evidence, needed),
         needed=rate.limit.min_samples,
+        odds=odds(needed),
     )
 
 
@@ -174,12 +185,12 @@ def _described(
     """Return what was observed, in the metric's own unit, and how to say it."""
     share = test.failures / test.calls if test.calls else None
     counted = _calls(test.calls) if rate.metric not in _BY_FEEDBACK else f"{test.calls:,} {rate.unit}"
-    over = f"over {counted}{_on(where)}"
+    over = f"over {counted}{on(where)}"
     if rate.slower_than is None:
-        return share, f"{_NAMES[rate.metric]} {_percent(share)} {over}, limit {format_ratio(rate.share)}"
+        return share, f"{_NAMES[rate.metric]} {percent(share)} {over}, limit {format_ratio(rate.share)}"
     p95 = pooled(tallies.values()).latency.quantile(1 - SLOW_SHARE)
     shown, limit = "unknown" if p95 is None else format_duration(p95), format_duration(rate.slower_than)
-    return p95, f"p95 latency {shown} {over}, limit {limit} ({_percent(share)} took longer, 5 % may)"
+    return p95, f"p95 latency {shown} {over}, limit {limit} ({percent(share)} took longer, 5 % may)"
 
 
 def _change_findings(health: Health, seen: Observation, needed: float) -> Iterator[Finding]:
@@ -195,21 +206,22 @@ def _change_findings(health: Health, seen: Observation, needed: float) -> Iterat
     enough = min(arms.canary, arms.stable) >= limit.min_samples
     outcome: Outcome = "fail" if failed else "pass" if enough else "inconclusive"
     canary, stable = (ng / calls if calls else None for calls, ng in (arms[:2], arms[2:]))
-    chance = _chance(evidence)
+    likely = chance(evidence)
     yield Finding(
         "ngRate",
         outcome,
-        f"NG rate {_percent(canary)} over {_calls(arms.canary)} of the canary, {_percent(stable)} over "
+        f"NG rate {percent(canary)} over {_calls(arms.canary)} of the canary, {percent(stable)} over "
         f"{_calls(arms.stable)} of stable PIDs, allowed change {format_ratio(limit.max_change)}"
-        + _why(outcome, chance, f"{limit.min_samples} calls on both sides", "ngRate"),
+        + _why(outcome, likely, f"{limit.min_samples} calls on both sides", "ngRate"),
         observed=canary - stable if canary is not None and stable is not None else None,
         limit=limit.max_change,
         samples=min(arms.canary, arms.stable),
         failures=arms.canary_ng,
-        chance=chance,
+        chance=likely,
         where=tuple(pid for pid, tally in seen.canary.items() if tally.verdicts),
-        progress=_progress(evidence, needed),
+        progress=progress(evidence, needed),
         needed=limit.min_samples,
+        odds=odds(needed),
     )
 
 
@@ -227,12 +239,12 @@ def _at_once(health: Health, tallies: Mapping[str, Tally], readings: Iterable[Re
     losses = sum(tally.heartbeat_losses for tally in tallies.values())
     if losses:
         where = tuple(pid for pid, tally in tallies.items() if tally.heartbeat_losses)
-        sentence = f"heartbeat lost {_times(losses)}{_on(where)} ({health.heartbeat.max_missed} pongs missed in a row)"
+        sentence = f"heartbeat lost {_times(losses)}{on(where)} ({health.heartbeat.max_missed} pongs missed in a row)"
         yield Finding("heartbeat", "fail", sentence, observed=losses, limit=0, failures=losses, where=where)
     excesses = sum(tally.memory_excesses for tally in tallies.values())
     if excesses:
         where = tuple(pid for pid, tally in tallies.items() if tally.memory_excesses)
-        sentence = f"ended {_times(excesses)} for using more memory than its limit{_on(where)}"
+        sentence = f"ended {_times(excesses)} for using more memory than its limit{on(where)}"
         yield Finding("memory", "fail", sentence, observed=excesses, limit=0, failures=excesses, where=where)
     for reading in readings:
         yield from _process_findings(health, reading)
@@ -251,7 +263,7 @@ def _process_findings(health: Health, reading: Reading) -> Iterator[Finding]:
         yield Finding("memory", "fail", sentence, observed=used, limit=health.memory.max, where=where)
     if health.cpu is not None and reading.cpu is not None and reading.cpu > health.cpu.max:
         window, most_cpu = format_duration(health.cpu.window), format_ratio(health.cpu.max)
-        sentence = f"{reading.process} uses {_percent(reading.cpu)} of a core over {window}, limit {most_cpu}"
+        sentence = f"{reading.process} uses {percent(reading.cpu)} of a core over {window}, limit {most_cpu}"
         yield Finding("cpu", "fail", sentence, observed=reading.cpu, limit=health.cpu.max, where=where)
 
 
@@ -273,28 +285,10 @@ def _host_findings(unaffected: Iterable[UnaffectedVersion]) -> Iterator[Finding]
                 yield replace(each, sentence=f"{version.name}: {each.sentence}")
 
 
-def _chance(log_evidence: float) -> float:
-    """Ville's inequality: how likely such evidence ever is for a version within its limit, at most."""
-    return math.exp(-max(log_evidence, 0.0))
-
-
-def _progress(log_evidence: float, needed: float) -> float:
-    """How much of the evidence that a fail needs is there, 0 to 1."""
-    return min(max(log_evidence / needed, 0.0), 1.0)
-
-
-def _why(outcome: Outcome, chance: float, needed: str, metric: Metric) -> str:
+def _why(outcome: Outcome, likely: float, needed: str, metric: Metric) -> str:
     if outcome == "inconclusive":
         return f"; {needed} are needed (health.{metric}.minSamples)"
-    if outcome == "pass" or chance == 0:
-        return ""
-    odds = min(1 / chance, 1e15)
-    rounded = int(odds // (size := 10 ** math.floor(math.log10(odds))) * size)
-    return f" (would happen by chance less than once in {rounded:,} rollouts)"
-
-
-def _percent(share: float | None) -> str:
-    return "unknown" if share is None else f"{share * 100:.3g} %"
+    return by_chance(outcome, likely)
 
 
 def _calls(count: int) -> str:
@@ -303,7 +297,3 @@ def _calls(count: int) -> str:
 
 def _times(count: int) -> str:
     return "once" if count == 1 else f"{count} times"
-
-
-def _on(where: tuple[str, ...]) -> str:
-    return f" on {', '.join(where)}" if where else ""

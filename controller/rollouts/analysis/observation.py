@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from controller.model.analysis import Metric, SequentialTests
+from controller.model.comparison import Agreement
 from controller.model.health import Health
+from controller.model.replay import DifferingPicture, ReplayReport
+from controller.model.rollout import PictureTerms
 from controller.model.tally import Tally
 
 
@@ -37,13 +40,46 @@ class UnaffectedVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Replayed:
+    """A replay step: its terms, how many pictures must be comparable, and what it came to; None: not begun yet."""
+
+    terms: PictureTerms
+    needed: int
+    report: ReplayReport | None = None
+
+    @property
+    def done(self) -> bool:
+        return self.report is not None and self.report.done
+
+
+@dataclass(frozen=True, slots=True)
+class Shadowed:
+    """What shadow steps showed: the counts of all of them per PID, and some pictures on which the answers differ.
+
+    `terms` are those of the present shadow step, else of the last one, and `compared` the pictures that were compared
+    in it; None: it is over.
+    """
+
+    terms: PictureTerms
+    agreements: Mapping[str, Agreement]
+    compared: int | None = None
+    differing: tuple[DifferingPicture, ...] = ()
+
+    @property
+    def total(self) -> Agreement:
+        return sum(self.agreements.values(), Agreement())
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """What a verdict is made of.
 
     `canary` and `stable` are tallies per PID on the version being rolled out and on its way back, since the rollout
     started (and `analysis.initialDelay` was over), counted on through promotion until the rollback window ends.
     `stable` is empty when no PID is left to compare with. `step_calls` are the canary's calls since the present step
-    began; `tests` are those of the last look.
+    began; `tests` are those of the last look. The calls of `canary` are those of the line and, as errors and timeouts
+    only, those of a shadow. `replayed` is set in a replay step, `shadowed` from the first shadow step on, and
+    `picture_tests` are the tests that the rollout's shadow steps add.
     """
 
     canary: Mapping[str, Tally]
@@ -52,3 +88,6 @@ class Observation:
     unaffected: tuple[UnaffectedVersion, ...] = ()
     step_calls: int = 0
     tests: SequentialTests = field(default_factory=SequentialTests)
+    replayed: Replayed | None = None
+    shadowed: Shadowed | None = None
+    picture_tests: int = 0
