@@ -38,6 +38,7 @@ GROUPS = {
         "status": "Show what is deployed, active and running.",
         "exec": "Run one detection through a PID's active version, or NAME@VERSION.",
         "parts": "Show the last part of each PID: verdict, defects, picture.",
+        "recordings": "List, show, export, import and delete recorded calls.",
         "feedback": "Report what a part really was: OK or NG.",
         "down": "End the daemon and every algorithm process of the store.",
     },

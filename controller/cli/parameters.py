@@ -22,6 +22,25 @@ def duration(text: str) -> float:
         raise ArgumentTypeError(str(error)) from None
 
 
+def moment(text: str) -> str:
+    """Return the RFC 3339 timestamp of a moment: one such, or a duration such as 2h, which is how long ago it was."""
+    import time
+
+    from controller.model.timestamps import format_timestamp, parse_timestamp
+    from controller.model.units import parse_duration
+
+    try:
+        return format_timestamp(parse_timestamp(text))
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return format_timestamp(time.time() - parse_duration(text))
+    except (ValueError, OverflowError):
+        raise ArgumentTypeError(
+            f"{text!r} is neither a time such as 2026-01-31T08:15:00Z nor a duration such as 2h"
+        ) from None
+
+
 def whole_number(text: str) -> int:
     try:
         return int(text)

@@ -9,7 +9,7 @@ from controller.cli.parser import Parser, WrongUsage
 
 TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from typing import TypedDict
 
@@ -84,17 +84,19 @@ class Settings:
         return finish(product.station().execute(command, caller, report or silent))
 
 
-def add_global_options(parser: Parser) -> None:
-    """Add the global options; one that is not given leaves no trace in the result."""
+_FORMS = ("table", "wide", "json", "yaml")
+_FORMS_HELP = "Form of what goes to stdout: table, wide (with every column), json, yaml [default: table]."
+
+
+def add_global_options(parser: Parser, forms: Sequence[str] = _FORMS, forms_help: str = _FORMS_HELP) -> None:
+    """Add the global options; one that is not given leaves no trace in the result. `forms`: what -o may say."""
     group = parser.add_argument_group("global options")
     for flags, options in (
         (("--desired",), {"metavar": "DIR", "type": path, "help": "Folder of the desired state [default: desired; "
                           "where a daemon runs, its own]."}),
         (("--store",), {"metavar": "DIR", "type": folder,
                         "help": "Folder of the runtime store [default: runtime_store]."}),
-        (("-o", "--output"), {"metavar": "FORM", "choices": ("table", "wide", "json", "yaml"),
-                              "help": "Form of what goes to stdout: table, wide (with every column), json, yaml "
-                              "[default: table]."}),
+        (("-o", "--output"), {"metavar": "FORM", "choices": forms, "help": forms_help}),
         (("--as",), {"metavar": "NAME", "dest": "actor", "type": worker,
                      "help": "For whom you do this, for the audit: the worker at a kiosk, say."}),
         (("--log-level",), {"metavar": "LEVEL", "choices": ("debug", "info", "warning", "error"),

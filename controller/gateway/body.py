@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope
 from controller.gateway.limits import MIB, Limits
 from controller.http.failures import CLOSE, Refused
 
-_UPLOADS = ("/algorithms/install", "/algorithms/validate")
+_UPLOADS = ("/algorithms/install", "/algorithms/validate", "/v1/recordings/import")
 _WITH_PICTURES = "/execute"
 _PAGES = ("/page/", "/static/")
 CHUNKED = [(b"transfer-encoding", b"chunked")]

@@ -20,6 +20,7 @@ from controller.http.operations import LongActs, OperationEvents
 from controller.http.peers import admitted
 from controller.http.picture import PictureResource
 from controller.http.reconcile import ReconcileResource
+from controller.http.recordings import RecordingsResource
 from controller.http.request_body import BodyLimits
 from controller.http.resource import Endpoint, Handler, Missing, Resource
 from controller.http.status import StatusResource
@@ -32,6 +33,7 @@ from controller.station.commands.operations import FollowOperation
 from controller.station.commands.packages import Install, InstallStored
 from controller.station.commands.parts import GetPicture
 from controller.station.commands.reconciling import GetReadiness, Reconcile
+from controller.station.commands.recordings import ExportRecordings, ImportRecordings, ShowRecording
 from controller.station.commands.records import ReadLogs
 from controller.station.commands.status import GetStatus
 from controller.station.commands.validating import Validate, ValidateStored
@@ -41,7 +43,7 @@ from controller.store.layout import StoreLayout
 
 _OWN_RESOURCE = {
     Detect, GetStatus, GetReadiness, Reconcile, Install, InstallStored, Validate, ValidateStored, GetPicture,
-    FollowOperation, FollowEvents, GetMetrics, ReadLogs,
+    FollowOperation, FollowEvents, GetMetrics, ReadLogs, ShowRecording, ExportRecordings, ImportRecordings,
 }  # fmt: skip
 """Commands whose request or answer is more than plain JSON."""
 
@@ -60,6 +62,7 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
         OperationEvents(station),
         EventsResource(station),
         LogsResource(station),
+        RecordingsResource(station, uploads),
     )
     plain = (
         CommandResource(station, limits, command, route).endpoint()

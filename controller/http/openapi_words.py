@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from controller.model.names import NAME_PATTERN, PID_PATTERN, VERSION_PATTERN
+from controller.model.recording import ID_PATTERN
 
 ABOUT = """The API of one station, the same on its Unix socket and over the network (`pvctl run --listen`).
 
@@ -42,6 +43,7 @@ PATH: Mapping[str, tuple[str, str, str]] = {
     "version": (VERSION_PATTERN, "A version of the package.", "1.1.0"),
     "request_id": ("[A-Za-z0-9_-]{1,64}", "The request_id in a detection's answer.", "3f0c9a1e"),
     "id": ("[0-9A-Za-z-]{1,80}", "The id of an operation.", "20260131T081500-install-1f3a9c02"),
+    "recording": (ID_PATTERN, "The id of a recorded call.", "20260131081500123-1f3a9c02ab"),
     "subject": (PID_PATTERN, "A deployment or a PID.", "screw-check"),
 }
 """Of each parameter of a path its pattern, its meaning and an example."""
@@ -49,7 +51,7 @@ PATH: Mapping[str, tuple[str, str, str]] = {
 _TAGS = {
     "algorithms": "packages", "packages": "detections", "pids": "pids", "deployments": "deployments",
     "detections": "detections", "operations": "operations", "events": "events", "logs": "records", "audit": "records",
-    "tokens": "tokens", "parts": "pids",
+    "tokens": "tokens", "parts": "pids", "recordings": "recordings",
 }  # fmt: skip
 TAGS = {
     "detections": "One call of an algorithm, and what was true of its part.",
@@ -59,6 +61,7 @@ TAGS = {
     "operations": "Long acts, running and ended.",
     "events": "What happens on the station, as it happens.",
     "records": "Audit and logs.",
+    "recordings": "Recorded calls with their pictures.",
     "tokens": "Who may ask over the network.",
     "station": "The station as a whole.",
 }
@@ -72,6 +75,7 @@ BODIES: Mapping[str, object] = {
     "rollback_deployment": {"to": "1.0.0", "reason": "scratches are missed"},
     "rollback_pid": {"to": "1.0.0", "reason": "scratches are missed"},
     "give_feedback": {"truth": "NG", "source": "end of line"},
+    "delete_recordings": {"pid": ["A01"], "until": "2026-01-31T00:00:00Z"},
     "create_token": {"name": "kiosk-1", "role": "operator", "expires": "90d"},
 }
 """An example of the JSON that an operation takes, by its operationId."""

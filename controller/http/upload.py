@@ -57,11 +57,12 @@ class ZipForm(TypedDict):
 
 
 class Uploads:
-    """Takes zips into a folder; `largest` bytes each."""
+    """Takes zips into a folder; `largest` bytes each. `name`: what all are called, where their own does not matter."""
 
-    def __init__(self, folder: Path, largest: int = LARGEST) -> None:
+    def __init__(self, folder: Path, largest: int = LARGEST, name: str = "") -> None:
         self._folder = folder
         self._largest = largest
+        self._name = name
 
     async def receive(self, request: Request) -> Upload:
         """Return the zip of a request once it is there. Its name is that of `?name=`, or of the file in the form.
@@ -70,7 +71,7 @@ class Uploads:
             CallError: 1003, it has no name that a zip can have, or the form holds something else.
             Refused: 413, 408; StoreError; ClientDisconnect.
         """
-        upload = _begin(request, self._folder)
+        upload = _begin(request, self._folder, self._name or named(request))
         try:
             size = 0
             async for piece in _pieces(request):
@@ -91,8 +92,7 @@ def named(request: Request) -> str:
     return "" if name is None else _required(name)
 
 
-def _begin(request: Request, folder: Path) -> Upload:
-    name = named(request)
+def _begin(request: Request, folder: Path, name: str) -> Upload:
     if media_type(request) == FORM:
         options = parse_options_header(request.headers["content-type"])[1]
         if not (boundary := options.get(b"boundary")):

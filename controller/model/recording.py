@@ -105,6 +105,7 @@ class RecordingFilter:
     deployment: str | None = None
     package: PackageRef | None = None
     not_package: PackageRef | None = None
+    versions: frozenset[str] = frozenset()
     verdicts: frozenset[PartOutcome] = frozenset()
     kinds: frozenset[RecordingKind] = frozenset()
     since: float | None = None

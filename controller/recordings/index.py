@@ -255,7 +255,12 @@ def _condition(wanted: RecordingFilter) -> tuple[str, list[object]]:
         terms.append(term)
         values.extend(given)
 
-    for column, texts in (("id", wanted.ids), ("pid", wanted.pids), ("verdict", wanted.verdicts)):
+    for column, texts in (
+        ("id", wanted.ids),
+        ("pid", wanted.pids),
+        ("version", wanted.versions),
+        ("verdict", wanted.verdicts),
+    ):
         if texts:
             add(f"{column} IN (SELECT value FROM json_each(?))", orjson.dumps(sorted(texts)).decode())  # noqa: S608
     for column, value, compared in (

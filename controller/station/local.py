@@ -26,7 +26,7 @@ from controller.reconciler.loop import Loop
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Source
 from controller.reconciler.revisions import RevisionTaker
-from controller.station import measuring, parts, tokens
+from controller.station import measuring, parts, recordings, tokens
 from controller.station.activation import Activations
 from controller.station.between import NO_REVISION
 from controller.station.commands.activating import Activate, Activation, ActivePids, GiveVersion, ListActive, Switch
@@ -130,6 +130,7 @@ class LocalStation:
                 **dict.fromkeys((Activate, Switch), self._activate),
                 ListPackages: self._list_packages, ListActive: self._list_active,
                 **tokens.executors(parts.store),
+                **recordings.executors(parts.store),
             },
         )  # fmt: skip
 

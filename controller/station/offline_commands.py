@@ -33,6 +33,14 @@ from controller.station.commands.packages import (
 )
 from controller.station.commands.parts import GetLastParts, GetPicture
 from controller.station.commands.reconciling import Down, Ended, PreviewPlan, Reconcile, ReconcileReport
+from controller.station.commands.recordings import (
+    DeleteRecordings,
+    ExportRecordings,
+    GetRecording,
+    ImportRecordings,
+    ListRecordings,
+    ShowRecording,
+)
 from controller.station.commands.tokens import (
     CreatedToken,
     CreateToken,
@@ -57,6 +65,7 @@ if TYPE_CHECKING:
     from controller.reconciler.reconciler import Outcome
     from controller.sources.folder import FolderSource
     from controller.station.by_hand import ByHand
+    from controller.station.recordings import RecordingCommand
     from controller.store.store import Store
 
 _Execute = Callable[[Command[object], Caller, Report], object]
@@ -82,6 +91,10 @@ class OfflineCommands(OfflineReading):
                 **dict.fromkeys((Validate, ValidateStored), self._validate),
                 **dict.fromkeys((Activate, Switch), self._activate),
                 **dict.fromkeys((CreateToken, ListTokens, RevokeToken), self._tokens),
+                **dict.fromkeys(
+                    (ListRecordings, GetRecording, ShowRecording, ExportRecordings, ImportRecordings, DeleteRecordings),
+                    self._recordings,
+                ),
             },
         )  # fmt: skip
 
@@ -120,6 +133,16 @@ class OfflineCommands(OfflineReading):
         if isinstance(command, CreateToken):
             store.create_folders()  # tokens come before the first `pvctl run --listen`
         return execute(store, command, caller)
+
+    def _recordings(self, command: RecordingCommand, caller: Caller, _report: Report) -> object:
+        """Nobody need be the store's controller for them: the recordings have a lock of their own."""
+        from controller.station.recordings import execute
+
+        if isinstance(command, ImportRecordings):
+            self._store().create_folders()  # the algorithm team's laptop has no store yet
+        else:
+            self._require_store()
+        return execute(self._store(), command, caller)
 
     # Commands.
 

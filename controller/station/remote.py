@@ -24,6 +24,13 @@ from controller.station.commands.operations import FollowOperation, GetOperation
 from controller.station.commands.packages import Install, PackageState
 from controller.station.commands.parts import GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import Reconcile, ReconcileReport
+from controller.station.commands.recordings import (
+    ARCHIVE,
+    ExportRecordings,
+    ImportedRecordings,
+    ImportRecordings,
+    ShowRecording,
+)
 from controller.station.commands.records import ReadLogs
 from controller.station.commands.validating import PackageReport, Validate
 from controller.station.port import WORKER, Caller, Command, DaemonSilent, Operation, Report, Result, Route, silent
@@ -115,6 +122,9 @@ class RemoteStation:
                 GetMetrics: self._metrics,
                 FollowEvents: self._feed,
                 ReadLogs: self._feed,
+                ShowRecording: self._file,
+                ExportRecordings: self._file,
+                ImportRecordings: self._import,
             },
         )
         usual = self._long if command.operation.long else self._ask
@@ -158,6 +168,20 @@ class RemoteStation:
         target = self._request_of(command.operation, command)[1]
         stream = open_feed(self._address, target, self._conversation.on_behalf(caller))
         return BlockingFeed(stream, batch_of) if isinstance(command, FollowEvents) else BlockingFeed(stream, pieces_of)
+
+    async def _file(self, command: ShowRecording | ExportRecordings, caller: Caller, _report: Report) -> object:
+        from controller.station.remote_files import open_file  # noqa: PLC0415 - only who wants one
+
+        target = self._request_of(command.operation, command)[1]
+        return open_file(self._address, target, self._conversation.on_behalf(caller))
+
+    async def _import(self, command: ImportRecordings, caller: Caller, report: Report) -> ImportedRecordings:
+        try:
+            body = [_content(command.path)]
+        except PackageError as error:  # no zip of a package, for once
+            raise CodedError(Code.invalid_params, error.message, next_step=error.next_step) from None
+        outcome = await self._lines("/v1/recordings/import", body, ARCHIVE, caller, report)
+        return cast(ImportedRecordings, _result(ImportedRecordings, outcome))
 
     def _request_of(self, operation: Operation, command: Command[object]) -> tuple[Route, str, dict[str, object]]:
         """Return the route of a command, its path with the query, and the arguments in the body: nothing left out."""

@@ -17,7 +17,7 @@ from controller.station.port import DaemonSilent
 
 _Item = TypeVar("_Item")
 _READ = 64 * 1024
-_PATIENCE = 30.0
+PATIENCE = 30.0
 """Seconds without a sign of life after which the daemon counts as silent."""
 
 
@@ -67,7 +67,7 @@ class EventStream:
         try:
             return self._answer.read1(_READ)
         except TimeoutError:
-            why = f"it gave no sign of life for {_PATIENCE:g} s"
+            why = f"it gave no sign of life for {PATIENCE:g} s"
             raise DaemonSilent(f"the daemon at {self._address}", why) from None
         except (OSError, http.client.HTTPException):
             return b""  # it was killed
@@ -78,23 +78,30 @@ class EventStream:
 
 
 def open_feed(address: Address, target: str, headers: Sequence[tuple[str, str]]) -> EventStream:
-    """Ask for server-sent events.
+    """Ask for server-sent events. Raises what `opened` raises."""
+    return EventStream(address, *opened(address, target, [*headers, ("Accept", "text/event-stream")]))
+
+
+def opened(
+    address: Address, target: str, headers: Sequence[tuple[str, str]]
+) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
+    """Ask for something that is read as it comes; return its answer, and the connection, which is to be closed.
 
     Raises:
         NotReached: no daemon is there. DaemonSilent: it answers nothing. ControllerError: what it answered instead.
     """
-    connection = http.client.HTTPConnection(address.host, address.port or None, timeout=_PATIENCE)
+    connection = http.client.HTTPConnection(address.host, address.port or None, timeout=PATIENCE)
     more = dict(headers)
     if address.token is not None:
         more["Authorization"] = f"Bearer {address.token}"
     try:
         if address.local:
             connection.sock = address.connect_local()
-            connection.sock.settimeout(_PATIENCE)
-        connection.request("GET", target, headers={**more, "Accept": "text/event-stream"})
+            connection.sock.settimeout(PATIENCE)
+        connection.request("GET", target, headers=more)
         answer = connection.getresponse()
         if answer.status == 200:
-            return EventStream(address, connection, answer)
+            return connection, answer
         body = answer.read()
     except TimeoutError as error:
         connection.close()
@@ -105,7 +112,7 @@ def open_feed(address: Address, target: str, headers: Sequence[tuple[str, str]])
         raise NotReached(str(address), why) from None
     connection.close()
     content_of(Answer(answer.status, body, reusable=False))
-    raise ControllerError(f"the daemon at {address} answered {answer.status} and no events")
+    raise ControllerError(f"the daemon at {address} answered {answer.status} and nothing that was asked for")
 
 
 def batch_of(block: Block) -> EventBatch:

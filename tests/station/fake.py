@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import orjson
 
@@ -65,6 +65,19 @@ from controller.station.commands.reconciling import (
     Readiness,
     Reconcile,
     ReconcileReport,
+)
+from controller.station.commands.recordings import (
+    DeletedRecordings,
+    DeleteRecordings,
+    ExportRecordings,
+    GetRecording,
+    ImportedRecordings,
+    ImportRecordings,
+    ListRecordings,
+    RecordingDocument,
+    RecordingPage,
+    RecordingRow,
+    ShowRecording,
 )
 from controller.station.commands.records import (
     AuditPage,
@@ -164,6 +177,32 @@ class FakePlane:
         return Detection("r-1", request.pid, "screw-check", "1.0.0", "OK", "", {"shape": shape}, 1.5)
 
 
+RECORDED = RecordingRow(
+    "20270115080001000-0000000001", "A01", "screws", "screw-check", "1.0.0", "r-1", "2027-01-15T08:00:01Z", "NG",
+    ("NG", "sample"), "scratched", 12.5, 1, (24, 32, 3), False, 1722,
+)  # fmt: skip
+
+
+class FakeFile:
+    """A file in two pieces. `closed`: its reader wants no more of it; `failure`: what it ends with."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = iter(pieces)
+        self.closed = False
+        self.failure: Exception | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        for piece in self._pieces:
+            return piece
+        raise self.failure or StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
 class FakeStation:
     """`asked` and `callers` are what came in; `failure`, where set, is raised by every command but detections.
 
@@ -182,6 +221,9 @@ class FakeStation:
             HistoryRow("A01", "t", "screw-check", "1.0.0", "screws", "abc123", "ann", "first"),
         )
         self.installed: bytes = b""
+        self.imported: bytes = b""
+        self.files: list[FakeFile] = []
+        self.torn: Exception | None = None
         self.events = EventLog("fake", subscribers=2, heartbeat=0.05)
         self.parts: list[LastPart] = [PART]
         self.events = EventLog("fake", subscribers=2, heartbeat=0.05)
@@ -283,6 +325,12 @@ class FakeStation:
             GetOperation: lambda each: found(each.id, self.operations.get(each.id)),
             FollowEvents: lambda each: self.events.subscribe(each.last_event_id, each.wanted),
             GetMetrics: lambda _: MetricsText("text/plain; version=0.0.4", b"procvision_converged 1.0\n"),
+            ListRecordings: lambda each: RecordingPage((RECORDED,), None if each.before else RECORDED.id),
+            GetRecording: lambda each: self._recorded(each.id),
+            ShowRecording: lambda each: self._file(each.id, each.form.encode(), b" guide" if each.guide else b""),
+            ExportRecordings: lambda each: self._file(RECORDED.id, b"PK", b" exported"),
+            ImportRecordings: lambda each: self._import(each.path),
+            DeleteRecordings: lambda each: DeletedRecordings(3 if each.all else 1, 5166),
             Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),
         }
 
@@ -290,6 +338,27 @@ class FakeStation:
         if query.pid != "A01" or query.request_id not in {"", "r-1"}:
             raise NoPicture("another part is there now", gone=query.pid == "A01")
         return PictureFile("r-1", b"\xff\xd8\xff a picture")
+
+    def _recorded(self, call_id: str) -> RecordingDocument:
+        if call_id != RECORDED.id:
+            raise NotFound(Code.invalid_params, f"there is no recorded call {call_id}")
+        row = RECORDED
+        return RecordingDocument(
+            row.id, row.pid, row.deployment, row.name, row.version, "sha256:ab", row.request_id, row.at, row.verdict,
+            row.kinds, row.message, {"result_status": "NG"}, None, row.latency_ms, {"step_index": 1}, row.shape, "RGB",
+            None, True, row.size,
+        )  # fmt: skip
+
+    def _file(self, call_id: str, *pieces: bytes) -> FakeFile:
+        self._recorded(call_id)
+        self.files.append(FakeFile(*pieces))
+        self.files[-1].failure = self.torn
+        return self.files[-1]
+
+    def _import(self, path: Path) -> ImportedRecordings:
+        if path.exists():
+            self.imported = path.read_bytes()
+        return ImportedRecordings(2, 1, 0, 0)
 
     def _present(self) -> Present:
         return Present(self.status, Memory(), None, Instant("boot", 0.0))

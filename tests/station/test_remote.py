@@ -11,18 +11,28 @@ from controller.calls.request import DetectionRequest
 from controller.client.addresses import Address
 from controller.client.answers import NotReached
 from controller.client.arguments import CallArguments
-from controller.errors import CallError, Code, PackageError
+from controller.errors import CallError, Code, CodedError, PackageError
 from controller.station.commands.detecting import Detect
+from controller.station.commands.events import Feed
 from controller.station.commands.operator import Message, Promote, Resume, Rollback
 from controller.station.commands.packages import Install, PackageState, Uninstall
 from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture, PictureFile
 from controller.station.commands.reconciling import Down, Ended, Reconcile
+from controller.station.commands.recordings import (
+    DeleteRecordings,
+    ExportRecordings,
+    GetRecording,
+    ImportedRecordings,
+    ImportRecordings,
+    ListRecordings,
+    ShowRecording,
+)
 from controller.station.commands.records import ReadLogs
 from controller.station.commands.status import GetStatus
 from controller.station.port import Caller, Command, Report, Result, finish, silent
 from controller.station.remote import RemoteStation
 from tests.client.conftest import StationProcess, station
-from tests.station.fake import PART, STATUS
+from tests.station.fake import PART, RECORDED, STATUS
 
 __all__ = ["station"]
 MIA = Caller("mia")
@@ -106,3 +116,31 @@ def test_no_daemon_is_said_at_once(tmp_path: Path) -> None:
     for command in (Detect(DetectionRequest("A01", np.ones((2, 2), np.uint8))), GetStatus(), Promote("screws")):
         with pytest.raises(NotReached):
             remote(command)
+
+
+def test_recorded_calls_are_told_shown_taken_away_and_brought_in(remote: Remote, tmp_path: Path) -> None:
+    page = remote(ListRecordings(pid=("A01",), limit=1))
+    assert (page.rows, page.next_before) == ((RECORDED,), RECORDED.id)
+    assert remote(GetRecording(RECORDED.id)).arguments == {"step_index": 1}
+    for command, content in (
+        (ShowRecording(RECORDED.id), b"page"), (ShowRecording(RECORDED.id, "picture", guide=True), b"picture guide"),
+        (ExportRecordings(pid=("A01", "A02")), b"PK exported"),
+    ):  # fmt: skip
+        feed = remote(command)
+        assert finish(read(feed)) == content
+    with pytest.raises(CallError, match="there is no recorded call x"):
+        remote(ShowRecording("x"))
+    file = tmp_path / "x.zip"
+    file.write_bytes(b"PK exported")
+    assert remote(ImportRecordings(file)) == ImportedRecordings(2, 1, 0, 0)
+    with pytest.raises(CodedError, match=r"cannot read .*nowhere.zip") as refused:
+        remote(ImportRecordings(tmp_path / "nowhere.zip"))
+    assert refused.value.code == Code.invalid_params
+    assert remote(DeleteRecordings(all=True)).deleted == 3
+
+
+async def read(feed: Feed[bytes]) -> bytes:
+    try:
+        return b"".join([piece async for piece in feed])
+    finally:
+        await feed.aclose()

@@ -20,6 +20,14 @@ from controller.station.commands.present import (
     ListPids,
 )
 from controller.station.commands.reconciling import Down, GetDesiredTree, GetReadiness, PreviewPlan, Reconcile
+from controller.station.commands.recordings import (
+    DeleteRecordings,
+    ExportRecordings,
+    GetRecording,
+    ImportRecordings,
+    ListRecordings,
+    ShowRecording,
+)
 from controller.station.commands.records import GetHistory, ReadAudit, ReadLogs, VerifyAudit
 from controller.station.commands.status import GetStatus
 from controller.station.commands.tokens import CreateToken, ListTokens, RevokeToken
@@ -33,6 +41,7 @@ COMMANDS: tuple[type[Command[object]], ...] = (
     FollowEvents, GetMetrics,
     InstallStored, Validate, ValidateStored, Activate, Switch, ListPackages, ListActive,
     CreateToken, ListTokens, RevokeToken,
+    ListRecordings, DeleteRecordings, GetRecording, ShowRecording, ExportRecordings, ImportRecordings,
     ListDeployments, GetDeployment, ListPids, GetPid, GetRevisions, GetIdentity,
 )  # fmt: skip
 """What is asked for most often first."""
