@@ -45,6 +45,7 @@ from controller.reconciler.reconciler import Outcome, Reconciler
 from controller.reconciler.recover import recover
 from controller.reconciler.revisions import RevisionTaker
 from controller.reconciler.zips import ZipFolder
+from controller.replay.replays import RolloutReplays
 from controller.sources.quiescing import QuiescingTree
 from controller.sources.watch import FolderWatch
 from controller.station.activation import Activations
@@ -156,8 +157,10 @@ class Daemon:
         store.audit.listen(partial(self._events.publish_encoded, "audit"))
         self._tally_store = TallyStore(layout)
         zips = ZipFolder(layout, parts.packages)
-        observer = Observer(store, parts.packages, runner.observe, self._tally_store, zips)
+        replays = RolloutReplays(layout)
+        observer = Observer(store, parts.packages, runner.observe, self._tally_store, zips, replays=replays.reports)
         applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=progress)
+        applier.replays = replays
         gateway = self._gateway = parts.gateway
         about = DaemonStatus(
             True, os.getpid(), parts.now(), str(parts.tree.folder), listen=gateway.url if gateway else None
@@ -168,6 +171,7 @@ class Daemon:
         )  # fmt: skip
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
         self._loop = Loop(reconciler, self._taker.take, self._configure, self._on_pass)
+        replays.on_progress = self._loop.wake
         self._loop.on_ended = StatusEvents(self._loop, self._events.publish).look
         self._checks = BackgroundChecks(zips, BackgroundCheck(parts.check, layout.staging), self._loop.wake)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)

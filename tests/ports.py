@@ -12,6 +12,7 @@ from controller.packages.install import Installer
 from controller.processes.pool import ProcessPool
 from controller.reconciler.ports import Packages, Processes, Replays, Source, Zips
 from controller.reconciler.zips import ZipFolder
+from controller.replay.replays import RolloutReplays
 from controller.sources.folder import FolderSource
 from controller.station.checks import StationlessChecks
 from controller.station.local import LocalStation
@@ -32,7 +33,7 @@ STATIONS: tuple[type[Station], ...] = (
 SOURCES: tuple[type[Source], ...] = (FakeSource, FolderSource)
 PACKAGES: tuple[type[Packages], ...] = (FakePackages, DiskPackages, SimPackages, Installer, DeferredInstaller)
 PROCESSES: tuple[type[Processes], ...] = (FakeProcesses, SimProcesses, ProcessPool)
-REPLAYS: tuple[type[Replays], ...] = (FakeReplays, SimReplays)
+REPLAYS: tuple[type[Replays], ...] = (FakeReplays, SimReplays, RolloutReplays)
 ZIPS: tuple[type[Zips], ...] = (SimZips, ZipFolder)
 CHECKS: tuple[type[Checks], ...] = (FakeChecks, StationlessChecks)
 PRODUCTS: tuple[type[Product], ...] = (FakeProduct, composition.Product)

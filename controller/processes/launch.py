@@ -49,8 +49,10 @@ class Launcher:
         self._smoke = smoke
         self._shims = Shims(layout.run)
 
-    async def start(self, spec: ProcessSpec, started_at: str) -> AlgorithmProcess:
+    async def start(self, spec: ProcessSpec, started_at: str, *, lasting: bool = True) -> AlgorithmProcess:
         """Start a process and prove it: hello, ping, pong within the start timeout, then the smoke call.
+
+        One that is not `lasting` is nobody else's, ever: it ends with the process that started it.
 
         Raises:
             StartFailed: with the algorithm's own words and its last lines of log; nothing of it is left.
@@ -66,7 +68,8 @@ class Launcher:
                 await process.greet()
             if spec.smoke and process.ready is not None:
                 process.ready = replace(process.ready, doubt=await self._smoke(process))
-            await process.mark(spec)
+            if lasting:
+                await process.mark(spec)
         except (CallError, ShimGone, OSError) as error:  # a TimeoutError is an OSError
             failure = error
         except BaseException:

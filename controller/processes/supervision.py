@@ -151,7 +151,7 @@ class Watch:
         self._process.usage = self._used.add(consumption, self._loop.time(), self.limits.cpu_window)
         self._sampling = self._loop.call_later(SAMPLE_EVERY, self._sample)
         if self.limits.memory_max is not None and consumption.rss_bytes > self.limits.memory_max:
-            self._process.condemn(_too_much_memory(self._process.key, consumption.rss_bytes, self.limits.memory_max))
+            self._process.condemn(too_much_memory(self._process.key, consumption.rss_bytes, self.limits.memory_max))
 
     def _beat(self) -> None:
         """Ping where nothing was heard for an interval. While a call runs its deadline is what counts, not a pong."""
@@ -171,7 +171,8 @@ class Watch:
         self._beating = self._loop.call_later(self.limits.heartbeat_interval, self._beat)
 
 
-def _too_much_memory(key: ProcessKey, rss_bytes: int, limit: int) -> CallError:
+def too_much_memory(key: ProcessKey, rss_bytes: int, limit: int) -> CallError:
+    """Return why a process is ended that uses more memory (bytes) than it may."""
     return CallError(
         Code.heartbeat_lost,
         f"{key} used {rss_bytes / 2**20:.0f}MiB of memory, more than the {format_size(limit)} that it may",

@@ -204,6 +204,7 @@ class OfflineCommands(OfflineReading):
         from controller.reconciler.reconciler import Reconciler
         from controller.reconciler.recover import recover
         from controller.reconciler.revisions import take_revision
+        from controller.replay.replays import RolloutReplays
 
         desired = take_revision(source, store, allow_empty=command.allow_empty, where=str(self._desired.absolute()))
         packages = self._packages(store)
@@ -216,8 +217,9 @@ class OfflineCommands(OfflineReading):
         )
         applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
         applier.worker = caller.worker
+        applier.replays = replays = RolloutReplays(store.layout)
         try:
-            observer = Observer(store, packages, UsageMeter(pool).observe)
+            observer = Observer(store, packages, UsageMeter(pool).observe, replays=replays.reports)
             reconciler = Reconciler(store, observer, applier, self._clock, daemon=self._about())
             return await reconciler.converge(
                 desired, serve=command.serve, wait=command.wait, timeout=command.timeout

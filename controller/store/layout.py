@@ -164,6 +164,19 @@ class StoreLayout:
         """Held while somebody adds or removes recorded calls."""
         return self.root / ".locks" / "recordings"
 
+    @cached_property
+    def replays(self) -> Path:
+        """What came of showing recorded pictures to the versions of rollouts; made with the first replay."""
+        return self.root / "replays"
+
+    @cached_property
+    def replays_asked(self) -> Path:
+        """Those that somebody asked for, while they go on."""
+        return self.replays / "asked"
+
+    def replay(self, deployment: str) -> Path:
+        return self.replays / f"{deployment}.jsonl"
+
     def mapping(self, pid: str) -> Path:
         return self.active / f"{pid}.json"
 
@@ -182,6 +195,9 @@ class StoreLayout:
     def process_log(self, deployment: str, version: str, replica: int, *, shadow: bool = False) -> Path:
         kind = ".shadow" if shadow else ""  # behind the number, where no version ends
         return self.logs / "algorithms" / deployment / f"{version}-{replica}{kind}.log"
+
+    def replay_log(self, deployment: str, version: str) -> Path:
+        return self.logs / "algorithms" / deployment / f"{version}-0.replay.log"
 
     @cached_property
     def folders(self) -> tuple[Path, ...]:

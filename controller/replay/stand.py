@@ -1,0 +1,174 @@
+"""A test stand: one process of a version beside the line, which is shown one picture after the other.
+
+A process that broke is replaced, a bounded number of times: beyond it the version has failed. What the machine did to
+it (too little processor time, an end by the kernel) is never held against the version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from controller.calls import detection
+from controller.calls.request import DetectionRequest, SharedImages
+from controller.client.answers import Detection
+from controller.client.arguments import CallArguments
+from controller.errors import CallError, Code, ControllerError, StartFailed
+from controller.images.formats import ImageRef
+from controller.model.comparison import Answer
+from controller.model.recording import RecordedCall
+from controller.processes import census
+from controller.processes.launch import Launcher
+from controller.processes.process import AlgorithmProcess
+from controller.processes.spec import ProcessSpec
+from controller.processes.supervision import too_much_memory
+from controller.processes.usage import consumption_of
+from controller.recordings.source import Pictures
+from controller.replay.shown import answer_of, failure_of
+from controller.store.layout import StoreLayout
+from controller.wire.messages import NO_IMAGE
+
+MOST_BROKEN = 10
+"""How often a process may be replaced in one replay, because it ended or gave no answer in time."""
+MOST_STARVED = 3
+"""Pictures in sequence for which the machine had too little time: then it is tried later."""
+PATIENCE = 10.0
+"""How many times as long as at the line a process may take to start: everything else on the machine goes first."""
+_SAMPLE_EVERY = 0.2
+_STARVED = 0.1
+"""Share of the call timeout that a process has waited for a processor, from which on a missing answer says nothing."""
+
+
+class VersionFailed(ControllerError):
+    """The version is of no use, otherwise than on a picture: no process of it becomes ready, or it breaks too often."""
+
+
+class Stand:
+    """One process, begun with the first picture. `now` is an RFC 3339 clock; `memory_max` (bytes) None: no limit.
+
+    `memory_bytes` is the most that it has used with all its descendants.
+    """
+
+    def __init__(
+        self, layout: StoreLayout, launcher: Launcher, spec: ProcessSpec, now: Callable[[], str],
+        memory_max: int | None = None,
+    ) -> None:  # fmt: skip
+        self._layout = layout
+        self._launcher = launcher
+        self._spec = replace(spec, smoke=False, start_timeout=spec.start_timeout * PATIENCE)
+        self._now = now
+        self._memory_max = memory_max
+        self._process: AlgorithmProcess | None = None
+        self._sampling: asyncio.Task[None] | None = None
+        self._waited = 0.0
+        self._broken = self._starved = 0
+        self.memory_bytes: int | None = None
+
+    async def show(self, call: RecordedCall, pictures: Pictures) -> Answer | None:
+        """Return what the version says of a picture; None where that cannot be told, for reasons of the machine.
+
+        Raises:
+            VersionFailed: it failed otherwise. ControllerError: this machine cannot go on with it now.
+        """
+        process = await self._ready()
+        waited = _waited(process.os_pid)
+        try:
+            answer = answer_of(await _call(process, call, pictures))
+        except CallError as error:
+            return await self._failed(process, error, waited)
+        self._starved = 0
+        return answer
+
+    async def _failed(self, process: AlgorithmProcess, error: CallError, waited: float) -> Answer | None:
+        if process.failure is None:
+            return None if error.details.get("fault") == "host" else failure_of(error)
+        await self.close()
+        if "rss_bytes" in error.details:
+            raise VersionFailed(error.message)
+        ended = process.record.exit
+        killed = process.cause == "itself" and error.code is Code.heartbeat_lost and ended is not None
+        if killed and ended is not None and ended.signal == signal.SIGKILL:
+            self._starve("the system ended its process, as it does where memory is short")
+            return None
+        late = error.code is Code.timeout
+        if late and self._waited - waited > _STARVED * process.spec.call_timeout:
+            self._starve("its process had to wait for a processor")
+            return None
+        self._starved, self._broken = 0, self._broken + 1
+        if self._broken > MOST_BROKEN:
+            raise VersionFailed(f"its process had to be replaced {self._broken} times; the last time: {error.message}")
+        return failure_of(error)
+
+    def _starve(self, why: str) -> None:
+        """Note a picture that could not be judged. Raises ControllerError where that has become the rule."""
+        self._starved += 1
+        if self._starved >= MOST_STARVED:
+            raise ControllerError(
+                f"this machine has no room for a replay now: {why}, {self._starved} times in sequence",
+                next_step="nothing: it is tried again later",
+            )
+
+    async def _ready(self) -> AlgorithmProcess:
+        """Return the process, started where there is none. Raises VersionFailed, HostError."""
+        if self._process is not None and self._process.failure is not None:
+            await self.close()  # it broke between two pictures
+        if self._process is None:
+            try:
+                self._process = await self._launcher.start(self._spec, self._now(), lasting=False)
+            except StartFailed:  # a second start tells a bad version from a bad moment
+                try:
+                    self._process = await self._launcher.start(self._spec, self._now(), lasting=False)
+                except StartFailed as error:
+                    raise VersionFailed(str(error)) from error
+            self._sampling = asyncio.create_task(self._sample(self._process))
+        return self._process
+
+    async def _sample(self, process: AlgorithmProcess) -> None:
+        while process.failure is None:
+            self._waited = _waited(process.os_pid) or self._waited
+            used = consumption_of(process.record.shim.os_pid).rss_bytes
+            self.memory_bytes = max(self.memory_bytes or 0, used)
+            if self._memory_max is not None and used > self._memory_max:
+                process.condemn(too_much_memory(process.key, used, self._memory_max))
+            await asyncio.sleep(_SAMPLE_EVERY)
+
+    async def close(self) -> None:
+        """End the process, and remove what it leaves."""
+        process, self._process = self._process, None
+        if self._sampling is not None:
+            self._sampling.cancel()
+        if process is None:
+            return
+        if process.failure is None:
+            await process.end(0)
+        await process.wait_ended()
+        process.detach()
+        with suppress(OSError):  # what is left is swept by the next start
+            await asyncio.to_thread(census.end_token, self._layout, process.record.token)
+
+
+async def _call(process: AlgorithmProcess, call: RecordedCall, pictures: Pictures) -> Detection:
+    """Repeat a recorded call on a process: its arguments and its pictures are those that were recorded."""
+    given = {name: value for name, value in call.arguments.items() if name in CallArguments.__slots__}
+    arguments = CallArguments(**{"timestamp_ms": round(call.epoch * 1000), **given, "timeout": None})
+    request = DetectionRequest(call.pid, ImageRef(call.id), arguments=arguments)
+    plan = detection.plan_call(process, request, None)
+    async with process.exclusively(process.spec.call_timeout):
+        image = process.slots.put(pictures.image, "image", call.image.color_space)
+        guide = image if call.guide_is_image else NO_IMAGE
+        if pictures.guide is not None:
+            guide = process.slots.put(pictures.guide, "guide", call.guide.color_space if call.guide else "RGB")
+        shared = SharedImages(image, guide, round(call.epoch * 1000), process.spec.input.swap)
+        return await detection.call(process, request, plan, shared)
+
+
+def _waited(os_pid: int) -> float:
+    """Return for how long (s) a process has waited for a processor so far; 0 where the system does not say."""
+    try:
+        return int(Path(f"/proc/{os_pid}/schedstat").read_bytes().split()[1]) / 1e9
+    except (OSError, IndexError, ValueError):
+        return 0.0

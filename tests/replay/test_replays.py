@@ -1,0 +1,226 @@
+"""The replay of a rollout on a real store: its journal, a kill in the middle, its end, and that nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from controller.errors import StoreError
+from controller.host.clock import utc_now
+from controller.model.actions import Replay
+from controller.model.comparison import Agreement
+from controller.model.desired import Deployment
+from controller.model.objects import ProcessKey
+from controller.model.package import PackageRef
+from controller.model.recording import RecordingFilter
+from controller.model.replay import ReplayKey, ReplayReport
+from controller.packages.install import Installer
+from controller.processes import records
+from controller.processes.spec import ProcessSpec
+from controller.reconciler.apply import process_spec
+from controller.recordings.stored import StoreRecordings
+from controller.replay import journal
+from controller.replay.replays import RolloutReplays
+from controller.store.layout import StoreLayout
+from controller.store.store import Store
+from examples.packing.algorithms import NEVER_READY, Algorithm
+from tests.builders import deployment
+from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, NEW, inspector, record
+from tests.waiting import HANGS, until
+
+pytestmark = pytest.mark.real
+VERSIONS = {
+    "2.0.0": MISSES_ONE_IN_TEN,
+    "2.1.0": Algorithm(
+        body=f"{LOOK}\nif number == 7: os._exit(3)\nif number == 8: raise ValueError('no focus')\nreturn ok()"
+    ),
+    "2.2.0": Algorithm(body=f"{LOOK}\ntime.sleep(613 if number == 5 else 0.1)\nreturn bad if scratched else ok()"),
+    "2.3.0": NEVER_READY,
+    "2.4.0": Algorithm(body=f"{LOOK}\nself.kept = bytearray(300 << 20)\ntime.sleep(1)\nreturn ok()"),
+    "2.5.0": Algorithm(body="os._exit(3)"),
+}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with every version installed."""
+    root = tmp_path_factory.mktemp("replays")
+    store = Store.at(StoreLayout.at(root / "store"), utc_now)
+    store.create_folders()
+    for version, algorithm in VERSIONS.items():
+        Installer.of(store, utc_now).install(inspector(root / "zips", version, algorithm))
+    return store
+
+
+@pytest.fixture
+def layout(store: Store) -> Iterator[StoreLayout]:
+    yield store.layout
+    assert list(records.scan(store.layout.run)) == [], "a process was left"
+    assert not list(store.layout.staging.iterdir()), "a worker was left"
+
+
+class Bench:
+    """Replays of one deployment."""
+
+    def __init__(self, store: Store, version: str, **spec: object) -> None:
+        self.layout = store.layout
+        ref = PackageRef("inspector", version)
+        document = deployment("line", version, "A01", "A02", package="inspector", **spec)
+        self.deployment = Deployment.model_validate(document)
+        installed = Installer.of(store, utc_now).installations()[ref]
+        self.spec: ProcessSpec = process_spec(
+            ProcessKey("line", "inspector", version), self.deployment, installed, store
+        )
+        self.key = ReplayKey("line", ref, installed.receipt.digest, "2026-01-01T00:00:00Z", 0)
+        self.replays = RolloutReplays(store.layout)
+
+    def action(self, **other: object) -> Replay:
+        return replace(Replay(self.key, ("A01", "A02"), 500, None, "step 1"), **other)
+
+    async def run(self, memory_max: int | None = None, **other: object) -> ReplayReport:
+        await asyncio.wait_for(self.replays.run(self.action(**other), self.spec, memory_max), HANGS)
+        return self.report
+
+    @property
+    def report(self) -> ReplayReport:
+        return self.replays.reports()["line"]
+
+
+@pytest.fixture(autouse=True)
+def forgotten(store: Store) -> Iterator[None]:
+    yield
+    store.layout.replay("line").unlink(missing_ok=True)
+    StoreRecordings(store.layout).delete(RecordingFilter())
+
+
+async def test_it_is_exact_durable_and_not_done_twice(store: Store, layout: StoreLayout) -> None:
+    record(layout.root, range(1, 31))
+    record(layout.root, range(31, 41), package=NEW)
+    bench = Bench(store, "2.0.0")
+
+    report = await bench.run()
+
+    assert report.done
+    assert report.wanted == 30, "what the target itself has answered is not shown to it"
+    assert report.agreement == Agreement(ok_ok=20, ng_ng=9, ng_ok=1, newly_ok=1)
+    assert [(each.request_id, each.before.said, each.after.said) for each in report.differing] == [("r30", "NG", "OK")]
+    assert report.memory_bytes is not None
+    assert RolloutReplays(layout).reports() == {"line": report}, "the next controller knows it"
+
+    lines = layout.replay("line").read_bytes()
+    await bench.run()
+    assert layout.replay("line").read_bytes() == lines
+
+
+async def test_the_newest_pictures_are_meant_and_one_without_a_verdict_is_excused(
+    store: Store, layout: StoreLayout
+) -> None:
+    record(layout.root, range(1, 31))
+    record(layout.root, [31], verdict="FAILED", error={"code": 1005, "message": "late"})
+
+    report = await Bench(store, "2.0.0").run(last=6)
+
+    assert report.wanted == 6
+    assert report.agreement == Agreement(ok_ok=3, ng_ng=1, ng_ok=1, newly_ok=1, excused=1)
+
+
+async def test_pictures_that_go_meanwhile_are_dropped_and_without_any_it_is_done(
+    store: Store, layout: StoreLayout
+) -> None:
+    source = record(layout.root, range(1, 4))
+    source.pictures(source.calls(RecordingFilter())[0])
+    (layout.recordings / "A01").joinpath(f"{source.calls(RecordingFilter())[0].id}.call").unlink()
+    bench = Bench(store, "2.0.0")
+    damaged = (layout.recordings / "A01") / f"{source.calls(RecordingFilter())[0].id}.call"
+    damaged.write_bytes(damaged.read_bytes()[:-10] + b"x" * 10)
+
+    assert (await bench.run()).agreement == Agreement(ok_ok=1, dropped=1)
+
+    source.delete(RecordingFilter())
+    layout.replay("line").unlink()
+    report = await Bench(store, "2.0.0").run()
+    assert (report.wanted, report.done) == (0, True)
+
+
+async def test_crashes_and_exceptions_are_errors_of_their_pictures_and_the_others_go_on(
+    store: Store, layout: StoreLayout
+) -> None:
+    record(layout.root, range(1, 13))
+
+    report = await Bench(store, "2.1.0").run()
+
+    assert report.agreement == Agreement(ok_ok=6, ng_ok=4, newly_ok=4, errors=2)
+    said = {each.request_id: each.after.message for each in report.differing}
+    assert "exit status 3" in said["r7"]
+    assert "no focus" in said["r8"]
+    assert report.failure == ""
+
+
+async def test_no_answer_in_time_is_a_timeout_and_a_kill_in_the_middle_repeats_little(
+    store: Store, layout: StoreLayout
+) -> None:
+    record(layout.root, range(1, 25))
+    bench = Bench(store, "2.2.0", timeouts={"call": "1500ms"})
+    running = asyncio.create_task(bench.run())
+    await until(lambda: "line" in bench.replays.reports() and bench.report.shown >= 10)
+    worker = next(each for each in psutil.Process().children() if "controller.replay" in each.cmdline())
+    worker.kill()
+    with pytest.raises(StoreError, match="exit status -9"):
+        await running
+    assert "the worker" in bench.report.problem
+    kept = journal.read(layout.replay("line"))
+    assert kept is not None
+    assert len(kept.shown) >= 10
+
+    report = await Bench(store, "2.2.0", timeouts={"call": "1500ms"}).run()
+
+    after = journal.read(layout.replay("line"))
+    assert after is not None
+    assert after.shown[: len(kept.shown)] == kept.shown, "it went on where it was"
+    assert (report.done, report.problem) == (True, "")
+    assert report.agreement == Agreement(ok_ok=15, ng_ng=8, timeouts=1)
+
+
+async def test_it_is_ended_when_nobody_wants_it_and_the_next_goes_on_where_it_was(
+    store: Store, layout: StoreLayout
+) -> None:
+    record(layout.root, range(6, 30))
+    bench = Bench(store, "2.2.0")
+    running = asyncio.create_task(bench.run())
+    await until(lambda: "line" in bench.replays.reports() and bench.report.shown >= 5)
+
+    bench.replays.keep((), ("line",))
+    report = await running
+
+    assert not report.done
+    assert list(records.scan(layout.run)) == []
+    again = RolloutReplays(layout)
+    assert again.reports()["line"].shown >= 5
+    again.keep((), ())
+    assert again.reports() == {}
+    assert not layout.replay("line").exists()
+
+
+@pytest.mark.parametrize(
+    ("version", "memory_max", "words"),
+    [
+        ("2.3.0", None, "did not become ready"),
+        ("2.4.0", 200 << 20, "of memory, more than"),
+        ("2.5.0", None, "replaced"),
+    ],
+    ids=["never ready", "memory", "crash loop"],
+)
+async def test_a_version_that_fails_otherwise_has_failed(
+    store: Store, layout: StoreLayout, version: str, memory_max: int | None, words: str
+) -> None:
+    record(layout.root, range(1, 40))
+    bench = Bench(store, version, timeouts={"start": "100ms" if version == "2.3.0" else "30s"})
+
+    report = await bench.run(memory_max)
+
+    assert report.done
+    assert words in report.failure
