@@ -1,17 +1,18 @@
 # Everything a newcomer types. Needs Python >= 3.11, make and a package registry; nothing is installed outside the
 # checkout, but by `make test` as root on Debian (see system). PYTHON=/path/to/python3 picks the interpreter.
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test lowest api soak lint bench schema openapi pictures constraints clean
+.PHONY: help setup system demo test lowest api soak lint bench bench-peers schema openapi pictures constraints clean
 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 API := .cache/api
 TESTS ?=
+ARGS ?=
 SECONDS ?= 240
 
 help: ## show what there is to type
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## make the virtual environment (quick when nothing changed)
 
@@ -60,6 +61,10 @@ bench: $(STAMP) ## measure against the bare mechanisms, as ratios
 	@unmet=0; for file in $$(grep -l __main__ benchmarks/*.py); do \
 		env -u PYTHONDONTWRITEBYTECODE PYTHONPYCACHEPREFIX=$(abspath $(VENV))/bytecode \
 		$(BIN)/python -m benchmarks.$$(basename $$file .py) || unmet=1; echo; done; exit $$unmet
+
+# Ten minutes. What cannot be installed or started on this machine is a row that says why.
+bench-peers: $(STAMP) ## measure against Triton, mosec, Ray Serve, LitServe and BentoML, installed beforehand where they are missing (ARGS="--rounds 2 --only ours --only triton")
+	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m benchmarks.peers $(ARGS)
 
 schema: $(STAMP) ## write docs/schema/desired.schema.json anew
 	$(BIN)/pvctl schema > docs/schema/desired.schema.json

@@ -1,0 +1,161 @@
+"""From times of calls to the tables: quantiles of a round, medians over rounds, ratios against aims."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from benchmarks.table import Row, median_ratio, milliseconds
+
+SHAPES = {"640×480": (480, 640), "1920×1200": (1200, 1920)}
+"""Sizes by name, as height and width."""
+OURS, TRITON = "ours", "Triton"
+CLIENT, ZERO_COPY, SHARED_MEMORY = "client", "client, zeroCopy", "system shared memory, gRPC"
+_QUANTILES = (0.5, 0.95, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What is measured: a server, how the pictures come to it, their size, and whether one is picture and guide."""
+
+    peer: str
+    way: str
+    size: str
+    same: bool = False
+
+
+@dataclass(slots=True)
+class Figures:
+    """All that a run measured."""
+
+    rounds: dict[Case, dict[int, list[float]]] = field(default_factory=dict)
+    """Seconds of each call, by case and number of the round."""
+    starts: dict[str, list[float]] = field(default_factory=dict)
+    switches: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    """Why a server has no row, or not all of it."""
+    unswitchable: dict[str, str] = field(default_factory=dict)
+
+    def add(self, case: Case, number: int, seconds: Sequence[float]) -> None:
+        self.rounds.setdefault(case, {})[number] = list(seconds)
+
+    def p50(self, case: Case) -> dict[int, float]:
+        """Return the median call of each round that has the case."""
+        return {number: median(seconds) for number, seconds in self.rounds.get(case, {}).items()}
+
+
+def quantile(values: Sequence[float], share: float) -> float:
+    """Return the smallest value that `share` of the values do not exceed (nearest rank)."""
+    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
+
+
+def call_tables(figures: Figures) -> list[str]:
+    """Return one table for each size, in Markdown: milliseconds, medians over the rounds and their range."""
+    lines: list[str] = []
+    for size in SHAPES:
+        yardstick = figures.p50(Case(TRITON, SHARED_MEMORY, size))
+        rows = [
+            ["server", "pictures come by", "p50 (range)", "p95 (range)", "p99 (range)", "p50 / Triton's shared memory"]
+        ]
+        rows += [
+            [case.peer, _way(case), *_cells(rounds.values()), _ratio(figures.p50(case), yardstick)]
+            for case, rounds in figures.rounds.items()
+            if case.size == size
+        ]
+        lines += [f"**{size}**, ms:", "", *_markdown(rows), ""]
+    return lines
+
+
+def _way(case: Case) -> str:
+    return f"{case.way}; one picture is both" if case.same else case.way
+
+
+def _cells(rounds: Iterable[Sequence[float]]) -> list[str]:
+    taken = list(rounds)
+    cells = []
+    for share in _QUANTILES:
+        each = [quantile(seconds, share) * 1000 for seconds in taken]
+        cells.append(f"{median(each):.2f} ({min(each):.2f}–{max(each):.2f})")
+    return cells
+
+
+def _ratio(ours: Mapping[int, float], bare: Mapping[int, float]) -> str:
+    ratio = _paired(ours, bare)
+    return "–" if ratio is None else f"{ratio:.2f}"
+
+
+def _paired(ours: Mapping[int, float], bare: Mapping[int, float]) -> float | None:
+    """Return the median of the ratios of the rounds that have both; None where there is none."""
+    both = sorted(ours.keys() & bare.keys())
+    return median_ratio([ours[number] for number in both], [bare[number] for number in both]) if both else None
+
+
+def aims(figures: Figures) -> list[Row]:
+    """Return the comparisons that have an aim, and those beside them that have none."""
+    small, large = SHAPES
+    wanted = [
+        (Case(OURS, CLIENT, small), Case(TRITON, SHARED_MEMORY, small), 1.0),
+        (Case(OURS, CLIENT, large), Case(TRITON, SHARED_MEMORY, large), 1.0),
+        (Case(OURS, ZERO_COPY, large), Case(TRITON, SHARED_MEMORY, large), 0.5),
+        (Case(OURS, ZERO_COPY, small), Case(TRITON, SHARED_MEMORY, small), None),
+        (Case(OURS, CLIENT, small, same=True), Case(TRITON, SHARED_MEMORY, small, same=True), None),
+        (Case(OURS, CLIENT, large, same=True), Case(TRITON, SHARED_MEMORY, large, same=True), None),
+        (Case(OURS, ZERO_COPY, large, same=True), Case(TRITON, SHARED_MEMORY, large, same=True), None),
+    ]
+    rows = []
+    for ours, triton, aim in wanted:
+        mine, theirs = figures.p50(ours), figures.p50(triton)
+        ratio = _paired(mine, theirs)
+        what = f"{_way(ours)}, {ours.size} / Triton, {_way(triton)}"
+        if ratio is not None:
+            rows.append(Row(what, _text(mine), _text(theirs), ratio, aim))
+        elif aim is not None:
+            rows.append(Row(f"{what} (aim ≤ {aim:g}): NOT MEASURED", _text(mine), _text(theirs)))
+    return rows
+
+
+def _text(p50: Mapping[int, float]) -> str:
+    return milliseconds(list(p50.values())) if p50 else "–"
+
+
+def switch_table(figures: Figures) -> list[str]:
+    """Return what a change of version under load came to, in Markdown; and who has none."""
+    rows = [["server", "calls lost", "longest gap (without a switch)", "asked to first answer of the new version"]]
+    for peer in (each for each in figures.versions if each in figures.switches):  # in the order of the first round
+        one = figures.switches[peer]
+        lost = f"{one['failed']} of {one['failed'] + one['answered']}"
+        gap = f"{_most(one['gaps'])} ({_most(one['quiet'])})"
+        rows.append([peer, lost, gap, f"{milliseconds(one['ready'])} ({_spread(one['ready'])})"])
+    cannot = [each for each in figures.versions if each in figures.unswitchable]
+    rows += [[peer, "–", "–", f"cannot: {figures.unswitchable[peer]}"] for peer in cannot]
+    return _markdown(rows)
+
+
+def _most(seconds: Sequence[float]) -> str:
+    return milliseconds(max(seconds))
+
+
+def _spread(seconds: Sequence[float]) -> str:
+    return f"{milliseconds(min(seconds))} – {milliseconds(max(seconds))}"
+
+
+def server_table(figures: Figures) -> list[str]:
+    """Return who was measured, from start to the first answer, and who was not and why, in Markdown."""
+    rows = [["server", "releases", "start to ready (range)"]]
+    for peer, releases in figures.versions.items():
+        starts = figures.starts[peer]
+        rows.append([peer, releases, f"{milliseconds(starts)} ({_spread(starts)})"])
+    rows += [[peer, "**not measured, or not to the end**", why] for peer, why in figures.missing.items()]
+    return _markdown(rows)
+
+
+def _markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows, the first of which is the head, as a table that is read as text, too."""
+    clean = [[cell.replace("|", "/").replace("\n", " ") for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in clean) for column in range(len(clean[0]))]
+    lines = [f"| {' | '.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))} |" for row in clean]
+    return [lines[0], f"|{'|'.join('-' * (width + 2) for width in widths)}|", *lines[1:]]
