@@ -44,7 +44,7 @@ GROUPS = {
     },
     "rollouts": {
         "rollout": "Show how a rollout stands, or wait for its end.",
-        "promote": "End a rollout's present pause.",
+        "promote": "End a rollout's present pause, or pass its replay or shadow.",
         "pause": "Stop a rollout where it is.",
         "resume": "End a pause or a hold.",
         "abort": "Roll a rollout back.",

@@ -14,6 +14,7 @@ from controller.station.commands.operator import Pause
 def add_arguments(parser: Parser) -> None:
     """Add what this command takes."""
     parser.add_argument("deployment", metavar="DEPLOYMENT", type=name, help="Whose rollout.")
+    parser.add_argument("--reason", metavar="TEXT", help="Why, for the audit.")
 
 
 def run(arguments: Namespace, settings: Settings) -> int:
@@ -22,4 +23,4 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Example:
       pvctl pause screw-check
     """
-    return operate(settings, Pause(arguments.deployment))
+    return operate(settings, Pause(arguments.deployment, reason=arguments.reason or ""))

@@ -35,6 +35,11 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z")
 _SINCE = re.compile(rf"since ({_MOMENT.pattern})")
 _EVERYTHING = 100_000
 _LAST_WORDS = 3
+_PICTURES = 3
+_SHARES = frozenset({
+    "errorRate", "timeoutRate", "ngRate", "cpu", "escapes", "overkill", "newlyOK", "newlyNG", "replayErrorRate",
+    "replayTimeoutRate",
+})  # fmt: skip
 
 
 class Section:
@@ -141,7 +146,20 @@ class View:
             return []
         columns = [Column("METRIC"), Column("NOW"), Column("LIMIT"), Column("CALLS", 1), Column("TO ROLLBACK", 2)]
         cells = [_evidence_cells(each) for each in rows]
-        return [[("  ", ""), *line] for line in table(columns, cells, self._width - 2)]
+        below = [line for each in given for line in self._pictures(each)]
+        return [[("  ", ""), *line] for line in table(columns, cells, self._width - 2)] + below
+
+    def _pictures(self, row: EvidenceRow) -> list[Line]:
+        """Return some of the pictures that a metric is about; `-o wide` has all that there are."""
+        pictures = row.get("pictures", [])
+        shown = pictures if self._wide else pictures[:_PICTURES]
+        arrow = glyph("→", "->")
+        told = [
+            f"{each['pid']} {each['recording'] or each['request_id']} {each['before']} {arrow} {each['after']}"
+            for each in shown
+        ]
+        more = f", {glyph('…', '...')}" if len(shown) < len(pictures) else ""
+        return self._text(f"{row['metric']}: {', '.join(told)}{more}", indent="    ") if told else []
 
     def _left(self, what: str) -> str:
         """Return the time until something that is waited for, where a clock tells."""
@@ -313,7 +331,7 @@ def _amount(metric: str, value: float | None) -> str:
     if value is None:
         return "unknown"
     match metric:
-        case "errorRate" | "timeoutRate" | "ngRate" | "cpu":
+        case _ if metric in _SHARES:
             return _percent(value) or ""
         case "latencyP95":
             return _milliseconds(value * 1000) or ""

@@ -7,6 +7,7 @@ from typing import Any, Literal, cast
 
 import orjson
 
+from controller.model.analysis import PictureEvidence
 from controller.model.status_document import StatusDocument
 
 Phase = Literal["Healthy", "Progressing", "Paused", "Degraded", "Suspended"]
@@ -43,7 +44,8 @@ class EvidenceStatus:
     """What one metric says of the version that is judged, in the metric's own unit (share, seconds, bytes, count).
 
     `progress` is how far it is on the way to a rollback, 0 to 1; `message` says the same in words; `needed` is how many
-    samples a pass needs (0: none).
+    samples a pass needs (0: none). `odds` are those against chance at which its test fails (0: no test: a count, or a
+    fact), and `pictures` some of those that it is about, the newest first.
     """
 
     metric: str
@@ -53,6 +55,8 @@ class EvidenceStatus:
     progress: float
     message: str
     needed: int = 0
+    odds: int = 0
+    pictures: tuple[PictureEvidence, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

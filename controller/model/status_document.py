@@ -34,7 +34,23 @@ class ConditionRow(TypedDict):
     last_transition_time: str
 
 
+class PictureRow(TypedDict):
+    """A picture on which the judged version says something else than the one before, or fails.
+
+    `recording` is the id under which it is recorded; empty where it is not.
+    """
+
+    pid: str
+    request_id: str
+    recording: str
+    before: str
+    after: str
+    at: str
+
+
 class EvidenceRow(TypedDict):
+    """One metric of the version that is judged. `odds` against chance at which its test fails; 0: it is no test."""
+
     metric: str
     value: float | None
     limit: float | None
@@ -42,6 +58,8 @@ class EvidenceRow(TypedDict):
     progress: float
     message: str
     needed: NotRequired[int]
+    odds: NotRequired[int]
+    pictures: NotRequired[list[PictureRow]]
 
 
 class DeploymentRow(TypedDict):

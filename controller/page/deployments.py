@@ -23,8 +23,14 @@ _TREND_LEAST = 0.03
 _SCALE = 1000
 """A meter's width in its own units."""
 _SPARK = (160, 32)
-SEQUENTIAL = ("errorRate", "timeoutRate", "latencyP95", "escapes", "overkill", "ngRate")
-"""The metrics whose evidence grows with every call; the others fail at once or not at all."""
+METERED = (
+    "newlyOK", "newlyNG", "replayErrorRate", "replayTimeoutRate", "errorRate", "timeoutRate", "latencyP95", "escapes",
+    "overkill", "ngRate",
+)  # fmt: skip
+"""The metrics that come nearer to a rollback with every call or picture; the others fail at once or not at all."""
+BY_PICTURES = METERED[:4]
+"""Of these, those whose samples are pictures."""
+_MOST_PICTURES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,8 @@ class Meter:
     """How near one metric is to a rollback: `progress` 0 to 1 is the logarithm of the evidence, as a share of what a
     rollback needs, so a scale that is even in it is a logarithmic one in the odds.
 
-    `ticks` are odds with their places, `odds` are those of the threshold; `spark` are the points of a line.
+    `ticks` are odds with their places, `odds` are those of the threshold; 0: a count of a replay, whose scale is even.
+    `spark` are the points of a line.
     """
 
     metric: str
@@ -53,12 +60,18 @@ class Meter:
         """The end of the bar, in the meter's own units."""
         return round(self.progress * _SCALE)
 
+    @property
+    def counts(self) -> str:
+        """What its samples are."""
+        return "pictures" if self.metric in BY_PICTURES else "calls"
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the strategy: a weight with the PIDs that have the new version then, or a pause.
+    """A step of the strategy: a weight with the PIDs that have the new version then, a pause, a replay or a shadow.
 
-    `pause_s`: seconds; None: until it is promoted.
+    `pause_s`: seconds; None: until it is promoted. `last` is a replay's number of pictures; `duration_s` is a shadow's,
+    whose `weight` is the percent of the PIDs that are shadowed.
     """
 
     kind: str
@@ -66,6 +79,21 @@ class Step:
     pause_s: float | None
     pids: tuple[str, ...]
     stands: str
+    last: int = 0
+    duration_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Differing:
+    """A picture on which the version that is judged says something else than the one before, or fails."""
+
+    metric: str
+    pid: str
+    request: str
+    recording: str
+    before: str
+    after: str
+    at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +117,7 @@ class Card:
     meters: tuple[Meter, ...]
     facts: tuple[str, ...]
     """What failed at once, in the station's own words."""
+    pictures: tuple[Differing, ...]
     quarantined: tuple[str, ...]
     rollback_to: str
     rollback_until: str
@@ -129,7 +158,8 @@ def _card(row: DeploymentRow, document: StatusDocument, snapshot: Snapshot) -> C
         elsewhere=tuple(each["pid"] for each in pids if each["pid"] not in on_target),
         until=waits[0]["until"] or "" if waits else "", reason=waits[0]["reason"] if waits else "",
         meters=tuple(_meters(row["name"], evidence, snapshot)) if shown else (),
-        facts=tuple(each["message"] for each in evidence if each["metric"] not in (*SEQUENTIAL, "samples")),
+        facts=tuple(each["message"] for each in evidence if each["metric"] not in (*METERED, "samples")),
+        pictures=tuple(_pictures(evidence)),
         quarantined=tuple(row["quarantined"]), rollback_to=row.get("rollback_to") or "",
         rollback_until=row.get("rollback_until") or "", last_words=tuple(row.get("last_words", ()))[-6:],
         last_words_of=row.get("last_words_of") or "", patch=row.get("patch", ""), acts=tuple(_acts(row, pids, detail)),
@@ -160,16 +190,28 @@ def _acts(row: DeploymentRow, pids: Sequence[PidRow], detail: JsonRow) -> Iterat
 
 def _steps(detail: JsonRow) -> Iterator[Step]:
     for each in detail.get("steps") or ():
-        pids = each["pids"] if each["kind"] == "setWeight" else ()
-        yield Step(each["kind"], each["weight"], each["pause_s"], tuple(pids), each["state"])
+        pids = each["pids"] if each["kind"] in {"setWeight", "shadow"} else ()
+        terms = each.get("pictures") or {}
+        yield Step(
+            each["kind"], terms.get("weight", each["weight"]), each["pause_s"], tuple(pids), each["state"],
+            terms.get("last", 0), terms.get("duration_s", 0.0),
+        )  # fmt: skip
+
+
+def _pictures(evidence: Sequence[EvidenceRow]) -> Iterator[Differing]:
+    """Yield some of the pictures that each metric is about."""
+    for row in evidence:
+        for each in row.get("pictures", [])[:_MOST_PICTURES]:
+            yield Differing(row["metric"], each["pid"], each["request_id"], each["recording"], each["before"],
+                            each["after"], each["at"])  # fmt: skip
 
 
 def _meters(name: str, evidence: Sequence[EvidenceRow], snapshot: Snapshot) -> Iterator[Meter]:
-    judged = [each for each in evidence if each["metric"] in SEQUENTIAL]
-    needed = threshold(len(judged))
-    odds = round(math.exp(needed))
-    ticks = tuple((10**power, round(_SCALE * power * math.log(10) / needed)) for power in (1, 2) if 10**power < odds)
+    judged = [each for each in evidence if each["metric"] in METERED]
+    usual = round(math.exp(threshold(len(judged))))  # of a station that does not tell them yet
     for row in judged:
+        odds = row.get("odds", usual)
+        ticks = tuple((at, round(_SCALE * math.log(at) / math.log(odds))) for at in (10, 100) if at < odds)
         progress = row["progress"]
         samples = snapshot.trends.get((name, row["metric"]), ())
         yield Meter(

@@ -81,6 +81,8 @@ class Texts:
         match metric:
             case "errorRate" | "timeoutRate" | "ngRate" | "cpu" | "escapes" | "overkill":
                 return self.percent(value)
+            case "newlyOK" | "newlyNG" | "replayErrorRate" | "replayTimeoutRate":
+                return self.percent(value)
             case "latencyP95":
                 return self.milliseconds(value * 1000)
             case "memory" if value > 1024:

@@ -15,7 +15,7 @@ from controller.model.health import Health
 from controller.model.objects import ObjectRef
 from controller.model.observed import ActiveMapping, Observed, ObservedProcess
 from controller.model.package import PackageRecord, PackageRef
-from controller.model.rollout import Instant, Rollout, RolloutRecord
+from controller.model.rollout import STANDING, Instant, Rollout, RolloutRecord
 from controller.model.status import (
     Condition,
     DeploymentStatus,
@@ -139,7 +139,8 @@ def _evidence(verdict: Verdict | None) -> tuple[EvidenceStatus, ...]:
     return tuple(
         EvidenceStatus(
             each.metric, each.observed, each.limit, each.samples,
-            1.0 if each.outcome == "fail" else round(each.progress, 3), each.sentence, each.needed,
+            1.0 if each.outcome == "fail" else round(each.progress, 3), each.sentence, each.needed, each.odds,
+            each.pictures,
         )
         for each in (verdict.findings if verdict is not None else ())
     )  # fmt: skip
@@ -208,7 +209,7 @@ def _rollout_phase(rollout: Rollout, plan: Plan) -> tuple[Phase, str]:
     """Return how a rollout that is under way stands."""
     waits = [each.reason for each in plan.waiting if each.object == ObjectRef("rollout", rollout.deployment)]
     message = f"step {rollout.step + 1} of {len(rollout.strategy.steps)}: {'; '.join(waits) or rollout.state}"
-    stands = rollout.paused_by or rollout.suspended_because or rollout.state in {"paused", "waiting", "sampling"}
+    stands = rollout.paused_by or rollout.suspended_because or rollout.state in STANDING
     return ("Paused" if stands else "Progressing"), message
 
 

@@ -11,7 +11,7 @@ from controller.errors import Code, CodedError, ControllerError, NotSynced
 from controller.model.desired import Deployment, Revision
 from controller.model.observed import Observed
 from controller.model.package import PackageRef
-from controller.model.rollout import Hold, Instant, RestartRequest, Rollout, RolloutRecord
+from controller.model.rollout import BY_PICTURES, Hold, Instant, RestartRequest, Rollout, RolloutRecord
 from controller.model.timestamps import format_timestamp
 from controller.processes.census import list_processes
 from controller.reconciler.ports import Packages
@@ -135,7 +135,8 @@ class _Decision:
                 "`--full` skips all of them to come",
             )
         self._save(command.deployment, record.with_rollout(promote(rollout, self._clock(), full=command.full)))
-        return f"{command.deployment}: the rollout of {rollout.target} goes on"
+        passed = f"passes {rollout.present_step}" if rollout.state in BY_PICTURES else "goes on"
+        return f"{command.deployment}: the rollout of {rollout.target} {passed}"
 
     def pause(self, command: Pause) -> str:
         rollout, record = self._under_way(command.deployment)

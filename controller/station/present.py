@@ -12,7 +12,7 @@ from controller.errors import Code, NotFound
 from controller.model.desired import Deployment, Revision
 from controller.model.document import did_you_mean
 from controller.model.package import PackageRef
-from controller.model.rollout import Hold, Instant, Memory, Quarantine, Rollout, RolloutRecord, Step
+from controller.model.rollout import Hold, Instant, Memory, PictureTerms, Quarantine, Rollout, RolloutRecord, Step
 from controller.model.status_document import DeploymentRow, PidRow, StatusDocument
 from controller.model.timestamps import format_timestamp
 from controller.rollouts.cohorts import cohort
@@ -21,6 +21,7 @@ from controller.sources.nodes import Problem
 from controller.station.commands.present import (
     DeploymentDocument,
     HoldRow,
+    PictureTermsRow,
     PidDocument,
     ProblemRow,
     QuarantineRow,
@@ -125,12 +126,28 @@ def _steps(steps: Sequence[Step], sequence: tuple[str, ...], rollout: Rollout | 
     rows, weight = [], 0
     for index, step in enumerate(steps):
         weight = step.weight if step.kind == "weight" else weight
-        rows.append(StepRow(
-            index=index, kind="setWeight" if step.kind == "weight" else "pause",
+        row = StepRow(
+            index=index, kind="setWeight" if step.kind == "weight" else step.kind,
             set_weight=step.weight if step.kind == "weight" else None, pause_s=step.pause, weight=weight,
-            pids=list(cohort(sequence, weight)), state=_state(index, rollout),
-        ))  # fmt: skip
+            pids=list(cohort(sequence, _takes(step, weight))), state=_state(index, rollout),
+        )  # fmt: skip
+        rows.append({**row, "pictures": _terms(step, step.pictures)} if step.pictures is not None else row)
     return rows
+
+
+def _takes(step: Step, weight: int) -> int:
+    """Return the percent of the PIDs that a step is about."""
+    return 100 if step.kind == "replay" else step.weight if step.kind == "shadow" else weight
+
+
+def _terms(step: Step, terms: PictureTerms) -> PictureTermsRow:
+    row = PictureTermsRow(max_newly_ok=terms.max_newly_ok, max_newly_ng=terms.max_newly_ng, iou=terms.iou)
+    if step.kind == "replay":
+        return {**row, "last": terms.last}
+    return {
+        **row, "weight": step.weight, "duration_s": terms.duration, "min_samples": terms.min_samples,
+        "sample": terms.sample,
+    }  # fmt: skip
 
 
 def _state(index: int, rollout: Rollout | None) -> Literal["done", "current", "ahead"]:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
         DeploymentRow,
         EvidenceRow,
         PackageRow,
+        PictureRow,
         PidRow,
         ProcessRow,
         StatusDocument,
@@ -94,6 +95,21 @@ def rollout() -> StatusDocument:
         packages=[package("screws", "1.0.0"), package("screws", "1.1.0"), package("cells", "1.1.0")],
         waiting=[{"what": "rollout/screws", "until": "2027-01-15T08:04:32Z", "reason": "pause 600s"}],
     )  # fmt: skip
+
+
+def replayed() -> StatusDocument:
+    """A version that a replay has stopped, and the pictures on which it differs."""
+    picture: PictureRow = {
+        "pid": "A02", "request_id": "4f1c", "recording": "01HF7YAT00000", "before": "NG", "after": "OK",
+        "at": "2027-01-15T07:59:00Z",
+    }  # fmt: skip
+    pictures: list[PictureRow] = [picture | {"recording": f"01HF7YAT0000{n}"} for n in range(5)]  # type: ignore[misc]
+    found = evidence("newlyOK", 0.01, 0.002, 500, 50, 1.0) | {"pictures": pictures}
+    failed = deployment(
+        "screws", "Degraded", "screws@1.1.0 is in quarantine since 2027-01-15T07:59:10Z: replay: newly OK 1 %",
+        evidence=[found, evidence("newlyNG", 0.002, 0.02, 500, 50, 0.09)],
+    )  # fmt: skip
+    return document(converged=False, deployments=[failed])
 
 
 def bad_day() -> StatusDocument:

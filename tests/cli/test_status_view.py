@@ -12,9 +12,9 @@ from controller.cli.screen import Line, clipped, painted, width_of, wrapped
 from controller.cli.status_view import View
 from controller.cli.watching import fitted
 from controller.model.status_document import StatusDocument
-from tests.cli.screens import LONG, NOW, bad_day, document, rollout
+from tests.cli.screens import LONG, NOW, bad_day, document, replayed, rollout
 
-DOCUMENTS = pytest.mark.parametrize("make", [document, rollout, bad_day])
+DOCUMENTS = pytest.mark.parametrize("make", [document, rollout, replayed, bad_day])
 Make = Callable[[], StatusDocument]
 
 
@@ -94,6 +94,16 @@ def test_a_rollout_shows_calls_of_those_needed_each_metric_against_its_limit_and
     assert "(4m32s left)" in text
     assert "waiting:" not in text, "the rollout says itself what it waits for"
     assert next(line for line in lines if "25%" in line).split()[:2] == ["screws", "Paused"]
+
+
+def test_a_replay_shows_its_shares_and_the_first_pictures_that_differ() -> None:
+    lines = shown(replayed, 100)
+
+    assert "  newlyOK  1 %    0.2 %  500 of 50  ██████████ 100 %" in lines
+    named = " ".join(line.strip() for line in lines if "01HF7YAT" in line or "…" in line)
+    assert named.startswith("newlyOK: A02 01HF7YAT00000 NG → OK, A02 01HF7YAT00001 NG → OK, A02 01HF7YAT00002")
+    assert "01HF7YAT00003" not in named
+    assert sum(line.count("01HF7YAT") for line in shown(replayed, 100, wide=True)) == 5
 
 
 def test_ages_instead_of_timestamps_and_timestamps_in_full_when_asked_for() -> None:

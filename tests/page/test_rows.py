@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controller.page.deployments import cards, spark, trend
+from controller.page.rendering import rendered
 from controller.page.snapshot import Sample, Snapshot
 from controller.page.tiles import banner, tiles
 from tests.page.made_up import MadeUpStation, deployment_row, evidence, moment, part, pid_row
@@ -102,6 +103,54 @@ def test_the_meter_is_logarithmic_in_the_odds_with_the_threshold_at_its_end() ->
     assert card.meters[0].odds == 200
     assert card.meters[0].ticks == ((10, round(1000 * math.log(10, 200))), (100, round(1000 * math.log(100, 200))))
     assert card.facts == ("heartbeat lost once on A01",)
+
+
+def test_a_replay_is_metered_as_a_count_and_a_shadow_by_its_own_odds() -> None:
+    replay = [evidence("newlyOK", 0.01, 0.02, 100, 0.5) | {"odds": 0}]
+    shadow = [evidence("newlyOK", 0.01, 0.002, 100, 0.5) | {"odds": 400}, evidence("errorRate", 0, 0.05, 100, 0.0)]
+    [counted], [tested, plain] = (
+        cards(Snapshot(document(deployment_row("a", "2", "1", "Progressing", current_step_index=0, evidence=rows))))[
+            0
+        ].meters
+        for rows in (replay, shadow)
+    )
+
+    assert (counted.odds, counted.ticks, counted.place, counted.counts) == (0, (), 500, "pictures")
+    assert tested.odds == 400
+    assert tested.ticks == ((10, round(1000 * math.log(10, 400))), (100, round(1000 * math.log(100, 400))))
+    assert (plain.odds, plain.counts) == (200, "calls"), "a station that does not tell the odds yet"
+
+
+def test_a_card_names_the_pictures_that_differ_and_shows_the_steps_with_their_pids() -> None:
+    picture = {"pid": "A02", "request_id": "q1", "recording": "r1", "before": "NG", "after": "OK", "at": moment(5)}
+    found = evidence("newlyOK", 0.03, 0.002, 100, 1.0) | {"odds": 0, "pictures": [picture]}
+    row = deployment_row("a", "2", "1", "Degraded", evidence=[found])
+    step: Any = {"index": 0, "set_weight": None, "pause_s": None, "weight": 0, "pids": ["A02"], "state": "done"}
+    terms = {"max_newly_ok": 0.002, "max_newly_ng": 0.02, "iou": None}
+    details: Any = {"a": {"steps": [
+        step | {"kind": "replay", "pictures": {**terms, "last": 500}},
+        step | {"kind": "shadow", "pictures": {**terms, "weight": 50, "duration_s": 900.0}},
+    ]}}  # fmt: skip
+    snapshot = Snapshot(document(row), details=details)
+
+    [card] = cards(snapshot)
+    shown = rendered("_card.html", "en", row=card, key="card-a")
+
+    assert [(each.pid, each.recording, each.before, each.after) for each in card.pictures] == [
+        ("A02", "r1", "NG", "OK")
+    ]
+    assert [(each.kind, each.last, each.weight, each.duration_s, each.pids) for each in card.steps] == [
+        ("replay", 500, 0, 0.0, ()), ("shadow", 0, 50, 900.0, ("A02",)),
+    ]  # fmt: skip
+    for text in (
+        "replay of 500",
+        "shadow 50 % 15",
+        "Pictures that differ (1)",
+        "NG → OK",
+        "<code>r1</code>",
+        "by count",
+    ):
+        assert text in shown
 
 
 def test_a_trend_is_against_a_minute_ago() -> None:

@@ -58,6 +58,24 @@ async def test_promote_ends_the_pause(rig: Rig) -> None:
     assert set(rig.active().values()) == {"screw@1.1.0"}
 
 
+async def test_promote_passes_a_shadow_and_the_audit_says_why(rig: Rig) -> None:
+    shadowed = {"canary": {"steps": [{"shadow": {"duration": "1h"}}, {"setWeight": 50}, {"pause": {}}]}}
+    wanted = revision(deployment("line", "1.1.0", "A01", "A02", strategy=shadowed), id_="1.1.0")
+    await rig.reconcile(at("1.0.0"))
+    outcome = await rig.reconcile(wanted)
+    assert (outcome.exit, set(rig.active().values())) == (Exit.progressing, {"screw@1.0.0"})
+
+    said = operate(rig, "promote", reason="looked at by hand")
+    await rig.reconcile(wanted)
+
+    assert said == "line: the rollout of screw@1.1.0 passes shadow 100 % for 1h"
+    assert rig.active() == {"A01": "screw@1.1.0", "A02": "screw@1.0.0"}
+    [record] = [
+        each for each in audit_records(rig.store.audit) if each["action"] == "promote" and each["outcome"] != "started"
+    ]
+    assert (record["actor"], record["reason"], record["outcome"]) == ("mia", "looked at by hand", "succeeded")
+
+
 async def test_abort_takes_back_and_quarantines_until_retry(rig: Rig) -> None:
     await half_way(rig)
 

@@ -51,6 +51,25 @@ def test_steps_say_where_the_rollout_stands(state: State | None, step: int, stat
     ]  # fmt: skip
 
 
+def test_a_step_that_shows_pictures_says_which_and_to_whom_they_belong() -> None:
+    steps = [{"replay": {"last": 200}}, {"shadow": {"weight": 50, "compare": {"defects": {"iou": 0.4}}}}]
+    desired = revision(deployment("screws", "1.1.0", "A01", "A02", package="screw-check",
+                                  strategy={"canary": {"order": ["A02"], "steps": steps}}))  # fmt: skip
+    going = replace(rollout(desired.by_name["screws"], {}, "shadowing"), step=1)
+    memory = Memory({"screws": RolloutRecord(going)})
+
+    [replay, shadow, full] = Present(STATUS, memory, desired, NOW).deployment("screws")["steps"]
+
+    limits = {"max_newly_ok": 0.002, "max_newly_ng": 0.02}
+    assert (replay["kind"], replay["weight"], replay["pids"]) == ("replay", 0, ["A02", "A01"])
+    assert replay["pictures"] == {**limits, "iou": None, "last": 200}
+    assert (shadow["kind"], shadow["weight"], shadow["pids"], shadow["state"]) == ("shadow", 0, ["A02"], "current")
+    assert shadow["pictures"] == {
+        **limits, "iou": 0.4, "weight": 50, "duration_s": 900.0, "min_samples": 300, "sample": 1.0,
+    }  # fmt: skip
+    assert "pictures" not in full
+
+
 def test_a_bake_says_when_it_is_over_and_one_that_stands_still_only_what_is_left() -> None:
     found = present("paused", 1, Countdown(60.0, Instant("boot", 70.0)))["rollout"]
     assert (found["bake_until"], found["remaining_s"]) == ("2023-11-14T22:13:50.000000Z", 30.0)

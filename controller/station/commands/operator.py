@@ -35,12 +35,12 @@ def _on_either(word: str, summary: str) -> Operation:
 
 @dataclass(frozen=True, slots=True)
 class Promote(Command[Message]):
-    """End a rollout's present pause; with `full` all pauses to come as well."""
+    """End a rollout's present pause, or pass its replay or shadow; with `full` all of them to come as well."""
 
     deployment: str
     full: bool = False
     reason: str = ""
-    operation: ClassVar = _on_deployment("promote", "End a rollout's present pause.")
+    operation: ClassVar = _on_deployment("promote", "End a rollout's present pause, or pass its replay or shadow.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,20 +60,39 @@ class GetRevisions(Command[Revisions]):
     )
 
 
+class PictureTermsRow(TypedDict):
+    """Which pictures a step shows to the target, and the largest shares (0–1) that may be newly OK and newly NG.
+
+    `iou`: defects are compared too, by that intersection over union (null: verdicts alone). `last` is a replay's; the
+    others are a shadow's: percent of the PIDs, seconds, compared pictures at least, share of the calls.
+    """
+
+    max_newly_ok: float
+    max_newly_ng: float
+    iou: float | None
+    last: NotRequired[int]
+    weight: NotRequired[int]
+    duration_s: NotRequired[float]
+    min_samples: NotRequired[int]
+    sample: NotRequired[float]
+
+
 class StepRow(TypedDict):
     """One step of a rollout.
 
-    `set_weight` (percent) is a weight's, `pause_s` a pause's (null: until promoted). `weight` is what is reached with
-    the step, `pids` those that then have the target. `state`: where a rollout that is under way, or failed, stands.
+    `set_weight` (percent) is a weight's, `pause_s` a pause's (null: until promoted), `pictures` a replay's or shadow's.
+    `weight` is what is reached with the step, `pids` those that then have the target, or whose pictures it gets.
+    `state`: where a rollout that is under way, or failed, stands.
     """
 
     index: int
-    kind: Literal["setWeight", "pause"]
+    kind: Literal["setWeight", "pause", "replay", "shadow"]
     set_weight: int | None
     pause_s: float | None
     weight: int
     pids: list[str]
     state: Literal["done", "current", "ahead"]
+    pictures: NotRequired[PictureTermsRow]
 
 
 class RolloutRow(TypedDict):
