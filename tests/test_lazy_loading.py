@@ -16,6 +16,8 @@ LAZY = {
     "httpcore": "the gateway's",
     "controller.page": "the gateway's",
     "controller.gateway.application": "the gateway's",
+    "sqlite3": "only who looks at recorded calls",
+    "controller.recordings.drawing": "only a job of recordings",
     "deepdiff": "only a revision that differs from the one before",
     "packaging": "only who reads a zip",
     "controller.packages.install": "only who reads a zip",

@@ -15,7 +15,7 @@ from controller.cli.parameters import count, moment, path
 from controller.cli.parser import Parser, WrongUsage
 from controller.cli.settings import Settings, add_global_options
 from controller.model.last_part import PartOutcome
-from controller.model.recording import RecordingKind
+from controller.model.recorded import RecordingKind
 from controller.station.commands.recordings import (
     MOST_RECORDINGS,
     DeleteRecordings,

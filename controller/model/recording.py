@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import Any, Literal, get_args
+from typing import Any
 
 from pydantic import Field, TypeAdapter
 
@@ -17,12 +17,11 @@ from controller.model.document import Part
 from controller.model.last_part import PartOutcome
 from controller.model.names import PID_PATTERN
 from controller.model.package import PackageRef
+from controller.model.recorded import KINDS, RecordingFilter, RecordingKind
 from controller.model.units import Duration, Integer, Ratio, Size
 
-RecordingKind = Literal["NG", "ERROR", "disagreement", "sample"]
-"""Why a call is recorded: the verdict NG; a failure of the version; a shadowed version that said something else of the
-picture; or chance."""
-KINDS: tuple[RecordingKind, ...] = get_args(RecordingKind)
+__all__ = ["ID_PATTERN", "KINDS", "RecordedCall", "RecordedPicture", "Recording", "RecordingFilter", "RecordingKind"]
+
 ID_PATTERN = r"\d{17}-[0-9a-f]{10}"
 """Of the id of a recorded call: when it ended, UTC, to the millisecond, and chance."""
 
@@ -94,21 +93,3 @@ class RecordedCall:
 def _reader() -> TypeAdapter[RecordedCall]:
     """Return what checks documents: made with the first of them, since it takes a while."""
     return TypeAdapter(RecordedCall)
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingFilter:
-    """Which recorded calls are meant; None and empty: whichever. `last`: the newest so many of those, newest first."""
-
-    ids: frozenset[str] = frozenset()
-    pids: frozenset[str] = frozenset()
-    deployment: str | None = None
-    package: PackageRef | None = None
-    not_package: PackageRef | None = None
-    versions: frozenset[str] = frozenset()
-    verdicts: frozenset[PartOutcome] = frozenset()
-    kinds: frozenset[RecordingKind] = frozenset()
-    since: float | None = None
-    until: float | None = None
-    before: str | None = None
-    last: int | None = None

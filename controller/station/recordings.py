@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from controller.errors import Code, ControllerError, NotFound
 from controller.model.last_part import defects_of
-from controller.model.recording import RecordedCall, RecordingFilter
-from controller.recordings.stored import StoreRecordings
+from controller.model.recorded import RecordingFilter
 from controller.station import recording_jobs
 from controller.station.commands.recordings import (
     DeletedRecordings,
@@ -30,6 +29,8 @@ from controller.store.audit_chain import AuditRecord
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from controller.model.recording import RecordedCall
+    from controller.recordings.stored import StoreRecordings
     from controller.station.commands.events import Feed
     from controller.station.port import Caller, Command, Report
     from controller.store.store import Store
@@ -105,6 +106,8 @@ def execute(store: Store, command: RecordingCommand, caller: Caller) -> object:
 
 def looked_at(store: Store, query: ListRecordings | GetRecording) -> RecordingPage | RecordingDocument:
     """Return a page of recorded calls, or one of them. Raises NotFound, StoreError."""
+    from controller.recordings.stored import StoreRecordings  # noqa: PLC0415 - SQLite, which only who asks needs
+
     source = StoreRecordings(store.layout)
     if isinstance(query, GetRecording):
         for call in source.calls(RecordingFilter(ids=frozenset({query.id}))):

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from controller.recordings.keeping import keeper
+from controller.store.layout import StoreLayout
 from examples.packing import OK, build_package
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import PVCTL, Station
 from tests.end_to_end.test_asking import picture
 from tests.gateway.test_tls import make_certificate
+from tests.recorded import pictures, recorded
 from tests.system import requires
 from tests.waiting import HANGS
 
@@ -24,6 +27,8 @@ pytestmark = [pytest.mark.real, requires("curl")]
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "http-api.md"
 OPERATION = "20260131T081500-install-1f3a9c02"
 """What the document writes for the id of an operation."""
+RECORDED = "20260131081500123-1f3a9c02ab"
+"""The recorded call of which the document speaks."""
 CANARY = {"steps": [{"setWeight": 50}, {"pause": {}}], "analysis": {"minSamples": 1}}
 NOTHING_BUT_AN_OPERATION = {"id", "kind", "state", "progress"}
 
@@ -45,7 +50,9 @@ def event(kind: str, said: str) -> Any:
 
 ANSWERS: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("http://station/v1/whoami", lambda said: of(said)["access"] == "admin"),
-    ("https://station:8443/v1/whoami", lambda said: of(said) == {"name": "token:line-a", "access": "operator"}),
+    ("https://station:8443/v1/whoami", lambda said: of(said) == {
+        "name": "token:line-a", "access": "operator", "recordings": False
+    }),
     ("/algorithms/validate", lambda said: of(said)["valid"] and {
         each["state"] for each in of(said)["checks"]
     } == {"passed", "not_reached"}),
@@ -73,6 +80,13 @@ ANSWERS: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("/v1/logs/A01?follow=true", lambda said: said.endswith("\n")),
     ("/v1/logs/controller", lambda said: "listening at" in said),
     ("/v1/events", lambda said: "retry: " in said),
+    ("/v1/recordings?pid=A01", lambda said: [each["id"] for each in of(said)["rows"]] == [RECORDED]),
+    (f"/v1/recordings/{RECORDED}", lambda said: of(said)["version"] == "1.0.0"),
+    ("/page > part.html", lambda said: said == ""),
+    ("/picture > part.png", lambda said: said == ""),
+    ("/v1/recordings/export", lambda said: said == ""),
+    ("/v1/recordings/import", lambda said: of(said)["already_there"] == 1),
+    ("/v1/recordings/delete", lambda said: of(said)["deleted"] == 0),
 )  # fmt: skip
 """What each example has in it, in the order of the document, and what must hold of its answer."""
 ENDLESS = ("follow=true", "/v1/events")
@@ -93,6 +107,9 @@ def daemon(station: Station) -> Iterator[Daemon]:
     picture(station)
     certificate, key = make_certificate(station.root, "station")
     station.desire("screws", "screw-check", "1.0.0", pids[1:])
+    with keeper(StoreLayout.at(station.store)) as kept:
+        at = {"at": "2026-01-31T08:15:00.123000Z", "epoch": 1769847300.123}
+        kept.add(recorded(id=RECORDED, **at), pictures())
     daemon = Daemon(station)
     daemon.arguments = ("--listen", "127.0.0.1:0", "--tls-cert", str(certificate), "--tls-key", str(key))
     daemon.start()
@@ -160,3 +177,7 @@ def test_the_examples_of_the_document_are_answered_as_it_says(daemon: Daemon) ->
             operation = of(said)["id"]
             daemon.station.pvctl("operations", operation, "--follow")
     assert next(expected, None) is None, "the document has fewer examples than this test expects"
+    here = daemon.station.root
+    assert [(here / name).read_bytes()[:4] for name in ("part.html", "part.png", "screws.zip")] == [
+        b"<!DO", b"\x89PNG", b"PK\x03\x04",
+    ]  # fmt: skip

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controller.model.recorded import RecordingFilter
+from controller.recordings.export import export
+from controller.recordings.keeping import keeper
+from controller.recordings.stored import StoreRecordings
+from controller.store.layout import StoreLayout
 from examples.packing import Algorithm, build_package
 from tests.end_to_end.api_client import ApiClient
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
+from tests.recorded import picture, pictures, recorded
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.real
@@ -158,6 +165,30 @@ def records(walk: Walk) -> None:
     assert b"started" in api("read_logs_controller", lines=1000).body
 
 
+def recordings(walk: Walk) -> None:
+    """Recorded calls that another station exported."""
+    api, elsewhere = walk.api, StoreLayout.at(walk.parts / "elsewhere")
+    with keeper(elsewhere) as kept:
+        for number in range(3):
+            guide = picture(9) if number else None
+            kept.add(recorded(number, guide=guide), pictures(number, guide))
+    exported = BytesIO()
+    export(StoreRecordings(elsewhere), RecordingFilter(), exported)
+    taken = api("import_recordings", exported.getvalue(), media_type="application/zip").json
+    assert taken == {"imported": 3, "already_there": 0, "damaged": 0, "beyond": 0}
+    page = api("list_recordings", pid="A01", verdict=["NG", "OK"], limit=2).json
+    one = {"recording": page["rows"][0]["id"]}
+    assert api("list_recordings", before=page["next_before"]).json["next_before"] is None
+    assert api("get_recording", **one).json["arguments"] == {"step_index": 1}
+    api("get_recording", expect=404, recording="20270115080000000-ffffffffff")
+    assert api("show_recording_page", **one).body.startswith(b"<!DOCTYPE html>")
+    assert api("show_recording_picture", guide="true", **one).body.startswith(b"\x89PNG")
+    assert api("export_recordings", last=2).body.startswith(b"PK")
+    api("export_recordings", expect=404, pid="Z99")
+    api("delete_recordings", {}, expect=400)
+    assert api("delete_recordings", {"all": True}).json["deleted"] == 3
+
+
 def tokens(walk: Walk) -> None:
     api = walk.api
     assert api("create_token", {"name": "kiosk", "role": "viewer"}).json["token"]
@@ -188,7 +219,7 @@ def down(walk: Walk) -> None:
 
 
 STEPS: tuple[Callable[[Walk], None], ...] = (
-    looks, packages, detections, rollout, records, tokens, events, kills, down,
+    looks, packages, detections, rollout, records, recordings, tokens, events, kills, down,
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from annotated_types import Ge, Interval
 
 from controller.errors import Code, CodedError
 from controller.model.last_part import PartOutcome
-from controller.model.recording import RecordingFilter, RecordingKind
+from controller.model.recorded import RecordingFilter, RecordingKind
 from controller.model.timestamps import parse_timestamp
 from controller.station.commands.events import Feed
 from controller.station.port import Access, Command, Operation, Route
