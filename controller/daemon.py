@@ -269,7 +269,7 @@ class Daemon:
         deployments = (*revision.deployments, *(each for each in unmanaged if each is not None))
         self._runner.configure(
             {each.name: each.spec.timeouts for each in deployments},
-            {each.name: each.spec.input.pictures for each in deployments},
+            {each.name: each.spec.pictures for each in deployments},
         )
         self._plane.gallery.allow(pictures=revision.policy.page.pictures == "on")
         self._supervisor.configure(supervision_limits(deployments))
@@ -373,7 +373,7 @@ def services(deployments: Iterable[Deployment]) -> dict[str, Service]:
             pids=each.spec.pids,
             call_timeout=each.spec.timeouts.call,
             start_timeout=each.spec.timeouts.start,
-            input=each.spec.input.pictures,
+            input=each.spec.pictures,
         )
         for each in deployments
     }

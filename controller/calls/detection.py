@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.calls.pictures import Images, PictureRoom
@@ -86,6 +86,8 @@ def share(process: AlgorithmProcess, images: Images, request: DetectionRequest, 
     order = request.arguments.color_space or wanted.color_space
     image = _share(process, images.image, "image", order)
     guide = _share(process, images.guide, "guide", order)
+    if wanted.zero_copy:
+        image, guide = _mappable(image), _mappable(guide)
     if guide is NO_IMAGE and wanted.guide == "same":
         guide = image
     return SharedImages(image, guide, int(time.time() * 1000), wanted.swap)
@@ -97,6 +99,10 @@ def _share(process: AlgorithmProcess, image: Picture | ImageRef | None, role: st
     if isinstance(image, ImageRef):
         return process.slots.find(image, order)
     return process.slots.put(image, role, "RGB" if image.decoded else order)
+
+
+def _mappable(image: SharedImage) -> SharedImage:
+    return replace(image, zero_copy=True) if isinstance(image, StoredImage) and image.locked else image
 
 
 async def call(process: AlgorithmProcess, request: DetectionRequest, plan: CallPlan, shared: SharedImages) -> Detection:

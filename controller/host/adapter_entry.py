@@ -5,14 +5,15 @@ the path, so that what shadows a standard module there shadows it here as under 
 
 usage: adapter_entry.py MODULE
 
-It does what `python -m MODULE` does, but for three things. The adapter catches what its algorithm raises and answers
+It does what `python -m MODULE` does, but for four things. The adapter catches what its algorithm raises and answers
 with the text of the exception alone: here the `error` frame also carries the algorithm's own frames of the traceback
 (`traceback`), its message says the place, and the log gets them too. A value that JSON cannot hold is named by its
-place in the result. And where the adapter's frames go through `sys.stdout` (0.0.x), what `print()` writes goes to the
-log, as in 0.3.x. An adapter that is not made as those of 0.0.7 and 0.3.2 are is run as it is.
+place in the result. Where the adapter's frames go through `sys.stdout` (0.0.x), what `print()` writes goes to the log,
+as in 0.3.x. And pictures are read by `adapter_pictures.py`. An adapter that is not made as those of 0.0.7 and 0.3.2
+are is run as it is.
 """
 
-# ruff: noqa: PTH109, PTH118, PTH119, PLC0415, BLE001, SIM115, SLF001
+# ruff: noqa: PTH109, PTH118, PTH119, PTH120, PLC0415, BLE001, SIM115, SLF001
 # (few imports, and late ones, see above; telling more must never tell less)
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ def main() -> None:
     sys.modules["__main__"] = adapter  # for what starts workers, which import the program again
     sys.argv[0] = str(adapter.__file__)
     if hasattr(adapter, "_write_frame"):
+        have_it_read_at_once(adapter)
         have_it_tell_where(adapter)
         if not hasattr(adapter, "_PROTO_OUT"):
             keep_prints_out_of_the_frames()
@@ -64,6 +66,20 @@ def keep_prints_out_of_the_frames() -> None:
 
     log = open(2, "wb", buffering=0, closefd=False)
     sys.stdout = Printed(log, encoding="utf-8", errors="backslashreplace", write_through=True)
+
+
+def have_it_read_at_once(adapter: ModuleType) -> None:
+    """Have pictures read by `adapter_pictures.py`, which stands beside this file."""
+    import importlib.util
+
+    try:
+        path = os.path.join(os.path.dirname(__file__), "adapter_pictures.py")
+        spec = importlib.util.spec_from_file_location("controller_adapter_pictures", path)
+        pictures = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]  # of a path there is one
+        spec.loader.exec_module(pictures)  # type: ignore[union-attr]
+        pictures.install(adapter)
+    except Exception as defect:
+        sys.stderr.write(f"pictures are read as the SDK reads them: {defect!r}\n")
 
 
 def have_it_tell_where(adapter: ModuleType) -> None:

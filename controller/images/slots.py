@@ -57,6 +57,11 @@ class StoredImage(SharedImage):
         """Whether it stands in a slot of a process, not in a file that a host application keeps."""
         return self.slot is not None
 
+    @property
+    def locked(self) -> bool:
+        """Whether nobody writes over it while somebody holds a shared lock on the file."""
+        return self.slot is not None or self.held >= 0
+
     def require_unchanged(self) -> None:
         """Raise CallError 1007 where the adapter may have found another file, or none: it sees black then, silently.
 
@@ -77,13 +82,29 @@ class StoredImage(SharedImage):
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A file of ours, open to be written over. While `lent` is not 0 somebody still reads it, and nobody writes it."""
+    """A file of ours, open to be written over: not while `lent` is not 0, nor while an adapter has it locked."""
 
     path: str
     descriptor: int = -1
     device: int = 0
     inode: int = 0
     lent: int = 0
+
+    def take(self) -> bool:
+        """Return whether it may be written over; then nobody else may look at it until `give`."""
+        if self.lent:
+            return False
+        if self.descriptor >= 0:
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:  # an array of it lives (`host/adapter_pictures.py`)
+                return False
+        return True
+
+    def give(self) -> None:
+        """Let others look at it again."""
+        if self.descriptor >= 0:
+            fcntl.flock(self.descriptor, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """Let go of the file; it stays."""
@@ -177,6 +198,8 @@ class Slots:
             look = _write(slot, header, picture.pixels) or self._write_anew(slot, header, picture.pixels)
         except (OSError, StoreError) as error:
             raise _no_room(f"the {role} ({len(picture.pixels):,} bytes)", self.folder, error) from None
+        finally:
+            slot.give()
         if look is None:
             raise _no_room(f"the {role}", self.folder, "somebody replaces the file as it is written")
         height, width = picture.shape[:2]
@@ -184,11 +207,18 @@ class Slots:
         return StoredImage(name, width, height, order, path=slot.path, look=look, slot=slot)
 
     def _free(self, role: str) -> Slot:
-        """Return a slot whose picture nobody reads any more; there always is one, see `lend`."""
+        """Return a slot whose picture nobody reads any more, taken. There always is one.
+
+        Where all are read, the file of one that is not lent (see `lend`) is left to who reads it: it has no name then.
+        """
         slots = self._slots.setdefault(role, [])
         for slot in slots:
-            if not slot.lent:
+            if slot.take():
                 return slot
+        if len(slots) >= MOST_SLOTS:
+            slot = next(slot for slot in slots if not slot.lent)
+            slot.close()
+            return slot
         number = f"-{len(slots)}" if slots else ""
         slots.append(Slot(f"{self._text}/{self.token}.{role}{number}.npy"))
         return slots[-1]

@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
@@ -28,7 +29,7 @@ from controller.model.health import (
     TimeoutRateLimit,
     Timeouts,
 )
-from controller.model.input import Input
+from controller.model.input import Images, Input, PictureInput
 from controller.model.limits import PackageLimits
 from controller.model.package import PackageRef, package_ref
 from controller.model.recording import Recording
@@ -72,6 +73,7 @@ __all__ = [
     "ErrorRateLimit",
     "Health",
     "Heartbeat",
+    "Images",
     "Input",
     "LatencyLimit",
     "MemoryLimit",
@@ -174,7 +176,7 @@ class Retention(Part):
 class DeploymentSpec(Part):
     """Which package version serves which PIDs, and how it gets there."""
 
-    added_keys = frozenset({"input", "recording"})
+    added_keys = frozenset({"input", "images", "recording"})
 
     package: PackageSelector = Field(description="The package version that is wanted.")
     pids: tuple[Pid, ...] = Field(min_length=1, description="PIDs that it serves. Quote one like a number.")
@@ -192,7 +194,13 @@ class DeploymentSpec(Part):
     )
     retention: Retention = Field(default=Retention(), description="What is kept of this package.")
     input: Input = Field(default=Input(), description="Which pictures the algorithm gets, and how.")
+    images: Images = Field(default=Images(), description="How the pixels reach the algorithm's process.")
     recording: Recording | None = Field(default=None, description="Which calls are recorded; absent: none.")
+
+    @property
+    def pictures(self) -> PictureInput:
+        """What calls and processes must know of the pictures."""
+        return replace(self.input.pictures, zero_copy=self.images.zero_copy)
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:
@@ -245,10 +253,11 @@ class StationRetention(Part):
 class Defaults(Part):
     """Values for deployments that do not say. The loader merges them below each deployment's own."""
 
-    added_keys = frozenset({"recording"})
+    added_keys = frozenset({"images", "recording"})
 
     health: Health = Field(default=Health(), description="Merged, key by key, below each deployment's own.")
     timeouts: Timeouts = Field(default=Timeouts(), description="Merged, key by key, below each deployment's own.")
+    images: Images = Field(default=Images(), description="Merged, key by key, below each deployment's own.")
     recording: Recording | None = Field(default=None, description="Merged, key by key, below each deployment's own.")
 
 

@@ -23,11 +23,12 @@ ColorSpace = Literal["RGB", "BGR"]
 
 @dataclass(frozen=True, slots=True)
 class PictureInput:
-    """`spec.input` as plain data, for calls and for the records of processes."""
+    """`spec.input` and `spec.images` as plain data, for calls and for the records of processes."""
 
     guide: Guide = "same"
     swap: bool = False
     color_space: ColorSpace = "RGB"
+    zero_copy: bool = False
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> PictureInput:
@@ -59,3 +60,13 @@ class Input(Part):
     @property
     def pictures(self) -> PictureInput:
         return PictureInput(self.guide, self.swap, self.color_space)
+
+
+class Images(Part):
+    """How the pixels reach the algorithm's process."""
+
+    zero_copy: Boolean = Field(
+        default=False,
+        description="true: its array is the shared picture itself, mapped copy-on-write, and no copy. For algorithms "
+        "that read a part of it, or all of it once; one that writes all over its image is quicker with a copy.",
+    )

@@ -379,6 +379,6 @@ def process_spec(key: ProcessKey, deployment: Deployment, installation: Installa
         smoke=spec.preheat.smoke,
         smoke_image=str(working_directory / spec.preheat.image) if spec.preheat.image else None,
         smoke_pid=next(iter(supported or spec.pids or receipt.supported_pids or ()), ""),
-        input=spec.input.pictures,
+        input=spec.pictures,
         steps=receipt.steps,
     )

@@ -213,7 +213,7 @@ class OfflineCommands(OfflineReading):
         await pool.open()
         pool.configure(
             {each.name: each.spec.timeouts for each in desired.revision.deployments},
-            {each.name: each.spec.input.pictures for each in desired.revision.deployments},
+            {each.name: each.spec.pictures for each in desired.revision.deployments},
         )
         applier = Applier(store, packages, pool, actor=caller.name, now=self._now, notify=report)
         applier.worker = caller.worker

@@ -180,13 +180,15 @@ def shutdown() -> dict[str, Any]:
 class SharedImage:
     """An image in shared storage: the id under which the adapter finds it, its size in pixels, its channels' order.
 
-    The SDK turns BGR into RGB, so an algorithm sees RGB whatever `color_space` is.
+    The SDK turns BGR into RGB, so an algorithm sees RGB whatever `color_space` is. `zero_copy`: whoever would write
+    over it respects a lock, so the adapter (`host/adapter_pictures.py`) may map it.
     """
 
     id: str
     width: int
     height: int
     color_space: str = "RGB"
+    zero_copy: bool = False
 
 
 NO_IMAGE = SharedImage("none", 0, 0)
@@ -202,13 +204,16 @@ class Taken:
 
     def meta(self, image: SharedImage) -> dict[str, Any]:
         """Return the `*_meta` object of an image."""
-        return {
+        meta = {
             "width": image.width,
             "height": image.height,
             "timestamp_ms": self.timestamp_ms,
             "camera_id": self.camera_id,
             "color_space": image.color_space,
         }
+        if image.zero_copy:
+            meta["zero_copy"] = True
+        return meta
 
 
 def execute_data(

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from controller.host.environment import clean_environment, package_environment
+from controller.host.environment import ALLOCATOR, clean_environment, package_environment
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,25 @@ def test_the_rest_is_inherited_and_no_copy_of_it_is_kept(monkeypatch: pytest.Mon
 
 def test_what_code_of_a_package_has_beside_that(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "environ", {"PATH": "/bin", "PYTHONPATH": "/ours", "PVCTL_TOKEN": "another's"})
-    plain = {"PATH": "/bin", "PROC_ENV": "prod", "PROC_ALGO_ROOT": "/root", "PROC_SHM_DIR": "/images"}
+    plain = {**ALLOCATOR, "PATH": "/bin", "PROC_ENV": "prod", "PROC_ALGO_ROOT": "/root", "PROC_SHM_DIR": "/images"}
     assert package_environment("/root", "/images", [], {}) == plain
     with_path = package_environment("/root", "/images", ["/root/src", "/more"], {"PVCTL_TOKEN": "its own"})
     assert with_path == {**plain, "PYTHONPATH": "/root/src:/more", "PVCTL_TOKEN": "its own"}
     assert package_environment("/root", "/images", [], {}, "m:C") == {**plain, "PROC_ENTRY_POINT": "m:C"}
+
+
+@pytest.mark.parametrize(
+    ("said", "added"),
+    [
+        ({"LINE": "A"}, True), ({"GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX512F"}, True),
+        ({"MALLOC_ARENA_MAX": "2"}, False), ({"MALLOC_TRIM_THRESHOLD_": "131072"}, False),
+        ({"GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=65536"}, False),
+    ],
+)  # fmt: skip
+def test_who_says_something_of_the_allocator_has_the_last_word(
+    monkeypatch: pytest.MonkeyPatch, said: dict[str, str], added: bool
+) -> None:
+    monkeypatch.setattr(os, "environ", said)
+    has = package_environment("/root", "/images", [], {})
+    assert said.items() <= has.items()
+    assert all(has.get(name, "") == (value if added else said.get(name, "")) for name, value in ALLOCATOR.items())

@@ -91,6 +91,7 @@ _specs = st.fixed_dictionaries(
                 "colorSpace": st.sampled_from(["RGB", "BGR"]),
             },
         ),
+        "images": st.fixed_dictionaries({}, optional={"zeroCopy": st.booleans()}),
     },
 )
 
@@ -119,12 +120,16 @@ def test_a_revision_is_written_without_added_keys_that_say_nothing() -> None:
         head = {"id": "abc", "source": "desired", "loadedAt": "then"}
         return Revision.model_validate({**head, "deployments": [document]}).to_document()
 
-    plain, said = written(), written(input={"swap": "true"}, health={"escapes": {"max": "1%"}})
-    assert {"input", "health"} & plain["deployments"][0]["spec"].keys() == {"health"}
+    plain, said = (
+        written(),
+        written(input={"swap": "true"}, health={"escapes": {"max": "1%"}}, images={"zeroCopy": True}),
+    )
+    assert {"input", "images", "health"} & plain["deployments"][0]["spec"].keys() == {"health"}
     assert {"escapes", "overkill"} & plain["deployments"][0]["spec"]["health"].keys() == set()
     assert "limits" not in plain["policy"]
     assert plain["deployments"][0]["spec"]["timeouts"]["call"] == "30s", "what it means by default is written"
     assert said["deployments"][0]["spec"]["input"]["swap"] is True
+    assert said["deployments"][0]["spec"]["images"] == {"zeroCopy": True}
     assert said["deployments"][0]["spec"]["health"]["escapes"]["max"] == "1%"
 
 
