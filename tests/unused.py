@@ -28,6 +28,8 @@ ALLOWED = {
     "controller.client.exchange.Exchange.on_*": "httptools calls it as it parses",
     "controller.gateway.listener._Protocol.connection_*": "asyncio calls it",
     "controller.gateway.upstream.Connection.on_*": "httptools calls it as it parses",
+    "controller.host.adapter_pictures.install": "adapter_entry.py loads it by its place on the disk",
+    "controller.host.adapter_pictures.Numpy.load": "the SDK calls it, as numpy's",
     "controller.http.connections.StationProtocol.*": "asyncio, httptools and uvicorn call it",
     "controller.json_log.LogFile.handleError": "logging calls it where a record cannot be written",
     "controller.json_log.LogFile.close": "closed by its block as a handler",
