@@ -16,6 +16,7 @@ import orjson
 
 from controller.errors import StoreError
 from controller.model.recording import RecordedCall, RecordingFilter
+from controller.recordings.bounds import Bounds
 from controller.recordings.call_file import Head, kinds_of, mask_of
 
 _VERSION = 1
@@ -44,14 +45,6 @@ class Total(NamedTuple):
 
     calls: int
     size: int
-
-
-class Bounds(NamedTuple):
-    """How much of one PID is kept: calls, bytes, and for how long (s)."""
-
-    keep: int
-    max_size: int
-    max_age: float
 
 
 class Kept(NamedTuple):

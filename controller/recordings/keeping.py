@@ -16,8 +16,9 @@ from controller.errors import StoreError
 from controller.host.clock import epoch_seconds
 from controller.images.formats import Picture
 from controller.model.recording import RecordedCall, Recording, RecordingFilter, RecordingKind
+from controller.recordings.bounds import Bounds
 from controller.recordings.call_file import Block, Guide, Head, mask_of, write_head
-from controller.recordings.index import Bounds, Index, Total, Unusable
+from controller.recordings.index import Index, Total, Unusable
 from controller.recordings.pixels import Damaged, Packed, pack
 from controller.recordings.shelf import Shelf
 from controller.recordings.source import Pictures, RecordingSource

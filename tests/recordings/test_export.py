@@ -13,8 +13,8 @@ import pytest
 
 from controller.errors import StoreError
 from controller.model.recording import RecordedCall, RecordingFilter
+from controller.recordings.bounds import Bounds
 from controller.recordings.export import ExportFile, export
-from controller.recordings.index import Bounds
 from controller.recordings.keeping import Imported, keeper
 from controller.recordings.stored import StoreRecordings
 from controller.store.layout import StoreLayout

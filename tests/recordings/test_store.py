@@ -11,7 +11,8 @@ import pytest
 
 from controller.model.package import PackageRef
 from controller.model.recording import RecordingFilter
-from controller.recordings.index import Bounds, Index
+from controller.recordings.bounds import Bounds
+from controller.recordings.index import Index
 from controller.recordings.keeping import Keeper
 from controller.recordings.source import Pictures
 from controller.recordings.stored import StoreRecordings
