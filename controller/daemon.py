@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +18,7 @@ from controller.calls.data_plane import DataPlane
 from controller.calls.detection import smoke
 from controller.calls.feedback import Feedback
 from controller.calls.gallery import Gallery, memory_is_short
+from controller.calls.mirror import Mirror
 from controller.calls.series import CallSeries
 from controller.calls.service import Service
 from controller.errors import StoreError
@@ -26,7 +27,7 @@ from controller.host import service_manager
 from controller.host.memory import give_back
 from controller.http.application import application
 from controller.http.server import SocketServer
-from controller.model.desired import Deployment, Revision
+from controller.model.desired import Revision
 from controller.model.objects import is_unmanaged
 from controller.model.rollout import Instant, Rollout
 from controller.model.status import DaemonStatus
@@ -176,6 +177,8 @@ class Daemon:
         self._checks = BackgroundChecks(zips, BackgroundCheck(parts.check, layout.staging), self._loop.wake)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)
         self._plane = DataPlane(runner, store.active, Gallery(partial(memory_is_short, layout)))
+        self._mirror = Mirror(runner)
+        self._plane.follow(self._mirror)
         self._series = CallSeries()
         self._feedback = Feedback(VerdictJournal(layout), self._plane)
         self._watch = FolderWatch(
@@ -187,7 +190,8 @@ class Daemon:
                 store, parts.source, observer, self._loop, self._taker, self._plane, self._feedback, self._series,
                 Scrapes(
                     Sources(
-                        self._plane, self._series, runner, self._loop, gateway.refusals.counted if gateway else dict
+                        self._plane, self._mirror, self._series, runner, self._loop,
+                        gateway.refusals.counted if gateway else dict,
                     ),
                     about.started_at or "",
                 ),
@@ -202,11 +206,13 @@ class Daemon:
         self._asyncio = asyncio.get_running_loop()
         self._judging_soon: asyncio.TimerHandle | None = None
         self._plane.report_failing(self._failing)
+        self._mirror.on_news = self._failing
         runner.on_adoption = self._loop.wake
 
     async def run(self) -> None:
         """Serve until the loop is stopped."""
         self._plane.restore(self._tally_store.load())
+        self._mirror.counts.restore(*self._tally_store.shadows.load())
         self._series.begin(self._plane.tallies())
         self._handle_signals()
         self._watch.start()
@@ -236,6 +242,7 @@ class Daemon:
             await self._server.stop(_GRACE)
             self._supervisor.stop()
             await self._plane.stop()
+            await self._mirror.close()
             self._keep_counts()
             await asyncio.to_thread(self._keep_verdicts)
             await self._reconciler.later.flush_within(PATIENCE)
@@ -272,12 +279,13 @@ class Daemon:
             {each.name: each.spec.pictures for each in deployments},
         )
         self._plane.gallery.allow(pictures=revision.policy.page.pictures == "on")
-        self._supervisor.configure(supervision_limits(deployments))
-        self._plane.configure(services(deployments))
+        self._supervisor.configure({each.name: SupervisionLimits.of_deployment(each) for each in deployments})
+        self._plane.configure({each.name: Service.of_deployment(each) for each in deployments})
         self._series.configure({pid: each.name for pid, each in revision.by_pid.items()})
 
     def _on_pass(self, outcome: Outcome) -> None:
-        self._plane.judge(judged_rollouts(outcome))
+        self._plane.judge(judged := judged_rollouts(outcome))
+        self._mirror.judge(judged)
         self._plane.forget(outcome.uncounted)
         self._tally_store.forget(outcome.uncounted)
         _tell_systemd(outcome)
@@ -287,12 +295,12 @@ class Daemon:
         """Note what calls came to, wake the loop where a verdict may have changed, and tell systemd of being alive."""
         while True:
             await asyncio.sleep(_COUNT_EVERY)
-            before = self._tally_store.tallies
+            before = self._tally_store.tallies, self._tally_store.shadows.agreements
             await self._plane.settle()
             self._keep_counts()
             await self._series.take(self._tally_store.tallies, self._parts.clock().epoch)
             await asyncio.to_thread(self._keep_verdicts)
-            if self._tally_store.tallies != before and self._loop.judging:
+            if self._loop.judging and (self._tally_store.tallies, self._tally_store.shadows.agreements) != before:
                 self._loop.wake()
             service_manager.notify("WATCHDOG=1")
 
@@ -339,6 +347,8 @@ class Daemon:
     def _keep_counts(self) -> None:
         self._tally_store.note(self._plane.tallies(), self._plane.last_errors(), self._parts.clock())
         self._reconciler.later.write("rollouts/.tallies.json", self._tally_store.save)
+        self._tally_store.shadows.note(self._mirror.counts.agreements, self._mirror.counts.differing)
+        self._reconciler.later.write("rollouts/.shadows.json", self._tally_store.shadows.save)
 
     def _keep_verdicts(self) -> None:
         try:
@@ -363,32 +373,3 @@ def judged_rollouts(outcome: Outcome) -> dict[str, Rollout]:
 def _tell_systemd(outcome: Outcome) -> None:
     state = "converged" if outcome.status.converged else "not converged"
     service_manager.notify(f"STATUS=revision {outcome.status.revision.id}, {state}")
-
-
-def services(deployments: Iterable[Deployment]) -> dict[str, Service]:
-    """Return what calls must know of each deployment."""
-    return {
-        each.name: Service(
-            deployment=each.name,
-            pids=each.spec.pids,
-            call_timeout=each.spec.timeouts.call,
-            start_timeout=each.spec.timeouts.start,
-            input=each.spec.pictures,
-        )
-        for each in deployments
-    }
-
-
-def supervision_limits(deployments: Iterable[Deployment]) -> dict[str, SupervisionLimits]:
-    """Return what the processes of each deployment must keep to."""
-    found = {}
-    for deployment in deployments:
-        health, usual = deployment.spec.health, SupervisionLimits()
-        found[deployment.name] = SupervisionLimits(
-            heartbeat_interval=health.heartbeat.interval,
-            heartbeat_grace=health.heartbeat.grace,
-            heartbeat_max_missed=health.heartbeat.max_missed,
-            memory_max=health.memory.max if health.memory else None,
-            cpu_window=health.cpu.window if health.cpu else usual.cpu_window,
-        )
-    return found

@@ -105,15 +105,20 @@ def _mappable(image: SharedImage) -> SharedImage:
     return replace(image, zero_copy=True) if isinstance(image, StoredImage) and image.locked else image
 
 
-async def call(process: AlgorithmProcess, request: DetectionRequest, plan: CallPlan, shared: SharedImages) -> Detection:
+async def call(
+    process: AlgorithmProcess, request: DetectionRequest, plan: CallPlan, shared: SharedImages,
+    timeout: float | None = None,
+) -> Detection:  # fmt: skip
     """Call the algorithm, phase by phase under one deadline; the caller holds the call lock.
 
-    What `pre` answered where `execute` came after it is told beside the answer of `execute`.
+    What `pre` answered where `execute` came after it is told beside the answer of `execute`. `timeout` (s): another
+    deadline than the process's own.
 
     Raises:
         CallError: like `AlgorithmProcess.call`; 1007, an image was removed or changed meanwhile.
     """
     started = time.monotonic()
+    deadline = started + (process.spec.call_timeout if timeout is None else timeout)
     request_id = new_request_id()
     answers: list[Result] = []
     for phase in plan.phases:
@@ -122,7 +127,7 @@ async def call(process: AlgorithmProcess, request: DetectionRequest, plan: CallP
         result = await process.call(
             request_id if len(plan.phases) == 1 else f"{request_id}-{phase}",
             data,
-            max(started + process.spec.call_timeout - now, 0.0),
+            max(deadline - now, 0.0),
             plan.left(now),
         )
         answers.append(result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from controller.model.desired import Deployment
 from controller.model.input import PLAIN_INPUT, PictureInput
 from controller.processes.spec import ProcessSpec
 
@@ -22,6 +23,18 @@ class Service:
     start_timeout: float = 30.0
     queue: int = 64
     input: PictureInput = PLAIN_INPUT
+
+    @classmethod
+    def of_deployment(cls, deployment: Deployment) -> Service:
+        """Return what a deployment's document says."""
+        spec = deployment.spec
+        return cls(
+            deployment=deployment.name,
+            pids=spec.pids,
+            call_timeout=spec.timeouts.call,
+            start_timeout=spec.timeouts.start,
+            input=spec.pictures,
+        )
 
     @classmethod
     def of_process(cls, spec: ProcessSpec) -> Service:

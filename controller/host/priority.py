@@ -16,6 +16,17 @@ def give_way(os_pid: int) -> None:
     _weigh(os_pid, _LEAST, os.SCHED_IDLE)
 
 
+def give_way_to_the_line(os_pid: int) -> None:
+    """Let a process, which leads a session of its own, run where the line's processes leave time; where memory is short
+    it goes first. What it starts from now on does so too.
+
+    Within a session the policy decides; where the scheduler shares by session, what the session as a whole weighs. The
+    kernel takes the class of its reads and writes from the policy: idle as well.
+    """
+    give_way(os_pid)
+    _write(os_pid, "autogroup", str(_LEAST))
+
+
 def give_way_to_all() -> None:
     """Let this process, which leads a session of its own, have a small share, whoever else works.
 
@@ -58,3 +69,16 @@ def _write(os_pid: int, name: str, text: str) -> None:
         open(f"/proc/{os_pid}/{name}", "w", encoding="ascii") as file,  # noqa: PTH123 - light floor
     ):
         file.write(text)
+
+
+def waits_for_processor(os_pid: int) -> dict[str, float]:
+    """Return for how long (s) each thread of a process has stood ready without a processor, by its number.
+
+    Nothing where the kernel does not tell (the second number of /proc/PID/task/TID/schedstat, in nanoseconds).
+    """
+    waits = {}
+    with suppress(OSError, ValueError, IndexError):
+        for thread in os.listdir(f"/proc/{os_pid}/task"):  # noqa: PTH208 - as names; light floor
+            with open(f"/proc/{os_pid}/task/{thread}/schedstat", encoding="ascii") as file:  # noqa: PTH123
+                waits[thread] = int(file.read().split()[1]) / 1e9
+    return waits

@@ -15,6 +15,7 @@ from controller.errors import CallError, HostError, StartFailed
 from controller.host.conditions import LOADER_FAILED, Witness, host_error, host_error_in
 from controller.host.environment import TOKEN_VARIABLE
 from controller.host.execution import package_execution
+from controller.host.priority import give_way_to_the_line
 from controller.images.slots import Slots
 from controller.model.units import format_duration
 from controller.processes import census, records
@@ -28,6 +29,8 @@ _TAIL_BYTES = 8192
 _TAIL_LINES = 8
 _NOTE = re.compile(r"=== \d{4}-\d\d-\d\dT\S+Z process \d+ ended: .* ===$", re.MULTILINE)
 """The shim's note; it stands behind a last line that has no end."""
+_GIVING_WAY = 4
+"""How many times its start timeout a shadow has: it gives way, and must not be blamed for that."""
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z ", re.MULTILINE)
 """The time at which a line came. Nobody needs it in a message that says what happened just now."""
 
@@ -62,9 +65,11 @@ class Launcher:
         process: AlgorithmProcess | None = None
         witness = Witness(self._layout.root, self._layout.images)
         try:
-            async with asyncio.timeout(spec.start_timeout):
+            async with asyncio.timeout(spec.start_timeout * (_GIVING_WAY if spec.key.shadow else 1)):
                 attachment = await self._shims.start(self._launch(spec, token, started_at))
                 process = AlgorithmProcess(attachment, Slots(self._layout.images, token), adopted=False)
+                if spec.key.shadow:  # before it has loaded anything, so that all that it starts gives way as well
+                    give_way_to_the_line(process.os_pid)
                 await process.greet()
             if spec.smoke and process.ready is not None:
                 process.ready = replace(process.ready, doubt=await self._smoke(process))

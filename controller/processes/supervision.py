@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controller.errors import CallError, Code
+from controller.model.desired import Deployment
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.model.units import format_size
 from controller.processes.launch import last_lines
@@ -46,6 +47,18 @@ class SupervisionLimits:
         The adapter reads one message after the other, so that further pings would only queue up behind the first.
         """
         return (self.heartbeat_max_missed - 1) * self.heartbeat_interval + self.heartbeat_grace
+
+    @classmethod
+    def of_deployment(cls, deployment: Deployment) -> SupervisionLimits:
+        """Return what a deployment's document says."""
+        health, usual = deployment.spec.health, cls()
+        return cls(
+            heartbeat_interval=health.heartbeat.interval,
+            heartbeat_grace=health.heartbeat.grace,
+            heartbeat_max_missed=health.heartbeat.max_missed,
+            memory_max=health.memory.max if health.memory else None,
+            cpu_window=health.cpu.window if health.cpu else usual.cpu_window,
+        )
 
     @classmethod
     def of_process(cls, spec: ProcessSpec) -> SupervisionLimits:

@@ -77,6 +77,8 @@ class Observer:
             tallies=self._tally_store.tallies,
             recent=self._tally_store.recent(_windows(revision)),
             kept=frozenset(self._kept),
+            shadows=self._tally_store.shadows.agreements,
+            shadow_differences=self._tally_store.shadows.differing,
             replays=self._replays(),
         )
         return await asyncio.to_thread(self._look_at_disk, revision, seen, ways_back=ways_back)

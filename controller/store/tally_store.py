@@ -14,6 +14,7 @@ from controller.model.package import PackageRef
 from controller.model.rollout import Instant
 from controller.model.tally import Counted, LatencySketch, Tally
 from controller.store.layout import StoreLayout
+from controller.store.shadow_store import ShadowStore
 
 Words = Mapping[Counted, str]
 _Value = TypeVar("_Value")
@@ -28,11 +29,14 @@ SHARE = 1 / 20
 class TallyStore:
     """The tallies of one store. `save` lets them survive the controller's death, and a power cut but for the last.
 
+    `shadows` is beside them: what shadowed versions are counted by.
+
     Written by rename without fsync: a torn or lost file costs counts, never a decision (those are in `rollouts/`).
     """
 
     def __init__(self, layout: StoreLayout) -> None:
         self._path = layout.rollouts / ".tallies.json"
+        self.shadows = ShadowStore(layout)
         self.snapshots = Snapshots()
         self._saved: Tallies = {}
         self.tallies: Tallies = {}

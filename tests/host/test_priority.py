@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
-from controller.host.priority import give_way
+from controller.host.priority import give_way, give_way_to_the_line, waits_for_processor
 
 KERNEL = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
 TO_ALL = """
@@ -46,3 +47,32 @@ def test_a_session_gives_way_as_a_whole() -> None:
             assert not group.exists() or group.read_text().endswith("nice 10\n")
         finally:
             process.kill()
+
+
+def test_what_gives_way_to_the_line_does_so_as_a_session_and_with_all_that_it_starts() -> None:
+    command, pipe = ["sh", "-c", "read go; sleep 600 & echo $!; wait"], subprocess.PIPE
+    with subprocess.Popen(command, start_new_session=True, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            give_way_to_the_line(process.pid)
+            assert process.stdin is not None
+            assert process.stdout is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+            child = int(process.stdout.readline())
+            for os_pid in (process.pid, child):
+                assert os.sched_getscheduler(os_pid) == os.SCHED_IDLE
+                assert Path(f"/proc/{os_pid}/oom_score_adj").read_text() == "1000\n"
+                group = Path(f"/proc/{os_pid}/autogroup")
+                assert not group.exists() or group.read_text().endswith("nice 19\n")
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_it_is_known_how_long_a_process_waited_for_a_processor() -> None:
+    waits = waits_for_processor(os.getpid())
+    if Path("/proc/self/schedstat").exists():
+        assert str(os.getpid()) in waits
+        assert all(seconds >= 0 for seconds in waits.values())
+    with subprocess.Popen(["true"]) as process:
+        process.wait()
+        assert waits_for_processor(process.pid) == {}

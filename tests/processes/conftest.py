@@ -7,7 +7,7 @@ import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,16 +95,19 @@ def layout(tmp_path: Path) -> Iterator[StoreLayout]:
 
 @pytest.fixture
 def make_spec(tmp_path: Path, layout: StoreLayout) -> Callable[..., ProcessSpec]:
-    """Specs of processes that run the scripted adapter; `start` and `generation` go into its script."""
+    """Specs of processes that run the scripted adapter; `start`, `generation` and `acts` go into its script."""
     package = tmp_path / "modules" / "procvision_algorithm_sdk"
     package.mkdir(parents=True)
     (package / "__init__.py").touch()
     shutil.copyfile(ADAPTER, package / "adapter.py")
 
-    def make(start: str = "", generation: str = "0.3", key: ProcessKey = KEY, **changes: Any) -> ProcessSpec:
+    def make(
+        start: str = "", generation: str = "0.3", key: ProcessKey = KEY, acts: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> ProcessSpec:  # fmt: skip
         folder = tmp_path / "work" / f"{key.deployment}-{key.version}-{key.replica}"
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "script.json").write_text(json.dumps({"start": start, "generation": generation}))
+        (folder / "script.json").write_text(json.dumps({"start": start, "generation": generation, "acts": acts or {}}))
         spec = ProcessSpec(
             key=key,
             digest="sha256:0",

@@ -1,7 +1,7 @@
 """An adapter that speaks the real protocol with the standard library only, and misbehaves on request.
 
-How it starts stands in `script.json` in its working directory: {"start": …, "generation": …}; what a call does, in
-the first item of the call's guide_info (0.3) or in user_params (0.0): {"do": …}.
+How it starts stands in `script.json` in its working directory: {"start": …, "generation": …, "acts": {…}}; what a call
+does, in the first item of the call's guide_info (0.3) or in user_params (0.0): {"do": …}, unless `acts` says otherwise.
 """
 
 import json
@@ -97,6 +97,8 @@ def act(request: dict, given: dict) -> None:  # noqa: C901, PLR0912, PLR0915  (a
     """Do what a call asks for, and answer it."""
     request_id, do = request["request_id"], given.get("do", "")
     data = {"os_pid": os.getpid(), "given": given, **request["data"]}
+    if "said" in given:
+        data["result_status"] = given["said"]
     if do == "crash":
         os._exit(3)
     elif do == "kill":
@@ -178,7 +180,8 @@ def main() -> None:
             if script.get("start") == "broken":
                 send("error", request_id=request["request_id"], status="ERROR", message="broken", error_code="1009")
                 continue
-            act(request, data["user_params"] if "phase" in data else guide[0])
+            given = data["user_params"] if "phase" in data else guide[0]
+            act(request, {**given, **script.get("acts", {})})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from controller.calls.data_plane import DataPlane
+from controller.calls.mirror import Mirror
 from controller.calls.series import CallSeries
 from controller.processes.pool import ProcessPool
 from controller.reconciler.loop import Loop
@@ -15,6 +16,7 @@ from controller.station.metrics.calls import call_families, load_families
 from controller.station.metrics.deployments import act_families as deployment_act_families
 from controller.station.metrics.deployments import deployment_families, process_families
 from controller.station.metrics.family import Family, counter
+from controller.station.metrics.shadows import shadow_families
 from controller.station.metrics.station import (
     act_families,
     build_families,
@@ -31,6 +33,7 @@ class Sources(NamedTuple):
     """What is read at a scrape: what is counted and known there already. `refused`: by the gateway, by reason."""
 
     plane: DataPlane
+    mirror: Mirror
     series: CallSeries
     pool: ProcessPool
     loop: Loop
@@ -65,7 +68,7 @@ class Scrapes:
         return MetricsText(*await render(self._families(), form))
 
     def _families(self) -> Iterator[Family]:
-        plane, series, pool, loop, refused = self._sources
+        plane, mirror, series, pool, loop, refused = self._sources
         acts, outcome = loop.reconciler.applier.counts, loop.outcome
         yield from build_families(self._started_at)
         yield from pass_families(loop)
@@ -73,6 +76,7 @@ class Scrapes:
         yield refusals_family(refused())
         yield from load_families(plane.loads())
         yield from process_families(pool.look())
+        yield from shadow_families(mirror.counts, mirror.waiting(), series.deployments)
         yield from call_families(series.counts(), series.totals(), dict(plane.turned_away), series.deployments)
         yield counter("call_versions_left_out", "Versions whose lines and histogram were dropped for want of room.",
                       series.left_out)  # fmt: skip
