@@ -10,7 +10,7 @@ from importlib import import_module
 from controller import __version__
 from controller.cli.output import USAGE, flush, say, show_error
 from controller.cli.parser import Parser, WrongUsage, did_you_mean
-from controller.cli.settings import Settings, add_global_options, from_environment, global_part
+from controller.cli.settings import FORMS, FORMS_HELP, Settings, add_global_options, from_environment, global_part
 from controller.errors import ControllerError
 from controller.host.terminal import open_standard_streams
 
@@ -39,6 +39,7 @@ GROUPS = {
         "exec": "Run one detection through a PID's active version, or NAME@VERSION.",
         "parts": "Show the last part of each PID: verdict, defects, picture.",
         "recordings": "List, show, export, import and delete recorded calls.",
+        "replay": "Show recorded pictures to a version, and say what differs.",
         "feedback": "Report what a part really was: OK or NG.",
         "down": "End the daemon and every algorithm process of the store.",
     },
@@ -178,5 +179,5 @@ def define(parser: Parser, name: str) -> Callable[[Namespace, Settings], int]:
     command: Callable[[Namespace, Settings], int] = module.run
     parser.description = command.__doc__
     module.add_arguments(parser)
-    add_global_options(parser)
+    add_global_options(parser, getattr(module, "FORMS", FORMS), getattr(module, "FORMS_HELP", FORMS_HELP))
     return command

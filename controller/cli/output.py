@@ -106,11 +106,12 @@ def emit(settings: Settings, document: object, table: Callable[[], None]) -> Non
 
 def write(document: object, form: str) -> None:
     """Print a document as `json` or `yaml`: with escapes of that form where a terminal, or stdout, needs them."""
-    text = _in_form(document, form, ascii_only=False)
-    print(text if sayable(text, sys.stdout) else _in_form(document, form, ascii_only=True))
+    text = in_form(document, form, ascii_only=False)
+    print(text if sayable(text, sys.stdout) else in_form(document, form, ascii_only=True))
 
 
-def _in_form(document: object, form: str, *, ascii_only: bool) -> str:
+def in_form(document: object, form: str, *, ascii_only: bool = False) -> str:
+    """Return a document as the text of `json` or `yaml`, without an end of its last line."""
     if form == "json":
         import json
 
@@ -120,7 +121,7 @@ def _in_form(document: object, form: str, *, ascii_only: bool) -> str:
     text: str = yaml.safe_dump(plain(document), sort_keys=False, allow_unicode=not ascii_only).removesuffix("\n")
     if ascii_only or printable_lines(text) == text:
         return text
-    return _in_form(document, form, ascii_only=True)
+    return in_form(document, form, ascii_only=True)
 
 
 def plain(document: object) -> object:

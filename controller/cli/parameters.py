@@ -56,6 +56,16 @@ def count(text: str) -> int:
     return number
 
 
+def ratio(text: str) -> float:
+    """Return the share (0–1) of a percentage such as 0.2%."""
+    from controller.model.units import parse_ratio
+
+    try:
+        return parse_ratio(text)
+    except ValueError as error:
+        raise ArgumentTypeError(str(error)) from None
+
+
 def json_or_file(text: str) -> object:
     """Return the value of JSON text, or of the @FILE that holds it."""
     import json

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from controller.model.package import PackageRef
     from controller.packages.examination import Examination
     from controller.packages.journal import Installed
+    from controller.replay.document import ReplayDocument
     from controller.sources.folder import Loaded
+    from controller.station.commands.replaying import ReplayRecorded
     from controller.station.port import Caller, Report, Station
 
 
@@ -29,6 +31,15 @@ class Checks(Protocol):
 
     def look(self, zip_path: Path) -> Examination:
         """Return what reading tells about a zip, whatever it was packed for. Raises StoreError."""
+
+    def replay(
+        self, wanted: ReplayRecorded, zips: tuple[Path, ...], recordings: Path, call_timeout: float | None,
+        report: Report,
+    ) -> ReplayDocument:  # fmt: skip
+        """Show the recorded calls of a file to the last of one or two packages; see `replay_packages`.
+
+        Raises PackageError: one of them is not valid. ControllerError: it could not be carried out.
+        """
 
     def installed(self, package: PackageRef) -> Installed:
         """Return what is kept of the last installation of a package, one that failed too. Raises StoreError."""

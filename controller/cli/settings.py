@@ -84,11 +84,11 @@ class Settings:
         return finish(product.station().execute(command, caller, report or silent))
 
 
-_FORMS = ("table", "wide", "json", "yaml")
-_FORMS_HELP = "Form of what goes to stdout: table, wide (with every column), json, yaml [default: table]."
+FORMS = ("table", "wide", "json", "yaml")
+FORMS_HELP = "Form of what goes to stdout: table, wide (with every column), json, yaml [default: table]."
 
 
-def add_global_options(parser: Parser, forms: Sequence[str] = _FORMS, forms_help: str = _FORMS_HELP) -> None:
+def add_global_options(parser: Parser, forms: Sequence[str] = FORMS, forms_help: str = FORMS_HELP) -> None:
     """Add the global options; one that is not given leaves no trace in the result. `forms`: what -o may say."""
     group = parser.add_argument_group("global options")
     for flags, options in (

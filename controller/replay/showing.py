@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from controller.calls.detection import smoke
-from controller.images import slots
+from controller.images import shared_folder
 from controller.model.recording import RecordedCall, RecordingFilter
 from controller.processes.launch import Launcher
 from controller.processes.spec import ProcessSpec
@@ -92,7 +92,7 @@ class _Showing:
         """Show everything, and write down that it is done."""
         layout, task = StoreLayout.at(self._task.root), self._task
         layout.run.mkdir(parents=True, exist_ok=True)
-        slots.open_folder(layout.images)
+        shared_folder.open_folder(layout.images)
         if task.baseline:
             journal = await asyncio.to_thread(read, Path(task.baseline))
             self._baseline = {each.recording: each for each in (journal.shown if journal else ())}

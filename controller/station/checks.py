@@ -11,7 +11,9 @@ from controller.packages.examination import Examination
 from controller.packages.install import Installer
 from controller.packages.journal import Installed
 from controller.packages.receipts import installed_receipt
+from controller.replay.document import ReplayDocument
 from controller.sources.folder import FolderSource, Loaded, load_text
+from controller.station.commands.replaying import ReplayRecorded
 from controller.station.port import Report
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
@@ -44,6 +46,19 @@ class StationlessChecks:
         """Return what is kept of the last installation of a package, one that failed too. Raises StoreError."""
         receipt = installed_receipt(self._layout, package)
         return Installed(receipt, journal.read(self._layout.install_log(package)))
+
+    def replay(
+        self, wanted: ReplayRecorded, zips: tuple[Path, ...], recordings: Path, call_timeout: float | None,
+        report: Report,
+    ) -> ReplayDocument:  # fmt: skip
+        """Show recorded calls of a file to packages; see `replay_packages`. Raises PackageError, ControllerError."""
+        from controller.replay.asked import Asked, replay_packages  # noqa: PLC0415 - only who asks for it
+
+        asked = Asked(
+            recordings=recordings, pids=wanted.pids, last=wanted.last, verdicts=wanted.only, limits=wanted.limits,
+            iou=wanted.iou, jobs=wanted.jobs, call_timeout=call_timeout,
+        )  # fmt: skip
+        return replay_packages(asked, zips, self._now, report)
 
     def _installer(self) -> Installer:
         store = Store.at(self._layout, self._now)

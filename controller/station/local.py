@@ -26,6 +26,7 @@ from controller.reconciler.loop import Loop
 from controller.reconciler.observe import Observer
 from controller.reconciler.ports import Source
 from controller.reconciler.revisions import RevisionTaker
+from controller.replay.document import ReplayDocument
 from controller.station import measuring, parts, recordings, tokens
 from controller.station.activation import Activations
 from controller.station.between import NO_REVISION
@@ -61,6 +62,7 @@ from controller.station.commands.reconciling import (
     Reconcile,
     ReconcileReport,
 )
+from controller.station.commands.replaying import ReplayRecorded
 from controller.station.commands.status import GetStatus
 from controller.station.commands.validating import PackageReport, Validate, ValidateStored
 from controller.station.events import EventLog
@@ -74,6 +76,7 @@ from controller.station.planned import require_planned
 from controller.station.port import Caller, Command, Report, Result, require_access, silent
 from controller.station.progress import Progress
 from controller.station.reading import Execute, Reading
+from controller.station.replaying import replay_recorded
 from controller.station.validating import validate
 from controller.store.store import Store
 
@@ -130,6 +133,7 @@ class LocalStation:
                 **dict.fromkeys((Activate, Switch), self._activate),
                 ListPackages: self._list_packages, ListActive: self._list_active,
                 **tokens.executors(parts.store),
+                ReplayRecorded: self._replay,
                 **recordings.executors(parts.store),
             },
         )  # fmt: skip
@@ -224,6 +228,10 @@ class LocalStation:
     async def _validate(self, command: Validate | ValidateStored, _caller: Caller, report: Report) -> PackageReport:
         store, clock = self._parts.store, self._parts.clock
         return await asyncio.to_thread(validate, store, lambda: format_timestamp(clock().epoch), command, report)
+
+    async def _replay(self, command: ReplayRecorded, _caller: Caller, report: Report) -> ReplayDocument:
+        store, packages = self._parts.store, self._parts.packages.packages
+        return await replay_recorded(store, packages, store.layout, command, store.layout.root, report)
 
     async def _activate(self, command: GiveVersion, caller: Caller, report: Report) -> Activation:
         try:

@@ -41,6 +41,7 @@ from controller.station.commands.recordings import (
     ListRecordings,
     ShowRecording,
 )
+from controller.station.commands.replaying import ReplayExported, ReplayRecorded
 from controller.station.commands.tokens import (
     CreatedToken,
     CreateToken,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from controller.reconciler.apply import Applier
     from controller.reconciler.observe import Observer
     from controller.reconciler.reconciler import Outcome
+    from controller.replay.document import ReplayDocument
     from controller.sources.folder import FolderSource
     from controller.station.by_hand import ByHand
     from controller.station.recordings import RecordingCommand
@@ -95,6 +97,7 @@ class OfflineCommands(OfflineReading):
                     (ListRecordings, GetRecording, ShowRecording, ExportRecordings, ImportRecordings, DeleteRecordings),
                     self._recordings,
                 ),
+                **dict.fromkeys((ReplayRecorded, ReplayExported), self._replay),
             },
         )  # fmt: skip
 
@@ -143,6 +146,22 @@ class OfflineCommands(OfflineReading):
         else:
             self._require_store()
         return execute(self._store(), command, caller)
+
+    def _replay(self, command: ReplayRecorded | ReplayExported, _caller: Caller, report: Report) -> ReplayDocument:
+        """Nobody need be the store's controller for it: its processes stand in a store of their own."""
+        from controller.replay.workshop import workshop
+        from controller.station.event_loop import run
+        from controller.station.replaying import replay_recorded
+
+        self._require_store()
+        store = self._store()
+        if isinstance(command, ReplayExported):
+            asked, recordings = command.replay, command.recordings
+        else:
+            asked, recordings = command, self._layout.root
+        with workshop() as folder:
+            place = StoreLayout.at(folder / "0")
+            return run(replay_recorded(store, self._packages(store), place, asked, recordings, report))
 
     # Commands.
 

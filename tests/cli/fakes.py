@@ -11,9 +11,12 @@ from controller.packages.checks import READING
 from controller.packages.examination import CheckResult, Examination
 from controller.packages.journal import Installed
 from controller.packages.wheels import named_wheel
+from controller.replay.document import ReplayDocument
 from controller.sources.folder import FolderSource, Loaded, load_text
 from controller.station.commands.reconciling import PreviewPlan
+from controller.station.commands.replaying import ReplayRecorded
 from controller.station.port import Caller, Command, Report, Result, silent
+from tests.replay.documents import REPLAY
 from tests.station.fake import FakeStation, detect_verdict
 
 CALLER = Caller("mia")
@@ -60,6 +63,15 @@ class FakeChecks:
     def trial(self, zip_path: Path, report: Report) -> Examination:
         report("checking …")
         return self.look(zip_path)
+
+    def replay(
+        self, wanted: ReplayRecorded, zips: tuple[Path, ...], recordings: Path, call_timeout: float | None,
+        report: Report,
+    ) -> ReplayDocument:  # fmt: skip
+        if "bad" in zips[-1].name:
+            raise PackageError(Code.manifest_missing, f"{zips[-1]} has no manifest.json")
+        report(f"{zips[-1].name}: installing …")
+        return REPLAY if wanted.max_newly_ok < 0.5 else {**REPLAY, "within_limits": True}
 
 
 class FakeProduct:

@@ -44,7 +44,15 @@ def complete(script: Path, folder: Path, *words: str) -> set[str]:
 
 
 def test_commands(script: Path, folder: Path) -> None:
-    assert complete(script, folder, "re") == {"reconcile", "recordings", "restart", "resume", "retry", "revisions"}
+    assert complete(script, folder, "re") == {
+        "reconcile",
+        "recordings",
+        "replay",
+        "restart",
+        "resume",
+        "retry",
+        "revisions",
+    }
     assert complete(script, folder, "-o", "json", "sta") == {"status"}
     assert complete(script, folder, "package", "") >= {"validate", "show"}
 

@@ -88,6 +88,7 @@ from controller.station.commands.records import (
     ReadLogs,
     VerifyAudit,
 )
+from controller.station.commands.replaying import ReplayExported, ReplayRecorded
 from controller.station.commands.status import GetStatus
 from controller.station.commands.tokens import (
     CreatedToken,
@@ -107,6 +108,7 @@ from controller.station.plan_document import plan_document
 from controller.station.port import Caller, Command, Report, Result, require_access, silent
 from controller.station.present import Present, revisions
 from controller.store.refused import Refusal
+from tests.replay.documents import REPLAY
 
 STATUS: StatusDocument = {
     "revision": {"id": "abc123", "source": "desired", "valid": True, "errors": [], "loaded_at": "2024-01-01T00:00:00Z"},
@@ -330,6 +332,7 @@ class FakeStation:
             ShowRecording: lambda each: self._file(each.id, each.form.encode(), b" guide" if each.guide else b""),
             ExportRecordings: lambda each: self._file(RECORDED.id, b"PK", b" exported"),
             ImportRecordings: lambda each: self._import(each.path),
+            **dict.fromkeys((ReplayRecorded, ReplayExported), lambda _: REPLAY),
             DeleteRecordings: lambda each: DeletedRecordings(3 if each.all else 1, 5166),
             Down: lambda _: Ended(("screws/screw-check@1.0.0-0",)),
         }

@@ -29,6 +29,7 @@ from controller.station.commands.recordings import (
     ShowRecording,
 )
 from controller.station.commands.records import GetHistory, ReadAudit, ReadLogs, VerifyAudit
+from controller.station.commands.replaying import ReplayExported, ReplayRecorded
 from controller.station.commands.status import GetStatus
 from controller.station.commands.tokens import CreateToken, ListTokens, RevokeToken
 from controller.station.commands.validating import Validate, ValidateStored
@@ -42,6 +43,7 @@ COMMANDS: tuple[type[Command[object]], ...] = (
     InstallStored, Validate, ValidateStored, Activate, Switch, ListPackages, ListActive,
     CreateToken, ListTokens, RevokeToken,
     ListRecordings, DeleteRecordings, GetRecording, ShowRecording, ExportRecordings, ImportRecordings,
+    ReplayRecorded, ReplayExported,
     ListDeployments, GetDeployment, ListPids, GetPid, GetRevisions, GetIdentity,
 )  # fmt: skip
 """What is asked for most often first."""

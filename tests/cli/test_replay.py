@@ -1,0 +1,102 @@
+"""`pvctl replay`: its forms, its reports, its exit codes, and what does not go together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from controller.cli.app import run
+from controller.station.commands.replaying import ReplayExported, ReplayRecorded
+from tests.cli.fakes import FakeProduct
+from tests.replay.documents import REPLAY
+from tests.replay.parts import export_file
+
+Pvctl = Callable[..., int]
+
+
+@pytest.fixture
+def product() -> FakeProduct:
+    return FakeProduct()
+
+
+@pytest.fixture
+def pvctl(product: FakeProduct) -> Pvctl:
+    return lambda *words: run([str(word) for word in words], lambda _: product)
+
+
+def test_it_asks_the_station_and_shows_what_differs(
+    pvctl: Pvctl, product: FakeProduct, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pvctl("replay", "screws", "--version", "2.0.0", "--last", 60, "--only", "ng", "--max-newly-ok", "1%") == 5
+
+    asked = product.fake.asked[-1]
+    assert asked == ReplayRecorded("screws", "2.0.0", last=60, only=("NG",), max_newly_ok=0.01)
+    shown = capsys.readouterr().out
+    assert "newly OK   2 of 57    3.51 % (0.43 % – 12.11 %)   0.2 %   beyond" in shown
+    assert "inspector@2.0.0 is beyond the limits" in shown
+    assert [line.split()[2] for line in shown.splitlines() if line.startswith("A01")] == ["r30", "r31", "r60"]
+
+
+def test_a_file_of_recordings_takes_the_place_of_the_stores(pvctl: Pvctl, product: FakeProduct, tmp_path: Path) -> None:
+    file = tmp_path / "line-a.pvrec"
+
+    assert pvctl("replay", "screws", "--recordings", file) == 5
+
+    assert product.fake.asked[-1] == ReplayExported(ReplayRecorded("screws"), file)
+
+
+def test_packages_need_no_station_and_decide_the_exit_code(pvctl: Pvctl, product: FakeProduct, tmp_path: Path) -> None:
+    common = ("--recordings", tmp_path / "line-a.pvrec")
+
+    assert pvctl("replay", "--package", "old.zip", "--package", "new.zip", *common) == 5
+    assert pvctl("replay", "--package", "new.zip", *common, "--max-newly-ok", "50%") == 0
+    assert pvctl("replay", "--package", "old.zip", "--package", "bad.zip", *common) == 4
+    assert product.fake.asked == []
+
+
+def test_reports_are_written_in_the_forms_of_their_endings(
+    pvctl: Pvctl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recordings = export_file(tmp_path, (30, 31))
+    files = [tmp_path / name for name in ("r.html", "r.xml", "r.json", "r.yaml")]
+    words = [word for file in files for word in ("--report", file)]
+
+    assert pvctl("replay", "--package", "new.zip", "--recordings", recordings, "-o", "junit", *words) == 5
+
+    printed = capsys.readouterr().out
+    assert ElementTree.fromstring(printed).get("tests") == "60"  # noqa: S314 - our own
+    assert files[1].read_text() == printed
+    assert json.loads(files[2].read_text()) == json.loads(json.dumps(REPLAY))
+    assert files[0].read_text().count("<image ") == 2
+    assert files[3].read_text().startswith("deployment: screws")
+    assert pvctl("replay", "--package", "new.zip", "--recordings", recordings, "-o", "html") == 5
+    assert capsys.readouterr().out.startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("screws", "--package", "a.zip"),
+        ("--package", "a.zip"),
+        ("--package", "a.zip", "--package", "b.zip", "--package", "c.zip", "--recordings", "r"),
+        ("--package", "a.zip", "--recordings", "r", "--version", "1.0.0"),
+        ("screws", "--call-timeout", "3s"),
+        ("screws", "--report", "report.txt"),
+        ("screws", "--only", "GOOD"),
+        ("screws", "--max-newly-ok", "two"),
+        ("screws", "-o", "wide"),
+        ("screws", "--last", "0"),
+        ("screws", "--last", "10001"),
+        ("screws", "--jobs", "0"),
+        ("screws", "--iou", "0%"),
+    ],
+    ids=" ".join,
+)
+def test_what_does_not_go_together_is_wrong_usage(pvctl: Pvctl, product: FakeProduct, words: tuple[str, ...]) -> None:
+    assert pvctl("replay", *words) == 64
+    assert product.fake.asked == []
