@@ -1,21 +1,49 @@
-"""Replays of real packages without a station: what differs, crashes, hangs, and that nothing is left of them."""
+"""Replays of real packages without a station: what differs, what a call is repeated with, and that nothing is left."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from controller.errors import PackageError
 from controller.host.clock import utc_now
-from controller.replay import workshop
+from controller.images.formats import Picture
+from controller.images.shared_folder import memory_folder
+from controller.model.recording import RecordedPicture, RecordingFilter
+from controller.recordings.export import export
+from controller.recordings.keeping import keeper
+from controller.recordings.source import Pictures
+from controller.recordings.stored import StoreRecordings
 from controller.replay.asked import Asked, replay_packages
 from controller.replay.document import ReplayDocument
-from tests.replay.parts import MISSES_ONE_IN_TEN, SEES, export_file, inspector
+from controller.replay.workshop import workshop
+from controller.store.layout import StoreLayout
+from examples.packing.algorithms import Algorithm
+from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, SEES, SHAPE, call, export_file, inspector, part
+from tests.waiting import HANGS, eventually
 
 pytestmark = pytest.mark.real
 PARTS = range(1, 61)
 """Sixty parts: 20 of them scratched, and of these the 30th and the 60th are those that the bad version lets pass."""
+PVCTL = Path(sys.executable).with_name("pvctl")
+TELLS = Algorithm(
+    body="told = (pid, session['context'].get('lot'), user_params.get('threshold'), step_index, image_meta['camera_id'])\n"
+    "return {'status': 'OK', 'message': repr((*told, self.before)), 'data': {'result_status': 'NG'}}",
+)
+"""For 0.0.x: answers with what it was asked, and what `pre_execute` was asked before."""
+PRE = "def pre_execute(self, step_index, pid, session, user_params, shared_mem_id, image_meta):\n"
+GUIDED = Algorithm(
+    body=f"{LOOK}\nguide = None if guide_image is None else [int(each) for each in guide_image[0, 0]]\n"
+    "said = (guide, [int(each) for each in image[0, 0]], params.get('lot'), step_desc)\n"
+    "return {'status': 'OK', 'message': repr(said), 'data': {'result_status': 'NG'}}"
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,17 +51,13 @@ def zips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("zips")
 
 
-@pytest.fixture
-def recordings(tmp_path: Path) -> Path:
-    return export_file(tmp_path, PARTS)
-
-
 @pytest.fixture(autouse=True)
-def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Give workshops a place that is this test's own, and see that nothing is left in it."""
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give temporary folders a place that is this test's own, also those of commands."""
     place = tmp_path / "tmp"
     place.mkdir()
-    monkeypatch.setattr(workshop.tempfile, "tempdir", str(place))
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    monkeypatch.setenv("TMPDIR", str(place))
     return place
 
 
@@ -46,16 +70,114 @@ def matrix(document: ReplayDocument) -> dict[tuple[str, str], int]:
 
 
 def test_a_version_that_lets_one_scratched_part_in_ten_pass_is_found_and_nothing_is_left(
-    zips: Path, recordings: Path, temporary: Path
+    zips: Path, tmp_path: Path, place: Path
 ) -> None:
-    document = replay(recordings, inspector(zips, "1.0.0", SEES), inspector(zips, "2.0.0", MISSES_ONE_IN_TEN))
+    recordings = export_file(tmp_path, PARTS)
+
+    document = replay(recordings, inspector(zips, "1.0.0", SEES), inspector(zips, "2.0.0", MISSES_ONE_IN_TEN), jobs=2)
 
     assert matrix(document) == {("OK", "OK"): 40, ("NG", "NG"): 18, ("NG", "OK"): 2}
     assert document["newly_ok"]["pictures"] == 2
-    assert not document["newly_ok"]["within"]
     assert not document["within_limits"]
-    assert [row["request_id"] for row in document["differing"]] == ["r30", "r60"]
+    assert {row["request_id"] for row in document["differing"]} == {"r30", "r60"}
     assert (document["baseline"], document["package"]) == ("inspector@1.0.0", "inspector@2.0.0")
+    assert all(row["recorded"] is not None for row in document["pictures"])
     assert document["latency_ms"]["p95"] is not None
     assert (document["memory_bytes"] or 0) > 1 << 20
-    assert list(temporary.iterdir()) == []
+    assert list(place.iterdir()) == []
+
+
+def test_a_legacy_package_gets_pre_and_execute_with_the_recorded_session(zips: Path, tmp_path: Path) -> None:
+    arguments = {
+        "session": {"id": "s1", "context": {"lot": 7}}, "params": {"threshold": 0.25}, "step_index": 2,
+        "camera_id": "left", "timeout": 0.001,
+    }  # fmt: skip
+    source = TELLS.source("0.0", "InspectorAlgorithm", ("A01",)).replace(
+        '        return {"status": "OK", "message": "ready"}',
+        "        self.before = session['context'].get('lot'), session['id'], user_params\n"
+        '        return {"status": "OK", "message": "ready"}',
+    )
+    zip_path = inspector(zips, "0.9.0", source, "0.0")
+
+    document = replay(export_file(tmp_path, [3], arguments=arguments), zip_path)
+
+    (row,) = document["pictures"]
+    assert row["after"] is not None
+    assert row["after"]["message"] == repr(("A01", 7, 0.25, 2, "left", (7, "s1", {"threshold": 0.25})))
+    assert matrix(document) == {("NG", "NG"): 1}
+
+
+def test_guides_and_arguments_are_repeated_as_they_were_recorded(zips: Path, tmp_path: Path) -> None:
+    guide = Picture(SHAPE, memoryview(bytes([9, 8, 7] * (SHAPE[0] * SHAPE[1]))))
+    arguments = {"guide_info": {"lot": "B7"}, "step_desc": "top"}
+    layout = StoreLayout.at(tmp_path / "recorded")
+    with keeper(layout) as found:
+        bgr = RecordedPicture(SHAPE, "BGR")
+        found.add(call(3, guide_is_image=False, guide=bgr, arguments=arguments), Pictures(part(3), guide))
+        found.add(call(6, guide_is_image=True, arguments=arguments), Pictures(part(6), None))
+        found.add(call(9, guide_is_image=False, arguments=arguments), Pictures(part(9), None))
+    recordings = tmp_path / "recordings.pvrec"
+    with recordings.open("wb") as out:
+        export(StoreRecordings(layout), RecordingFilter(), out)
+
+    document = replay(recordings, inspector(zips, "3.0.0", GUIDED))
+
+    said = [(row["after"] or {"message": ""})["message"] for row in document["pictures"]]
+    assert said == [
+        repr(([7, 8, 9], [3, 255, 0], "B7", "top")),
+        repr(([6, 255, 0], [6, 255, 0], "B7", "top")),
+        repr((None, [9, 255, 0], "B7", "top")),
+    ]
+
+
+def test_in_an_empty_folder_the_command_needs_no_station(zips: Path, tmp_path: Path, place: Path) -> None:
+    recordings, empty = export_file(tmp_path, range(1, 13)), tmp_path / "empty"
+    empty.mkdir()
+    words = [str(PVCTL), "replay", "--package", str(inspector(zips, "1.0.0", SEES)), "--recordings", str(recordings)]
+
+    good = subprocess.run(words, cwd=empty, capture_output=True, text=True, check=False, timeout=HANGS)
+    bad = tmp_path / "bad.zip"
+    bad.write_bytes(b"no zip")
+    refused = subprocess.run(
+        [*words[:3], str(bad), *words[4:]], cwd=empty, capture_output=True, text=True, check=False, timeout=HANGS
+    )  # fmt: skip
+
+    assert good.returncode == 0, good.stderr
+    assert "inspector@1.0.0 is within the limits" in good.stdout
+    assert refused.returncode == 4
+    assert "2001 invalid_zip" in refused.stderr
+    assert list(empty.iterdir()) == []
+    assert list(place.iterdir()) == []
+    with pytest.raises(PackageError, match=r"bad\.zip"):
+        replay(recordings, bad)
+
+
+def test_a_command_that_is_killed_leaves_no_process_and_the_next_one_no_file(
+    zips: Path, tmp_path: Path, place: Path
+) -> None:
+    slow = inspector(zips, "1.5.0", Algorithm(body=f"{LOOK}\nif number > 3: time.sleep(613)\nreturn ok()"))
+    words = [str(PVCTL), "replay", "--package", str(slow), "--recordings", str(export_file(tmp_path, range(1, 13)))]
+    command = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually(lambda: any(place.glob("pvctl-replay-*/0/run/*.json")), "a process")
+    (folder,) = place.iterdir()
+    mine = [each for each in psutil.process_iter() if _belongs(each, str(folder))]
+    assert len(mine) >= 3, "a worker, a shim and an adapter"
+
+    command.kill()
+    command.wait(HANGS)
+
+    assert psutil.wait_procs(mine, HANGS)[1] == []
+    images = memory_folder(folder / "0" / "run" / "images")
+    assert images.is_dir()
+    with workshop() as another:
+        assert list(place.iterdir()) == [another], "what was left is gone"
+        assert not images.exists()
+
+
+def _belongs(process: psutil.Process, place: str) -> bool:
+    try:
+        return process.pid != os.getpid() and any(
+            place in each for each in (*process.cmdline(), *process.environ().values())
+        )
+    except psutil.Error:
+        return False

@@ -1,0 +1,86 @@
+"""Rollouts and operators judge a version by recorded pictures, on a real station: no PID moves for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.end_to_end.running import Daemon
+from tests.end_to_end.station import Station
+from tests.replay.parts import MISSES_ONE_IN_TEN, NEW, SEES, inspector, record
+from tests.waiting import eventually
+
+pytestmark = pytest.mark.real
+PIDS = ("A01", "A02")
+REPLAY = {"last": 60, "maxNewlyOK": "0.2%", "maxNewlyNG": "2%"}
+STEPS = {"canary": {"steps": [{"replay": REPLAY}], "analysis": {"minSamples": 20}}}
+BAD, GOOD = "2.0.0", "2.1.0"
+
+
+@pytest.fixture
+def daemon(station: Station) -> Iterator[Daemon]:
+    daemon = Daemon(station)
+    for version, algorithm in {"1.0.0": SEES, BAD: MISSES_ONE_IN_TEN, GOOD: SEES}.items():
+        inspector(station.zips, version, algorithm)
+    station.desire("line", "inspector", "1.0.0", PIDS, strategy=STEPS)
+    yield daemon
+    daemon.stop()
+
+
+def deployment(station: Station) -> dict[str, Any]:
+    (row,) = station.json("status")["deployments"]
+    return dict(row)
+
+
+def workers() -> list[psutil.Process]:
+    everything = psutil.process_iter(["cmdline"])
+    return [each for each in everything if "controller.replay" in (each.info["cmdline"] or ())]
+
+
+def test_a_version_that_lets_one_scratched_part_in_ten_pass_is_stopped_before_any_pid_moves(
+    station: Station, daemon: Daemon
+) -> None:
+    daemon.start()
+    eventually(lambda: {station.mapped(pid) for pid in PIDS} == {"1.0.0"}, "the first version")
+    record(station.store, range(1, 61))
+
+    station.desire("line", "inspector", BAD, PIDS, strategy=STEPS)
+    eventually(lambda: deployment(station)["quarantined"], "the quarantine")
+
+    moved = [row for pid in PIDS for row in station.json("history", pid) if row["version"] == BAD]
+    assert moved == [], "it has answered no PID, ever"
+    assert "newly OK" in str(deployment(station)["message"]) or deployment(station)["phase"] == "Degraded"
+    (report,) = (station.store / "replays").glob("*.jsonl")
+    assert report.name == "line.jsonl"
+
+    said = station.json("replay", "line", "--version", BAD, "--last", "60", expect=5)
+    assert {(cell["before"], cell["after"]): cell["pictures"] for cell in said["matrix"]} == {
+        ("OK", "OK"): 40, ("NG", "NG"): 18, ("NG", "OK"): 2,
+    }  # fmt: skip
+    operations = station.json("operations")
+    assert [(each["kind"], each["subject"], each["state"]) for each in operations] == [("replay", "line", "succeeded")]
+
+    station.desire("line", "inspector", GOOD, PIDS, strategy=STEPS)
+    eventually(lambda: {station.mapped(pid) for pid in PIDS} == {GOOD}, "the better version")
+    assert workers() == []
+
+
+def test_an_operator_needs_no_daemon(station: Station, tmp_path: Path) -> None:
+    inspector(station.zips, "1.0.0", SEES)
+    station.desire("line", "inspector", "1.0.0", PIDS)
+    station.reconcile()
+    record(station.store, range(1, 13), package=NEW)
+
+    page = tmp_path / "page.html"
+    said = station.json("replay", "line", "--report", page)
+
+    assert (said["package"], said["compared"], said["within_limits"]) == ("inspector@1.0.0", 12, True)
+    assert "Within the limits" in page.read_text()
+    assert "there is no deployment 'lane'" in station.pvctl("replay", "lane", expect=1).stderr
+    assert "inspector@9.9.9 is not installed" in station.pvctl("replay", "line", "--version", "9.9.9", expect=1).stderr
+    assert station.pvctl("recordings", "delete", "--all", "--yes", expect=None).returncode == 0
+    assert "nothing could be compared" in station.pvctl("replay", "line", expect=1).stderr
