@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from controller.errors import ControllerError, PackageError
+from controller.errors import ControllerError
 from controller.model.comparison import Agreement
 from controller.model.desired import Deployment
 from controller.model.last_part import PartOutcome
@@ -100,11 +100,7 @@ def _installed(place: StoreLayout, zip_path: Path, now: Callable[[], str], repor
     store = Store.at(place, now)
     store.create_folders()
     installer = Installer.of(store, now)
-    try:
-        receipt = installer.install(zip_path, progress=lambda step: report(f"{zip_path.name}: {step} …"))
-    except PackageError as error:
-        error.message = f"{zip_path}: {error.message}"
-        raise
+    receipt = installer.install(zip_path, progress=lambda step: report(f"{zip_path.name}: {step} …"))
     report(f"{zip_path.name}: {receipt.ref} is ready")
     return installer.installations()[receipt.ref]
 

@@ -34,11 +34,11 @@ PARTS = range(1, 61)
 """Sixty parts: 20 of them scratched, and of these the 30th and the 60th are those that the bad version lets pass."""
 PVCTL = Path(sys.executable).with_name("pvctl")
 TELLS = Algorithm(
-    body="told = (pid, session['context'].get('lot'), user_params.get('threshold'), step_index, image_meta['camera_id'])\n"
+    body="lot, camera = session.context.get('lot'), image_meta['camera_id']\n"
+    "told = pid, lot, user_params.get('threshold'), step_index, camera\n"
     "return {'status': 'OK', 'message': repr((*told, self.before)), 'data': {'result_status': 'NG'}}",
 )
 """For 0.0.x: answers with what it was asked, and what `pre_execute` was asked before."""
-PRE = "def pre_execute(self, step_index, pid, session, user_params, shared_mem_id, image_meta):\n"
 GUIDED = Algorithm(
     body=f"{LOOK}\nguide = None if guide_image is None else [int(each) for each in guide_image[0, 0]]\n"
     "said = (guide, [int(each) for each in image[0, 0]], params.get('lot'), step_desc)\n"
@@ -92,9 +92,9 @@ def test_a_legacy_package_gets_pre_and_execute_with_the_recorded_session(zips: P
         "session": {"id": "s1", "context": {"lot": 7}}, "params": {"threshold": 0.25}, "step_index": 2,
         "camera_id": "left", "timeout": 0.001,
     }  # fmt: skip
-    source = TELLS.source("0.0", "InspectorAlgorithm", ("A01",)).replace(
+    source = TELLS.source("0.0", "InspectorAlgorithm", ("A01", "A02")).replace(
         '        return {"status": "OK", "message": "ready"}',
-        "        self.before = session['context'].get('lot'), session['id'], user_params\n"
+        "        self.before = session.context.get('lot'), session.id, user_params\n"
         '        return {"status": "OK", "message": "ready"}',
     )
     zip_path = inspector(zips, "0.9.0", source, "0.0")
