@@ -67,7 +67,7 @@ class DataPlane(PoolObserver):
         self._hear_answer: Callable[[Detection, PackageRef], None] = lambda *_: None
         self.parts = LastParts()
         self.gallery = gallery or Gallery()
-        self._pictures = PictureRoom()
+        self._pictures = PictureRoom(str(pool.images))
         self._trials = Trials()
         self._followers: tuple[Follower, ...] = ()
         self._looking: asyncio.TimerHandle | None = None
@@ -147,17 +147,15 @@ class DataPlane(PoolObserver):
         since = time.monotonic()
         timeout = asked.arguments.timeout
         leave = _NEVER if timeout is None else since + timeout
-        images: Images | None = None
         while True:
             self._require_open()
             request, ref = self._routes.route(asked, self._by_pid)
             dispatcher = self._dispatcher(request.pid, ref)
-            require_guide(request, self._input(request.pid, dispatcher))
+            require_guide(request, wanted := self._input(request.pid, dispatcher))
             queue = dispatcher.admit(request.pid)
             try:
-                if images is None:
-                    images = await pictures.load(request)
-                    self._require_open()
+                images = await pictures.load(request, wanted)
+                self._require_open()
                 process = dispatcher.take() or await dispatcher.wait(queue, since, leave)
             finally:
                 dispatcher.leave(queue)
@@ -252,7 +250,7 @@ class DataPlane(PoolObserver):
 
     def _picture(self, part: Part, reached: _Reached) -> None:
         request = reached.request
-        order = request.arguments.color_space or self._input(request.pid, reached.dispatcher).color_space
+        order = request.arguments.channel_order(self._input(request.pid, reached.dispatcher).color_space)
         self.gallery.offer(part, reached.copy, request.image, reached.images.image, order)
 
     async def _count(

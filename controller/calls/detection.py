@@ -55,8 +55,8 @@ async def detect(process: AlgorithmProcess, request: DetectionRequest) -> Detect
     """
     timeout = request.arguments.timeout
     plan = plan_call(process, request, None if timeout is None else time.monotonic() + timeout)
-    with PictureRoom().share() as pictures:
-        images = await pictures.load(request)
+    with PictureRoom(str(process.slots.folder)).share() as pictures:
+        images = await pictures.load(request, process.spec.input)
         async with process.exclusively(min(process.spec.call_timeout, plan.left(time.monotonic()))):
             return await call(process, request, plan, share(process, images, request, process.spec.input))
 
@@ -83,7 +83,7 @@ def require_guide(request: DetectionRequest, wanted: PictureInput) -> None:
 
 def share(process: AlgorithmProcess, images: Images, request: DetectionRequest, wanted: PictureInput) -> SharedImages:
     """Put images where the process finds them; the caller holds the call lock. Raises CallError 1003, 1007."""
-    order = request.arguments.color_space or wanted.color_space
+    order = request.arguments.channel_order(wanted.color_space)
     image = _share(process, images.image, "image", order)
     guide = _share(process, images.guide, "guide", order)
     if wanted.zero_copy:

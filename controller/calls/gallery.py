@@ -147,7 +147,7 @@ class Gallery:
             else:
                 self._drop(copy.key)
         elif isinstance(picture, Picture) and not isinstance(source, ImageRef) and self._due(part.pid):
-            whole = source if picture.decoded and isinstance(source, bytes) else picture
+            whole = source if picture.as_filed and isinstance(source, bytes) else picture
             loop = asyncio.get_running_loop()
             loop.call_soon(lambda: self._keep_task(self._hand_over(part, whole, order)))  # first the answer
 

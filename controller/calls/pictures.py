@@ -7,15 +7,27 @@ until its call has ended, and large pictures are decoded one after the other, ea
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from controller.calls.request import DetectionRequest
 from controller.errors import CallError, Code
-from controller.images.formats import ImageRef, ImageSource, LargePicture, Picture, load, needs_decoding
+from controller.images.formats import (
+    AS_IT_IS,
+    ImageRef,
+    ImageSource,
+    LargePicture,
+    Picture,
+    Reading,
+    is_straight_file,
+    load,
+    load_straight,
+)
+from controller.images.slots import Look, looks, path_of
+from controller.model.input import PLAIN_INPUT, PictureInput
 
 MIB = 1024 * 1024
-_CHANNELS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +38,26 @@ class Images:
     guide: Picture | ImageRef | None
 
 
-class PictureRoom:
-    """The bounds of decoding. `total`: bytes of decoded pixels that calls hold at once.
+def reading_of(request: DetectionRequest, wanted: PictureInput) -> Reading:
+    """Return how a request's pictures are to be read, for a deployment that wants them like that."""
+    given = request.arguments
+    told = given.format
+    if told is None:
+        return AS_IT_IS if wanted is PLAIN_INPUT else Reading(wanted)
+    size = None if given.width is None or given.height is None else (given.width, given.height)
+    return Reading(wanted, told, size)
 
-    A picture of more than `large` pixels is decoded alone and reserves its bytes before; of the others `at_once` are
-    decoded beside each other, and counted when their size is known.
+
+class PictureRoom:
+    """The bounds of decoding and converting. `total`: bytes of pixels made that way that calls hold at once.
+
+    `folder` is `run/images`, for pictures there that are to be converted. A picture of more than `large` pixels is
+    decoded alone and reserves its bytes before; of the others `at_once` are decoded beside each other, and counted when
+    their size is known.
     """
 
-    def __init__(self, total: int = 1024 * MIB, large: int = 8_000_000, at_once: int = 2) -> None:
+    def __init__(self, folder: str, total: int = 1024 * MIB, large: int = 8_000_000, at_once: int = 2) -> None:
+        self.folder = folder
         self.total = total
         self.large = large
         self.held = 0
@@ -44,15 +68,15 @@ class PictureRoom:
         """Return a context in which one call's pictures are decoded and counted."""
         return HeldPictures(self)
 
-    async def decode(self, source: ImageSource, what: str, held: HeldPictures) -> Picture:
-        """Return an encoded picture's pixels; they count for `held`. Raises CallError 1002, 1011."""
+    async def decode(self, source: ImageSource, what: str, held: HeldPictures, reading: Reading = AS_IT_IS) -> Picture:
+        """Return a decoded or converted picture's pixels; they count for `held`. Raises CallError 1002, 1003, 1011."""
         try:
             async with self._few:
-                picture = await _in_thread(source, what, self.large)
+                picture = await _in_thread(source, what, self.large, reading)
         except LargePicture as large:
             async with self._alone:
-                held.count(large.pixels * _CHANNELS)  # before: afterwards would be too late
-                return await _in_thread(source, what, large.pixels)
+                held.count(large.size)  # before: afterwards would be too late
+                return await _in_thread(source, what, large.pixels, reading)
         held.count(len(picture.pixels))
         return picture
 
@@ -63,20 +87,57 @@ class HeldPictures:
     def __init__(self, room: PictureRoom) -> None:
         self._room = room
         self._counted = 0
+        self._loaded: Images | None = None
+        self._loaded_for = PLAIN_INPUT
 
-    async def load(self, request: DetectionRequest) -> Images:
-        """Return the pixels of a request's images. Raises CallError 1002, 1011 (too many pixels wait already)."""
+    async def load(self, request: DetectionRequest, wanted: PictureInput = PLAIN_INPUT) -> Images:
+        """Return the pixels of a request's images, for a deployment that wants them like that; loaded once for each.
+
+        Raises:
+            CallError: 1002, 1003, 1011 (too many pixels wait already).
+        """
+        if self._loaded is not None and self._loaded_for == wanted:
+            return self._loaded
+        self._forget()
+        self._loaded, self._loaded_for = await self._load_both(request, wanted), wanted
+        return self._loaded
+
+    async def _load_both(self, request: DetectionRequest, wanted: PictureInput) -> Images:
         if request.is_info:
             return Images(None, None)
-        image = await self._load(request.image, "the image")
-        return Images(image, await self._load(request.guide_image, "the guide image"))
+        reading = reading_of(request, wanted)
+        image = await self._load(request.image, "the image", reading)
+        if request.guide_image is None:
+            return Images(image, None)
+        if reading.format is not None:
+            reading = replace(reading, loose=True)
+        return Images(image, await self._load(request.guide_image, "the guide image", reading))
 
-    async def _load(self, source: ImageSource | None, what: str) -> Picture | ImageRef | None:
-        if source is None or isinstance(source, ImageRef):
-            return source
-        if needs_decoding(source):  # milliseconds of a codec or a disk, for which nobody else's call shall wait
-            return await self._room.decode(source, what, self)
-        return load(source, what)
+    async def _load(self, source: ImageSource | None, what: str, reading: Reading) -> Picture | ImageRef | None:
+        if source is None:
+            return None
+        if isinstance(source, ImageRef):
+            return source if reading.leaves_arrays else await self._load_shared(source, what, reading)
+        straight = load_straight(source, what, reading)
+        if straight is not None:
+            return straight
+        # Milliseconds of a codec, a disk or a conversion, for which nobody else's call shall wait.
+        return await self._room.decode(source, what, self, reading)
+
+    async def _load_shared(self, ref: ImageRef, what: str, reading: Reading) -> Picture | ImageRef:
+        """Return what algorithms see of an image in `run/images`; the reference itself where they see it as it is."""
+        path = path_of(self._room.folder, ref)
+        if is_straight_file(path, what, reading):
+            return ref
+        before = _look(path)
+        picture = await self._room.decode(path, what, self, reading)
+        if _look(path) != before:
+            raise CallError(
+                Code.shared_memory_not_found,
+                f"the image {path} was removed or changed while it was converted",
+                next_step="call again, and leave the file alone until the call is answered",
+            )
+        return picture
 
     def count(self, size: int) -> None:
         """Count `size` bytes more. Raises CallError 1011 where there is no room for them."""
@@ -96,9 +157,20 @@ class HeldPictures:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
         self._room.held -= self._counted
         self._counted = 0
+        self._loaded = None
 
 
-async def _in_thread(source: ImageSource, what: str, most: int) -> Picture:
-    return await asyncio.to_thread(load, source, what, most=most)
+def _look(path: str) -> Look | None:
+    try:
+        return looks(os.stat(path))  # noqa: PTH116 - the path is text
+    except OSError:
+        return None
+
+
+async def _in_thread(source: ImageSource, what: str, most: int, reading: Reading) -> Picture:
+    return await asyncio.to_thread(load, source, what, most=most, reading=reading)

@@ -7,7 +7,7 @@ from argparse import Action, ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from controller.cli.output import emit, show, write
-from controller.cli.parameters import duration, json_or_file, key_value, path, whole_number
+from controller.cli.parameters import duration, json_or_file, key_value, path, size, whole_number
 from controller.cli.parser import Parser, WrongUsage
 from controller.cli.settings import Settings
 from controller.station.commands.detecting import Detect
@@ -34,7 +34,7 @@ def add_arguments(parser: Parser) -> None:
         required=True,
         type=path,
         metavar="FILE",
-        help="The camera picture of the part (execute's cur_image): PNG, JPEG, BMP or .npy file.",
+        help="The camera picture of the part (execute's cur_image): PNG, JPEG, BMP, TIFF or .npy file.",
     )
     add(
         "--guide-image",
@@ -43,6 +43,13 @@ def add_arguments(parser: Parser) -> None:
         help="The picture that it is compared with (execute's guide_image) [default: as spec.input.guide says].",
     )
     add("--color-space", choices=("RGB", "BGR"), help="Channels of a .npy file; OpenCV's are BGR [default: RGB].")
+    add(
+        "--pixel-format",
+        metavar="NAME",
+        help="What a camera calls the format of a .npy, one-channel or raw file: Mono12, BayerRG8, BGR8 and the like.",
+    )
+    add("--size", type=size, metavar="WxH",
+        help="The file is pixels and nothing else, in that format: its width and height.")  # fmt: skip
     add("--camera-id", metavar="TEXT", help="Which camera took the picture, for the algorithm.")
     add("--step", type=whole_number, default=1, metavar="N", help="Step index, from 1 [default: %(default)s].")
     add("--step-desc", default="", metavar="TEXT", help="Step description.")
@@ -87,6 +94,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
       pvctl exec screw-check@1.1.0 --image part.png
       pvctl -o json exec B01 --image part.png --param threshold=0.4
       pvctl exec A01 --image part.npy --color-space BGR --guide-image golden.png
+      pvctl exec A01 --image camera.raw --pixel-format BayerRG8 --size 1920x1200
       pvctl -o json exec B01 --phase info
     """
     from controller.calls.request import DetectionRequest
@@ -95,7 +103,8 @@ def run(arguments: Namespace, settings: Settings) -> int:
     given = CallArguments(
         step_index=arguments.step, step_desc=arguments.step_desc, guide_info=arguments.guide_info,
         params=dict(arguments.params), session=arguments.session, phase=arguments.phase, timeout=arguments.timeout,
-        color_space=arguments.color_space, camera_id=arguments.camera_id,
+        color_space=arguments.color_space, camera_id=arguments.camera_id, pixel_format=arguments.pixel_format,
+        width=arguments.size and arguments.size[0], height=arguments.size and arguments.size[1],
     )  # fmt: skip
     pid, package = _target(arguments)
     request = DetectionRequest(pid, arguments.image, arguments.guide_image, given, package)

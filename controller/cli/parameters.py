@@ -92,6 +92,14 @@ def key_value(text: str) -> tuple[str, object]:
         return key, value
 
 
+def size(text: str) -> tuple[int, int]:
+    """Return width and height of WIDTHxHEIGHT, in pixels."""
+    width, separator, height = text.partition("x")
+    if not (separator and width.isdecimal() and height.isdecimal()):
+        raise ArgumentTypeError(f"{text!r} is not WIDTHxHEIGHT, such as 1920x1200")
+    return int(width), int(height)
+
+
 def host_port(text: str) -> tuple[str, int]:
     """Return the parts of HOST:PORT; an IPv6 address stands in brackets."""
     host, separator, port = text.rpartition(":")

@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from controller.client.pixel_formats import PATTERN, PixelFormat, pixel_format
 from controller.errors import CallError, Code
 
 _PHASE = "^(pre|execute|info)$"
 _COLOR_SPACE = "^(RGB|BGR)$"
 _CAMERA_ID = 200
 _LONGEST = 1e9
+_SIDE = 2**24
+"""Pixels that no picture's side has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +32,10 @@ class CallArguments:
     the algorithm's `get_info()` and needs no image. `timeout`: seconds that the caller waits for the answer.
 
     `color_space` is the order of the channels of arrays and `.npy` files (BGR: as OpenCV has them; left out: as the
-    deployment says, else RGB); PNG, JPEG and BMP have an order of their own. Algorithms see RGB. `camera_id` and
-    `timestamp_ms` (ms since 1970, left out: now) reach the algorithm's side of the SDK with the image.
+    deployment says, else RGB); PNG, JPEG, BMP and TIFF have an order of their own. Algorithms see RGB. `pixel_format`
+    is what a camera calls its format (GenICam's PFNC: Mono12, BayerRG8, BGR8 …): of arrays, `.npy` and one-channel
+    files; with `width` and `height`, of bytes that are pixels and nothing else. `camera_id` and `timestamp_ms` (ms
+    since 1970, left out: now) reach the algorithm's side of the SDK with the image.
     """
 
     step_index: int = field(default=1, metadata={"ge": 1})
@@ -43,6 +48,20 @@ class CallArguments:
     color_space: str | None = field(default=None, metadata={"pattern": _COLOR_SPACE})
     camera_id: str | None = field(default=None, metadata={"max_length": _CAMERA_ID})
     timestamp_ms: int | None = field(default=None, metadata={"ge": 0, "lt": 2**63})
+
+    pixel_format: str | None = field(default=None, metadata={"pattern": PATTERN})
+    width: int | None = field(default=None, metadata={"ge": 1, "lt": _SIDE})
+    height: int | None = field(default=None, metadata={"ge": 1, "lt": _SIDE})
+
+    @property
+    def format(self) -> PixelFormat | None:
+        """The format that `pixel_format` names."""
+        return None if self.pixel_format is None else pixel_format(self.pixel_format)
+
+    def channel_order(self, usual: str) -> str:
+        """Return the order of channels of arrays, which is `usual` where the call does not say: RGB or BGR."""
+        found = self.format
+        return self.color_space or (found and found.order) or usual
 
     def to_document(self) -> dict[str, Any]:
         """Return what is to be sent: everything that is not left out."""
@@ -71,6 +90,29 @@ class CallArguments:
             taken is None or (type(taken) is int and 0 <= taken < 2**63),
             "timestamp_ms", "a whole number of milliseconds since 1970",
         )  # fmt: skip
+        if self.pixel_format is not None or self.width is not None or self.height is not None:
+            self._check_format()
+
+    def _check_format(self) -> None:
+        name, width, height = self.pixel_format, self.width, self.height
+        _require(
+            name is None or _matches(PATTERN, name),
+            "pixel_format", "a name of GenICam's, such as Mono8, Mono12, BayerRG8, RGB8 or BGR8",
+        )  # fmt: skip
+        for side, what in ((width, "width"), (height, "height")):
+            _require(side is None or (type(side) is int and 1 <= side < _SIDE), what, "a whole number of pixels")
+        _require((width is None) == (height is None), "width" if height is None else "height", "both, or none of them")
+        _require(
+            name is not None or width is None, "pixel_format",
+            "it beside width and height, which say that the image is pixels and nothing else",
+        )  # fmt: skip
+        order = self.format.order if self.format else None
+        if order is not None and self.color_space not in {None, order}:
+            raise CallError(
+                Code.invalid_params,
+                f"pixel_format {name} and color_space {self.color_space} contradict each other",
+                next_step="leave color_space out",
+            )
 
 
 def _require(holds: bool, what: str, need: str) -> None:

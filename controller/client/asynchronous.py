@@ -41,6 +41,9 @@ class AsyncClient(Caller):
         color_space: str | None = None,
         camera_id: str | None = None,
         timestamp_ms: int | None = None,
+        pixel_format: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
         timeout: float | None = None,
         retry_unknown: bool = False,
     ) -> Detection:
@@ -48,6 +51,7 @@ class AsyncClient(Caller):
         arguments = Arguments(
             step_index, step_desc, guide_info, params, session, phase,
             color_space=color_space, camera_id=camera_id, timestamp_ms=timestamp_ms,
+            pixel_format=pixel_format, width=width, height=height,
         )  # fmt: skip
         return await run(self._detect(Target(pid, for_pid), (image, guide_image), arguments, timeout, retry_unknown))
 

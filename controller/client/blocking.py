@@ -44,6 +44,9 @@ class Client(Caller):
         color_space: str | None = None,
         camera_id: str | None = None,
         timestamp_ms: int | None = None,
+        pixel_format: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
         timeout: float | None = None,
         retry_unknown: bool = False,
     ) -> Detection:
@@ -55,7 +58,9 @@ class Client(Caller):
         `image` is the camera picture of the part (None only for phase `info`), `guide_image` what it is compared with
         (None: what the deployment's `spec.input.guide` says). `color_space="BGR"` says that arrays and `.npy` files
         have OpenCV's order of channels (`cv2.imread`); else they are taken as RGB, or as the deployment says. Files
-        and bytes of PNG, JPEG and BMP need no word. For the other arguments see `CallArguments`.
+        and bytes of PNG, JPEG, BMP and TIFF need no word. `pixel_format` is what a camera calls its own, such as
+        `BayerRG8` or `Mono12`; with `width` and `height`, `image` may be its buffer as it is. For the other arguments
+        see `CallArguments`.
 
         `timeout`: seconds that the caller waits in all; None: as long as the deployment's own limits let a call take.
 
@@ -67,6 +72,7 @@ class Client(Caller):
         arguments = Arguments(
             step_index, step_desc, guide_info, params, session, phase,
             color_space=color_space, camera_id=camera_id, timestamp_ms=timestamp_ms,
+            pixel_format=pixel_format, width=width, height=height,
         )  # fmt: skip
         return run(self._detect(Target(pid, for_pid), (image, guide_image), arguments, timeout, retry_unknown))
 

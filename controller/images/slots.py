@@ -30,6 +30,17 @@ _HOST = {"fault": "host", "retry_after": 1.0}
 """Details of an error that neither the caller nor the version had a part in, and when (s) to ask again."""
 
 
+def path_of(images: str, ref: ImageRef) -> str:
+    """Return where a host application's image stands. Raises CallError 1003: the id cannot be one."""
+    if not isinstance(ref.id, str) or not _ID.fullmatch(ref.id):
+        raise CallError(
+            Code.invalid_params,
+            f"image_ref {str(ref.id)[:80]!r} is no image id",
+            next_step="use letters, digits, '.', '_' and '-', not beginning with '.'",
+        )
+    return f"{images}/{ref.id}.npy"
+
+
 Look = tuple[int, int, int, int]
 """Device, inode, size and last change (ns) of a file: another one, or other content, looks different."""
 
@@ -204,7 +215,9 @@ class Slots:
             raise _no_room(f"the {role}", self.folder, "somebody replaces the file as it is written")
         height, width = picture.shape[:2]
         name = slot.path.rpartition("/")[2].removesuffix(".npy")
-        return StoredImage(name, width, height, order, path=slot.path, look=look, slot=slot)
+        return StoredImage(
+            name, width, height, order, conversion=picture.conversion, path=slot.path, look=look, slot=slot
+        )
 
     def _free(self, role: str) -> Slot:
         """Return a slot whose picture nobody reads any more, taken. There always is one.
@@ -266,13 +279,7 @@ class Slots:
         Raises:
             CallError: 1003, the id cannot be one; 1007, the file is not there, is being written, or holds no image.
         """
-        if not isinstance(ref.id, str) or not _ID.fullmatch(ref.id):
-            raise CallError(
-                Code.invalid_params,
-                f"image_ref {str(ref.id)[:80]!r} is no image id",
-                next_step="use letters, digits, '.', '_' and '-', not beginning with '.'",
-            )
-        path = f"{self._text}/{ref.id}.npy"
+        path = path_of(self._text, ref)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             held = -1

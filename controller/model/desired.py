@@ -200,7 +200,8 @@ class DeploymentSpec(Part):
     @property
     def pictures(self) -> PictureInput:
         """What calls and processes must know of the pictures."""
-        return replace(self.input.pictures, zero_copy=self.images.zero_copy)
+        pictures = self.input.pictures
+        return replace(pictures, zero_copy=True) if self.images.zero_copy else pictures
 
     @model_validator(mode="after")
     def _parts_agree(self) -> Self:

@@ -205,6 +205,11 @@ class ProcessPool:
         """Return the processes themselves, for who calls and watches them."""
         return tuple(self._processes.values())
 
+    @property
+    def images(self) -> Path:
+        """The folder through which processes are given pictures."""
+        return self._layout.images
+
     def configure(self, timeouts: Mapping[str, Timeouts], inputs: Mapping[str, PictureInput] | None = None) -> None:
         """Take the timeouts and pictures of the deployments from now on, by their names: they apply in place, and soon.
 

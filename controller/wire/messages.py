@@ -180,6 +180,8 @@ def shutdown() -> dict[str, Any]:
 class SharedImage:
     """An image in shared storage: the id under which the adapter finds it, its size in pixels, its channels' order.
 
+    `conversion`: what was done to make it what it is, in keys that its `*_meta` has beside the usual ones.
+
     The SDK turns BGR into RGB, so an algorithm sees RGB whatever `color_space` is. `zero_copy`: whoever would write
     over it respects a lock, so the adapter (`host/adapter_pictures.py`) may map it.
     """
@@ -189,6 +191,7 @@ class SharedImage:
     height: int
     color_space: str = "RGB"
     zero_copy: bool = False
+    conversion: Mapping[str, Any] | None = None
 
 
 NO_IMAGE = SharedImage("none", 0, 0)
@@ -213,7 +216,7 @@ class Taken:
         }
         if image.zero_copy:
             meta["zero_copy"] = True
-        return meta
+        return meta if image.conversion is None else {**meta, **image.conversion}
 
 
 def execute_data(

@@ -14,7 +14,7 @@ from controller.calls import pictures
 from controller.calls.pictures import PictureRoom
 from controller.calls.request import DetectionRequest
 from controller.errors import CallError, Code
-from controller.images.formats import ImageSource, Picture, load
+from controller.images.formats import ImageSource, Picture, Reading, load
 from tests.waiting import HANGS, until
 
 
@@ -38,8 +38,8 @@ class Gate:
         self.opened = threading.Event()
         self.inside = self.most_inside = 0
 
-    def load(self, source: ImageSource, what: str, *, most: int) -> Picture:
-        picture = load(source, what, most=most)  # leaves where it is large and was not reserved
+    def load(self, source: ImageSource, what: str, *, most: int, reading: Reading) -> Picture:
+        picture = load(source, what, most=most, reading=reading)  # leaves where it is large and was not reserved
         if picture.shape[0] > 50:
             self.inside += 1
             self.most_inside = max(self.most_inside, self.inside)
@@ -56,7 +56,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 
 
 async def test_large_pictures_are_decoded_one_after_the_other_and_small_ones_beside_them(gate: Gate) -> None:
-    room = PictureRoom(large=1000)
+    room = PictureRoom("", large=1000)
     large = [asyncio.create_task(decoded(room, png(100, 100))) for _ in range(4)]
     await until(lambda: gate.inside)
     assert (await decoded(room, png(10, 10))).shape == (10, 10, 3)
@@ -67,7 +67,7 @@ async def test_large_pictures_are_decoded_one_after_the_other_and_small_ones_bes
 
 
 async def test_the_sum_of_pixels_that_wait_has_a_bound_and_what_ended_gives_it_back() -> None:
-    room = PictureRoom(total=70_000, large=1000)
+    room = PictureRoom("", total=70_000, large=1000)
     first, second = room.share(), room.share()
     with first, second:
         await first.load(DetectionRequest("A01", png(100, 100)))
@@ -82,13 +82,13 @@ async def test_the_sum_of_pixels_that_wait_has_a_bound_and_what_ended_gives_it_b
 
 async def test_a_large_picture_without_room_is_refused_before_it_is_decoded(gate: Gate) -> None:
     with pytest.raises(CallError):
-        await decoded(PictureRoom(total=1000, large=1000), png(100, 100))
+        await decoded(PictureRoom("", total=1000, large=1000), png(100, 100))
     assert gate.most_inside == 0
 
 
 @pytest.mark.parametrize("convert", ["L", "RGB", "P", "1"])
 def test_pixels_are_the_same_strip_by_strip(monkeypatch: pytest.MonkeyPatch, convert: str) -> None:
-    monkeypatch.setattr("controller.images.formats._STRIP", 1000)
+    monkeypatch.setattr("controller.images.formats.files._STRIP", 1000)
     image = Image.fromarray(np.random.default_rng(1).integers(0, 256, (77, 91, 3), dtype=np.uint8)).convert(convert)
     file = io.BytesIO()
     image.save(file, "png")

@@ -14,6 +14,7 @@ from controller.errors import CallError, Code, StoreError
 from controller.images import npy, shared_folder
 from controller.images.formats import ImageRef, load
 from controller.images.slots import Slots
+from tests.images.files import png
 
 RGB = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
 GREY = np.arange(20, dtype=np.uint8).reshape(4, 5)
@@ -84,8 +85,7 @@ def with_clear_pixel() -> Image.Image:
 
 
 PNG = encoded(Image.fromarray(np.random.default_rng(1).integers(0, 255, (40, 50, 3), np.uint8)))
-RGB16 = bytearray(PNG)
-RGB16[24] = 16
+RGB16 = png(RGB.astype(np.uint16) * 257)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ RGB16[24] = 16
         (encoded(Image.fromarray(RGB), "BMP")[:-20], "damaged"),
         (encoded(Image.fromarray(RGB), "GIF"), "none of PNG"),
         (encoded(Image.fromarray(GREY.astype(np.uint16))), "16 bits"),
-        (bytes(RGB16), "16 bits"),
+        (RGB16, "16 bits"),
         (encoded(Image.fromarray(RGB).convert("CMYK"), "JPEG"), "CMYK"),
         (encoded(with_clear_pixel()), "transparent"),
         (saved(RGB)[:-1], "truncated"),
