@@ -34,6 +34,9 @@ def _mosaic(value: object) -> str:
     return MOSAICS.get(text := parse_text(value), text)
 
 
+_Bayer = Annotated[Mosaic, BeforeValidator(_mosaic)]
+
+
 @dataclass(frozen=True, slots=True)
 class PictureInput:
     """`spec.input` and `spec.images` as plain data, for calls and for the records of processes."""
@@ -94,7 +97,7 @@ class Input(Part):
         description="How many bits of a 16-bit value count, from the lowest, where no pixel format says it: 12 for a "
         "camera's Mono12.",
     )  # fmt: skip
-    bayer: Annotated[Mosaic, BeforeValidator(_mosaic)] = Field(
+    bayer: _Bayer = Field(
         default="none",
         description="Colours of the first two rows of one-channel pictures, where no pixel format says it: RGGB is "
         "GenICam's BayerRG, GRBG its BayerGR, GBRG its BayerGB, BGGR its BayerBG. none: they are grey.",

@@ -143,6 +143,7 @@ def _head(text: bytes, mask: int, offset: int) -> Head:
         for picture in (call.image, call.guide):
             if picture is not None:
                 npy.check_shape(picture.shape)
+                npy.require_plain(npy.BYTES, picture.shape)
         if (call.guide is None) != (head.guide is None):
             raise Damaged("disagrees with itself about its guide")
     except Damaged:

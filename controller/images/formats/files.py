@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ STARTS = tuple(_SIGNATURES)
 BITS, PHOTOMETRIC, ORIENTATION, PLANAR, SAMPLE_FORMAT = 258, 262, 274, 284, 339
 """Numbers of TIFF's tags (TIFF 6.0); Exif has the orientation, too."""
 _STRIP = 1024 * 1024
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of each strange tag in a caller's file, into the daemon's log
 
 
 def opened(data: memoryview) -> ImageFile:
