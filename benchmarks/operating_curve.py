@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from controller.model.analysis import Arms, ChangeTest
+from controller.model.intervals import at_least
 from controller.rollouts.analysis.comparison import advance_change, change_evidence
-from controller.rollouts.analysis.rates import FROM_START, alternatives, later_share, threshold
+from controller.rollouts.analysis.rates import FALSE_REVERTS, FROM_START, alternatives, later_share, threshold
 
 Floats = npt.NDArray[np.float64]
 
@@ -24,6 +25,9 @@ METRICS = 2  # errorRate and timeoutRate: what is judged when nothing else is co
 SEED = 20240501
 LIMITS = (0.01, 0.05, 0.20)
 RATIOS = (0.5, 1, 1.5, 2, 3, 4)
+PICTURE_LIMITS = (0.002, 0.02)  # maxNewlyOK and maxNewlyNG where nothing else is said
+PICTURE_RATIOS = (0.1, 0.5, 1, 1.5, 2, 3, 5, 10)
+SHADOWED = METRICS + 2
 NEVER = math.inf
 
 
@@ -160,6 +164,62 @@ def change_curve() -> None:
         print(f"| {stable:.0%} | {canary:.0%} | {_share(found < NEVER)} | {_count(float(np.median(found)))} |")
 
 
+def shadow_curve(rng: np.random.Generator) -> None:
+    """Print how soon a shadow stops a version, by how often it says something else of a picture."""
+    print(f"\nA shadow, a look after every compared picture; {SHADOWED} metrics share 1 %:\n")
+    print("| limit | true share | stopped within 300 | 1,000 | 5,000 pictures | in all | median pictures |")
+    print("|---|---|---|---|---|---|---|")
+    for limit in PICTURE_LIMITS:
+        horizon = int(60 / limit)
+        for ratio in PICTURE_RATIOS:
+            count = 2000 if ratio == 1 else 500
+            found = calls_to_revert(
+                RateRuns(limit, count), count, [limit * ratio] * horizon, threshold(SHADOWED), rng
+            )  # fmt: skip
+            within = " | ".join(_share(found <= pictures) for pictures in (300, 1000, 5000))
+            print(f"| {limit:.1%} | {ratio:g} × limit | {within} | {_share(found < NEVER)} of {horizon:,} "
+                  f"| {_count(float(np.median(found)))} |")  # fmt: skip
+
+
+def replay_curve() -> None:
+    """Print how likely a replay stops a version: the exact chance of a set with more differences than are allowed."""
+    print("\nA replay, by the number of pictures that were compared; the chance that the set has too many:\n")
+    print("| limit | pictures | allowed | 0.1 × limit | 0.5 × | 1 × | 2 × | 3 × | 10 × |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for limit in PICTURE_LIMITS:
+        for pictures in (100, 500, 2000):
+            allowed = int(limit * pictures + 1e-9)
+            chances = " | ".join(
+                f"{at_least(allowed + 1, pictures, limit * ratio) * 100:.3g} %" for ratio in (0.1, 0.5, 1, 2, 3, 10)
+            )
+            print(f"| {limit:.1%} | {pictures:,} | {allowed} | {chances} |")
+
+
+def at_every_limit(rng: np.random.Generator) -> None:
+    """Print how often a version is stopped in its shadow that is exactly at every limit at once."""
+    runs, horizon, needed = 6000, 20_000, threshold(SHADOWED)
+    newly_ok, newly_ng = PICTURE_LIMITS
+    errors, timeouts = 0.05, 0.01
+    tests = {"newlyOK": RateRuns(newly_ok, runs), "newlyNG": RateRuns(newly_ng, runs),
+             "errorRate": RateRuns(errors, runs), "timeoutRate": RateRuns(timeouts, runs)}  # fmt: skip
+    stopped = {name: np.zeros(runs, dtype=bool) for name in tests}
+    for _ in range(horizon):
+        said, ended = rng.random(runs), rng.random(runs)  # of a compared picture; of a call
+        hits = {
+            "newlyOK": said < newly_ok, "newlyNG": (said >= newly_ok) & (said < newly_ok + newly_ng),
+            "errorRate": ended < errors, "timeoutRate": (ended >= errors) & (ended < errors + timeouts),
+        }  # fmt: skip
+        for name, test in tests.items():
+            stopped[name] |= test.call(hits[name]) >= needed
+    print(f"\nExactly at every limit at once, {runs:,} rollouts of {horizon:,} compared pictures each:\n")
+    print("| metric | limit | stopped | its share of the budget |")
+    print("|---|---|---|---|")
+    limits = {"newlyOK": newly_ok, "newlyNG": newly_ng, "errorRate": errors, "timeoutRate": timeouts}
+    for name, limit in limits.items():
+        print(f"| {name} | {limit:.1%} | {_share(stopped[name])} | {_share(FALSE_REVERTS / SHADOWED)} |")
+    print(f"| any of them | | {_share(np.any(list(stopped.values()), axis=0))} | {_share(FALSE_REVERTS)} |")
+
+
 def _share(hits: Any) -> str:
     return f"{float(np.mean(hits)) * 100:.3g} %"
 
@@ -175,6 +235,9 @@ def main() -> None:
     shared_by_four(rng)
     late_curve(rng)
     change_curve()
+    shadow_curve(np.random.default_rng(SEED))
+    replay_curve()
+    at_every_limit(np.random.default_rng(SEED))
 
 
 if __name__ == "__main__":

@@ -61,12 +61,17 @@ def kept_ready(
 
 
 def _is_new(situation: Situation, deployment: Deployment, ref: PackageRef) -> bool:
-    """Whether no PID of a deployment has or ever had a version: neither a restart nor a way back waits for a call."""
+    """Whether no PID of a deployment has or ever had a version: neither a restart nor a way back waits for a call.
+
+    A PID has what its history says last: a mapping that was edited by hand proves no version.
+    """
     observed = situation.observed
-    return not any(
-        observed.mapped_ref(pid) == ref or any(entry.ref == ref for entry in observed.history.get(pid, ()))
-        for pid in deployment.spec.pids
-    )
+
+    def had(pid: str) -> bool:
+        history = observed.history.get(pid, ())
+        return any(entry.ref == ref for entry in history) or (not history and observed.mapped_ref(pid) == ref)
+
+    return not any(had(pid) for pid in deployment.spec.pids)
 
 
 def _answering(situation: Situation, deployment: Deployment, pid: str) -> PackageRef | None:

@@ -28,7 +28,7 @@ class Facts:
     supported by it. `back` is where each PID would go now, `unfit` the versions that none can go to. `obstacle` says
     why the rollout cannot go on, whatever its health; `refused`, that the host lets no process of the target start.
     `emergency`: the target answers nothing any more. In a replay or shadow step, `shown` says that every picture was
-    shown that is to be, and `too_few` why those that could be compared are not enough; empty where they are.
+    shown that is to be, and `undecided` why those that could be compared do not say enough; empty where they do.
     """
 
     active: Mapping[str, PackageRef | None]
@@ -41,7 +41,7 @@ class Facts:
     back: Mapping[str, PackageRef] = field(default_factory=dict)
     unfit: frozenset[PackageRef] = frozenset()
     shown: bool = True
-    too_few: str = ""
+    undecided: str = ""
 
     def on(self, package: PackageRef) -> list[str]:
         """The PIDs that may move and have that version."""
@@ -234,13 +234,13 @@ def _go_on(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
 
 
 def _leave_pictures(rollout: Rollout, facts: Facts, now: Instant) -> Rollout:
-    """Go on after the pictures that were to be shown; too few of them that could be compared are no pass."""
+    """Go on after the pictures that were to be shown; where they say too little, that is no pass."""
     if not facts.shown:
         return rollout
-    if facts.too_few and rollout.strategy.on_inconclusive == "wait":
+    if facts.undecided and rollout.strategy.on_inconclusive == "wait":
         return rollout
-    if facts.too_few and rollout.strategy.on_inconclusive == "revert":
-        return _fail(rollout, f"inconclusive: {facts.too_few}", facts, now)
+    if facts.undecided and rollout.strategy.on_inconclusive == "revert":
+        return _fail(rollout, f"inconclusive: {facts.undecided}", facts, now)
     return _leave_step(rollout, facts, now)
 
 

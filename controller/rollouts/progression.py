@@ -14,7 +14,7 @@ from controller.model.analysis import Verdict
 from controller.model.package import PackageRef
 from controller.model.rollout import BY_PICTURES, HOLDS, Proven, Quarantine, Rollout, RolloutRecord
 from controller.model.timestamps import format_timestamp
-from controller.rollouts.analysis.pictures import too_few_replayed, too_few_shadowed
+from controller.rollouts.analysis.pictures import undecided_replay, undecided_shadow
 from controller.rollouts.evidence import already_failing, counting, judged, steady_findings
 from controller.rollouts.machine import Facts, advance, begin, halt, wanted_versions
 from controller.rollouts.pictures import replayed, shadowed
@@ -210,7 +210,7 @@ def _facts(view: DeploymentView, rollout: Rollout, verdict: Verdict | None, obst
         for finding in verdict.findings
     )
     movable = frozenset(pid for pid in view.free if view.station.supports(resolution, pid))
-    shown, too_few = _by_pictures(view, rollout)
+    shown, undecided = _by_pictures(view, rollout)
     chosen = frozenset((*rollout.stable.values(), *rollout.back.values()))
     return Facts(
         active={pid: view.observed.active_ref(pid) for pid in view.free},
@@ -222,16 +222,16 @@ def _facts(view: DeploymentView, rollout: Rollout, verdict: Verdict | None, obst
         emergency=broken,
         unfit=frozenset(ref for ref in chosen if not view.fit(ref)),
         shown=shown,
-        too_few=too_few,
+        undecided=undecided,
     )
 
 
 def _by_pictures(view: DeploymentView, rollout: Rollout) -> tuple[bool, str]:
     """Return whether every picture of the present step was shown, and why they are too few; empty where enough."""
     if (replay := replayed(view, rollout)) is not None:
-        return replay.done, too_few_replayed(replay)
+        return replay.done, undecided_replay(replay)
     shadow = shadowed(view, rollout)
-    return True, too_few_shadowed(shadow) if shadow is not None else ""
+    return True, undecided_shadow(shadow) if shadow is not None else ""
 
 
 def _way_back(view: DeploymentView, rollout: Rollout, pid: str) -> PackageRef | None:
@@ -296,11 +296,11 @@ def _pictures_waited_for(view: DeploymentView, rollout: Rollout) -> str:
             return f"the replay is about to begin; {passes}"
         if replay.report.problem:
             return f"the replay cannot go on: {replay.report.problem}; {passes}"
-        if few := too_few_replayed(replay):
+        if few := undecided_replay(replay):
             return f"{few}; {passes}"
         return f"{replay.report.shown:,} of {replay.report.wanted:,} recorded pictures shown; {passes}"
     if rollout.state == "shadowing" and (shadow := shadowed(view, rollout)) is not None:
-        few = too_few_shadowed(shadow) or f"{shadow.compared or 0:,} shadowed pictures compared"
+        few = undecided_shadow(shadow) or f"{shadow.compared or 0:,} shadowed pictures compared"
         return f"{few}; {passes}"
     return ""
 

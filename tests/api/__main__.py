@@ -21,15 +21,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from controller.http.openapi_words import PATH
-from controller.recordings.keeping import keeper
 from controller.station.port import WORKER
-from controller.store.layout import StoreLayout
 from examples.packing import Algorithm, build_package
 from tests.end_to_end.api_client import DOCUMENT
 from tests.end_to_end.running import Daemon, through_folder
 from tests.end_to_end.station import Station
-from tests.recorded import picture, pictures, recorded
 
 CONFIG = Path(__file__).with_name("schemathesis.toml")
 PORT = 18443
@@ -59,7 +55,7 @@ def main() -> int:
 
 @contextmanager
 def a_station(folder: Path) -> Iterator[Station]:
-    """Yield a station whose daemon runs, with a deployment, a package that no deployment has, and a recorded call."""
+    """Yield a station whose daemon runs, with a deployment and with a package that no deployment has."""
     station = Station(folder / "station")
     source = Algorithm(body="return ok()")
     for name in ("screw-check", "spare"):
@@ -68,8 +64,6 @@ def a_station(folder: Path) -> Iterator[Station]:
             build_package(station.zips, name=name, version=version, source=source, supported_pids=pids)
     steps = {"canary": {"steps": [{"setWeight": 50}, {"pause": {}}]}}
     station.desire("screw-check", "screw-check", "1.0.0", ["A01", "A02"], strategy=steps)
-    with keeper(StoreLayout.at(station.store)) as kept:
-        kept.add(recorded(id=PATH["recording"][2], guide=picture()), pictures(guide=picture()))
     daemon = Daemon(station)
     daemon.confined = lambda command: [*command, "--listen", f"127.0.0.1:{PORT}"]
     daemon.start()

@@ -281,6 +281,19 @@ def test_enough_pictures_do_not_shorten_a_shadow(line: Line) -> None:
     assert line.rollout.weight == 25
 
 
+def test_a_shadow_above_its_limit_goes_on_until_it_is_certain_or_within_it_again(line: Line) -> None:
+    wanted = of(SHADOW, {"setWeight": 25})
+    line.go(wanted)
+    line.shadowed("A04", Agreement(ok_ok=38, ng_ok=2, newly_ok=2))
+
+    line.go(wanted, 2000)
+    assert line.rollout.state == "shadowing"
+    assert "newly OK 5 %, limit 2%, over 40 compared pictures: more will decide" in line.plan.waiting[0].reason
+    line.shadowed("A04", Agreement(ok_ok=60))
+    line.go(wanted)
+    assert (line.rollout.weight, line.on) == (25, "A A A B")
+
+
 @pytest.mark.parametrize(
     ("counts", "metric"),
     [
@@ -404,7 +417,7 @@ def test_counts_that_were_lost_begin_anew(line: Line) -> None:
 
 
 @pytest.mark.parametrize(("then", "state"), [("promote", "stepping"), ("revert", "reverted")])
-def test_too_few_shadowed_pictures_when_the_time_is_over(line: Line, then: str, state: str) -> None:
+def test_undecided_shadow_pictures_when_the_time_is_over(line: Line, then: str, state: str) -> None:
     wanted = of(SHADOW, {"setWeight": 25}, then=then)
     line.go(wanted)
     line.seconds += 900

@@ -32,6 +32,8 @@ NATURES = (
     Nature(crashes=1.0),
     Nature(loses_heart=True),
     Nature(memory=4 << 30),
+    Nature(newly_ok=0.5),
+    Nature(newly_ng=0.3),
 )
 
 
@@ -45,6 +47,8 @@ def _strategy(chance: random.Random) -> dict[str, Any]:
     if chance.random() < 0.8:
         steps: list[Any] = []
         for weight in sorted(chance.sample((0, 10, 25, 50, 75, 100), chance.randint(0, 3))):
+            if chance.random() < 0.3:
+                steps.append(_pictures(chance))
             steps.append({"setWeight": weight})
             if chance.random() < 0.5:
                 steps.append({"pause": chance.choice(({"duration": "30s"}, {"duration": "5m"}, {}))})
@@ -57,6 +61,13 @@ def _strategy(chance: random.Random) -> dict[str, Any]:
         }
         strategy["canary"] = {"steps": steps, "analysis": analysis}
     return strategy
+
+
+def _pictures(chance: random.Random) -> dict[str, Any]:
+    if chance.random() < 0.5:
+        return {"replay": {"last": chance.choice((20, 200)), "maxNewlyOK": "2%"}}
+    shadow = {"weight": chance.choice((25, 100)), "duration": chance.choice(("0s", "30s", "5m")), "minSamples": 20}
+    return {"shadow": {**shadow, "maxNewlyOK": chance.choice(("0.2%", "2%"))}}
 
 
 def _deployment(chance: random.Random, name: str, package: str, pids: list[str]) -> dict[str, Any]:
@@ -120,6 +131,7 @@ class History:
             (1, self._a_full_disk),
             (2, self._a_process_dies),
             (1, self._the_clock_is_set),
+            (1, self._recordings_come_and_go),
         ]
         if by_hand:
             self.befall.append((3, self._an_edit))
@@ -221,6 +233,9 @@ class History:
 
     async def _the_clock_is_set(self) -> None:
         self.world.skew += self.chance.choice((-86_400.0, -3600.0, 3600.0, 86_400.0))
+
+    async def _recordings_come_and_go(self) -> None:
+        self.world.recorded = self.chance.choice((0, 10, 500))
 
     async def _an_edit(self) -> None:
         pid, installed = self.chance.choice(PIDS), sorted(self.world.packages.installations())

@@ -9,7 +9,7 @@ from controller.model.actions import Deactivate, Plan, Switch
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.observed import ActiveMapping, Observed
 from controller.model.package import PackageRef
-from controller.model.rollout import Hold, Rollout, RolloutRecord
+from controller.model.rollout import BY_PICTURES, Hold, Rollout, RolloutRecord
 from controller.rollouts.cohorts import cohort
 from controller.rollouts.transitions import TRANSITIONS
 
@@ -66,6 +66,18 @@ class Watch:
             starts.popleft()
         lives = sum(at >= now - 60 for at in self.lives)
         assert len(starts) <= 8 + 8 * lives, f"12: {key} was started {len(starts)} times in a minute"
+        self._asked_for(world, key)
+
+    def _asked_for(self, world: Any, key: ProcessKey) -> None:
+        """9: a shadow runs for a shadow step; before the first weight no process of the line runs the target."""
+        rollout = world.bare.rollouts.memory().records.get(key.deployment, RolloutRecord()).rollout
+        if key.shadow:
+            assert rollout is not None, f"{key} is started without a rollout"
+            assert (rollout.state, rollout.target) == ("shadowing", key.ref), f"{key} is started while {rollout.state}"
+        elif rollout is not None and rollout.state in BY_PICTURES and rollout.target == key.ref and not rollout.weight:
+            active = {getattr(each, "ref", None) for each in world.bare.active.read_all().values()}
+            wanted = set(self.plan.targets.values()) | {hold.package for hold in self.observed.holds.values()}
+            assert key.ref in active | wanted, f"9: {key} is started although no PID is to have it yet"
 
     # --- what must hold
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -38,21 +39,10 @@ class SimReplays:
             count = min(_AT_ONCE, pictures - report.shown)
             came = Agreement()
             for _ in range(count):
-                came += self._show(world.nature(key.target))
+                came += shown(world.nature(key.target), world.random)
             world.tick(f"replay {key.deployment} {report.shown + count}")
             report = replace(report, agreement=report.agreement + came)
             report = world.replays[key.deployment] = replace(report, done=report.shown == pictures)
-
-    def _show(self, nature: Nature) -> Agreement:
-        chance = self.world.random.random()
-        was_ng = self.world.random.random() < 0.3
-        if chance < nature.errors or chance < nature.crashes:
-            return Agreement(errors=1)
-        if chance < nature.timeouts:
-            return Agreement(timeouts=1)
-        if was_ng:
-            return Agreement(ng_ok=1, newly_ok=1) if chance < nature.newly_ok else Agreement(ng_ng=1)
-        return Agreement(ok_ng=1, newly_ng=1) if chance < nature.newly_ng else Agreement(ok_ok=1)
 
     def keep(self, wanted: Collection[ReplayKey], deployments: Collection[str]) -> None:
         self.wanted.intersection_update(wanted)
@@ -61,3 +51,16 @@ class SimReplays:
 
     def reports(self) -> Mapping[str, ReplayReport]:
         return dict(self.world.replays)
+
+
+def shown(nature: Nature, chance: random.Random) -> Agreement:
+    """Return what a version comes to on one picture that the version before called OK or NG."""
+    drawn = chance.random()
+    was_ng = chance.random() < 0.3
+    if drawn < nature.errors or drawn < nature.crashes:
+        return Agreement(errors=1)
+    if drawn < nature.timeouts:
+        return Agreement(timeouts=1)
+    if was_ng:
+        return Agreement(ng_ok=1, newly_ok=1) if drawn < nature.newly_ok else Agreement(ng_ng=1)
+    return Agreement(ok_ng=1, newly_ng=1) if drawn < nature.newly_ng else Agreement(ok_ok=1)

@@ -30,6 +30,10 @@ EXPECTED = {
     ("promoted", "completed"),
     ("sampling", "stepping"),
     ("waiting", "stepping"),
+    ("replaying", "stepping"),
+    ("replaying", "reverted"),
+    ("shadowing", "stepping"),
+    ("shadowing", "reverted"),
     ("any", "rolled back by hand"),
 }
 """Changes of state, from one write to the next, that must have been seen for the histories to say anything."""

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from controller.errors import Code, CodedError, ControllerError, PackageError, StartFailed, StoreError
+from controller.model.comparison import Agreement
 from controller.model.objects import ObjectRef, ProcessKey
 from controller.model.observed import ActiveMapping, BrokenMapping, ObservedProcess
 from controller.model.package import Installation, Manifest, PackageRecord, PackageRef, Receipt, Verdict
 from controller.model.replay import ReplayReport
-from controller.model.rollout import Instant
+from controller.model.rollout import Instant, RolloutRecord
 from controller.model.tally import Counted, LatencySketch, Tally, bin_of
 from controller.processes.spec import ProcessSpec
 from controller.reconciler.apply import Applier
@@ -27,6 +28,7 @@ from controller.reconciler.ports import Packages
 from controller.reconciler.reconciler import Outcome, Reconciler
 from controller.reconciler.recover import recover
 from controller.reconciler.revisions import Desired
+from controller.rollouts.cohorts import cohort
 from controller.station.commands.operator import Abort, Pause, Promote, Resume, Retry, Rollback
 from controller.station.operator import Operator
 from controller.station.port import Caller
@@ -34,7 +36,7 @@ from controller.store.store import Store
 from controller.store.tally_store import TallyStore
 from tests.builders import receipt, zip_record
 from tests.simulator.memory import MemoryActive, MemoryRollouts, memory_store, tapped
-from tests.simulator.replays import SimReplays
+from tests.simulator.replays import SimReplays, shown
 
 PIDS = ("A01", "A02", "A03", "A04", "A05", "B01", "B02")
 QUICK = bin_of(0.02)
@@ -172,6 +174,7 @@ class World:
         """Processes that took a smoke call at their last start."""
         self.tallies: dict[tuple[str, PackageRef], Tally] = {}
         self.replays: dict[str, ReplayReport] = {}
+        self.shadows: dict[Counted, Agreement] = {}
         self.recorded = 500
         """Pictures that are recorded of every deployment."""
         self.sleepers: list[tuple[float, asyncio.Future[None]]] = []
@@ -282,9 +285,11 @@ class World:
             deployment = self.desired and self.desired.revision.by_pid.get(pid)
             if not isinstance(mapping, ActiveMapping) or deployment is None:
                 continue
-            keys = [key for key, each in self.running.items() if key.ref == mapping.ref and each.serves]
+            serving = [key for key, each in self.running.items() if each.serves]
+            keys = [key for key in serving if key.ref == mapping.ref and not key.shadow]
             if keys:
                 self._call(pid, self.random.choice(keys), calls)
+                self._mirror(pid, deployment.name, mapping.ref, calls)
 
     def _call(self, pid: str, key: ProcessKey, calls: int) -> None:
         nature, chance = self.nature(key.ref), self.random.random
@@ -305,6 +310,25 @@ class World:
         tally = Tally(calls, verdicts_ok=ok, latency=LatencySketch(((QUICK, ok),) if ok else ()), **count)
         at = (pid, key.ref)
         self.tallies[at] = self.tallies.get(at, Tally()) + tally
+
+    def _mirror(self, pid: str, deployment: str, ref: PackageRef, calls: int) -> None:
+        """Show answered calls to the shadow of a deployment, where a controller lives that does."""
+        rollout = self.bare.rollouts.memory().records.get(deployment, RolloutRecord()).rollout
+        step = rollout.present_step if rollout is not None and self.reconciler is not None else None
+        if rollout is None or step is None or rollout.state != "shadowing" or rollout.target == ref:
+            return
+        key = ProcessKey(deployment, rollout.target.name, rollout.target.version, shadow=True)
+        if pid not in cohort(rollout.strategy.sequence, step.weight) or key not in self.running:
+            return
+        nature, counts = self.nature(key.ref), Agreement()
+        for _ in range(calls):
+            if nature.crashes and self.random.random() < nature.crashes:
+                counts += Agreement(errors=1)
+                self.crash(key, "exit status 1")
+                break
+            counts += shown(nature, self.random)
+        at = (pid, rollout.target)
+        self.shadows[at] = self.shadows.get(at, Agreement()) + counts
 
     def crash(self, key: ProcessKey, why: str) -> None:
         self.troubles[key] += key in self.running
@@ -366,6 +390,7 @@ class World:
         assert self.desired is not None
         await self.reconciler.wait_for_results(timeout=0)
         self.tally_store.note(dict(self.tallies), {}, self.clock())
+        self.tally_store.shadows.note(dict(self.shadows), {})
         observed = await self.reconciler.observe(self.desired)
         planned = self.reconciler.plan(self.desired, observed)
         self.watch.planned(self, observed, planned)

@@ -52,7 +52,7 @@ def replay_findings(health: Health, replayed: Replayed) -> Iterator[Finding]:
     for each in _counts(health, replayed):
         to_come = 0 if report is None else max(0, report.wanted - report.shown)
         failed = each.hits > _allowed(each.limit, each.trials + to_come)
-        enough = replayed.done and not too_few_replayed(replayed)
+        enough = replayed.done and not undecided_replay(replayed)
         named = tuple(evidence(pictures, _about(each.metric)))
         if each.metric in {"replayErrorRate", "replayTimeoutRate"} and not (each.hits or failed):
             continue
@@ -66,7 +66,7 @@ def replay_findings(health: Health, replayed: Replayed) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def too_few_replayed(replayed: Replayed) -> str:
+def undecided_replay(replayed: Replayed) -> str:
     """Return why a replay that is done says too little; empty where it says enough, or is not done."""
     report = replayed.report
     if report is None or not report.done or report.agreement.compared >= replayed.needed:
@@ -114,15 +114,15 @@ def advanced_shadow(tests: Mapping[str, RateTest], shadowed: Shadowed) -> dict[s
 
 def shadow_findings(tests: Mapping[str, RateTest], shadowed: Shadowed, needed: float) -> Iterator[Finding]:
     """Yield what a shadow's pictures say of the two shares; each fails where its log evidence reaches `needed`."""
-    short = too_few_shadowed(shadowed)
+    undecided = undecided_shadow(shadowed)
     for way in _WAYS:
         test, count, log_evidence = tests[way], _newly(way), rate_evidence(tests[way])
         where = tuple(pid for pid, each in shadowed.agreements.items() if count(each))
         named = tuple(evidence(shadowed.differing, _about(way)))
-        outcome: Outcome = "fail" if log_evidence >= needed else "inconclusive" if short else "pass"
+        outcome: Outcome = "fail" if log_evidence >= needed else "inconclusive" if undecided else "pass"
         share, likely = test.failures / test.calls if test.calls else None, chance(log_evidence)
         told = f"shadow: {_WAYS[way]} {percent(share)} over {_pictures(test.calls, 'compared')}{on(where)}"
-        why = f"; {short}" if outcome == "inconclusive" else by_chance(outcome, likely)
+        why = f"; {undecided}" if outcome == "inconclusive" else by_chance(outcome, likely)
         yield Finding(
             way, outcome, f"{told}, limit {format_ratio(test.limit)}{why}{_such_as(named)}", observed=share,
             limit=test.limit, samples=test.calls, failures=test.failures, chance=likely, where=where,
@@ -131,13 +131,24 @@ def shadow_findings(tests: Mapping[str, RateTest], shadowed: Shadowed, needed: f
         )  # fmt: skip
 
 
-def too_few_shadowed(shadowed: Shadowed) -> str:
-    """Return why a shadow step's pictures say too little; empty where they say enough, or it is over."""
-    compared, needed = shadowed.compared, shadowed.terms.min_samples
-    if compared is None or compared >= needed:
+def undecided_shadow(shadowed: Shadowed) -> str:
+    """Return why a shadow step's pictures are no pass yet; empty where they are one, or the step is over.
+
+    They are too few, or more differ than the limit allows, and not yet so many that it could not be chance.
+    """
+    compared, needed, seen = shadowed.compared, shadowed.terms.min_samples, shadowed.total
+    if compared is None:
         return ""
-    dropped = f" ({shadowed.total.dropped:,} were dropped)" if shadowed.total.dropped else ""
-    return f"{_pictures(compared, 'shadowed')} compared{dropped}, {needed:,} are needed (shadow.minSamples)"
+    if compared < needed:
+        dropped = f" ({seen.dropped:,} were dropped)" if seen.dropped else ""
+        return f"{_pictures(compared, 'shadowed')} compared{dropped}, {needed:,} are needed (shadow.minSamples)"
+    counted = [(way, _newly(way)(seen), _limit(shadowed.terms, way)) for way in _WAYS]
+    above = [
+        f"{_WAYS[way]} {percent(count / seen.compared)}, limit {format_ratio(limit)}"
+        for way, count, limit in counted
+        if count > _allowed(limit, seen.compared)
+    ]
+    return f"{' and '.join(above)}, over {_pictures(seen.compared, 'compared')}: more will decide" if above else ""
 
 
 def failed_pictures(shadowed: Shadowed, metric: Metric) -> tuple[PictureEvidence, ...]:
