@@ -31,6 +31,8 @@ ALLOWED = {
     "controller.host.adapter_pictures.install": "adapter_entry.py loads it by its place on the disk",
     "controller.host.adapter_pictures.Numpy.load": "the SDK calls it, as numpy's",
     "controller.http.connections.StationProtocol.*": "asyncio, httptools and uvicorn call it",
+    "controller.http.connections._Together.*": "uvicorn calls it",
+    "controller.http.quick.QuickCycle.set": "the same",
     "controller.json_log.LogFile.handleError": "logging calls it where a record cannot be written",
     "controller.json_log.LogFile.close": "closed by its block as a handler",
     "controller.json_log._Lines.handleError": "logging calls it where a record finds no room",

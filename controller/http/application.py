@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from starlette.routing import Route, Router
@@ -19,6 +20,7 @@ from controller.http.openapi_file import OpenApiFile
 from controller.http.operations import LongActs, OperationEvents
 from controller.http.peers import admitted
 from controller.http.picture import PictureResource
+from controller.http.quick import QuickHandler
 from controller.http.reconcile import ReconcileResource
 from controller.http.recordings import RecordingsResource
 from controller.http.request_body import BodyLimits
@@ -74,13 +76,22 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
     return (*own, *plain, *OpenApiFile().endpoints())
 
 
-def application(station: Station, layout: StoreLayout, limits: BodyLimits | None = None) -> Router:
-    """Return the ASGI application for the station of a store, where uploads and the keys of requests are kept."""
+class Application(Router):
+    """The resources as an ASGI application, and what answers a quick detection without it."""
+
+    def __init__(self, routes: Sequence[Route], paths: Iterable[str], quick: QuickHandler) -> None:
+        super().__init__(routes, redirect_slashes=False, default=Missing(paths))
+        self.quick = quick
+
+
+def application(station: Station, layout: StoreLayout, limits: BodyLimits | None = None) -> Application:
+    """Return the application for the station of a store, where uploads and the keys of requests are kept."""
+    limits = limits or BodyLimits()
     idempotency = Idempotency(IdempotencyKeys(layout, epoch_seconds), LongActs(station))
     by_path: dict[str, dict[str, Handler]] = {}
-    for endpoint in endpoints(station, layout.staging, limits or BodyLimits()):
+    for endpoint in endpoints(station, layout.staging, limits):
         handler = idempotency.guard(endpoint) if endpoint.keyed else endpoint.handler
         needed = Access[endpoint.access] if endpoint.access else Access.viewer
         by_path.setdefault(endpoint.path, {})[endpoint.method] = admitted(handler, needed)
     routes = [Route(path, Resource(handlers)) for path, handlers in by_path.items()]
-    return Router(routes, redirect_slashes=False, default=Missing(by_path))
+    return Application(routes, by_path, Execute(station, limits).execute_quick)

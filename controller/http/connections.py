@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import resource
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
 
 from controller.host.sockets import peer_user
 from controller.http.failures import CLOSE, Refused, error_response
-from controller.http.uvicorn_parts import Config, HttpToolsProtocol, ServerState
+from controller.http.quick import QuickCycle, QuickHandler, pid_asked
+from controller.http.uvicorn_parts import STATUS_LINE, Config, HttpToolsProtocol, RequestResponseCycle, ServerState
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 _MOST_CONNECTIONS = 512
 _SHARE_OF_FILES = 4
@@ -79,6 +83,42 @@ class ConnectionLimits:
         self._kept.pop(connection, None)
 
 
+class _Together:
+    """A transport for one answer, whose head and body go out by one system call: each one wakes whoever waits for it.
+
+    What is written waits for the next piece, and at most until the loop's next turn.
+    """
+
+    __slots__ = ("_loop", "_transport", "_turn", "_waiting", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._waiting = b""
+        self._turn: asyncio.Handle | None = None
+        self.is_closing = transport.is_closing
+
+    def write(self, data: bytes) -> None:
+        if self._turn is None:
+            self._waiting = data
+            self._turn = self._loop.call_soon(self._flush)
+        else:
+            self._turn.cancel()
+            self._turn = None
+            self._transport.write(self._waiting + data)
+
+    def _flush(self) -> None:
+        self._turn = None
+        if not self.is_closing():
+            self._transport.write(self._waiting)
+
+    def close(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+            self._flush()
+        self._transport.close()
+
+
 class _NothingMoreIsReadError(Exception):
     """Ends the parser's work on what has arrived."""
 
@@ -94,8 +134,12 @@ class StationProtocol(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
         *,
         limits: ConnectionLimits,
+        quick: QuickHandler | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
+        self._quick = quick
+        self._arriving: QuickCycle | None = None
+        """A request that is quick if the rest of it came with its head."""
         self._limits = limits
         self.peer = ""
         """What counts as one peer; empty at a socket of this machine."""
@@ -132,6 +176,8 @@ class StationProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._beside_body += len(data)
         super().data_received(data)
+        if self._arriving is not None:
+            self._go_the_long_way(self._arriving)
         if self._beside_body > self._limits.head and not self._refused and not self.transport.is_closing():
             self._refuse(
                 Refused(
@@ -158,15 +204,52 @@ class StationProtocol(HttpToolsProtocol):
                     next_step="wait for the answers", headers=CLOSE,
                 )
             )  # fmt: skip
+        elif self._quick is not None and (self.cycle is None or self.cycle.response_complete):
+            pid = pid_asked(self.parser.get_method(), self.url, self.headers)
+            if pid is not None and self.parser.get_http_version() == "1.1":
+                keep_alive = self.parser.should_keep_alive()
+                self._arriving = QuickCycle(self, self.scope, pid, keep_alive=keep_alive)  # type: ignore[arg-type]
+                return
         super().on_headers_complete()
+
+    def _go_the_long_way(self, arriving: QuickCycle) -> None:
+        """Have uvicorn's own cycle receive the rest of a request, and answer it."""
+        self._arriving = None
+        super().on_headers_complete()
+        if arriving.body:
+            super().on_body(arriving.body)
+
+    def answer(self, response: Response, *, keep_alive: bool) -> None:
+        """Answer the quick request under way."""
+        if self.transport.is_closing():
+            return
+        closes = any(name == b"connection" for name, _ in response.raw_headers)
+        self.transport.write(_raw(response) if keep_alive or closes else _raw(response, b"connection: close"))
+        if closes or not keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        cycle.transport = _Together(self.transport, self.loop)  # type: ignore[assignment]  # as much as it uses
+        super()._start_asgi_task(cycle, app)
 
     def on_body(self, body: bytes) -> None:
         self._beside_body = 0
-        super().on_body(body)
+        if self._arriving is not None:
+            self._arriving.body += body
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._beside_body = 0
-        super().on_message_complete()
+        arriving, self._arriving = self._arriving, None
+        if arriving is None or self._quick is None:
+            super().on_message_complete()
+            return
+        self.cycle = arriving  # type: ignore[assignment]  # as much of one as is asked for
+        task = arriving.begin(self._quick)
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def on_response_complete(self) -> None:
         self._under_way -= 1
@@ -248,7 +331,7 @@ class StationProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def _raw(response: Response) -> bytes:
-    """Return the bytes of an answer, for input that never became a request."""
-    head = [f"HTTP/1.1 {response.status_code} ".encode(), *(b"%s: %s" % pair for pair in response.raw_headers)]
+def _raw(response: Response, *more: bytes) -> bytes:
+    """Return the bytes of an answer; `more` are further headers."""
+    head = [STATUS_LINE[response.status_code].rstrip(), *(b"%s: %s" % pair for pair in response.raw_headers), *more]
     return b"\r\n".join((*head, b"", bytes(response.body)))

@@ -28,7 +28,7 @@ from controller.http.resource import JSON, Content, Endpoint, json_response
 from controller.images.formats import ImageRef, ImageSource
 from controller.model.package import PackageRef
 from controller.station.commands.detecting import Detect
-from controller.station.port import Station
+from controller.station.port import Station, require
 
 MULTIPART = "multipart/form-data"
 PARTS = ("image", "guide_image", "request")
@@ -79,6 +79,13 @@ class Execute:
     async def execute(self, request: Request) -> Response | None:
         """Answer a detection for a PID; None where the caller left before, which has cancelled it."""
         return await self._answer(request, partial(pid_request, request.path_params["pid"]))
+
+    async def execute_quick(self, request: Request, body: bytes) -> Response | None:
+        """Answer a detection for a PID whose JSON body is there; it is cancelled where the caller leaves."""
+        require(Detect.operation.access, caller := caller_of(request))
+        asked = pid_request(request.path_params["pid"], JSON, body)
+        detection = await self._station.execute(Detect(asked), caller)
+        return json_response(detection.to_document())
 
     async def execute_package(self, request: Request) -> Response | None:
         """Answer a detection through a package, like `execute`."""

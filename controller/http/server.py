@@ -9,6 +9,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
+from controller.http.application import Application
 from controller.http.connections import ConnectionLimits, StationProtocol
 from controller.http.listener import guard, listen
 from controller.http.uvicorn_parts import Config, Server
@@ -37,7 +38,11 @@ class SocketServer:
             Config(
                 application,
                 loop="none",
-                http=partial(StationProtocol, limits=limits or ConnectionLimits()),  # type: ignore[arg-type]  # what makes one
+                http=partial(  # type: ignore[arg-type]  # what makes one
+                    StationProtocol,
+                    limits=limits or ConnectionLimits(),
+                    quick=application.quick if isinstance(application, Application) else None,
+                ),
                 ws="none",
                 lifespan="off",
                 log_config=None,

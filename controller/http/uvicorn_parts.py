@@ -31,7 +31,7 @@ def _defer() -> None:
 _defer()
 
 from uvicorn.config import Config  # noqa: E402
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol  # noqa: E402
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle  # noqa: E402
 from uvicorn.server import Server, ServerState  # noqa: E402
 
-__all__ = ["Config", "HttpToolsProtocol", "Server", "ServerState"]
+__all__ = ["STATUS_LINE", "Config", "HttpToolsProtocol", "RequestResponseCycle", "Server", "ServerState"]

@@ -17,6 +17,7 @@ from controller.station.commands.recordings import (
 )
 from tests.http.conftest import ServedStation, form
 from tests.station.fake import RECORDED
+from tests.waiting import until
 
 ONE = f"/v1/recordings/{RECORDED.id}"
 
@@ -53,7 +54,7 @@ async def test_a_page_and_pictures_are_files(station: ServedStation) -> None:
         assert each.headers["x-content-type-options"] == "nosniff"
         assert "default-src 'none'" in each.headers["content-security-policy"]
     assert station.fake.asked[0] == ShowRecording(RECORDED.id)
-    assert all(file.closed for file in station.fake.files)
+    await until(lambda: all(file.closed for file in station.fake.files), "the end of the files")
     missing = await station.ask("GET", "/v1/recordings/20270115080001000-ffffffffff/page")
     assert (missing.status, missing.error["code"]) == (404, 1003)
 
