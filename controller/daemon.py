@@ -177,7 +177,7 @@ class Daemon:
         self._checks = BackgroundChecks(zips, BackgroundCheck(parts.check, layout.staging), self._loop.wake)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)
         self._plane = DataPlane(runner, store.active, Gallery(partial(memory_is_short, layout)))
-        self._mirror = Mirror(runner)
+        self._mirror = Mirror(runner, partial(memory_is_short, layout))
         self._plane.follow(self._mirror)
         self._series = CallSeries()
         self._feedback = Feedback(VerdictJournal(layout), self._plane)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from controller.calls.aftermath import Ended
 from controller.calls.answers import answer_of
-from controller.calls.mirror_queue import MirrorQueue, Shown
+from controller.calls.mirror_queue import MirrorQueue, Shown, size_of
 from controller.calls.shadow_call import ask
 from controller.calls.shadow_counts import Dropped, ShadowCounts
 from controller.client.answers import Detection
@@ -30,6 +31,8 @@ from controller.rollouts.cohorts import cohort
 log = logging.getLogger(__name__)
 
 _EXCUSED = Agreement(excused=1)
+_LOOK_EVERY = 1.0
+"""Seconds between two looks whether memory is short."""
 
 Disagreed = Callable[[Ended, Answer, Difference], str]
 """Has a call recorded on which the versions disagree; returns the recording's id, or nothing."""
@@ -58,10 +61,11 @@ class Shadowing:
 class Mirror(PoolObserver):
     """Follows the calls of the line (`Follower`) for every rollout in a shadow step, with one worker a shadow process.
 
-    `disagreed` may record a call. `on_news` is called when a picture is newly OK, newly NG, or failed.
+    `disagreed` may record a call. `on_news` is called when a picture is newly OK, newly NG, or failed. `is_short` says
+    whether memory is: then no picture is kept, since the line needs the room for the next one.
     """
 
-    def __init__(self, pool: ProcessPool) -> None:
+    def __init__(self, pool: ProcessPool, is_short: Callable[[], bool] = lambda: False) -> None:
         self.counts = ShadowCounts()
         self.disagreed: Disagreed = lambda *_: ""
         self.on_news: Callable[[], None] = lambda: None
@@ -71,6 +75,7 @@ class Mirror(PoolObserver):
         self._workers: dict[AlgorithmProcess, asyncio.Task[None]] = {}
         self._showing: set[AlgorithmProcess] = set()
         self._pool = pool
+        self._memory = _Memory(is_short)
         pool.subscribe(self)
 
     def judge(self, rollouts: Mapping[str, Rollout]) -> None:
@@ -106,11 +111,19 @@ class Mirror(PoolObserver):
     # The calls of the line.
 
     def wants(self, pid: str, ref: PackageRef) -> bool:
-        """Whether a call is to be shown: its PID is shadowed, another version than the target answers it."""
-        shown = self._by_pid.get(pid)
-        if shown is None or ref == shown.target:
+        """Whether a call is to be shown: its PID is shadowed, another version than the target answers it.
+
+        Where it could not be shown anyhow, its picture need not be kept.
+        """
+        shadowing = self._by_pid.get(pid)
+        if shadowing is None or ref == shadowing.target:
             return False
-        return shown.sample >= 1 or random.random() < shown.sample  # noqa: S311 - a sample, no secret
+        if shadowing.sample < 1 and random.random() >= shadowing.sample:  # noqa: S311 - a sample, no secret
+            return False
+        why = self._no_place(shadowing) or ("no_room" if self._memory.is_short() else None)
+        if why is not None:
+            self.counts.drop(shadowing.deployment, (pid, shadowing.target), why)
+        return why is None
 
     def hear(self, call: Ended) -> None:
         """Have an answered call wait for the shadow, unless it says nothing, or cannot wait."""
@@ -125,18 +138,17 @@ class Mirror(PoolObserver):
         if call.image is None:
             self.counts.drop(shadowing.deployment, counted, "no_room")
             return
-        why = self._no_place(shadowing, shown := Shown(call, call.image, before))
+        why = self._no_place(shadowing, size_of(call))
         if why is not None:
-            shown.release()
             self.counts.drop(shadowing.deployment, counted, why)
         else:
-            self._queues[shadowing.deployment].put(shown)
+            self._queues[shadowing.deployment].put(Shown(call, before))
 
-    def _no_place(self, shadowing: Shadowing, shown: Shown) -> Dropped | None:
+    def _no_place(self, shadowing: Shadowing, size: int = 0) -> Dropped | None:
         key = (shadowing.deployment, shadowing.target)
         if not any((process.key.deployment, process.key.ref) == key for process in self._workers):
             return "no_process"
-        return None if self._queues[shadowing.deployment].has_room(shown.size) else "behind"
+        return None if self._queues[shadowing.deployment].has_room(size) else "behind"
 
     # The shadow processes.
 
@@ -208,3 +220,18 @@ class Mirror(PoolObserver):
         picture = DifferingPicture(pid, request_id, recording, at, before, after, difference)
         self.counts.differs(shadowing.deployment, picture)
         self.on_news()
+
+
+class _Memory:
+    """Whether memory is short, as of a moment ago: it is asked with every call."""
+
+    def __init__(self, is_short: Callable[[], bool]) -> None:
+        self._ask = is_short
+        self._short = False
+        self._again = 0.0
+
+    def is_short(self) -> bool:
+        now = time.monotonic()
+        if now >= self._again:
+            self._short, self._again = self._ask(), now + _LOOK_EVERY
+        return self._short

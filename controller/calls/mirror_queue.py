@@ -21,21 +21,26 @@ class Shown:
 
     __slots__ = ("before", "call", "size")
 
-    def __init__(self, call: Ended, image: Lease, before: Answer) -> None:
+    def __init__(self, call: Ended, before: Answer) -> None:
         self.call = call
         self.before = before
-        self.size = image.image.look[2] + (call.guide.image.look[2] if call.guide is not None else 0)
-        for lease in self.leases:
+        self.size = size_of(call)
+        for lease in _leases(call):
             lease.hold()
-
-    @property
-    def leases(self) -> tuple[Lease, ...]:
-        return tuple(each for each in (self.call.image, self.call.guide) if each is not None)
 
     def release(self) -> None:
         """Give the pictures back: exactly once."""
-        for lease in self.leases:
+        for lease in _leases(self.call):
             lease.release()
+
+
+def size_of(call: Ended) -> int:
+    """Return how many bytes the files of a call's pictures have."""
+    return sum(lease.image.look[2] for lease in _leases(call))
+
+
+def _leases(call: Ended) -> tuple[Lease, ...]:
+    return tuple(each for each in (call.image, call.guide) if each is not None)
 
 
 class MirrorQueue:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 from controller.calls.aftermath import Ended
@@ -12,7 +13,7 @@ from controller.calls.request import DetectionRequest, SharedImages
 from controller.calls.shadow_counts import Dropped
 from controller.client.answers import Detection
 from controller.errors import CallError, Code
-from controller.host.priority import waits_for_processor
+from controller.host.priority import Thread, threads_of
 from controller.images.slots import Lease
 from controller.model.comparison import Answer
 from controller.processes.process import AlgorithmProcess
@@ -20,10 +21,8 @@ from controller.wire.messages import NO_IMAGE
 
 _PATIENCE = 4
 """How many times its deadline a call of a shadow may take in all: see `_Deadline`."""
-_BEGIN = 0.1
-"""Share of the deadline after which is looked for the first time: most calls are answered by then."""
-_OWN = 0.9
-"""Share of the deadline that a process must have had for itself, so that being late is its own doing."""
+_STEP = 0.1
+"""Share of the deadline between two looks; most calls are answered before the first."""
 _LATE = "own_seconds"
 
 
@@ -86,32 +85,38 @@ def _understood(process: AlgorithmProcess, outcome: Detection | CallError) -> An
 class _Deadline:
     """Ends a process whose call takes longer than its deadline.
 
-    While it waits for a processor, its own time does not run: it gives way to the line, and must not be blamed for
-    that. In all it has a few times as long.
+    While one of its threads wants a processor and has none, its own time does not run: it gives way to the line, and
+    must not be blamed for that. In all it has a few times as long.
     """
 
     def __init__(self, process: AlgorithmProcess) -> None:
         self._process = process
         self._loop = asyncio.get_running_loop()
         self._allowed = process.spec.call_timeout
-        self._began = self._loop.time()
-        self._before: dict[str, float] = {}
-        self._timer = self._loop.call_later(_BEGIN * self._allowed, self._begin)
+        self._looked = self._loop.time()
+        self._own = 0.0
+        self._threads: dict[str, Thread] = {}
+        self._timer = self._loop.call_later(_STEP * self._allowed, self._look)
 
     def cancel(self) -> None:
         """The call has ended."""
         self._timer.cancel()
 
-    def _begin(self) -> None:
-        self._before = waits_for_processor(self._process.os_pid)
-        self._timer = self._loop.call_later((1 - _BEGIN) * self._allowed, self._look)
-
     def _look(self) -> None:
-        waits = waits_for_processor(self._process.os_pid)
-        waited = max((wait - self._before.get(thread, 0.0) for thread, wait in waits.items()), default=0.0)
-        own = self._loop.time() - self._began - waited
-        if own < _OWN * self._allowed:
-            self._timer = self._loop.call_later(self._allowed - own, self._look)
+        now, threads = self._loop.time(), threads_of(self._process.os_pid)
+        passed, self._looked = now - self._looked, now
+        if any(thread.stands for thread in threads.values()):
+            passed = min(passed, self._most_run(threads))
+        self._threads = threads
+        self._own += passed
+        left = self._allowed - self._own
+        if left > 0:
+            self._timer = self._loop.call_later(min(left, _STEP * self._allowed), self._look)
             return
         late = f"{self._process.key} did not answer within {self._allowed:g} s"
-        self._process.condemn(CallError(Code.timeout, late, details={_LATE: round(own, 3)}))
+        self._process.condemn(CallError(Code.timeout, late, details={_LATE: round(self._own, 3)}))
+
+    def _most_run(self, threads: Mapping[str, Thread]) -> float:
+        """Return the processor time (s) of the thread that had most of it since the last look."""
+        before = self._threads
+        return max((each.ran - before[number].ran for number, each in threads.items() if number in before), default=0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from typing import NamedTuple
 
 _LEAST, _LITTLE = 19, 10
 _TURN = 50_000_000
@@ -71,14 +72,28 @@ def _write(os_pid: int, name: str, text: str) -> None:
         file.write(text)
 
 
-def waits_for_processor(os_pid: int) -> dict[str, float]:
-    """Return for how long (s) each thread of a process has stood ready without a processor, by its number.
+class Thread(NamedTuple):
+    """What a thread is at. `stands`: it wants a processor, or waits for a disk. `ran`: processor time so far (s)."""
 
-    Nothing where the kernel does not tell (the second number of /proc/PID/task/TID/schedstat, in nanoseconds).
+    stands: bool
+    ran: float
+
+
+def threads_of(os_pid: int) -> dict[str, Thread]:
+    """Return the threads of a process by their numbers; without those that ended, or that the kernel does not tell of.
+
+    How long a thread stood is not told while it does (`schedstat` is written when it runs again): look more than once.
     """
-    waits = {}
-    with suppress(OSError, ValueError, IndexError):
-        for thread in os.listdir(f"/proc/{os_pid}/task"):  # noqa: PTH208 - as names; light floor
-            with open(f"/proc/{os_pid}/task/{thread}/schedstat", encoding="ascii") as file:  # noqa: PTH123
-                waits[thread] = int(file.read().split()[1]) / 1e9
-    return waits
+    found = {}
+    with suppress(OSError):
+        for number in os.listdir(f"/proc/{os_pid}/task"):  # noqa: PTH208 - as names; light floor
+            with suppress(OSError, ValueError, IndexError):
+                state = _read(f"/proc/{os_pid}/task/{number}/stat").rpartition(")")[2].split()[0]
+                ran = int(_read(f"/proc/{os_pid}/task/{number}/schedstat").split()[0])
+                found[number] = Thread(state in {"R", "D"}, ran / 1e9)
+    return found
+
+
+def _read(path: str) -> str:
+    with open(path, encoding="ascii", errors="replace") as file:  # noqa: PTH123 - light floor
+        return file.read()

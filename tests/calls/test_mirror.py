@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 
 import numpy as np
 import pytest
 
 from controller.calls.mirror import Mirror
+from controller.host.priority import Thread
 from controller.images import slots
 from controller.images.formats import ImageRef
 from controller.model.comparison import Agreement
@@ -39,10 +40,10 @@ def shadowing(*pids: str, sample: float = 1.0, iou: float | None = None) -> dict
 
 
 @contextlib.asynccontextmanager
-async def shadowed(layout, *specs, **terms) -> AsyncIterator[tuple[Station, Mirror]]:
+async def shadowed(layout, *specs, is_short=lambda: False, **terms) -> AsyncIterator[tuple[Station, Mirror]]:
     """A station whose A01 is shadowed."""
     async with station(layout, *specs) as opened:
-        mirror = Mirror(opened.runner)
+        mirror = Mirror(opened.runner, is_short)
         opened.plane.follow(mirror)
         mirror.judge(shadowing("A01", **terms))
         try:
@@ -247,24 +248,57 @@ async def test_a_sample_of_the_calls_is_shown(layout, make_spec):
         assert not mirror.wants("A01", NEXT.ref)
 
 
-async def test_a_shadow_that_stands_still_without_a_processor_is_not_blamed_for_being_late(
-    layout, make_spec, monkeypatch
-):
-    waited = {"1": 0.0}
-
-    def waits(os_pid: int) -> Mapping[str, float]:
-        waited["1"] += 0.25
-        return dict(waited)
-
-    monkeypatch.setattr("controller.calls.shadow_call.waits_for_processor", waits)
+@pytest.mark.parametrize(
+    ("threads", "expected"),
+    [
+        ({"1": Thread(stands=True, ran=5.0)}, "starved"),
+        ({"1": Thread(stands=False, ran=5.0), "2": Thread(stands=True, ran=7.0)}, "starved"),
+        ({"1": Thread(stands=False, ran=5.0)}, None),
+        ({}, None),
+    ],
+    ids=["no processor", "one thread without", "it sleeps", "nothing is known"],
+)
+async def test_being_late_is_blamed_on_who_had_the_time(layout, make_spec, monkeypatch, threads, expected):
+    monkeypatch.setattr("controller.calls.shadow_call.threads_of", lambda _: threads)
     spec = make_spec(key=SHADOW, acts={"do": "hang"}, call_timeout=0.3)
     async with shadowed(layout, make_spec(), spec) as (opened, mirror):
         await opened.call(said="OK")
         await until(lambda: seen(mirror) == 1)
-        assert mirror.counts.dropped == {(KEY.deployment, "starved"): 1}
+        assert counts(mirror) == ({"dropped": 1} if expected else {"timeouts": 1})
+        assert mirror.counts.dropped == ({(KEY.deployment, expected): 1} if expected else {})
+
+
+async def test_a_shadow_that_computes_for_too_long_is_late(layout, make_spec):
+    spec = make_spec(key=SHADOW, acts={"do": "spin"}, call_timeout=0.3)
+    async with shadowed(layout, make_spec(), spec) as (opened, mirror):
+        await opened.call(said="OK")
+        await until(lambda: seen(mirror) == 1)
+        assert counts(mirror) in ({"timeouts": 1}, {"dropped": 1}), "the latter on a machine without a moment to spare"
 
 
 async def test_a_shadow_gives_way_from_its_start_and_a_process_of_the_line_does_not(layout, make_spec):
     async with station(layout, make_spec(), make_spec(key=SHADOW)) as opened:
         policies = [os.sched_getscheduler(opened.os_pid(key)) for key in (KEY, SHADOW)]
         assert policies == [os.SCHED_OTHER, os.SCHED_IDLE]
+
+
+async def test_where_memory_is_short_no_picture_is_kept_from_the_line(layout, make_spec):
+    async with shadowed(layout, make_spec(), make_spec(key=SHADOW), is_short=lambda: True) as (opened, mirror):
+        for _ in range(3):
+            await opened.call(said="OK")
+        assert mirror.counts.dropped == {(KEY.deployment, "no_room"): 3}
+        assert len(list(layout.images.glob("*.npy"))) == 1, "the line writes over its one slot"
+
+
+async def test_a_call_that_could_not_be_shown_is_not_kept(layout, make_spec, tmp_path):
+    gate = tmp_path / "go"
+    spec = make_spec(key=SHADOW, acts={"do": "wait", "path": str(gate)})
+    async with shadowed(layout, make_spec(), spec) as (opened, mirror):
+        for _ in range(10):
+            await opened.call(said="OK")
+        waiting = mirror.waiting()[KEY.deployment]
+        assert waiting == 4
+        assert not mirror.wants("A01", KEY.ref)
+        gate.touch()
+        await until(lambda: not mirror.waiting()[KEY.deployment])
+        assert mirror.wants("A01", KEY.ref)

@@ -28,7 +28,7 @@ def shown(slots: Slots, size: int = 100) -> Shown:
     image = lent(slots, size)
     answer = Detection("1", "A01", "screw", "1.0.0", "OK", "", {}, 1.0)
     call = Ended(DetectionRequest("A01", b"x"), "screw", REF, answer, image, None, 0.0)
-    made = Shown(call, image, Answer("OK"))
+    made = Shown(call, Answer("OK"))
     image.release()
     return made
 

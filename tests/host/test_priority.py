@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from controller.host.priority import give_way, give_way_to_the_line, waits_for_processor
+from controller.host.priority import give_way, give_way_to_the_line, threads_of
+from tests.waiting import eventually
 
 KERNEL = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
 TO_ALL = """
@@ -68,11 +69,13 @@ def test_what_gives_way_to_the_line_does_so_as_a_session_and_with_all_that_it_st
             os.killpg(process.pid, signal.SIGKILL)
 
 
-def test_it_is_known_how_long_a_process_waited_for_a_processor() -> None:
-    waits = waits_for_processor(os.getpid())
-    if Path("/proc/self/schedstat").exists():
-        assert str(os.getpid()) in waits
-        assert all(seconds >= 0 for seconds in waits.values())
-    with subprocess.Popen(["true"]) as process:
-        process.wait()
-        assert waits_for_processor(process.pid) == {}
+def test_it_is_known_what_the_threads_of_a_process_are_at() -> None:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        try:
+            eventually(lambda: [each.stands for each in threads_of(process.pid).values()] == [False], "it sleeps")
+        finally:
+            process.kill()
+    assert threads_of(process.pid) == {}
+    own = threads_of(os.getpid())[str(os.getpid())]
+    assert own.stands, "who looks runs"
+    assert own.ran > 0

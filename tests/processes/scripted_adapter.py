@@ -106,6 +106,9 @@ def act(request: dict, given: dict) -> None:  # noqa: C901, PLR0912, PLR0915  (a
     elif do == "hang":
         sleeper()
         time.sleep(600)
+    elif do == "spin":
+        while True:
+            pass
     elif do == "sleep":
         time.sleep(given["seconds"])
     elif do == "wait":
