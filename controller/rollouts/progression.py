@@ -149,6 +149,7 @@ def _going_on(view: DeploymentView, before: Rollout, obstacle: str) -> Progress:
         rollout = known
     waits_for, until = _waiting(view, rollout, verdict)
     going, seen = _progress_of(view, record.with_rollout(rollout), rollout), verdict or rollout.analysis.verdict
+    going = replace(going, note=going.note + _passed(before, rollout, verdict) if going.note else "")
     return replace(going, waits_for=waits_for, until=until, verdict=seen, back=_usual_way_back(view, rollout))
 
 
@@ -330,6 +331,14 @@ def _note(before: Rollout | None, after: Rollout | None) -> str:
         "stopped": f"stopped: {after.reason}",
     }
     return f"rollout of {after.target}: {words[after.state]}"
+
+
+def _passed(before: Rollout, after: Rollout, verdict: Verdict | None) -> str:
+    """Return by which pictures a step was passed, as the end of a note; empty where none was."""
+    if verdict is None or before.state not in BY_PICTURES or after.step == before.step or after.failed:
+        return ""
+    said = "; ".join(each.sentence for each in verdict.findings if each.metric in {"newlyOK", "newlyNG"})
+    return f"; {before.strategy.steps[before.step]} is passed: {said}"
 
 
 def _unprotected(rollout: Rollout) -> str:

@@ -76,8 +76,12 @@ def test_a_replay_is_planned_until_it_is_done_and_no_process_of_the_line_is_star
     assert "40 of 100 recorded pictures shown" in line.plan.waiting[0].reason
     line.replayed(100, agreement=FINE)
     line.go(wanted)
-    assert (line.rollout.state, line.on) == ("baking", "A A A B") or line.rollout.state == "sampling"
+    assert (line.rollout.state, line.on) == ("sampling", "A A A B")
     assert not planned(line, Replay)
+    [passed] = [note for note in line.notes if "is passed" in note]
+    assert passed.startswith(
+        "rollout of screw@1.1.0: setWeight 25; replay of the last 100 is passed: replay: newly OK 0 %"
+    )
 
 
 def test_a_version_that_lets_ng_parts_pass_is_stopped_before_any_pid_moves(line: Line) -> None:
@@ -317,6 +321,7 @@ def test_a_shadow_that_says_something_else_or_fails_stops_the_rollout_before_any
     assert (line.rollout.state, line.on) == ("reverted", "A A A A")
     [found] = [each for each in line.plan.verdicts["line"].findings if each.outcome == "fail"]
     assert (found.metric, found.odds, bool(found.pictures)) == (metric, 400, True)
+    assert ("; of these 100 calls beside the line" in found.sentence) is (metric in {"errorRate", "timeoutRate"})
     assert SHADOW_KEY not in line.observed.processes
     assert line.record.quarantined(B, line.rollout.digest) is not None
 

@@ -18,7 +18,7 @@ from tests.builders import deployment
 OLDER, OLD, NEW = (PackageRef("screw", version) for version in ("0.9.0", "1.0.0", "1.1.0"))
 PIDS = ("A01", "A02", "A03", "A04")
 STEPS = ({"setWeight": 25}, {"pause": {"duration": "10m"}}, {"setWeight": 50}, {"pause": {}})
-UNDER_WAY = ("stepping", "baking", "paused", "waiting", "sampling")
+UNDER_WAY = ("stepping", "baking", "paused", "waiting", "sampling", "replaying", "shadowing")
 
 
 def at(seconds: float, boot: str = "boot") -> Instant:

@@ -16,7 +16,7 @@ from controller.model.strategy import Analysis
 from controller.model.tally import Tally, pooled
 from controller.model.units import format_duration, format_ratio, format_size
 from controller.rollouts.analysis.comparison import advance_change, change_evidence
-from controller.rollouts.analysis.observation import Observation, Reading, UnaffectedVersion
+from controller.rollouts.analysis.observation import Observation, Reading, Shadowed, UnaffectedVersion
 from controller.rollouts.analysis.pictures import (
     advanced_shadow,
     failed_pictures,
@@ -152,7 +152,15 @@ def _picture_findings(health: Health, seen: Observation, needed: float) -> Itera
 def _rate_findings(health: Health, seen: Observation, needed: float) -> Iterator[Finding]:
     for rate in _rates(health):
         finding = _rate_finding(rate, seen.tests.rates[rate.metric], seen.canary, needed)
-        yield replace(finding, pictures=failed_pictures(seen.shadowed, rate.metric)) if seen.shadowed else finding
+        yield _with_shadow(finding, seen.shadowed) if seen.shadowed is not None else finding
+
+
+def _with_shadow(finding: Finding, shadowed: Shadowed) -> Finding:
+    """Say how many of the calls that are judged together were beside the line, and name their pictures."""
+    if finding.metric not in {"errorRate", "timeoutRate"}:
+        return finding
+    beside = f"; of these {_calls(shadowed.total.calls)} beside the line"
+    return replace(finding, sentence=finding.sentence + beside, pictures=failed_pictures(shadowed, finding.metric))
 
 
 def _rate_finding(rate: _Rate, test: RateTest, tallies: Mapping[str, Tally], needed: float) -> Finding:

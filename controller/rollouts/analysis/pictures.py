@@ -153,7 +153,7 @@ def undecided_shadow(shadowed: Shadowed) -> str:
 
 def failed_pictures(shadowed: Shadowed, metric: Metric) -> tuple[PictureEvidence, ...]:
     """Return the pictures on which a shadow failed, or gave no answer: what it adds to the rates of calls."""
-    return tuple(evidence(shadowed.differing, _about(metric))) if metric in {"errorRate", "timeoutRate"} else ()
+    return tuple(evidence(shadowed.differing, _about(metric)))
 
 
 def shadow_calls(agreement: Agreement) -> Tally:
