@@ -87,6 +87,9 @@ ANSWERS: tuple[tuple[str, Callable[[str], object]], ...] = (
     ("/v1/recordings/export", lambda said: said == ""),
     ("/v1/recordings/import", lambda said: of(said)["already_there"] == 1),
     ("/v1/recordings/delete", lambda said: of(said)["deleted"] == 0),
+    ("/v1/deployments/screws/replay", lambda said: (of(said)["package"], of(said)["compared"]) == (
+        "screw-check@1.2.0", 1
+    )),
 )  # fmt: skip
 """What each example has in it, in the order of the document, and what must hold of its answer."""
 ENDLESS = ("follow=true", "/v1/events")

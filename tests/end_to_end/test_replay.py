@@ -9,22 +9,24 @@ from typing import Any
 import psutil
 import pytest
 
+from examples.packing.algorithms import Algorithm
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
-from tests.replay.parts import MISSES_ONE_IN_TEN, NEW, SEES, inspector, record
-from tests.waiting import eventually
+from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, NEW, SEES, inspector, record
+from tests.waiting import HANGS, eventually
 
 pytestmark = pytest.mark.real
 PIDS = ("A01", "A02")
 REPLAY = {"last": 60, "maxNewlyOK": "0.2%", "maxNewlyNG": "2%"}
 STEPS = {"canary": {"steps": [{"replay": REPLAY}], "analysis": {"minSamples": 20}}}
 BAD, GOOD = "2.0.0", "2.1.0"
+SLOW = Algorithm(body=f"{LOOK}\ntime.sleep(0.1)\nreturn bad if scratched else ok()")
 
 
 @pytest.fixture
 def daemon(station: Station) -> Iterator[Daemon]:
     daemon = Daemon(station)
-    for version, algorithm in {"1.0.0": SEES, BAD: MISSES_ONE_IN_TEN, GOOD: SEES}.items():
+    for version, algorithm in {"1.0.0": SEES, BAD: MISSES_ONE_IN_TEN, GOOD: SLOW}.items():
         inspector(station.zips, version, algorithm)
     station.desire("line", "inspector", "1.0.0", PIDS, strategy=STEPS)
     yield daemon
@@ -34,6 +36,13 @@ def daemon(station: Station) -> Iterator[Daemon]:
 def deployment(station: Station) -> dict[str, Any]:
     (row,) = station.json("status")["deployments"]
     return dict(row)
+
+
+def shown(report: Path, version: str, least: int) -> list[bytes]:
+    """Return the lines of a version's pictures, where there are so many already; else nothing."""
+    head, *lines = report.read_bytes().splitlines()
+    lines = [line for line in lines if b'"recording"' in line]
+    return lines if f'"version":"{version}"'.encode() in head and len(lines) >= least else []
 
 
 def workers() -> list[psutil.Process]:
@@ -65,7 +74,13 @@ def test_a_version_that_lets_one_scratched_part_in_ten_pass_is_stopped_before_an
     assert [(each["kind"], each["subject"], each["state"]) for each in operations] == [("replay", "line", "succeeded")]
 
     station.desire("line", "inspector", GOOD, PIDS, strategy=STEPS)
+    kept = eventually(lambda: shown(report, GOOD, 10), "pictures of the better version")
+    daemon.kill()
+    assert psutil.wait_procs(workers(), HANGS)[1] == [], "they end with the daemon"
+    assert {station.mapped(pid) for pid in PIDS} == {"1.0.0"}
+    daemon.start()
     eventually(lambda: {station.mapped(pid) for pid in PIDS} == {GOOD}, "the better version")
+    assert shown(report, GOOD, 60)[: len(kept)] == kept, "it went on where it was"
     assert workers() == []
 
 

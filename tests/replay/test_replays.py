@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import os
+import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 
 import psutil
 import pytest
 
-from controller.errors import StoreError
+from controller.calls.detection import smoke
+from controller.errors import ControllerError, StoreError
 from controller.host.clock import utc_now
+from controller.images.shared_folder import open_folder
 from controller.model.actions import Replay
 from controller.model.comparison import Agreement
 from controller.model.desired import Deployment
@@ -20,16 +26,19 @@ from controller.model.recording import RecordingFilter
 from controller.model.replay import ReplayKey, ReplayReport
 from controller.packages.install import Installer
 from controller.processes import records
+from controller.processes.launch import Launcher
 from controller.processes.spec import ProcessSpec
 from controller.reconciler.apply import process_spec
+from controller.recordings.source import Pictures
 from controller.recordings.stored import StoreRecordings
-from controller.replay import journal
-from controller.replay.replays import RolloutReplays
+from controller.replay import journal, stand
+from controller.replay.replays import RolloutReplays, beside_the_line
+from controller.replay.stand import Stand
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
 from examples.packing.algorithms import NEVER_READY, Algorithm
 from tests.builders import deployment
-from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, NEW, inspector, record
+from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, NEW, call, inspector, part, record
 from tests.waiting import HANGS, until
 
 pytestmark = pytest.mark.real
@@ -203,6 +212,31 @@ async def test_it_is_ended_when_nobody_wants_it_and_the_next_goes_on_where_it_wa
     again.keep((), ())
     assert again.reports() == {}
     assert not layout.replay("line").exists()
+
+
+async def test_what_the_machine_did_is_not_held_against_the_version(
+    store: Store, layout: StoreLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(store, "2.2.0", timeouts={"call": "700ms"})
+    launcher = Launcher(layout, sys.executable, smoke)
+    open_folder(layout.images)
+    bench_stand = Stand(layout, launcher, beside_the_line(layout, bench.spec), utc_now)
+    hangs, quick = call(5), call(6)
+    shown = Pictures(part(5), None)
+    assert (await bench_stand.show(quick, Pictures(part(6), None))).said == "NG"  # type: ignore[union-attr]
+    assert (await bench_stand.show(hangs, shown)).said == "TIMEOUT"  # type: ignore[union-attr]
+
+    busy = itertools.count()
+    monkeypatch.setattr(stand, "_waited", lambda _: float(next(busy)))
+    assert await bench_stand.show(hangs, shown) is None, "its process had to wait for a processor"
+    showing = asyncio.create_task(bench_stand.show(hangs, shown))
+    await until(lambda: bench_stand._process is not None and bench_stand._process.state == "busy")
+    (running,) = (each for each in records.scan(layout.run) if each.alive)
+    os.kill(running.adapter.os_pid, signal.SIGKILL)
+    assert await showing is None, "the system ended it"
+    with pytest.raises(ControllerError, match="3 times in sequence"):
+        await bench_stand.show(hangs, shown)
+    await bench_stand.close()
 
 
 @pytest.mark.parametrize(
