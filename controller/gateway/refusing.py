@@ -49,7 +49,9 @@ def guarded(send: Send) -> Send:
 
     async def guarding(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableHeaders(scope=message).update(_GUARDS)
+            headers = MutableHeaders(scope=message)
+            for name, value in _GUARDS.items():
+                headers.setdefault(name, value)  # a page that shows what others wrote has a policy of its own
         await send(message)
 
     return guarding

@@ -21,6 +21,7 @@ from controller.http.upload import FORM, LARGEST, ZIP, ZIP_BYTES, Uploads, ZipFo
 from controller.station.commands.recordings import (
     ARCHIVE,
     HTML,
+    PAGE_POLICY,
     PNG,
     ExportRecordings,
     ImportRecordings,
@@ -30,9 +31,7 @@ from controller.station.port import Route, Station
 
 _BYTES = Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})]
 _ARRIVING = "recordings.zip"
-_HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'; "
-            "img-src data:; style-src 'unsafe-inline'"}  # fmt: skip
-"""What a page shows was written by others; it says the same of itself."""
+_HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": PAGE_POLICY}
 
 
 class RecordingsResource:

@@ -13,6 +13,7 @@ from controller.station.commands.events import Event, FollowEvents
 from controller.station.commands.measuring import DeploymentSeries, GetSeries
 from controller.station.commands.parts import GetLastParts, GetPicture, PictureFile
 from controller.station.commands.present import GetPid, GetRevisions, ListDeployments, PidDocument, Revisions
+from controller.station.commands.recordings import ShowRecording
 from controller.station.commands.records import AuditPage, GetHistory, HistoryRow, LogPiece, ReadAudit, ReadLogs
 from controller.station.commands.status import GetStatus
 from controller.station.port import Access, Caller, Station
@@ -89,6 +90,14 @@ class StationReader:
     async def picture(self, pid: str, request_id: str) -> PictureFile:
         """Return the picture of a part. Raises NoPicture."""
         return await self._station.execute(GetPicture(pid, request_id), PAGE)
+
+    async def recording(self, call_id: str, caller: Caller) -> bytes:
+        """Return the page of a recorded call for who may see it. Raises NotFound, AccessDenied."""
+        feed = await self._station.execute(ShowRecording(call_id), caller)
+        try:
+            return b"".join([piece async for piece in feed])
+        finally:
+            await feed.aclose()
 
 
 def _acted_on(event: Event) -> str | None:

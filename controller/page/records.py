@@ -20,6 +20,7 @@ from controller.page.reading import StationReader
 from controller.page.rendering import HEADERS, html
 from controller.page.viewers import viewer_of
 from controller.station.commands.parts import NoPicture
+from controller.station.commands.recordings import PAGE_POLICY
 from controller.station.commands.records import ReadAudit, ReadLogs
 
 _Handler = Callable[[Request], Awaitable[Response]]
@@ -48,6 +49,7 @@ class Records:
             "/page/audit": _guarded(self.audit),
             "/page/logs": _guarded(self.logs),
             "/page/series/{name}": _guarded(self.series),
+            "/page/recordings/{id}": _guarded(self.recording),
             "/page/pids/{pid}": _guarded(self.pid),
             "/page/pids/{pid}/picture": _guarded(self.picture),
         }
@@ -113,6 +115,13 @@ class Records:
             return Response(status_code=410 if error.gone else 404, headers=HEADERS)
         return Response(found.content, headers=HEADERS | _KEPT, media_type="image/jpeg")
 
+    async def recording(self, request: Request) -> Response:
+        """Answer with the page of a recorded call, to who was granted it."""
+        caller = viewer_of(request).caller
+        found = await self._reader.recording(request.path_params["id"][:_LONGEST], caller)
+        headers = HEADERS | {"Content-Security-Policy": PAGE_POLICY}
+        return Response(found, headers=headers, media_type="text/html; charset=utf-8")
+
     async def _live(self, request: Request, template: str, scope: str, place: str = "", **values: object) -> Response:
         viewer = viewer_of(request)
         look = await self._feed.look(viewer.language, viewer.access)
@@ -126,7 +135,8 @@ def _guarded(handler: _Handler) -> _Handler:
         try:
             return await handler(request)
         except (ControllerError, OSError) as error:
-            status = 404 if getattr(error, "code", None) in _NOT_THERE else 502
+            code = getattr(error, "code", None)
+            status = 404 if code in _NOT_THERE else 403 if code is Code.forbidden else 502
             said = (error.message, error.next_step) if isinstance(error, ControllerError) else (str(error), "")
             values = {"status": status, "message": said[0], "next_step": said[1]}
             page = viewer_of(request).page("failure.html", "", **values)

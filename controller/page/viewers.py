@@ -9,7 +9,7 @@ from starlette.requests import Request
 from controller.page.rendering import rendered
 from controller.page.sessions import CSRF_HEADER, LOGIN, LOGOUT, RENEW, Session, session_of
 from controller.page.texts import chosen
-from controller.station.port import Access, AccessDenied
+from controller.station.port import Access, AccessDenied, Caller
 
 LANGUAGE_COOKIE = "pv_language"
 _THEMES = ("light", "dark")
@@ -44,8 +44,13 @@ class Viewer(NamedTuple):
         )  # fmt: skip
 
     @property
+    def caller(self) -> Caller:
+        """Who asks the station."""
+        return self.session.caller if self.session else Caller("", Access.viewer)
+
+    @property
     def access(self) -> Access:
-        return self.session.caller.access if self.session else Access.viewer
+        return self.caller.access
 
     @property
     def may_act(self) -> bool:

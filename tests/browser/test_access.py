@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import expect
 
+from controller.recordings.keeping import keeper
+from controller.store.layout import StoreLayout
 from tests.browser.site import BRIGHT, DARK, DEFECT, HEIGHT, PIDS, WIDTH, Site
 from tests.browser.visitor import Visitors, log_in
+from tests.recorded import pictures, recorded
 from tests.system import requires
 
 pytestmark = [pytest.mark.real, requires("chromium")]
@@ -141,3 +145,27 @@ def test_pictures_are_hidden_where_the_policy_says_so(site: Site, visitors: Visi
 
     expect(page.locator(".picture")).to_have_count(0)
     expect(page.locator("#pid-A01 .verdict")).to_have_text("NG")
+
+
+def test_a_recorded_call_is_a_page_of_its_own_for_who_was_granted_them(site: Site, visitors: Visitors) -> None:
+    visitors.expect("status of 40[34]")
+    with keeper(StoreLayout.at(site.station.store)) as kept:
+        call = kept.add(recorded(7), pictures(7))
+    granted = json.loads(site.station.pvctl(
+        "token", "create", "vision", "--role", "viewer", "--recordings", "-o", "json",
+    ).stdout)  # fmt: skip
+
+    page = visitors.open(None)
+    log_in(page, granted["token"])
+    expect(page.locator("#pid-A01")).to_be_visible()
+    page.goto(f"/page/recordings/{call.id}")
+    expect(page.locator("svg rect")).to_have_count(1)
+    expect(page.locator("h1")).to_have_text("NG A01")
+    assert page.evaluate("document.querySelector('svg image').getBoundingClientRect().width") > 0
+    assert page.evaluate("getComputedStyle(document.querySelector('svg rect')).stroke") == "rgb(255, 59, 48)"
+    page.goto("/page/recordings/20270115080000000-ffffffffff")
+    expect(page.locator("body")).to_contain_text("there is no recorded call")
+
+    other = visitors.open("viewer", f"/page/recordings/{call.id}")
+    expect(other.locator("body")).to_contain_text("needs the grant 'recordings'")
+    expect(other.locator("svg image")).to_have_count(0)

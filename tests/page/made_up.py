@@ -119,6 +119,8 @@ class MadeUpStation:
         self.acts: list[tuple[Command[Any], Caller]] = []
         self.records: list[Any] = []
         """Records of the audit that are newer than those that are made up, newest first."""
+        self.differing: list[Any] = []
+        """Pictures on which the canary says something else."""
         self.log = "a line of {of}\n"
         self.progress = 0.31
         self._random = Random(7)  # noqa: S311 - it only makes things up
@@ -268,6 +270,8 @@ class MadeUpStation:
             evidence("latencyP95", 0.0665, 0.8, 161, 0.02),
             {**evidence("samples", 31, 50, 31, 0.0), "message": "31 calls in this step, 50 are needed"},
         ]
+        if self.differing:
+            row["evidence"][0]["pictures"] = self.differing
         return self.document
 
     def go_on(self) -> None:

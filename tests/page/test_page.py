@@ -196,6 +196,18 @@ async def test_somebody_who_is_not_logged_in_gets_the_form_and_why(shown: Shown)
     assert "sse-connect" not in form.text
 
 
+async def test_a_picture_that_differs_leads_to_its_recording_where_it_has_one(shown: Shown) -> None:
+    one = {"pid": "A01", "request_id": "r7", "before": "NG", "after": "OK", "at": "2027-01-15T08:00:01Z"}
+    shown.station.differing = [{**one, "recording": "20270115080001000-0000000001"}, {**one, "recording": ""}]
+
+    text = (await shown.get("/")).text
+
+    assert (
+        '<a href="/page/recordings/20270115080001000-0000000001"><code>20270115080001000-0000000001</code></a>' in text
+    )
+    assert "<code>r7</code> <time" in text
+
+
 async def test_packages_processes_pictures_and_lines_are_shown(shown: Shown) -> None:
     packages = (await shown.get("/page/packages")).text
     picture = await shown.get("/page/pids/A01/picture?request_id=r-A01")

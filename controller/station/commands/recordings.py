@@ -23,6 +23,11 @@ MOST_RECORDINGS = 1000
 """Rows on a page, at most."""
 ARCHIVE = "application/zip"
 PNG, HTML = "image/png", "text/html"
+PAGE_POLICY = (
+    "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'; "
+    "form-action 'none'"
+)
+"""The Content-Security-Policy of a page over HTTP: what it shows was written by others. It says the same of itself."""
 _FILTERS = {
     "id": "Only these calls; may be repeated, like every parameter whose value is a list.",
     "pid": "Only calls for these PIDs.",
