@@ -71,6 +71,9 @@ class Package:
     bases: dict[str, frozenset[str]] = field(default_factory=dict)
     names: dict[str, list[tuple[str, int]]] = field(default_factory=lambda: defaultdict(list))
     """Where each name stands, in code or in quotes."""
+    lines: dict[str, frozenset[str]] = field(default_factory=dict)
+    """Of each class those above it, as they were asked for."""
+    kins: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def add(self, node: ast.AST, owner: str, file: str) -> None:
         """Add what stands in a module or class."""
@@ -89,6 +92,11 @@ class Package:
 
     def kin(self, owner: str) -> frozenset[str]:
         """Return the classes whose values may be asked for a method of `owner`: itself, its line, protocols it fits."""
+        if owner not in self.kins:
+            self.kins[owner] = self._kin(owner)
+        return self.kins[owner]
+
+    def _kin(self, owner: str) -> frozenset[str]:
         above, below = self._above(owner), {each for each in self.classes if owner in self._above(each)}
         methods = self._methods({owner, *above})
         ports = {
@@ -100,9 +108,11 @@ class Package:
         return {each.name for each in self.routines if each.owner in owners}
 
     def _above(self, owner: str) -> frozenset[str]:
-        names = self.bases[owner]
-        direct = {each for each, found in self.classes.items() if found.name in names and each != owner}
-        return frozenset(direct).union(*(self._above(each) for each in direct))
+        if owner not in self.lines:
+            names = self.bases[owner]
+            direct = {each for each, found in self.classes.items() if found.name in names and each != owner}
+            self.lines[owner] = frozenset(direct).union(*(self._above(each) for each in direct))
+        return self.lines[owner]
 
 
 def _last_name(node: ast.expr) -> str:
