@@ -43,6 +43,10 @@ from tests.end_to_end.station import Station
 
 _AIM, _AIM_BACK = 3.0, 4.0
 _PIDS = ("A01", "A02", "A03", "A04")
+_SHADOWED = "B01"
+_SHADOW = {"duration": "0s", "minSamples": 10_000_000, "maxNewlyOK": "100%", "maxNewlyNG": "100%"}
+"""A shadow step that does not end."""
+_RECORDING = {"keep": 200, "only": ["sample"], "sample": "100%"}
 _EDITS = 50
 _IMAGE = np.zeros((48, 64, 3), np.uint8)
 
@@ -99,21 +103,26 @@ def _running(root: Path) -> Iterator[tuple[Station, Daemon]]:
 
 
 def _measure_lost_calls(root: Path) -> Row:
-    """Switch four PIDs to and fro under the load of eight callers."""
+    """Switch four PIDs to and fro under the load of ten callers, every call recorded, and a fifth PID shadowed."""
     with _running(root) as (station, daemon):
         for version in _VERSIONS:
-            build_package(station.zips, name="bench", version=version, supported_pids=_PIDS)
-        station.desire("bench", "bench", _VERSIONS[0], _PIDS)
+            build_package(station.zips, name="bench", version=version, supported_pids=(*_PIDS, _SHADOWED))
+        station.desire("bench", "bench", _VERSIONS[0], _PIDS, recording=_RECORDING)
+        station.desire("beside", "bench", _VERSIONS[0], [_SHADOWED], recording=_RECORDING)
         daemon.start()
         daemon.until(lambda status: status["converged"], "convergence")
-        with Load(station.store, _PIDS, [_IMAGE], callers=8, pace=0.002) as load:
+        canary: dict[str, Any] = {"steps": [{"shadow": _SHADOW}]}
+        station.desire("beside", "bench", _VERSIONS[1], [_SHADOWED], recording=_RECORDING, strategy={"canary": canary})
+        daemon.until(lambda status: any(each.get("shadow") for each in status["processes"]), "a shadow")
+        with Load(station.store, (*_PIDS, _SHADOWED), [_IMAGE], callers=10, pace=0.002) as load:
             load.until_answered(100)
             for edit in range(_EDITS):
                 version = _VERSIONS[(edit + 1) % 2]
-                station.desire("bench", "bench", version, _PIDS)
+                station.desire("bench", "bench", version, _PIDS, recording=_RECORDING)
                 eventually(lambda version=version: _all_on(station, version), f"every PID on {version}")
         failed = load.lost + sum(load.failures().values())
-    what = f"calls lost or failed over {_EDITS * len(_PIDS)} switches under load (1,000: make soak)"
+    switches = _EDITS * len(_PIDS)
+    what = f"calls lost or failed over {switches} switches under load, with shadow and recording (1,000: make soak)"
     return Row(what, f"{failed} of {load.began}", "0", float(failed), 0.0)
 
 

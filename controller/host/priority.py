@@ -18,13 +18,16 @@ def give_way(os_pid: int) -> None:
 
 
 def give_way_to_the_line(os_pid: int) -> None:
-    """Let a process, which leads a session of its own, run where the line's processes leave time; where memory is short
-    it goes first. What it starts from now on does so too.
+    """Let a process with all its threads run where the line leaves time; where memory is short it goes first.
 
-    Within a session the policy decides; where the scheduler shares by session, what the session as a whole weighs. The
-    kernel takes the class of its reads and writes from the policy: idle as well.
+    Within a session the policy decides, of each thread by itself; where the scheduler shares by session, what the
+    session weighs as a whole. The kernel takes the class of reads and writes from the policy: idle as well. What it
+    starts from now on does so too.
     """
-    give_way(os_pid)
+    with suppress(OSError):  # it ended
+        for thread in map(int, os.listdir(f"/proc/{os_pid}/task")):  # noqa: PTH208 - as names; light floor
+            _weigh_thread(thread, _LEAST, os.SCHED_IDLE)
+    _write(os_pid, "oom_score_adj", "1000")
     _write(os_pid, "autogroup", str(_LEAST))
 
 
@@ -57,11 +60,15 @@ def _take_long_turns() -> None:
 
 
 def _weigh(os_pid: int, nice: int, policy: int) -> None:
-    with suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, os_pid, nice)
-    with suppress(OSError):
-        os.sched_setscheduler(os_pid, policy, os.sched_param(0))
+    _weigh_thread(os_pid, nice, policy)
     _write(os_pid, "oom_score_adj", "1000")
+
+
+def _weigh_thread(number: int, nice: int, policy: int) -> None:
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, number, nice)
+    with suppress(OSError):
+        os.sched_setscheduler(number, policy, os.sched_param(0))
 
 
 def _write(os_pid: int, name: str, text: str) -> None:

@@ -23,14 +23,13 @@ from controller.processes.attach import Launch, ShimGone, Shims
 from controller.processes.process import AlgorithmProcess
 from controller.processes.records import ProcessRecord
 from controller.processes.spec import ProcessSpec
+from controller.processes.usage import descendants
 from controller.store.layout import StoreLayout
 
 _TAIL_BYTES = 8192
 _TAIL_LINES = 8
 _NOTE = re.compile(r"=== \d{4}-\d\d-\d\dT\S+Z process \d+ ended: .* ===$", re.MULTILINE)
 """The shim's note; it stands behind a last line that has no end."""
-_GIVING_WAY = 4
-"""How many times its start timeout a shadow has: it gives way, and must not be blamed for that."""
 _STAMP = re.compile(r"^\d{4}-\d\d-\d\dT[\d:.]+Z ", re.MULTILINE)
 """The time at which a line came. Nobody needs it in a message that says what happened just now."""
 
@@ -65,16 +64,15 @@ class Launcher:
         process: AlgorithmProcess | None = None
         witness = Witness(self._layout.root, self._layout.images)
         try:
-            async with asyncio.timeout(spec.start_timeout * (_GIVING_WAY if spec.key.shadow else 1)):
+            async with asyncio.timeout(spec.start_timeout):
                 attachment = await self._shims.start(self._launch(spec, token, started_at))
                 process = AlgorithmProcess(attachment, Slots(self._layout.images, token), adopted=False)
-                if spec.key.shadow:  # before it has loaded anything, so that all that it starts gives way as well
-                    give_way_to_the_line(process.os_pid)
                 await process.greet()
             if spec.smoke and process.ready is not None:
                 process.ready = replace(process.ready, doubt=await self._smoke(process))
             if lasting:
-                await process.mark(spec)
+                _let_shadow_give_way(process)
+            await process.mark(spec)
         except (CallError, ShimGone, OSError) as error:  # a TimeoutError is an OSError
             failure = error
         except BaseException:
@@ -131,7 +129,18 @@ async def adopt(layout: StoreLayout, record: ProcessRecord) -> AlgorithmProcess:
         await process.wait_ended()
         process.detach()
         raise
+    _let_shadow_give_way(process)
     return process
+
+
+def _let_shadow_give_way(process: AlgorithmProcess) -> None:
+    """Let a shadow that is ready give way to the line, with all that it has started.
+
+    Not before: on a machine without a moment to spare it would never become ready, and its version be blamed.
+    """
+    if process.key.shadow:
+        for os_pid in tuple(descendants(process.record.shim.os_pid)):
+            give_way_to_the_line(os_pid)
 
 
 def _refusal(spec: ProcessSpec, error: Exception, process: AlgorithmProcess | None) -> HostError | None:

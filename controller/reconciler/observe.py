@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from controller.errors import StoreError
@@ -132,9 +133,10 @@ class Observer:
         return (*words, *self._log_tail(rollout))
 
     def _log_tail(self, rollout: Rollout) -> tuple[str, ...]:
-        path = self._store.layout.process_log(rollout.deployment, rollout.target.version, 0)
+        log_of = partial(self._store.layout.process_log, rollout.deployment, rollout.target.version, 0)
         try:
-            with path.open("rb") as file:
+            line, shadow = log_of(), log_of(shadow=True)  # a version that was stopped as a shadow has no other
+            with (line if line.exists() else shadow).open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES))
                 return tuple(file.read().decode(errors="replace").splitlines()[-_TAIL_LINES:])
         except OSError:  # it never wrote any, or they are gone: there is less evidence, that is all

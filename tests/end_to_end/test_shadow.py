@@ -184,7 +184,9 @@ def test_the_line_answers_every_call_while_the_shadow_crashes_hangs_and_leaks(da
 
     assert (load.lost, load.failures()) == (0, {})
     assert {call.version for call in load.answered()} == {"1.0.0"}
-    assert "memory" in daemon.deployment("screws")["message"]
+    failed = daemon.until(lambda status: status["deployments"][0]["last_words"], "its last words")["deployments"][0]
+    assert "memory" in failed["message"]
+    assert "ended: signal 9" in "\n".join(failed["last_words"])
 
 
 def misbehave(daemon: Daemon, what: int, told: Callable[[], object]) -> None:
