@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import json
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.peers.peer import VERSIONS, CannotSwitch, Peer, Pictures, WrongAnswer
-from benchmarks.peers.serving import die_with_parent
 
 _WARM_UP = 8
 _CALLERS = 2
@@ -138,7 +138,6 @@ def _do(peer: Peer, order: dict[str, Any]) -> Any:
 
 
 def main(module: str, name: str, folder: str) -> None:
-    die_with_parent()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is no answer
     peer: Peer | None = None
@@ -152,7 +151,13 @@ def main(module: str, name: str, folder: str) -> None:
         except Exception as error:  # noqa: BLE001  - it becomes a row that says why
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}"[:600]}
-        print(json.dumps(answer), file=answers, flush=True)
+        try:
+            print(json.dumps(answer), file=answers, flush=True)
+        except BrokenPipeError:
+            break
+    if peer is not None:  # who asks is done, or was killed: then nobody else ends a server that outlives its starter
+        with contextlib.suppress(Exception):
+            peer.stop()
 
 
 if __name__ == "__main__":
