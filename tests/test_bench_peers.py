@@ -19,14 +19,15 @@ from benchmarks.peers import driver
 from benchmarks.peers.environments import NotInstalled, python_of
 from benchmarks.peers.figures import (
     CLIENT,
+    COMPARISONS,
     OURS,
     SHARED_MEMORY,
     TRITON,
-    ZERO_COPY,
     Case,
     Figures,
-    aims,
     call_tables,
+    compared,
+    comparison_table,
     quantile,
     server_table,
     switch_table,
@@ -36,7 +37,7 @@ from benchmarks.peers.running import Driver, Failed
 from benchmarks.peers.serving import npy
 from benchmarks.peers.work import answer
 
-SMALL, LARGE = "640×480", "1920×1200"
+SMALL = "640×480"
 Work = Callable[[np.ndarray, np.ndarray], dict[str, Any]]
 
 
@@ -237,17 +238,12 @@ def test_an_installation_that_fails_says_why_and_leaves_no_half(
 # --- tables
 
 
-def figures(**p50_ms: tuple[float, ...]) -> Figures:
-    """Figures of rounds in which each call took as long as the median, by the names below."""
-    names = {
-        "ours": Case(OURS, CLIENT, SMALL), "ours_large": Case(OURS, CLIENT, LARGE),
-        "zero": Case(OURS, ZERO_COPY, LARGE), "triton": Case(TRITON, SHARED_MEMORY, SMALL),
-        "triton_large": Case(TRITON, SHARED_MEMORY, LARGE),
-    }  # fmt: skip
+def figures(ours: list[float], triton: list[float]) -> Figures:
+    """Figures of rounds (ms) at 640×480 in which each call took as long as the median."""
     made = Figures()
-    for name, rounds in p50_ms.items():
+    for case, rounds in ((Case(OURS, CLIENT, SMALL), ours), (Case(TRITON, SHARED_MEMORY, SMALL), triton)):
         for number, value in enumerate(rounds):
-            made.add(names[name], number, [value / 1000] * 3)
+            made.add(case, number, [value / 1000] * 3)
     return made
 
 
@@ -258,31 +254,46 @@ def test_a_quantile_is_the_nearest_rank() -> None:
     assert quantile([7], 0.99) == 7
 
 
-def test_a_ratio_is_the_median_of_the_rounds_that_both_have() -> None:
-    made = figures(ours=(1, 2, 9, 400), triton=(2, 2, 9))
-    [row] = [each for each in aims(made) if each.ratio is not None]
+def side_by_side(*pairs_ms: list[tuple[float, float]]) -> Figures:
+    """Figures of pairs of the first comparisons, which are those with an aim."""
+    return Figures(
+        pairs={
+            comparison: [(ours / 1000, triton / 1000) for ours, triton in pairs]
+            for comparison, pairs in zip(COMPARISONS, pairs_ms, strict=False)
+        }
+    )
 
-    assert (row.ratio, row.aim, row.met) == (1.0, 1.0, True)
 
+def test_a_ratio_is_the_median_of_the_pairs_and_aims_are_met_or_missed() -> None:
+    made = side_by_side([(3, 1), (2, 2), (9, 9)], [(3, 2)], [(5.1, 10), (4.9, 10), (5, 10)])
 
-def test_aims_are_met_or_missed() -> None:
-    made = figures(ours=(3,), triton=(2,), ours_large=(10,), zero=(5.1,), triton_large=(10,))
-    by_aim = [
-        (round(each.ratio, 2), each.met) for each in aims(made) if each.ratio is not None and each.aim is not None
+    assert [(row.ratio, row.aim, row.met) for row in compared(made)] == [
+        (1.0, 1.0, True),
+        (1.5, 1.0, False),
+        (0.5, 0.5, True),
     ]
-
-    assert by_aim == [(1.5, False), (1.0, True), (0.51, False)]
+    lines = comparison_table(made)
+    assert [line.split("|")[-2].strip() for line in lines[2:]] == ["met", "**missed**", "met"]
+    assert "1.00 (1.00–3.00)" in lines[2]
+    assert "5 ms / 10 ms" in lines[4]
 
 
 def test_an_aim_without_figures_says_that_it_was_not_measured() -> None:
-    missing = [each.what for each in aims(figures(ours=(3,))) if "NOT MEASURED" in each.what]
+    lines = comparison_table(side_by_side([(3, 2)]))
 
-    assert len(missing) == 3
-    assert "aim ≤ 0.5" in missing[2]
+    assert [line.split("|")[-2].strip() for line in lines[2:]] == ["**missed**", "**not measured**", "**not measured**"]
+    assert "≤ 0.5" in lines[4]
+
+
+def test_a_comparison_without_an_aim_has_no_verdict() -> None:
+    made = Figures(pairs={COMPARISONS[-1]: [(0.4, 0.1)]})
+
+    cells = [cell.strip() for cell in comparison_table(made)[-1].split("|")]
+    assert cells[3:6] == ["4.00 (4.00–4.00)", "–", ""]
 
 
 def test_rows_of_calls_have_medians_over_rounds_and_their_range() -> None:
-    lines = call_tables(figures(ours=(3, 1, 2), triton=(4, 4, 4)))
+    lines = call_tables(figures([3, 1, 2, 2], [4, 4, 4]))
     [row] = [line for line in lines if line.startswith("| ours")]
 
     assert row.count("2.00 (1.00–3.00)") == 3

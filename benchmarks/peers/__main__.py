@@ -2,7 +2,8 @@
 
 Each round starts every server anew, calls it by each of its ways with pictures of both sizes, and ends it, so that one
 server is there at a time; who comes first changes from round to round. Every answer is checked against the very
-pictures that were sent. In the last round, versions are switched under load where a server can.
+pictures that were sent. In the last round, versions are switched under load where a server can. At last ours and Triton
+are measured side by side, in short turns, for the aims that name it.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from types import FrameType
 from typing import NoReturn
 
 from benchmarks.peers.environments import NotInstalled, python_of
 from benchmarks.peers.figures import (
     CLIENT,
+    COMPARISONS,
     OURS,
     SHAPES,
     SHARED_MEMORY,
@@ -28,16 +31,18 @@ from benchmarks.peers.figures import (
     ZERO_COPY,
     Case,
     Figures,
-    aims,
     call_tables,
+    compared,
+    comparison_table,
     server_table,
     switch_table,
 )
 from benchmarks.peers.running import Cannot, Driver, Failed, load_average, machine
-from benchmarks.table import print_table
 
 _START, _MEASURE, _SWITCH, _STOP = 120.0, 90.0, 240.0, 90.0
 """Seconds after which each counts as failed."""
+_PAIR = {"calls": 20, "seconds": 1.0}
+"""The bounds of one turn side by side."""
 _QUIET = 0.5
 """The load average up to which a machine counts as one that has nothing else to do."""
 _BOTH_ROLES = {(OURS, CLIENT), (OURS, ZERO_COPY), (TRITON, SHARED_MEMORY)}
@@ -106,9 +111,9 @@ class Run:
         figures.versions[name] = started["versions"]
         for way in started["ways"]:
             for same in (False, True) if (name, way) in _BOTH_ROLES else (False,):
-                for size, shape in SHAPES.items():
-                    seconds = driver.ask("measure", _MEASURE, way=way, shape=shape, same=same, **self._limits)
-                    figures.add(Case(name, way, size, same), number, seconds)
+                for size in SHAPES:
+                    case = Case(name, way, size, same)
+                    figures.add(case, number, self._measure(case, self._limits))
         if switch:
             _say(f"switching versions under load: {name}")
             try:
@@ -117,6 +122,35 @@ class Run:
                 figures.unswitchable[name] = str(reason)
         driver.ask("stop", _STOP)
         driver.sweep()
+
+    def side_by_side(self, pairs: int) -> None:
+        """Measure ours and Triton while both are there, in short turns: what disturbs one of a pair disturbs both."""
+        if not {OURS, TRITON} <= self._drivers.keys():
+            return
+        name = OURS
+        try:
+            ways = {}
+            for name in (OURS, TRITON):
+                ways[name] = self._drivers[name].ask("start", _START)["ways"]
+            for comparison in (each for each in COMPARISONS if each.ours.way in ways[OURS]):
+                _say(f"side by side with {TRITON}: {comparison.ours.way}, {comparison.ours.size}")
+                for number in range(pairs):
+                    took = {}
+                    both = (comparison.ours, comparison.triton)
+                    for case in both if number % 2 else reversed(both):
+                        name = case.peer
+                        took[name] = median(self._measure(case, _PAIR))
+                    self.figures.pairs.setdefault(comparison, []).append((took[OURS], took[TRITON]))
+            for name in (OURS, TRITON):
+                self._drivers[name].ask("stop", _STOP)
+                self._drivers[name].sweep()
+        except Failed as error:
+            self._give_up(name, error)
+
+    def _measure(self, case: Case, limits: Mapping[str, float]) -> list[float]:
+        order = {"way": case.way, "shape": SHAPES[case.size], "same": case.same, **limits}
+        seconds: list[float] = self._drivers[case.peer].ask("measure", _MEASURE, **order)
+        return seconds
 
     def _give_up(self, name: str, error: Exception) -> None:
         _say(f"{name} is out: {error}")
@@ -147,7 +181,8 @@ def _print(figures: Figures, rounds: int, calls: int, began: float, load: str) -
     for peer, one in figures.switches.items():
         for why in one["why"]:
             print(f"{peer}, lost: {why}")
-    return print_table(aims(figures))
+    print("\n".join(comparison_table(figures)))
+    return all(row.met for row in compared(figures))
 
 
 def _arguments() -> argparse.Namespace:
@@ -157,6 +192,7 @@ def _arguments() -> argparse.Namespace:
         "--calls", type=int, default=150, help="calls of a way and size in a round, at most [default: 150]"
     )
     parser.add_argument("--seconds", type=float, default=2.0, help="seconds for them, at most [default: 2]")
+    parser.add_argument("--pairs", type=int, default=15, help="turns side by side with Triton [default: 15]")
     parser.add_argument("--only", metavar="NAME", action="append", help="a server; may be given again [default: all]",
                         choices=[entry.module for entry in _ENTRIES])  # fmt: skip
     parser.add_argument("--no-switch", action="store_true", help="leave out the switches of versions")
@@ -178,6 +214,7 @@ def main() -> int:
             for entry in entries:
                 run.prepare(entry)
             run.take_turns(entries, arguments.rounds, switch=not arguments.no_switch)
+            run.side_by_side(arguments.pairs)
         met = _print(run.figures, arguments.rounds, arguments.calls, began, load)
     return 0 if met else 1
 

@@ -27,6 +27,32 @@ class Case:
     same: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two cases that are measured side by side; `aim` is the upper bound of ours by Triton's, None: it has none."""
+
+    ours: Case
+    triton: Case
+    aim: float | None = None
+
+
+def _comparison(way: str, size: str, aim: float | None = None, *, same: bool = False) -> Comparison:
+    return Comparison(Case(OURS, way, size, same), Case(TRITON, SHARED_MEMORY, size, same), aim)
+
+
+_SMALL, _LARGE = SHAPES
+COMPARISONS = (
+    _comparison(CLIENT, _SMALL, 1.0),
+    _comparison(CLIENT, _LARGE, 1.0),
+    _comparison(ZERO_COPY, _LARGE, 0.5),
+    _comparison(ZERO_COPY, _SMALL),
+    _comparison(CLIENT, _SMALL, same=True),
+    _comparison(CLIENT, _LARGE, same=True),
+    _comparison(ZERO_COPY, _LARGE, same=True),
+)
+"""The aims that name Triton, and what a station with one picture for both roles would see."""
+
+
 @dataclass(slots=True)
 class Figures:
     """All that a run measured."""
@@ -39,6 +65,8 @@ class Figures:
     missing: dict[str, str] = field(default_factory=dict)
     """Why a server has no row, or not all of it."""
     unswitchable: dict[str, str] = field(default_factory=dict)
+    pairs: dict[Comparison, list[tuple[float, float]]] = field(default_factory=dict)
+    """Median calls (s) of ours and of Triton, measured one right after the other."""
 
     def add(self, case: Case, number: int, seconds: Sequence[float]) -> None:
         self.rounds.setdefault(case, {})[number] = list(seconds)
@@ -94,32 +122,34 @@ def _paired(ours: Mapping[int, float], bare: Mapping[int, float]) -> float | Non
     return median_ratio([ours[number] for number in both], [bare[number] for number in both]) if both else None
 
 
-def aims(figures: Figures) -> list[Row]:
-    """Return the comparisons that have an aim, and those beside them that have none."""
-    small, large = SHAPES
-    wanted = [
-        (Case(OURS, CLIENT, small), Case(TRITON, SHARED_MEMORY, small), 1.0),
-        (Case(OURS, CLIENT, large), Case(TRITON, SHARED_MEMORY, large), 1.0),
-        (Case(OURS, ZERO_COPY, large), Case(TRITON, SHARED_MEMORY, large), 0.5),
-        (Case(OURS, ZERO_COPY, small), Case(TRITON, SHARED_MEMORY, small), None),
-        (Case(OURS, CLIENT, small, same=True), Case(TRITON, SHARED_MEMORY, small, same=True), None),
-        (Case(OURS, CLIENT, large, same=True), Case(TRITON, SHARED_MEMORY, large, same=True), None),
-        (Case(OURS, ZERO_COPY, large, same=True), Case(TRITON, SHARED_MEMORY, large, same=True), None),
-    ]
+def compared(figures: Figures) -> list[Row]:
+    """Return the comparisons side by side: the medians, and the ratio as the median of the pairs' ratios."""
     rows = []
-    for ours, triton, aim in wanted:
-        mine, theirs = figures.p50(ours), figures.p50(triton)
-        ratio = _paired(mine, theirs)
-        what = f"{_way(ours)}, {ours.size} / Triton, {_way(triton)}"
-        if ratio is not None:
-            rows.append(Row(what, _text(mine), _text(theirs), ratio, aim))
-        elif aim is not None:
-            rows.append(Row(f"{what} (aim ≤ {aim:g}): NOT MEASURED", _text(mine), _text(theirs)))
+    for one in COMPARISONS:
+        pairs = figures.pairs.get(one, [])
+        what = f"{_way(one.ours)}, {one.ours.size} / {TRITON}, {_way(one.triton)}"
+        if pairs:
+            ours, triton = zip(*pairs, strict=True)
+            rows.append(Row(what, milliseconds(ours), milliseconds(triton), median_ratio(ours, triton), one.aim))
+        elif one.aim is not None:
+            rows.append(Row(what, "not measured", "", None, one.aim))
     return rows
 
 
-def _text(p50: Mapping[int, float]) -> str:
-    return milliseconds(list(p50.values())) if p50 else "–"
+def comparison_table(figures: Figures) -> list[str]:
+    """Return the comparisons in Markdown, each ratio with the middle half of the pairs' ratios."""
+    lines = [["ours / Triton, side by side", "p50, ours / Triton", "ratio (middle half of the pairs)", "aim", ""]]
+    halves = iter([figures.pairs[one] for one in COMPARISONS if figures.pairs.get(one)])
+    for row in compared(figures):
+        aim = "–" if row.aim is None else f"≤ {row.aim:g}"
+        if row.ratio is None:
+            lines.append([row.what, "–", "–", aim, "**not measured**"])
+            continue
+        ratios = [ours / triton for ours, triton in next(halves)]
+        half = f"{quantile(ratios, 0.25):.2f}–{quantile(ratios, 0.75):.2f}"
+        verdict = "" if row.aim is None else "met" if row.met else "**missed**"
+        lines.append([row.what, f"{row.ours} / {row.bare}", f"{row.ratio:.2f} ({half})", aim, verdict])
+    return _markdown(lines)
 
 
 def switch_table(figures: Figures) -> list[str]:
