@@ -12,7 +12,8 @@ know a file of this prefix (ADR 42):
 
 Between its calls its client keeps a shared lock, which tells the daemon's sweep that it is in use. Whoever does not
 know the rule (a daemon of before) has read when it answers. The time of the last change is set by hand, because
-writing through a map does not set it: so a picture that changed under a reader is still noticed.
+writing through a map does not set it, and both before and after the pixels: so whoever reads without a lock (what it
+had was the daemon's, which was killed) and looks at the file afterwards notices that the picture changed.
 """
 
 from __future__ import annotations
@@ -66,7 +67,6 @@ class Slot:
         except BlockingIOError:
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # it is lost where it cannot be made exclusive
             return False
-        self._require_in_place()
         if self._written:
             self._write_over(pieces)
         else:
@@ -74,6 +74,7 @@ class Slot:
             _write_all(self._descriptor, list(pieces))
             self._written = True
         fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        self._require_in_place()  # last: one lock becomes the other in two steps, and a sweep may come between
         return True
 
     def _require_in_place(self) -> None:
@@ -88,12 +89,16 @@ class Slot:
 
             self._map = mmap(self._descriptor, self.size)
             self._view = memoryview(self._map)
+        self._note_change()
         position = 0
         for piece in pieces:
             for start in range(0, len(piece), _STRIP):
                 strip = piece[start : start + _STRIP]
                 self._view[position : position + len(strip)] = strip
                 position += len(strip)
+        self._note_change()
+
+    def _note_change(self) -> None:
         now = time.time_ns()
         os.utime(self._descriptor, ns=(now, now))
 

@@ -26,6 +26,8 @@ _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 ROLES = ("image", "guide")
 MOST_SLOTS = 6
 """Files of one role of a process: one that is written, and those whose pictures are lent to somebody after the call."""
+LENT = ".lent-"
+"""What stands between token and number in the second name of a file that is lent."""
 _HOST = {"fault": "host", "retry_after": 1.0}
 """Details of an error that neither the caller nor the version had a part in, and when (s) to ask again."""
 
@@ -187,7 +189,6 @@ class Slots:
     folder: Path
     token: str
     _slots: dict[str, list[Slot]] = field(default_factory=dict)
-    _links: int = 0
     _held: list[int] = field(default_factory=list)
     _text: str = field(init=False)
     """The folder as text: it is asked for with every call."""
@@ -261,8 +262,7 @@ class Slots:
             if sum(slot.lent > 0 for slot in self._slots[role]) >= MOST_SLOTS - 1 and not image.slot.lent:
                 return None
             return _SlotLease(image, image.slot)
-        self._links += 1
-        name = f"{self.token}.lent-{self._links}"
+        name = f"{self.token}{LENT}{os.urandom(8).hex()}"  # no name that a killed daemon lent is met again
         path = f"{self._text}/{name}.npy"
         held = os.dup(image.held) if image.held >= 0 else -1
         try:

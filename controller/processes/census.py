@@ -10,7 +10,7 @@ from pathlib import Path
 from controller.host.environment import TOKEN_VARIABLE
 from controller.host.identity import find_processes, kill_processes, send_signal, wait_for_end
 from controller.images import shared_folder
-from controller.images.slots import Slots
+from controller.images.slots import LENT, Slots
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.processes import record_files, records
 from controller.processes.lost import lost_shims
@@ -77,14 +77,20 @@ class Strays:
 
 
 def strays(layout: StoreLayout, living: Collection[str]) -> Strays:
-    """Return what is there now and does not belong to the living tokens. Raises OSError."""
+    """Return what is there now and does not belong to the living tokens. Raises OSError.
+
+    What was lent belonged to a controller, whoever's token it has: to be asked before this one lends anything.
+    """
     run, images = layout.run, layout.images
     prefix = record_files.token_prefix(run) if run.is_dir() else None
     mine = {token for _, token in find_processes(TOKEN_VARIABLE, prefix)} if prefix else set()
     lost = {each.token for each in lost_shims(run)}
     prefixes = tuple(lost | ({prefix} if prefix else set()))
     files = [path for path, token in record_files.files(run) if token not in living]
-    files += [path for path in shared_folder.files_of(images, prefixes) if path.name.split(".")[0] not in living]
+    files += [
+        path for path in shared_folder.files_of(images, prefixes)
+        if LENT in path.name or path.name.split(".")[0] not in living
+    ]  # fmt: skip
     return Strays(frozenset((mine | lost).difference(living)), tuple(files))
 
 

@@ -88,6 +88,50 @@ def test_a_slot_is_not_written_while_somebody_may_look_at_it(tmp_path: Path, slo
     assert slots.put(tmp_path, picture(3)).id == first.id
 
 
+def test_who_reads_without_a_lock_notices_that_it_is_written_over(
+    slots: Slots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon was killed, and its locks with it, while what writes recordings still reads what it was lent."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
+        folder = Path(memory)
+        for _ in range(2):  # the first write through a map sets the time by a page fault, the others do not
+            slot = slots.put(folder, picture(0))
+            slots.give_back(slot)
+        path, looked = path_of(folder, slot), []
+        before, utime = path.stat().st_mtime_ns, os.utime
+
+        def look(*arguments: object, **options: object) -> None:
+            looked.append((int(np.load(path).max()), path.stat().st_mtime_ns != before))
+            utime(*arguments, **options)  # type: ignore[arg-type]
+
+        monkeypatch.setattr("os.utime", look)
+        slots.put(folder, picture(255))
+        slots.clear()
+    assert looked == [(0, False), (255, True)]
+
+
+def test_a_slot_that_a_sweep_took_between_two_locks_is_not_handed_over(
+    tmp_path: Path, slots: Slots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To turn a lock into another one is no single step (flock(2))."""
+    flock, swept = fcntl.flock, []
+
+    def sweeping(descriptor: int, operation: int) -> None:
+        if operation == fcntl.LOCK_SH | fcntl.LOCK_NB and not swept:
+            flock(descriptor, fcntl.LOCK_UN)
+            monkeypatch.setattr(module.fcntl, "flock", flock)
+            swept.append(sweep_images(tmp_path))
+        flock(descriptor, operation)
+
+    first = slots.put(tmp_path, picture(1))
+    slots.give_back(first)
+    monkeypatch.setattr(module.fcntl, "flock", sweeping)
+    slot = slots.put(tmp_path, picture(2))
+    assert swept == [1]
+    assert slot.id != first.id
+    assert np.load(path_of(tmp_path, slot)).max() == 2
+
+
 def test_only_so_many_are_kept_and_none_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     slots = Slots()
     calls = [slots.put(tmp_path, picture(number)) for number in range(20)]

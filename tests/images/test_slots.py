@@ -246,3 +246,14 @@ def test_a_slot_that_is_being_written_is_refused(folder, mine, client):
 def open_files(path: Path) -> int:
     descriptors = Path("/proc/self/fd").iterdir()
     return sum(os.path.realpath(each) == os.path.realpath(path) for each in descriptors)
+
+
+def test_who_follows_a_killed_daemon_lends_as_before(folder, mine):
+    np.save(folder / "cam.npy", np.zeros((4, 5, 3), np.uint8))
+    assert mine.lend(mine.find(ImageRef("cam"))) is not None
+    next_of_the_same_process = Slots(folder, mine.token)
+
+    lease = next_of_the_same_process.lend(next_of_the_same_process.find(ImageRef("cam")))
+
+    assert lease is not None
+    lease.image.require_unchanged()

@@ -10,8 +10,10 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
 
+from controller.images.formats import ImageRef
 from controller.processes import attach, process
 from controller.processes.census import end_all
 from controller.processes.pool import ProcessPool
@@ -126,3 +128,18 @@ async def test_down_ends_what_stands_still(layout, make_spec):
     os.kill(records[1].adapter.os_pid, signal.SIGSTOP)
     assert len(end_all(layout)) == 2
     assert running(layout) == []
+
+
+async def test_what_the_controller_before_lent_is_not_kept_for_its_process_s_life(layout, make_spec):
+    runner = await several(layout, make_spec, KEY)
+    np.save(layout.images / "cam.npy", np.zeros((4, 5, 3), np.uint8))
+    process = process_of(runner)
+    assert process.slots.lend(process.slots.find(ImageRef("cam"))) is not None
+    await runner.close()  # killed: nobody releases it
+    runner = runner_of(layout)
+    await runner.open()
+    assert [each.record.token for each in runner.processes()] == [process.record.token]
+    await until(lambda: (layout.images / "cam.npy").stat().st_nlink == 1, "the end of the second name")
+    await runner.close()
+    (layout.images / "cam.npy").unlink()
+    end_all(layout)
