@@ -97,12 +97,15 @@ class Fake:
         self._version = version
 
 
-def measured(work: Work) -> list[float]:
+def measured(work: Work) -> driver.Measured:
     return driver.measure(Fake(work), "memory", [48, 64], same=False, calls=20, seconds=60)
 
 
 def test_calls_that_are_answered_rightly_are_timed() -> None:
-    assert len(measured(right)) == 20
+    came_to = measured(right)
+
+    assert (len(came_to["took"]), came_to["made"]) == (20, 28)
+    assert came_to["used"] > 0
 
 
 @pytest.mark.parametrize(
@@ -293,11 +296,13 @@ def test_a_comparison_without_an_aim_has_no_verdict() -> None:
 
 
 def test_rows_of_calls_have_medians_over_rounds_and_their_range() -> None:
-    lines = call_tables(figures([3, 1, 2, 2], [4, 4, 4]))
+    made = figures([3, 1, 2, 2], [4, 4, 4])
+    made.processor[Case(OURS, CLIENT, SMALL)] = [0.0016, 0.0017, 0.009]
+    lines = call_tables(made)
     [row] = [line for line in lines if line.startswith("| ours")]
 
     assert row.count("2.00 (1.00–3.00)") == 3
-    assert row.rstrip("| ").endswith("0.50")
+    assert [cell.strip() for cell in row.split("|")[-3:-1]] == ["0.50", "1.7"]
 
 
 def test_who_was_not_measured_is_a_row_that_says_why() -> None:

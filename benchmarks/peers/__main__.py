@@ -149,7 +149,13 @@ class Run:
 
     def _measure(self, case: Case, limits: Mapping[str, float]) -> list[float]:
         order = {"way": case.way, "shape": SHAPES[case.size], "same": case.same, **limits}
-        seconds: list[float] = self._drivers[case.peer].ask("measure", _MEASURE, **order)
+        driver = self._drivers[case.peer]
+        before = driver.processor_s()
+        measured = driver.ask("measure", _MEASURE, **order)
+        after = driver.processor_s()
+        used = measured["used"] + sum(after[pid] - before[pid] for pid in after.keys() & before.keys())
+        self.figures.processor.setdefault(case, []).append(used / measured["made"])
+        seconds: list[float] = measured["took"]
         return seconds
 
     def _give_up(self, name: str, error: Exception) -> None:

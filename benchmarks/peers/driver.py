@@ -15,7 +15,7 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from benchmarks.peers.peer import VERSIONS, CannotSwitch, Peer, Pictures, WrongAnswer
 
@@ -29,24 +29,35 @@ _LONGEST = 45.0
 """Seconds after which a switch counts as not happening."""
 
 
-def measure(peer: Peer, way: str, shape: list[int], *, same: bool, calls: int, seconds: float) -> list[float]:
+class Measured(TypedDict):
+    """Seconds that each call took; how many were made, warming up included, and the processor time of the caller for
+    all of these (s)."""
+
+    took: list[float]
+    made: int
+    used: float
+
+
+def measure(peer: Peer, way: str, shape: list[int], *, same: bool, calls: int, seconds: float) -> Measured:
     """Return how long each of up to `calls` calls took, or of as many as `seconds` allow. Every answer is checked."""
     call, pictures = peer.caller(way), Pictures(*shape, same=same)
     took = []
     until = None
+    used = 0.0
     for number in range(_WARM_UP + calls):
         if number == _WARM_UP:
             until = time.perf_counter() + seconds
         pictures.change()
-        began = time.perf_counter()
+        busy, began = time.process_time(), time.perf_counter()
         answer = call(pictures.picture, pictures.guide)
         ended = time.perf_counter()
+        used += time.process_time() - busy
         pictures.check(answer, VERSIONS)
         if until is not None:
             took.append(ended - began)
             if ended > until:
                 break
-    return took
+    return {"took": took, "made": number + 1, "used": used}
 
 
 class Load:

@@ -59,6 +59,8 @@ class Figures:
 
     rounds: dict[Case, dict[int, list[float]]] = field(default_factory=dict)
     """Seconds of each call, by case and number of the round."""
+    processor: dict[Case, list[float]] = field(default_factory=dict)
+    """Processor time of a call (s), of caller, server and worker together, one for each time that it was measured."""
     starts: dict[str, list[float]] = field(default_factory=dict)
     switches: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -71,9 +73,17 @@ class Figures:
     def add(self, case: Case, number: int, seconds: Sequence[float]) -> None:
         self.rounds.setdefault(case, {})[number] = list(seconds)
 
+    def cost(self, case: Case) -> str:
+        """Return the processor time of a call as text, in ms."""
+        return _cost(self.processor.get(case, ()))
+
     def p50(self, case: Case) -> dict[int, float]:
         """Return the median call of each round that has the case."""
         return {number: median(seconds) for number, seconds in self.rounds.get(case, {}).items()}
+
+
+def _cost(seconds: Sequence[float]) -> str:
+    return f"{median(seconds) * 1000:.1f}" if seconds else "–"
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -87,10 +97,18 @@ def call_tables(figures: Figures) -> list[str]:
     for size in SHAPES:
         yardstick = figures.p50(Case(TRITON, SHARED_MEMORY, size))
         rows = [
-            ["server", "pictures come by", "p50 (range)", "p95 (range)", "p99 (range)", "p50 / Triton's shared memory"]
+            [
+                "server",
+                "pictures come by",
+                "p50 (range)",
+                "p95 (range)",
+                "p99 (range)",
+                "p50 / Triton's shared memory",
+                "processor",
+            ]
         ]
         rows += [
-            [case.peer, _way(case), *_cells(rounds.values()), _ratio(figures.p50(case), yardstick)]
+            [case.peer, _way(case), *_cells(rounds.values()), _ratio(figures.p50(case), yardstick), figures.cost(case)]
             for case, rounds in figures.rounds.items()
             if case.size == size
         ]

@@ -87,6 +87,15 @@ class Driver:
             self._process.wait()
         self._process.stdout.close()
 
+    def processor_s(self) -> dict[int, float]:
+        """Return the processor time of each process of the server so far; the driver is none of them."""
+        used = {}
+        for process in self._left():
+            with contextlib.suppress(psutil.Error):
+                times = process.cpu_times()
+                used[process.pid] = times.user + times.system
+        return used
+
     def sweep(self) -> None:
         """End what is left of a server that was stopped, wherever it went; the driver stays."""
         left = list(self._left())
