@@ -1,4 +1,4 @@
-"""A call through the runner, and a start, against bare blocking pipes to the same adapter (SDK 0.3.2).
+"""A call through the runner, and a start, against bare blocking pipes to an adapter of the same package (SDK 0.3.2).
 
 Rounds of ours and bare alternate, on two processes of one installed package, so that what disturbs the machine
 disturbs both. `image_ref` and the bare frame name the same picture, which is in memory-backed storage already.
@@ -26,6 +26,7 @@ import uvloop
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
 from controller.calls.detection import detect, smoke
 from controller.calls.request import DetectionRequest
+from controller.host.environment import ALLOCATOR
 from controller.images.formats import ImageRef
 from controller.model.observed import ProcessKey
 from controller.packages.install import Installer
@@ -45,16 +46,23 @@ def _now() -> str:
 
 
 class BarePipes:
-    """spawn + hello + ping + pong, and calls by blocking reads and writes: nothing is checked, nothing is bounded."""
+    """spawn + hello + ping + pong, and calls by blocking reads and writes: nothing is checked, nothing is bounded.
 
-    def __init__(self, spec: ProcessSpec, images: Path) -> None:
+    The adapter is started as the SDK's documents say. `ours`: as the controller starts it, with its environment and its
+    way to read pictures (ADR 42), which is a stricter measure of what the controller adds.
+    """
+
+    def __init__(self, spec: ProcessSpec, images: Path, *, ours: bool = False) -> None:
         self._images = images
+        self._name = "own" if ours else "bare"
         self._slots: dict[tuple[int, ...], np.memmap] = {}
         environment = {
             **os.environ, "PROC_ENV": "prod", "PROC_ALGO_ROOT": spec.working_directory, "PROC_SHM_DIR": str(images),
+            "PROC_ENTRY_POINT": spec.entry_point, **(ALLOCATOR if ours else {}),
         }  # fmt: skip
+        command = spec.command if ours else [spec.python, "-u", "-m", "procvision_algorithm_sdk.adapter"]
         self._process = subprocess.Popen(
-            spec.command, cwd=spec.working_directory, env=environment, bufsize=0,
+            command, cwd=spec.working_directory, env=environment, bufsize=0,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         assert self._read()["type"] == "hello"
@@ -88,14 +96,14 @@ class BarePipes:
         self._write({"type": "call", "request_id": "1", "data": data})
         assert self._read()["status"] == "OK"
 
-    def overwrite_and_call(self, array: np.ndarray) -> None:
+    def overwrite_and_call(self, array: np.ndarray, guide_info: Sequence[Any] = ()) -> None:
         """Copy an array over what is in a mapped file, and call with it."""
         slot = self._slots.get(array.shape)
         if slot is None:
-            path = self._images / f"bare-{array.shape[1]}.npy"
+            path = self._images / f"{self._name}-{array.shape[1]}.npy"
             slot = self._slots[array.shape] = np.lib.format.open_memmap(path, "w+", array.dtype, array.shape)
         slot[:] = array
-        self.call(f"bare-{array.shape[1]}", array.shape)
+        self.call(f"{self._name}-{array.shape[1]}", array.shape, guide_info)
 
     def end(self) -> None:
         self._process.kill()
@@ -103,7 +111,7 @@ class BarePipes:
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe
             pipe.close()
-        for path in self._images.glob("bare-*.npy"):
+        for path in self._images.glob(f"{self._name}-*.npy"):
             path.unlink()
 
 

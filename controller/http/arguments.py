@@ -48,7 +48,7 @@ class ReconcileArguments:
     plan: PlannedChanges | None = None
 
 
-def reader(kind: type[_Arguments], what: str) -> Callable[[bytes | memoryview], _Arguments]:
+def reader(kind: type[_Arguments], what: str) -> Callable[[bytes | bytearray | memoryview], _Arguments]:
     """Return what reads JSON as `kind`; it raises CallError (1003) naming every mistake in `what`."""
     known = list(getattr(kind, "__dataclass_fields__", ()))
 
@@ -56,7 +56,7 @@ def reader(kind: type[_Arguments], what: str) -> Callable[[bytes | memoryview], 
     def adapter() -> TypeAdapter[_Arguments]:
         return TypeAdapter(kind)
 
-    def read(text: bytes | memoryview) -> _Arguments:
+    def read(text: bytes | bytearray | memoryview) -> _Arguments:
         try:
             return adapter().validate_json(bytes(text) or b"{}")
         except ValidationError as error:

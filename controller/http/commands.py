@@ -29,7 +29,7 @@ class CommandResource:
         self._route = route
         self._arguments = _arguments_of(command, route)
         self._query = Query(command, route)
-        self._read: Callable[[bytes], object] = reader(self._arguments, "the request")
+        self._read: Callable[[bytes | bytearray], object] = reader(self._arguments, "the request")
 
     def endpoint(self) -> Endpoint:
         """Return the endpoint of the route."""

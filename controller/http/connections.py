@@ -10,17 +10,21 @@ from __future__ import annotations
 import asyncio
 import resource
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import httptools
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from controller.host.sockets import peer_user
 from controller.http.failures import CLOSE, Refused, error_response
 from controller.http.quick import QuickCycle, QuickHandler, pid_asked
 from controller.http.uvicorn_parts import STATUS_LINE, Config, HttpToolsProtocol, RequestResponseCycle, ServerState
+from controller.http.whole_body import RECEIVE, BodyReceiver
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
+    from uvicorn._types import ASGI3Application, HTTPScope
 
 _MOST_CONNECTIONS = 512
 _SHARE_OF_FILES = 4
@@ -192,6 +196,39 @@ class StationProtocol(HttpToolsProtocol):
         if self._last:
             raise _NothingMoreIsReadError
         super().on_message_begin()
+        self.scope[RECEIVE] = partial(self._receive_whole, self.scope)  # type: ignore[literal-required]  # ours
+
+    async def _receive_whole(self, scope: HTTPScope, buffer: bytearray) -> bool:
+        """Fill the buffer with a request's body, which is as long, and return True.
+
+        False where there is nothing to it: all of it came, and perhaps requests behind it. Raises ClientDisconnect.
+        """
+        cycle = self.cycle
+        if cycle.scope is not scope or not cycle.more_body:
+            return False
+        if cycle.waiting_for_100_continue:
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            cycle.waiting_for_100_continue = False
+        if cycle.disconnected:
+            raise ClientDisconnect
+        arrived = len(cycle.body)
+        buffer[:arrived] = cycle.body
+        cycle.body = bytearray()
+        receiver = BodyReceiver(self, buffer, arrived, self._received_whole)
+        self._listen_by(receiver)
+        await receiver.done
+        return True
+
+    def _received_whole(self) -> None:
+        self.parser = request_parser(self)  # the former one waits for what it has not seen
+        self._listen_by(self)
+        self.on_message_complete()
+
+    def _listen_by(self, protocol: asyncio.BaseProtocol) -> None:
+        self.transport.pause_reading()
+        self.transport.set_protocol(protocol)
+        self.transport.resume_reading()
+        self.flow.read_paused = False
 
     def on_headers_complete(self) -> None:
         self._under_way += 1
@@ -329,6 +366,13 @@ class StationProtocol(HttpToolsProtocol):
     def _tell(self, answer: Response) -> None:
         self.transport.write(_raw(answer))
         self.transport.close()
+
+
+def request_parser(protocol: StationProtocol) -> httptools.HttpRequestParser:
+    """Return a parser as uvicorn makes it."""
+    parser = httptools.HttpRequestParser(protocol)
+    parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
 
 
 def _raw(response: Response, *more: bytes) -> bytes:

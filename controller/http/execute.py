@@ -21,7 +21,7 @@ from controller.client.answers import Detection
 from controller.errors import CallError, Code
 from controller.http.arguments import DetectionArguments, PackageDetectionArguments, reader
 from controller.http.failures import Refused
-from controller.http.multipart import parts_of
+from controller.http.multipart import Body, parts_of
 from controller.http.peers import caller_of
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint, json_response
@@ -92,7 +92,7 @@ class Execute:
         package = PackageRef(request.path_params["name"], request.path_params["version"])
         return await self._answer(request, partial(package_request, package))
 
-    async def _answer(self, request: Request, read: Callable[[str, bytes], DetectionRequest]) -> Response | None:
+    async def _answer(self, request: Request, read: Callable[[str, Body], DetectionRequest]) -> Response | None:
         async with self._limits.body(request) as body:
             asked = read(request.headers.get("content-type", ""), body)
             detection = await unless_gone(request, self._station.execute(Detect(asked), caller_of(request)))
@@ -106,7 +106,7 @@ def _bodies(form: object, arguments: type[DetectionArguments]) -> tuple[Content,
     )
 
 
-def pid_request(pid: str, content_type: str, body: bytes) -> DetectionRequest:
+def pid_request(pid: str, content_type: str, body: Body) -> DetectionRequest:
     """Return the detection for a PID that a request's body asks for.
 
     Raises:
@@ -117,7 +117,7 @@ def pid_request(pid: str, content_type: str, body: bytes) -> DetectionRequest:
     return DetectionRequest(pid, image, guide_image, arguments)
 
 
-def package_request(package: PackageRef, content_type: str, body: bytes) -> DetectionRequest:
+def package_request(package: PackageRef, content_type: str, body: Body) -> DetectionRequest:
     """Return the detection through a package that a request's body asks for. Raises like `pid_request`."""
     image, guide_image, arguments = _read(content_type, body, _read_package_arguments)
     if arguments.pid is not None:
@@ -126,7 +126,7 @@ def package_request(package: PackageRef, content_type: str, body: bytes) -> Dete
 
 
 def _read(
-    content_type: str, body: bytes, read: Callable[[bytes | memoryview], _Arguments]
+    content_type: str, body: Body, read: Callable[[bytes | bytearray | memoryview], _Arguments]
 ) -> tuple[ImageSource | None, ImageSource | None, _Arguments]:
     kind = content_type.partition(";")[0].strip().lower()
     if kind == MULTIPART:

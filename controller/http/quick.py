@@ -50,7 +50,7 @@ class QuickCycle:
 
     def __init__(self, protocol: StationProtocol, scope: dict[str, Any], pid: str, *, keep_alive: bool) -> None:
         self._protocol = protocol
-        self._scope = scope
+        self.scope = scope
         self._pid = pid
         self._task: asyncio.Task[None] | None = None
         self.keep_alive = keep_alive
@@ -63,7 +63,7 @@ class QuickCycle:
     def begin(self, handler: QuickHandler) -> asyncio.Task[None]:
         """Begin to answer: the body is complete."""
         path = f"/v1/pids/{self._pid}/execute"
-        scope = {**self._scope, "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"",
+        scope = {**self.scope, "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"",
                  "path_params": {"pid": self._pid}}  # fmt: skip
         self._task = self._protocol.loop.create_task(self._run(handler, Request(scope)))
         return self._task

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from controller.errors import CallError, Code
 from controller.http.failures import CLOSE, Refused
+from controller.http.whole_body import LARGE, RECEIVE, Buffers
 
 MIB = 1024 * 1024
 
@@ -24,6 +25,7 @@ class BodyLimits:
         self.total = total
         self.patience = patience
         self.held = 0
+        self.buffers = Buffers()
 
     def body(self, request: Request) -> HeldBody:
         """Return a context in which the request's body is held and counted."""
@@ -40,8 +42,9 @@ class HeldBody:
         self._limits = limits
         self._request = request
         self._counted = 0
+        self._buffer: bytearray | None = None
 
-    async def __aenter__(self) -> bytes:
+    async def __aenter__(self) -> bytes | bytearray:
         patience = self._limits.patience
         try:
             announced = self._request.headers.get("content-length", "")
@@ -56,7 +59,12 @@ class HeldBody:
             self._release()
             raise
 
-    async def _read(self) -> bytes:
+    async def _read(self) -> bytes | bytearray:
+        receive = self._request.scope.get(RECEIVE)
+        if receive is not None and self._counted >= LARGE:  # counted so far is what was announced
+            self._buffer = self._limits.buffers.take(self._counted)
+            if await receive(self._buffer):
+                return self._buffer
         chunks: list[bytes] = []
         arrived, more = 0, True
         while more:
@@ -98,3 +106,6 @@ class HeldBody:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._release()
+        if self._buffer is not None and error is None:
+            self._limits.buffers.give_soon(self._buffer)
+            self._buffer = None
