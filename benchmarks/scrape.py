@@ -34,6 +34,7 @@ import uvloop
 from benchmarks.daemon import resident
 from benchmarks.table import Row, megabytes, milliseconds, print_table
 from controller.calls.series import CallSeries
+from controller.calls.shadow_counts import ShadowCounts
 from controller.client import Client
 from controller.client.addresses import Address
 from controller.host.priority import give_way_to_all
@@ -98,7 +99,10 @@ def _scrapes(series: CallSeries) -> Scrapes:
     )  # fmt: skip
     plane = SimpleNamespace(loads=lambda: (), turned_away={})
     pool = SimpleNamespace(look=dict)
-    return Scrapes(Sources(*(cast("Any", each) for each in (plane, series, pool, loop, dict))), "2026-01-01T00:00:00Z")
+    mirror = SimpleNamespace(counts=ShadowCounts(), waiting=dict)
+    recordings = SimpleNamespace(kept=0, dropped={}, total=SimpleNamespace(calls=0, size=0))
+    parts = (plane, mirror, series, pool, loop, recordings, dict)
+    return Scrapes(Sources(*(cast("Any", each) for each in parts)), "2026-01-01T00:00:00Z")
 
 
 async def _longest_hold(work: Callable[[], Awaitable[object]]) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from controller.calls.detection import smoke
 from controller.calls.feedback import Feedback
 from controller.calls.gallery import Gallery, memory_is_short
 from controller.calls.mirror import Mirror
+from controller.calls.recording import Recorder
 from controller.calls.series import CallSeries
 from controller.calls.service import Service
 from controller.errors import StoreError
@@ -148,6 +149,8 @@ async def _take_threads() -> None:
 class Daemon:
     """The parts of one daemon's life, plugged together."""
 
+    _judging_soon: asyncio.TimerHandle | None = None
+
     def __init__(self, parts: Parts, runner: ProcessPool) -> None:
         store, layout = parts.store, parts.store.layout
         self._parts = parts
@@ -163,12 +166,13 @@ class Daemon:
         applier = Applier(store, parts.packages, runner, actor=parts.actor, now=parts.now, notify=progress)
         applier.replays = replays
         gateway = self._gateway = parts.gateway
+        recorder = self._recorder = Recorder(layout, self._wake_from_thread)
         about = DaemonStatus(
             True, os.getpid(), parts.now(), str(parts.tree.folder), listen=gateway.url if gateway else None
         )
         reconciler = self._reconciler = Reconciler(
             store, observer, applier, parts.clock, daemon=about, file_events=lambda: self._watch.trouble,
-            listener=lambda: gateway.trouble if gateway else None,
+            listener=lambda: gateway.trouble if gateway else None, recording=lambda: recorder.trouble,
         )  # fmt: skip
         self._taker = RevisionTaker(parts.source, store, parts.tree, lambda: self._watch.being_written)
         self._loop = Loop(reconciler, self._taker.take, self._configure, self._on_pass)
@@ -177,8 +181,8 @@ class Daemon:
         self._checks = BackgroundChecks(zips, BackgroundCheck(parts.check, layout.staging), self._loop.wake)
         self._supervisor = Supervisor(runner, on_exited=self._loop.process_ended)
         self._plane = DataPlane(runner, store.active, Gallery(partial(memory_is_short, layout)))
-        self._mirror = Mirror(runner, partial(memory_is_short, layout))
-        self._plane.follow(self._mirror)
+        self._mirror = Mirror(runner, partial(memory_is_short, layout), recorder.disagreed)
+        self._plane.follow(recorder, self._mirror)
         self._series = CallSeries()
         self._feedback = Feedback(VerdictJournal(layout), self._plane)
         self._watch = FolderWatch(
@@ -190,7 +194,7 @@ class Daemon:
                 store, parts.source, observer, self._loop, self._taker, self._plane, self._feedback, self._series,
                 Scrapes(
                     Sources(
-                        self._plane, self._mirror, self._series, runner, self._loop,
+                        self._plane, self._mirror, self._series, runner, self._loop, recorder.writer,
                         gateway.refusals.counted if gateway else dict,
                     ),
                     about.started_at or "",
@@ -204,7 +208,6 @@ class Daemon:
         )  # fmt: skip
         self._server = SocketServer(application(station, layout), layout, group=parts.socket_group)
         self._asyncio = asyncio.get_running_loop()
-        self._judging_soon: asyncio.TimerHandle | None = None
         self._plane.report_failing(self._failing)
         self._mirror.on_news = self._failing
         runner.on_adoption = self._loop.wake
@@ -243,6 +246,7 @@ class Daemon:
             self._supervisor.stop()
             await self._plane.stop()
             await self._mirror.close()
+            await self._recorder.close()
             self._keep_counts()
             await asyncio.to_thread(self._keep_verdicts)
             await self._reconciler.later.flush_within(PATIENCE)
@@ -281,6 +285,7 @@ class Daemon:
         self._plane.gallery.allow(pictures=revision.policy.page.pictures == "on")
         self._supervisor.configure({each.name: SupervisionLimits.of_deployment(each) for each in deployments})
         self._plane.configure({each.name: Service.of_deployment(each) for each in deployments})
+        self._recorder.configure(deployments)
         self._series.configure({pid: each.name for pid, each in revision.by_pid.items()})
 
     def _on_pass(self, outcome: Outcome) -> None:

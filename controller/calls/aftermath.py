@@ -18,6 +18,7 @@ from controller.errors import CallError
 from controller.images.slots import Lease
 from controller.model.package import PackageRef
 from controller.processes.process import AlgorithmProcess
+from controller.wire.messages import NO_IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,9 @@ class Ended:
     """A call that has its answer, and its pictures as the algorithm got them.
 
     `deployment` is the one whose process answered. `image` None: its picture could not be kept (see `Slots.lend`);
-    `guide` None: the algorithm got none, or the camera picture as the guide too. `epoch` is when it ended (s since
-    1970). Who keeps a lease beyond `hear` holds it.
+    `guide` None: the algorithm got none, or (`guide_is_image`) the camera picture as the
+    guide too, or (`guide_lost`) it could not be kept. `epoch` is when it ended (s since 1970); `digest` that of the
+    version's zip. Who keeps a lease beyond `hear` holds it.
     """
 
     request: DetectionRequest
@@ -36,6 +38,9 @@ class Ended:
     image: Lease | None
     guide: Lease | None
     epoch: float
+    digest: str = ""
+    guide_is_image: bool = False
+    guide_lost: bool = False
 
 
 class Follower(Protocol):
@@ -51,19 +56,28 @@ class Follower(Protocol):
 class Kept:
     """The pictures of a call under way, and who waits for it to end."""
 
-    __slots__ = ("_followers", "_guide", "_image")
+    __slots__ = ("_digest", "_followers", "_guide", "_guide_is_image", "_guide_lost", "_image")
 
-    def __init__(self, followers: Sequence[Follower], image: Lease | None, guide: Lease | None) -> None:
+    def __init__(
+        self, followers: Sequence[Follower], image: Lease | None, guide: Lease | None, digest: str = "",
+        *, guide_is_image: bool = False, guide_lost: bool = False,
+    ) -> None:  # fmt: skip
         self._followers = followers
         self._image = image
         self._guide = guide
+        self._digest = digest
+        self._guide_is_image = guide_is_image
+        self._guide_lost = guide_lost
 
     def tell(
         self, request: DetectionRequest, deployment: str, ref: PackageRef, outcome: Detection | CallError
     ) -> None:  # fmt: skip
         """Tell everybody once the caller has its answer, and give the pictures back that nobody holds on to."""
         if self._followers:
-            ended = Ended(request, deployment, ref, outcome, self._image, self._guide, time.time())
+            ended = Ended(
+                request, deployment, ref, outcome, self._image, self._guide, time.time(), self._digest,
+                self._guide_is_image, self._guide_lost,
+            )  # fmt: skip
             asyncio.get_running_loop().call_soon(self._tell, ended)
 
     def _tell(self, ended: Ended) -> None:
@@ -93,5 +107,9 @@ def keep(
     wanting = [follower for follower in followers if follower.wants(request.pid, ref)]
     if not wanting:
         return NOTHING_KEPT
-    guide = None if shared.guide is shared.image else process.slots.lend(shared.guide)
-    return Kept(wanting, process.slots.lend(shared.image), guide)
+    same = shared.guide is shared.image
+    guide = None if same else process.slots.lend(shared.guide)
+    lost = guide is None and not same and shared.guide is not NO_IMAGE
+    return Kept(
+        wanting, process.slots.lend(shared.image), guide, process.spec.digest, guide_is_image=same, guide_lost=lost
+    )  # fmt: skip

@@ -65,9 +65,11 @@ class Mirror(PoolObserver):
     whether memory is: then no picture is kept, since the line needs the room for the next one.
     """
 
-    def __init__(self, pool: ProcessPool, is_short: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, pool: ProcessPool, is_short: Callable[[], bool] = lambda: False, disagreed: Disagreed = lambda *_: ""
+    ) -> None:  # fmt: skip
         self.counts = ShadowCounts()
-        self.disagreed: Disagreed = lambda *_: ""
+        self.disagreed = disagreed
         self.on_news: Callable[[], None] = lambda: None
         self._by_pid: dict[str, Shadowing] = {}
         self._by_deployment: dict[str, Shadowing] = {}

@@ -10,6 +10,7 @@ _LEAST, _LITTLE = 19, 10
 _TURN = 50_000_000
 """Nanoseconds that a process which gives way asks to run at a time: rarely, and whoever wakes meanwhile goes before."""
 _SCHED_SETATTR = {"x86_64": 314, "aarch64": 274}
+_IOPRIO_SET = {"x86_64": 251, "aarch64": 30}
 
 
 def give_way(os_pid: int) -> None:
@@ -40,22 +41,45 @@ def give_way_to_all() -> None:
     (sched_runtime in sched_setattr(2), Linux 6.12 and later). And of several cores it keeps to the last, so that there
     is always one on which nobody meets it.
     """
-    _weigh(os.getpid(), _LITTLE, os.SCHED_BATCH)
-    _take_long_turns()
-    if os.getsid(0) == os.getpid():
-        _write(os.getpid(), "autogroup", str(_LITTLE))
+    _give_way_as_a_session(_LITTLE)
     with suppress(OSError):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
 
-def _take_long_turns() -> None:
+def give_way_entirely() -> None:
+    """Let this process, which leads a session of its own, have the least share there is, and the disk when it is idle.
+
+    Nobody waits for what it does: on a busy machine it nearly stands still. Not quite, as it would under SCHED_IDLE:
+    it may hold a lock that others want.
+    """
+    _give_way_as_a_session(_LEAST)
+    _use_the_disk_last()
+
+
+def _give_way_as_a_session(nice: int) -> None:
+    _weigh(os.getpid(), nice, os.SCHED_BATCH)
+    _take_long_turns(nice)
+    if os.getsid(0) == os.getpid():
+        _write(os.getpid(), "autogroup", str(nice))
+
+
+def _use_the_disk_last() -> None:
+    """Take the class `idle` of ioprio_set(2); some disks' schedulers have no classes, and pass over it."""
+    import ctypes  # noqa: PLC0415 - only a process that gives way
+
+    number = _IOPRIO_SET.get(os.uname().machine)
+    if number is not None:  # IOPRIO_WHO_PROCESS, this one, IOPRIO_CLASS_IDLE
+        ctypes.CDLL(None).syscall(number, 1, 0, 3 << 13)
+
+
+def _take_long_turns(nice: int) -> None:
     """Ask for longer turns than others have; before the first thread starts, since threads take over what it has."""
     import ctypes  # noqa: PLC0415 - only a process that gives way
     import struct  # noqa: PLC0415
 
     number = _SCHED_SETATTR.get(os.uname().machine)
     if number is not None:  # struct sched_attr: size, policy, flags, nice, priority, runtime, deadline, period
-        attributes = struct.pack("=IIQiIQQQ", 48, os.SCHED_BATCH, 0, _LITTLE, 0, _TURN, 0, 0)
+        attributes = struct.pack("=IIQiIQQQ", 48, os.SCHED_BATCH, 0, nice, 0, _TURN, 0, 0)
         ctypes.CDLL(None).syscall(number, 0, attributes, 0)
 
 

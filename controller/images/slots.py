@@ -95,13 +95,17 @@ class StoredImage(SharedImage):
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A file of ours, open to be written over: not while `lent` is not 0, nor while an adapter has it locked."""
+    """A file of ours, open to be written over: not while `lent` is not 0, nor while an adapter has it locked.
+
+    `gone`: its process has ended, and who reads it last removes it.
+    """
 
     path: str
     descriptor: int = -1
     device: int = 0
     inode: int = 0
     lent: int = 0
+    gone: bool = False
 
     def take(self) -> bool:
         """Return whether it may be written over; then nobody else may look at it until `give`."""
@@ -161,21 +165,28 @@ class _SlotLease(Lease):
 
     def _end(self) -> None:
         self._slot.lent -= 1
+        if self._slot.gone and not self._slot.lent:
+            _unlink(self.image.path)
 
 
 class _FileLease(Lease):
     """A file that is not ours: under a second name of its own where it may have one, and locked where it is a slot."""
 
-    def __init__(self, image: StoredImage, *, linked: bool) -> None:
+    def __init__(self, image: StoredImage, links: set[str]) -> None:
         super().__init__(image)
-        self._linked = linked
+        self._links = links
 
     def _end(self) -> None:
         if self.image.held >= 0:
             os.close(self.image.held)
-        if self._linked:
-            with suppress(OSError):  # somebody tidied up
-                os.unlink(self.image.path)  # noqa: PTH108 - the path is text
+        if self.image.path in self._links:
+            self._links.discard(self.image.path)
+            _unlink(self.image.path)
+
+
+def _unlink(path: str) -> None:
+    with suppress(OSError):  # somebody tidied up
+        os.unlink(path)  # noqa: PTH108 - the path is text
 
 
 @dataclass
@@ -189,6 +200,8 @@ class Slots:
     folder: Path
     token: str
     _slots: dict[str, list[Slot]] = field(default_factory=dict)
+    _lent: list[Slot] = field(default_factory=list)
+    _links: set[str] = field(default_factory=set)
     _held: list[int] = field(default_factory=list)
     _text: str = field(init=False)
     """The folder as text: it is asked for with every call."""
@@ -268,8 +281,9 @@ class Slots:
         try:
             os.link(image.path, path)
         except OSError:
-            return _FileLease(replace(image, held=held), linked=False) if held >= 0 else None
-        return _FileLease(replace(image, id=name, path=path, held=held), linked=True)
+            return _FileLease(replace(image, held=held), self._links) if held >= 0 else None
+        self._links.add(path)
+        return _FileLease(replace(image, id=name, path=path, held=held), self._links)
 
     def find(self, ref: ImageRef, order: str = "RGB") -> StoredImage:
         """Return the image that a host application put into the folder, its channels in that order.
@@ -326,14 +340,19 @@ class Slots:
         for slots in self._slots.values():
             for slot in slots:
                 slot.close()
+                if slot.lent:
+                    self._lent.append(slot)
         self._slots.clear()
 
     def remove(self) -> None:
-        """Remove the files."""
+        """Remove the files; those that somebody still reads, as soon as nobody does: a call that broke is recorded."""
         self.close()
-        for path in files_of(self.folder, f"{self.token}."):
-            with suppress(OSError):  # it is gone already
-                path.unlink()
+        read = self._links | {slot.path for slot in self._lent if slot.lent}
+        for slot in self._lent:
+            slot.gone = True
+        for path in map(str, files_of(self.folder, f"{self.token}.")):
+            if path not in read:
+                _unlink(path)
 
 
 def _write(slot: Slot, header: bytes, pixels: memoryview) -> Look | None:

@@ -33,7 +33,8 @@ class Recording(Part):
     max_size: Size = Field(default=2 * 2**30, gt=0, description="Most bytes that a PID's recordings may have.")
     max_age: Duration = Field(default=30 * 86400.0, gt=0, description="How long a recorded call is kept.")
     only: tuple[RecordingKind, ...] = Field(
-        default=("NG", "ERROR", "disagreement", "sample"), min_length=1, description="Which calls are recorded."
+        default=("NG", "ERROR", "disagreement", "sample"),
+        description="Which calls are recorded; []: none, where the station has a default.",
     )
     sample: Ratio = Field(default=0.01, description="Share of all calls that are recorded, whatever came of them.")
 

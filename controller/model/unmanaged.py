@@ -27,5 +27,6 @@ def stand_in(revision: Revision, package: str, pids: Iterable[str] = ()) -> Depl
         pids=tuple(pids),
         health=defaults.health,
         timeouts=defaults.timeouts,
+        recording=defaults.recording,
     )
     return Deployment.model_construct(metadata=Metadata.model_construct(name=unmanaged_name(package)), spec=spec)

@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 class HostWatch:
     """Looks at the host of one store. `file_events` says why no changes of files are told; empty: they are.
 
-    `listener` says why the address of the network is not served; empty: it is; None: there is none.
+    `listener` says why the address of the network is not served; empty: it is; None: there is none. `recording` says
+    in the same way why no calls are recorded.
     """
 
     def __init__(
@@ -27,11 +28,13 @@ class HostWatch:
         layout: StoreLayout,
         file_events: Callable[[], str] = lambda: "",
         listener: Callable[[], str | None] = lambda: None,
+        recording: Callable[[], str | None] = lambda: None,
         capacity: Callable[[], Capacity] | None = None,
     ) -> None:
         self._capacity = capacity or (lambda: capacity_of(layout.root, layout.images))
         self._file_events = file_events
         self._listener = listener
+        self._recording = recording
         self._tokens = TokenFile(layout)
         self._known: dict[str, Condition] = {}
         self._told: set[str] = set()
@@ -46,7 +49,7 @@ class HostWatch:
         capacity = self._capacity()
         before = {kind for kind, condition in self._known.items() if condition.status}
         found = [*pressures(capacity, before), _refusal(failures), *tokens(self._tokens.trouble())]
-        logged = [_file_events(self._file_events()), *_listener(self._listener())]
+        logged = [_file_events(self._file_events()), *_listener(self._listener()), *_recording(self._recording())]
         conditions = tuple(self._condition(each, now) for each in (*found, *logged))
         self._known = {each.type: each for each in conditions}
         self._tell(conditions[: len(found)])  # the others log for themselves
@@ -95,3 +98,11 @@ def _listener(trouble: str | None) -> tuple[Pressure, ...]:
     if trouble:
         return (("ListenerDown", True, "GatewayEnded", f"the gateway {trouble}; calls over the socket go on"),)
     return (("ListenerDown", False, "Listening", "the address of the network is served"),)
+
+
+def _recording(trouble: str | None) -> tuple[Pressure, ...]:
+    if trouble is None:
+        return ()
+    if trouble:
+        return (("RecordingStopped", True, "CannotRecord", f"{trouble}; calls go on, and are not recorded"),)
+    return (("RecordingStopped", False, "Recording", "calls are recorded as spec.recording says"),)

@@ -77,7 +77,7 @@ class Reconciler:
 
     `clock` gives the boot-time clock, `jitter` a factor around one for back-offs. `daemon` is what the status says of
     who makes it, `file_events` why the system tells of no changes of files (empty: it does), `listener` why the address
-    of the network is not served (None: there is none).
+    of the network is not served (None: there is none), `recording` why no calls are recorded (None: none is to be).
     """
 
     store: Store
@@ -88,6 +88,7 @@ class Reconciler:
     daemon: DaemonStatus = field(default_factory=DaemonStatus)
     file_events: Callable[[], str] = lambda: ""
     listener: Callable[[], str | None] = lambda: None
+    recording: Callable[[], str | None] = lambda: None
     host: HostWatch = field(init=False)
     backoff: Backoff = field(init=False)
     _pythons: tuple[str, ...] | None = field(default=None, init=False)
@@ -103,7 +104,7 @@ class Reconciler:
 
     def __post_init__(self) -> None:
         self.backoff = Backoff(self.clock, self.jitter)
-        self.host = HostWatch(self.store.layout, self.file_events, self.listener)
+        self.host = HostWatch(self.store.layout, self.file_events, self.listener, self.recording)
 
     async def converge(
         self, desired: Desired, *, serve: bool = True, wait: bool = False, timeout: float | None = None

@@ -11,3 +11,10 @@ class Bounds(NamedTuple):
     keep: int
     max_size: int
     max_age: float
+
+
+class Total(NamedTuple):
+    """What there is of one PID, or of all; a guide that calls share is counted once."""
+
+    calls: int
+    size: int

@@ -16,7 +16,7 @@ import orjson
 
 from controller.errors import StoreError
 from controller.model.recording import RecordedCall, RecordingFilter
-from controller.recordings.bounds import Bounds
+from controller.recordings.bounds import Bounds, Total
 from controller.recordings.call_file import Head, kinds_of, mask_of
 
 _VERSION = 1
@@ -38,13 +38,6 @@ CREATE TABLE bounds (pid TEXT PRIMARY KEY, keep INTEGER, max_size INTEGER, max_a
 
 class Unusable(Exception):
     """The index is missing, damaged or of another release: it is to be made again from the files."""
-
-
-class Total(NamedTuple):
-    """What there is of one PID; a guide that calls share is counted once."""
-
-    calls: int
-    size: int
 
 
 class Kept(NamedTuple):

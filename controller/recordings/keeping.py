@@ -16,9 +16,9 @@ from controller.errors import StoreError
 from controller.host.clock import epoch_seconds
 from controller.images.formats import Picture
 from controller.model.recording import RecordedCall, Recording, RecordingFilter, RecordingKind
-from controller.recordings.bounds import Bounds
+from controller.recordings.bounds import Bounds, Total
 from controller.recordings.call_file import Block, Guide, Head, mask_of, write_head
-from controller.recordings.index import Index, Total, Unusable
+from controller.recordings.index import Index, Unusable
 from controller.recordings.pixels import Damaged, Packed, pack
 from controller.recordings.shelf import Shelf
 from controller.recordings.source import Pictures, RecordingSource
@@ -244,7 +244,8 @@ class Keeper:
                 try:
                     return act(self._opened(check=check))
                 except Unusable as why:
-                    log.warning("the index of recordings is made again from the files: %s", why)
+                    if self.shelf.pids():
+                        log.warning("the index of recordings is made again from the files: %s", why)
                     return act(self._made())
         except Unusable as why:
             raise StoreError(f"cannot {doing}: {why}", next_step="check the disk") from why

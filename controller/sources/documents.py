@@ -103,7 +103,7 @@ def _with_defaults(root: Mapping, policy: Mapping) -> Mapping:
     if not isinstance(spec, Mapping):
         return root
     defaults = Mapping(policy.mark)
-    for name in ("health", "timeouts"):
+    for name in ("health", "timeouts", "recording"):
         _carry(defaults, name, descend(policy, "spec", "defaults", name))
     retention = Mapping(policy.mark)
     _carry(retention, "versions", descend(policy, "spec", "retention", "versions"))

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from controller.host.priority import give_way, give_way_to_the_line, threads_of
 from tests.waiting import eventually
 
@@ -79,3 +81,18 @@ def test_it_is_known_what_the_threads_of_a_process_are_at() -> None:
     own = threads_of(os.getpid())[str(os.getpid())]
     assert own.stands, "who looks runs"
     assert own.ran > 0
+
+
+def test_a_session_gives_way_entirely_at_the_disk_too() -> None:
+    command, pipe = [sys.executable, "-c", TO_ALL.replace("to_all", "entirely")], subprocess.PIPE
+    with subprocess.Popen(command, start_new_session=True, stdin=pipe, stdout=pipe) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"done\n"
+            assert os.getpriority(os.PRIO_PROCESS, process.pid) == 19
+            assert os.sched_getscheduler(process.pid) == os.SCHED_BATCH
+            assert psutil.Process(process.pid).ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
+            group = Path(f"/proc/{process.pid}/autogroup")
+            assert not group.exists() or group.read_text().endswith("nice 19\n")
+        finally:
+            process.kill()

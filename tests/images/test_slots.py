@@ -257,3 +257,36 @@ def test_who_follows_a_killed_daemon_lends_as_before(folder, mine):
 
     assert lease is not None
     lease.image.require_unchanged()
+
+
+def test_a_picture_that_somebody_still_reads_stays_when_its_process_ends_and_goes_with_its_last_reader(
+    folder: Path, mine: Slots
+) -> None:
+    first, other = mine.put(load(FIRST), "image"), mine.put(load(SECOND), "guide")
+    np.save(folder / "host.npy", SECOND)
+    lease, link = mine.lend(first), mine.lend(mine.find(ImageRef("host")))
+    assert lease is not None
+    assert link is not None
+    lease.hold()
+
+    mine.close()
+    mine.remove()
+
+    assert not Path(other.path).exists()
+    assert (seen_by_the_adapter(folder, lease.image) == FIRST).all()
+    assert (seen_by_the_adapter(folder, link.image) == SECOND).all()
+    link.release()
+    lease.release()
+    assert (seen_by_the_adapter(folder, lease.image) == FIRST).all()
+    lease.release()
+    assert [path.name for path in folder.iterdir()] == ["host.npy"]
+
+
+def test_what_is_not_read_any_more_goes_at_once_when_its_process_ends(folder: Path, mine: Slots) -> None:
+    lease = mine.lend(mine.put(load(FIRST), "image"))
+    assert lease is not None
+    lease.release()
+
+    mine.remove()
+
+    assert list(folder.iterdir()) == []

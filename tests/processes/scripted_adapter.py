@@ -160,6 +160,8 @@ def act(request: dict, given: dict) -> None:  # noqa: C901, PLR0912, PLR0915  (a
         if os.fork() == 0:
             while True:
                 pass
+    elif do == "judge":
+        data["result_status"] = given["verdict"]
     elif do == "environment":
         data["environment"] = dict(os.environ)
     send("result", request_id=request_id, status=given.get("status", "OK"), message=given.get("message", ""), data=data)

@@ -153,6 +153,20 @@ def test_a_claim_is_told_even_when_the_other_document_is_wrong_elsewhere() -> No
     assert len(found) == 2
 
 
+def test_a_deployment_may_record_less_than_the_station_does_or_nothing(tmp_path: Path) -> None:
+    revision = load(
+        tmp_path,
+        policy=policy("{defaults: {recording: {keep: 200, only: [NG, ERROR]}}}"),
+        a=deployment("a", "[A]"),
+        b=deployment("b", "[B]", "  recording: {keep: 50}\n"),
+        c=deployment("c", "[C]", "  recording: {only: []}\n"),
+    )
+    found = {name: each.spec.recording for name, each in revision.by_name.items()}
+    assert {name: (each.keep, each.only) for name, each in found.items() if each} == {
+        "a": (200, ("NG", "ERROR")), "b": (50, ("NG", "ERROR")), "c": (200, ()),
+    }  # fmt: skip
+
+
 def test_one_policy_at_most() -> None:
     assert problems(policy("{}"), policy("{}")) == [
         "d.yaml:1:1: kind: a second StationPolicy; the first is at d.yaml:1:1 (expected at most one in the tree)"

@@ -11,6 +11,7 @@ from controller.calls.mirror import Mirror
 from controller.calls.series import CallSeries
 from controller.processes.pool import ProcessPool
 from controller.reconciler.loop import Loop
+from controller.recordings.writing import WriterProcess
 from controller.station.commands.measuring import MetricsText
 from controller.station.metrics.calls import call_families, load_families
 from controller.station.metrics.deployments import act_families as deployment_act_families
@@ -22,6 +23,7 @@ from controller.station.metrics.station import (
     build_families,
     outcome_families,
     pass_families,
+    recording_families,
     refusals_family,
     revision_valid,
 )
@@ -37,6 +39,7 @@ class Sources(NamedTuple):
     series: CallSeries
     pool: ProcessPool
     loop: Loop
+    recordings: WriterProcess
     refused: Callable[[], Mapping[str, int]]
 
 
@@ -68,12 +71,13 @@ class Scrapes:
         return MetricsText(*await render(self._families(), form))
 
     def _families(self) -> Iterator[Family]:
-        plane, mirror, series, pool, loop, refused = self._sources
+        plane, mirror, series, pool, loop, recordings, refused = self._sources
         acts, outcome = loop.reconciler.applier.counts, loop.outcome
         yield from build_families(self._started_at)
         yield from pass_families(loop)
         yield from act_families(acts)
         yield refusals_family(refused())
+        yield from recording_families(recordings)
         yield from load_families(plane.loads())
         yield from process_families(pool.look())
         yield from shadow_families(mirror.counts, mirror.waiting(), series.deployments)

@@ -13,6 +13,7 @@ from controller.model.objects import ObjectKind
 from controller.reconciler.counts import ActCounts, Durations, PassCounts
 from controller.reconciler.loop import Loop
 from controller.reconciler.reconciler import Outcome
+from controller.recordings.writing import WriterProcess
 from controller.station.metrics.deployments import epoch_of
 from controller.station.metrics.family import Buckets, Family, counter, gauge, histogram, known
 
@@ -89,6 +90,15 @@ def refusals_family(refused: Mapping[str, int]) -> Family:
     return Family("counter", "gateway_refusals",
                   "Requests and connections from the network that the gateway refused, by reason.", ("reason",),
                   (((reason,), count) for reason, count in refused.items()))  # fmt: skip
+
+
+def recording_families(writer: WriterProcess) -> Iterator[Family]:
+    """Yield what was recorded, what was not and why, and what there is of it."""
+    yield counter("calls_recorded", "Calls that were recorded with their pictures.", writer.kept)
+    yield Family("counter", "calls_not_recorded", "Calls that were to be recorded and were not, by reason.",
+                 ("reason",), (((reason,), count) for reason, count in writer.dropped.items()))  # fmt: skip
+    yield gauge("recordings", "Recorded calls that are kept.", writer.total.calls)
+    yield gauge("recordings_bytes", "What they take of the disk.", writer.total.size)
 
 
 def revision_valid(*, valid: bool) -> Family:
