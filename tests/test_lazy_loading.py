@@ -11,6 +11,7 @@ from pathlib import Path
 
 LAZY = {
     "PIL": "only a picture that is a JPEG or PNG",
+    "numpy": "only a picture that is to be converted",
     "prometheus_client": "only a scrape",
     "jinja2": "the gateway's",
     "httpcore": "the gateway's",

@@ -41,11 +41,10 @@ class Images:
 def reading_of(request: DetectionRequest, wanted: PictureInput) -> Reading:
     """Return how a request's pictures are to be read, for a deployment that wants them like that."""
     given = request.arguments
-    told = given.format
-    if told is None:
-        return AS_IT_IS if wanted is PLAIN_INPUT else Reading(wanted)
+    if given.pixel_format is None:
+        return Reading(wanted)
     size = None if given.width is None or given.height is None else (given.width, given.height)
-    return Reading(wanted, told, size)
+    return Reading(wanted, given.format, size)
 
 
 class PictureRoom:
@@ -84,6 +83,8 @@ class PictureRoom:
 class HeldPictures:
     """What one call has decoded. `with` gives its bytes back to the room at the end."""
 
+    __slots__ = ("_counted", "_loaded", "_loaded_for", "_room")
+
     def __init__(self, room: PictureRoom) -> None:
         self._room = room
         self._counted = 0
@@ -96,28 +97,28 @@ class HeldPictures:
         Raises:
             CallError: 1002, 1003, 1011 (too many pixels wait already).
         """
-        if self._loaded is not None and self._loaded_for == wanted:
-            return self._loaded
-        self._forget()
-        self._loaded, self._loaded_for = await self._load_both(request, wanted), wanted
-        return self._loaded
-
-    async def _load_both(self, request: DetectionRequest, wanted: PictureInput) -> Images:
         if request.is_info:
             return Images(None, None)
-        reading = reading_of(request, wanted)
-        image = await self._load(request.image, "the image", reading)
-        if request.guide_image is None:
-            return Images(image, None)
-        if reading.format is not None:
-            reading = replace(reading, loose=True)
-        return Images(image, await self._load(request.guide_image, "the guide image", reading))
+        if self._loaded is not None:
+            if self._loaded_for == wanted:
+                return self._loaded
+            self._forget()
+        plain = wanted is PLAIN_INPUT and request.arguments.pixel_format is None
+        reading = AS_IT_IS if plain else reading_of(request, wanted)
+        image, guide = await self._load(request.image, "the image", reading), request.guide_image
+        if guide is not None:
+            if reading.format is not None:
+                reading = replace(reading, loose=True)
+            guide = await self._load(guide, "the guide image", reading)
+        self._loaded, self._loaded_for = Images(image, guide), wanted
+        return self._loaded
 
     async def _load(self, source: ImageSource | None, what: str, reading: Reading) -> Picture | ImageRef | None:
         if source is None:
             return None
         if isinstance(source, ImageRef):
-            return source if reading.leaves_arrays else await self._load_shared(source, what, reading)
+            as_it_is = reading is AS_IT_IS or reading.leaves_arrays
+            return source if as_it_is else await self._load_shared(source, what, reading)
         straight = load_straight(source, what, reading)
         if straight is not None:
             return straight
@@ -157,7 +158,8 @@ class HeldPictures:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._forget()
+        self._room.held -= self._counted
+        self._counted = 0
 
     def _forget(self) -> None:
         self._room.held -= self._counted

@@ -101,7 +101,12 @@ class Execute:
 
 def _bodies(form: object, arguments: type[DetectionArguments]) -> tuple[Content, ...]:
     return (
-        Content(form, "Images as PNG, JPEG, BMP or .npy bytes; request is JSON.", MULTIPART, required=True),
+        Content(
+            form,
+            "Images as PNG, JPEG, BMP, TIFF or .npy bytes, or as pixels in a pixel_format; request is JSON.",
+            MULTIPART,
+            required=True,
+        ),
         Content(arguments, "An image that stands in run/images already, by image_ref.", required=True),
     )
 

@@ -163,3 +163,11 @@ def narrowed(values: np.ndarray, bits: int, depth: str) -> np.ndarray:
     full = 2**bits - 1
     found = wide // 2 ** (bits - 8) if depth == "shift" else (wide * 510 + full) // (2 * full)
     return found.astype(np.uint8)
+
+
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Return rows and columns by the words of the Exif standard: where the 0th row and the 0th column are."""
+    return {
+        1: array, 2: np.fliplr(array), 3: np.rot90(array, 2), 4: np.flipud(array), 5: np.swapaxes(array, 0, 1),
+        6: np.rot90(array, -1), 7: np.rot90(np.swapaxes(array, 0, 1), 2), 8: np.rot90(array),
+    }[orientation]  # fmt: skip

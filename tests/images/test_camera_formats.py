@@ -26,6 +26,7 @@ from tests.images.files import (
     png,
     tiff,
     transparent_colour,
+    upright,
 )
 
 RNG = np.random.default_rng(5)
@@ -211,14 +212,6 @@ def test_a_jpeg_is_turned_where_the_deployment_says_so(orientation):
     assert (applied.conversion is None) == (orientation == 1)
     if orientation != 1:
         assert applied.conversion["conversion"] == [f"exif:{orientation}"]
-
-
-def upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Return rows and columns by the words of the Exif standard: where the 0th row and the 0th column are."""
-    return {
-        1: array, 2: np.fliplr(array), 3: np.rot90(array, 2), 4: np.flipud(array), 5: np.swapaxes(array, 0, 1),
-        6: np.rot90(array, -1), 7: np.rot90(np.swapaxes(array, 0, 1), 2), 8: np.rot90(array),
-    }[orientation]  # fmt: skip
 
 
 @pytest.mark.parametrize("bits", [8, 16])
@@ -427,6 +420,7 @@ CORPUS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of Pillow's, which the daemon does not show either
 @given(st.sampled_from(CORPUS), st.integers(0, 2**32))
 def test_a_damaged_file_is_a_picture_or_refused(file, seed):
     try:

@@ -20,6 +20,7 @@ from controller.images.formats.files import PHOTOMETRIC, PLANAR, as_stored, open
 from controller.images.formats.picture import Notes, Picture, Reading
 from controller.images.npy import NeedsSetting, NotAnImage, Shape
 
+_STRIP = 256 * 1024
 _ONE_CHANNEL = {"I": "<i4", "I;16": "<u2", "I;16B": ">u2"}
 _GREY_WITH_ALPHA = "LA;16B"
 _LOW = {
@@ -37,7 +38,7 @@ def narrowed_file(data: memoryview, bits: int, reading: Reading, turned: int) ->
         NotAnImage, NeedsSetting: it cannot be used, or not as the deployment's settings are.
     """
     _require_readable(opened(data), reading)
-    words, shape = _words(data, turned)
+    words, shape = _words(data, turned, high_only=reading.input.depth == "shift" and reading.input.bits == 16)
     channels = shape[2] if len(shape) == 3 else 1
     if bits == 16:
         bits = (
@@ -63,8 +64,11 @@ def _require_readable(image: ImageFile, reading: Reading) -> None:
         raise NeedsSetting("has a transparent colour", npy.ALPHA)
 
 
-def _words(data: memoryview, turned: int) -> tuple[Iterable[NDArray[Any]], Shape]:
-    """Return the values of a file, flat and strip by strip, and its shape. Its rows are as they are stored."""
+def _words(data: memoryview, turned: int, *, high_only: bool) -> tuple[Iterable[NDArray[Any]], Shape]:
+    """Return the values of a file, flat and strip by strip, and its shape. Its rows are as they are stored.
+
+    `high_only`: nobody looks at the lower halves, so that those of colours need not be read.
+    """
     file = opened(data)
     grey_with_alpha = raw_mode(file) == _GREY_WITH_ALPHA
     image = _loaded(file, turned)
@@ -77,7 +81,14 @@ def _words(data: memoryview, turned: int) -> tuple[Iterable[NDArray[Any]], Shape
     channels = len(image.getbands())
     high = pixels_of(image)
     image.close()
+    if high_only:
+        return _raised(high), (*size, channels)
     return _joined(high, _loaded(opened(data), turned, low=True), channels), (*size, channels)
+
+
+def _raised(high: memoryview) -> Iterator[NDArray[Any]]:
+    for start in range(0, len(high), _STRIP):
+        yield np.frombuffer(high[start : start + _STRIP], np.uint8).astype(np.uint16) << 8
 
 
 def _joined(high: memoryview, low: Image, channels: int) -> Iterator[NDArray[Any]]:
