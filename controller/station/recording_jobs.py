@@ -27,6 +27,8 @@ AtEnd = Callable[[Said | ControllerError | None], None]
 """Is told what became of a file: what it came to, why it failed, or None where its reader wanted no more of it."""
 _COMMAND = (sys.executable, "-P", "-m", "controller.recordings.job")
 _PIECE = 256 * 1024
+_PACE = 64 * 1024 * 1024
+"""Bytes of a file a second that go through a daemon, at most: an export has gigabytes, and calls go through it, too."""
 _Process = TypeVar("_Process")
 
 
@@ -123,6 +125,7 @@ class JobFile(_File[asyncio.subprocess.Process]):
         assert process.stdout is not None  # noqa: S101 - it was asked for
         assert process.stderr is not None  # noqa: S101
         self._stdout = process.stdout
+        self._before = 0
         self._words = asyncio.ensure_future(process.stderr.read())
 
     async def begin(self) -> None:
@@ -131,7 +134,9 @@ class JobFile(_File[asyncio.subprocess.Process]):
 
     async def _piece(self) -> bytes:
         """Return a piece; none at the end of the whole file. Raises what the job failed with."""
+        await asyncio.sleep(self._before / _PACE)
         if piece := await self._stdout.read(_PIECE):
+            self._before = len(piece)
             return piece
         words = await self._words
         try:
