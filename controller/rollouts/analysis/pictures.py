@@ -16,7 +16,6 @@ from controller.model.intervals import clopper_pearson
 from controller.model.replay import DifferingPicture
 from controller.model.rollout import PictureTerms
 from controller.model.tally import Tally
-from controller.model.units import format_ratio
 from controller.rollouts.analysis.observation import Replayed, Shadowed
 from controller.rollouts.analysis.rates import begin_rate, rate_evidence
 from controller.rollouts.analysis.sequential import by_chance, chance, gone_on, odds, on, percent, progress
@@ -97,7 +96,7 @@ def _counted(each: _Count, named: tuple[PictureEvidence, ...]) -> str:
     interval = f", 95 % interval {percent(low)} to {percent(high)}" if each.trials else ""
     share = f"{percent(each.hits / each.trials)} " if each.trials else ""
     told = f"replay: {each.name} {share}({each.hits:,} of {each.trials:,} {each.unit}{interval})"
-    return f"{told}, limit {format_ratio(each.limit)}{_such_as(named)}"
+    return f"{told}, limit {_as_written(each.limit)}{_such_as(named)}"
 
 
 # --- a shadow: two rates of pictures that go on coming
@@ -124,7 +123,7 @@ def shadow_findings(tests: Mapping[str, RateTest], shadowed: Shadowed, needed: f
         told = f"shadow: {_WAYS[way]} {percent(share)} over {_pictures(test.calls, 'compared')}{on(where)}"
         why = f"; {undecided}" if outcome == "inconclusive" else by_chance(outcome, likely)
         yield Finding(
-            way, outcome, f"{told}, limit {format_ratio(test.limit)}{why}{_such_as(named)}", observed=share,
+            way, outcome, f"{told}, limit {_as_written(test.limit)}{why}{_such_as(named)}", observed=share,
             limit=test.limit, samples=test.calls, failures=test.failures, chance=likely, where=where,
             progress=progress(log_evidence, needed), needed=shadowed.terms.min_samples, odds=odds(needed),
             pictures=named,
@@ -144,7 +143,7 @@ def undecided_shadow(shadowed: Shadowed) -> str:
         return f"{_pictures(compared, 'shadowed')} compared{dropped}, {needed:,} are needed (shadow.minSamples)"
     counted = [(way, _newly(way)(seen), _limit(shadowed.terms, way)) for way in _WAYS]
     above = [
-        f"{_WAYS[way]} {percent(count / seen.compared)}, limit {format_ratio(limit)}"
+        f"{_WAYS[way]} {percent(count / seen.compared)}, limit {_as_written(limit)}"
         for way, count, limit in counted
         if count > _allowed(limit, seen.compared)
     ]
@@ -216,3 +215,8 @@ def _such_as(named: tuple[PictureEvidence, ...]) -> str:
 
 def _pictures(count: int, kind: str) -> str:
     return f"1 {kind} picture" if count == 1 else f"{count:,} {kind} pictures"
+
+
+def _as_written(limit: float) -> str:
+    """Return a limit as somebody would write it, such as 0.2%."""
+    return f"{limit * 100:.6g}%"
