@@ -19,8 +19,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from controller.client import slots as module
+from controller.client.answers import UnknownOutcome
+from controller.client.calls import Arguments, Call, Target
+from controller.client.exchange import Broken, NeverAccepted
 from controller.client.pictures import Encoded, encode
 from controller.client.slots import PREFIX, Slot, Slots
+from controller.errors import CallError, Code
 from controller.images.leftovers import sweep_images
 
 SHAPES = [(3, 4), (30, 40, 3), (1200, 1000, 3)]
@@ -302,3 +306,25 @@ def test_threads_that_share_slots_never_see_each_other_s_pictures(tmp_path: Path
         thread.join()
     assert wrong == []
     assert len(files(tmp_path)) <= module.KEPT
+
+
+@pytest.mark.parametrize(
+    ("failures", "kept"),
+    [
+        ([], True), ([NeverAccepted("refused")], True), ([CallError(Code.busy, "full")], True),
+        ([Broken("reset")], False), ([CallError(Code.timeout, "late")], False), ([UnknownOutcome("killed")], False),
+        ([CallError(Code.busy, "full"), Broken("reset")], False),
+    ],
+)  # fmt: skip
+def test_only_a_slot_that_nobody_can_be_reading_is_written_again(
+    tmp_path: Path, slots: Slots, failures: list[Exception], kept: bool
+) -> None:
+    with Call(Target("A01"), {"image": np.zeros((9, 9), np.uint8)}, Arguments(), slots) as call:
+        call.load(tmp_path)
+        for failure in failures:
+            call.failed(failure)
+        call.answered()
+    assert bool(files(tmp_path)) == kept
+    with Call(Target("A01"), {"image": np.zeros((9, 9), np.uint8)}, Arguments(), slots) as call:
+        call.load(tmp_path)
+    assert files(tmp_path) == [], "a call that has no answer leaves nothing"
