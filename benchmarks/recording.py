@@ -1,0 +1,126 @@
+"""Calls while every one of them is recorded with its picture, against calls on a station that records none.
+
+Three daemons with the same package, whose calls alternate in blocks: one that records all its calls, one that records
+none, and a second one of that kind, which says how far two equal stations lie apart: the noise. The algorithm does
+nothing, which is the worst case; `PAUSE` milliseconds lie between two calls, as between the parts of a line (0: as fast
+as one caller can, which no writer keeps up with).
+
+usage: python -m benchmarks.recording [ROUNDS] [PAUSE]
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from benchmarks.table import Row, median_ratio, milliseconds, print_table
+from controller.client import Client
+from examples.packing import build_package
+from tests.end_to_end.running import Daemon
+from tests.end_to_end.station import Station
+
+_AIM = 1.1
+_BLOCK = 2.0
+"""Seconds of calls on one station, then the next has its turn."""
+_SHAPES = {"640×480": (480, 640, 3), "1920×1200": (1200, 1920, 3)}
+_ALL = {"keep": 40, "only": ["sample"], "sample": "100%"}
+
+
+@contextmanager
+def _running(root: Path, **spec: object) -> Iterator[Station]:
+    station = Station(root)
+    daemon = Daemon(station)
+    try:
+        build_package(station.zips, name="bench", version="1.0.0", supported_pids=["A01"])
+        station.order(page={"pictures": "off"})
+        station.desire("bench", "bench", "1.0.0", ["A01"], **spec)
+        daemon.start()
+        daemon.until(lambda status: status["converged"], "convergence")
+        yield station
+    finally:
+        daemon.leave_nothing()
+        station.pvctl("down", expect=None)
+
+
+def run(rounds: int = 12, pause: float = 40.0) -> list[Row]:
+    """Measure in `rounds` alternating rounds for each size; `pause` in milliseconds."""
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        root = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stations = [
+            stack.enter_context(_running(root / "recording", recording=_ALL)),
+            *(stack.enter_context(_running(root / name)) for name in ("off", "control")),
+        ]
+        clients = [stack.enter_context(Client(store=station.store)) for station in stations]
+        for what, shape in _SHAPES.items():
+            before = _counted(stations[0])
+            rows += _measure(what, _picture(shape), clients, rounds, pause / 1000)
+            time.sleep(1.0)  # what it has taken is written down
+            kept, dropped = (now - then for now, then in zip(_counted(stations[0]), before, strict=True))
+            rows.append(Row(f"{what}: calls recorded, of those that were to be", f"{kept} of {kept + dropped}", "all"))
+    return rows
+
+
+def _picture(shape: tuple[int, ...]) -> np.ndarray:
+    """Return a picture with edges, slopes and a camera's noise."""
+    rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32)
+    scene = 110 + 40 * np.sin(columns / 90) + 30 * np.cos(rows / 70) + 20 * ((columns // 64 + rows // 64) % 2)
+    noise = np.random.default_rng(7).normal(0, 1.5, shape)
+    return np.clip(scene[..., None] * (1.0, 0.9, 0.8) + noise, 0, 255).astype(np.uint8)
+
+
+def _measure(what: str, image: np.ndarray, clients: list[Client], rounds: int, pause: float) -> Iterator[Row]:
+    for client in clients:
+        _block(client, image, pause)
+    taken: list[list[list[float]]] = [[], [], []]
+    for turn in range(rounds):
+        for index in sorted(range(3), key=lambda each: (each + turn) % 3):
+            taken[index].append(_block(clients[index], image, pause))
+    blocks = [[median(block) for block in each] for each in taken]
+    yield _row(f"{what}: p50", blocks)
+    tails = [[_p99([second for block in each for second in block])] for each in taken]
+    yield _row(f"{what}: p99 of {sum(map(len, taken[0]))} calls", tails)
+
+
+def _row(name: str, seconds: list[list[float]]) -> Row:
+    recorded, off, control = seconds
+    noise = median_ratio(control, off)
+    return Row(
+        f"{name} (noise: {noise:.2f})", milliseconds(recorded), milliseconds(off), median_ratio(recorded, off),
+        _AIM * max(noise, 1.0),
+    )  # fmt: skip
+
+
+def _p99(seconds: list[float]) -> float:
+    return sorted(seconds)[int(len(seconds) * 0.99)]
+
+
+def _block(client: Client, image: np.ndarray, pause: float) -> list[float]:
+    end, seconds = time.perf_counter() + _BLOCK, []
+    while (began := time.perf_counter()) < end:
+        image[0, :8] = len(seconds) % 251
+        client.execute("A01", image)
+        seconds.append(time.perf_counter() - began)
+        time.sleep(pause)
+    return seconds
+
+
+def _counted(station: Station) -> tuple[int, int]:
+    """Return how many calls the station recorded, and how many it dropped."""
+    said = station.pvctl("metrics").stdout
+    kept = sum(map(float, re.findall(r"^procvision_calls_recorded_total (\S+)$", said, re.MULTILINE)))
+    dropped = sum(map(float, re.findall(r"^procvision_calls_not_recorded_total\S* (\S+)$", said, re.MULTILINE)))
+    return int(kept), int(dropped)
+
+
+if __name__ == "__main__":
+    rounds, pause = [*sys.argv[1:], *("12", "40")[len(sys.argv) - 1 :]]
+    sys.exit(not print_table(run(int(rounds), float(pause))))
