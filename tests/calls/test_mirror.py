@@ -302,3 +302,29 @@ async def test_a_call_that_could_not_be_shown_is_not_kept(layout, make_spec, tmp
         gate.touch()
         await until(lambda: not mirror.waiting()[KEY.deployment])
         assert mirror.wants("A01", KEY.ref)
+
+
+async def test_a_thousand_switches_under_load_lose_no_call_while_every_call_is_shown(layout, make_spec):
+    between = dataclasses.replace(KEY, version="1.0.5")
+    async with shadowed(layout, make_spec(), make_spec(key=between), make_spec(key=SHADOW)) as (opened, mirror):
+        mirror.judge(shadowing("A01", "A02"))
+        over, answered = asyncio.Event(), 0
+
+        async def caller(pid: str) -> None:
+            nonlocal answered
+            while not over.is_set():
+                assert (await opened.call(pid, said="OK")).version in {KEY.version, between.version}
+                answered += 1
+
+        callers = [asyncio.create_task(caller(pid)) for pid in ("A01", "A02") * 4]
+        for turn in range(1000):
+            opened.switch(("A01", "A02")[turn % 2], (between, KEY)[turn // 2 % 2].ref)
+            await asyncio.sleep(0)
+        over.set()
+        await asyncio.gather(*callers)
+        tallies = opened.plane.tallies().values()
+        assert sum(tally.calls for tally in tallies) == answered > 100
+        assert sum(tally.errors + tally.timeouts for tally in tallies) == 0
+        await until(lambda: not mirror.waiting()[KEY.deployment])
+        found = sum(mirror.counts.agreements.values(), Agreement())
+        assert (found.compared > 0, found.errors, found.timeouts) == (True, 0, 0)
