@@ -137,7 +137,7 @@ class Mirror(PoolObserver):
         if before is None or not before.is_verdict:
             self.counts.add(counted, _EXCUSED)
             return
-        if call.image is None:
+        if call.image is None or call.guide_lost:
             self.counts.drop(shadowing.deployment, counted, "no_room")
             return
         why = self._no_place(shadowing, size_of(call))

@@ -53,10 +53,9 @@ def _request_of(ended: Ended) -> DetectionRequest:
 
 def _shared(process: AlgorithmProcess, ended: Ended, image: Lease) -> SharedImages:
     """Return the pictures where they are; the process reads the very files that the line's was given."""
-    wanted = process.spec.input
-    other = image.image if wanted.guide == "same" else NO_IMAGE
+    other = image.image if ended.guide_is_image else NO_IMAGE
     guide = other if ended.guide is None else ended.guide.image
-    return SharedImages(image.image, guide, int(ended.epoch * 1000), wanted.swap)
+    return SharedImages(image.image, guide, int(ended.epoch * 1000), process.spec.input.swap)
 
 
 async def _call(

@@ -76,6 +76,11 @@ def counted(daemon: Daemon) -> dict[str, int]:
     return found
 
 
+def disagreements(station: Station) -> list[dict[str, Any]] | None:
+    found = station.json("recordings", "list", "--kind", "disagreement")
+    return found if len(found) == 2 else None
+
+
 def look_at(daemon: Daemon, parts: range) -> list[str]:
     """Have the line look at parts, every second of them scratched, each once the shadow has seen the one before."""
     said = []
@@ -97,13 +102,15 @@ def look_at(daemon: Daemon, parts: range) -> list[str]:
 def test_pictures_that_the_new_version_overlooks_are_counted_exactly_until_it_is_aborted(
     daemon: Daemon, generation: Generation
 ) -> None:
-    shadow = shadowed(daemon, OVERLOOKS, generation)
+    shadow = shadowed(daemon, OVERLOOKS, generation, recording={"only": ["disagreement"]})
 
     said = look_at(daemon, range(20))
 
     assert said == ["OK", "NG"] * 10, "what the line says is the line's own"
     assert counted(daemon) == {"ok_ok": 10, "ng_ng": 8, "ng_ok": 2, "newly_ok": 2}
     assert (os.sched_getscheduler(shadow["os_pid"]), daemon.station.mapped("A01")) == (os.SCHED_IDLE, "1.0.0")
+    recorded = eventually(lambda: disagreements(daemon.station), "recorded disagreements")
+    assert [(each["verdict"], each["version"]) for each in recorded] == [("NG", "1.0.0")] * 2
     screen = daemon.station.pvctl("status").stdout
     assert "screws/screw@1.1.0-shadow-0" in screen
     assert "shadow" in daemon.station.pvctl("logs", "screws@1.1.0").stdout
