@@ -51,10 +51,13 @@ class Launcher:
         self._smoke = smoke
         self._shims = Shims(layout.run)
 
-    async def start(self, spec: ProcessSpec, started_at: str, *, lasting: bool = True) -> AlgorithmProcess:
+    async def start(
+        self, spec: ProcessSpec, started_at: str, *, lasting: bool = True, gives_way: bool = False
+    ) -> AlgorithmProcess:  # fmt: skip
         """Start a process and prove it: hello, ping, pong within the start timeout, then the smoke call.
 
-        One that is not `lasting` is nobody else's, ever: it ends with the process that started it.
+        One that is not `lasting` is nobody else's, ever: it ends with the process that started it. A shadow, and one
+        that `gives_way`, does so from when it is ready.
 
         Raises:
             StartFailed: with the algorithm's own words and its last lines of log; nothing of it is left.
@@ -62,7 +65,7 @@ class Launcher:
         """
         token = records.new_token(self._layout.run)
         process: AlgorithmProcess | None = None
-        witness = Witness(self._layout.root, self._layout.images)
+        witness, gives_way = Witness(self._layout.root, self._layout.images), gives_way or spec.key.shadow
         try:
             async with asyncio.timeout(spec.start_timeout):
                 attachment = await self._shims.start(self._launch(spec, token, started_at))
@@ -70,9 +73,10 @@ class Launcher:
                 await process.greet()
             if spec.smoke and process.ready is not None:
                 process.ready = replace(process.ready, doubt=await self._smoke(process))
+            if gives_way:
+                _let_give_way(process)
             if lasting:
-                _let_shadow_give_way(process)
-            await process.mark(spec)
+                await process.mark(spec)
         except (CallError, ShimGone, OSError) as error:  # a TimeoutError is an OSError
             failure = error
         except BaseException:
@@ -129,18 +133,18 @@ async def adopt(layout: StoreLayout, record: ProcessRecord) -> AlgorithmProcess:
         await process.wait_ended()
         process.detach()
         raise
-    _let_shadow_give_way(process)
+    if process.key.shadow:
+        _let_give_way(process)
     return process
 
 
-def _let_shadow_give_way(process: AlgorithmProcess) -> None:
-    """Let a shadow that is ready give way to the line, with all that it has started.
+def _let_give_way(process: AlgorithmProcess) -> None:
+    """Let a process that is ready give way to the line, with all that it has started.
 
     Not before: on a machine without a moment to spare it would never become ready, and its version be blamed.
     """
-    if process.key.shadow:
-        for os_pid in tuple(descendants(process.record.shim.os_pid)):
-            give_way_to_the_line(os_pid)
+    for os_pid in tuple(descendants(process.record.shim.os_pid)):
+        give_way_to_the_line(os_pid)
 
 
 def _refusal(spec: ProcessSpec, error: Exception, process: AlgorithmProcess | None) -> HostError | None:

@@ -14,11 +14,10 @@ import sys
 from contextlib import suppress
 
 import orjson
-import psutil
 
 from controller.errors import ControllerError
 from controller.host.clock import utc_now
-from controller.host.priority import give_way
+from controller.host.priority import give_way_to_the_line
 from controller.replay.result import Result
 from controller.replay.showing import show
 from controller.replay.task import ReplayTask
@@ -32,9 +31,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     task = ReplayTask.from_document(orjson.loads(sys.stdin.buffer.readline()))
     if task.gives_way:
-        give_way(os.getpid())
-        with suppress(OSError, psutil.Error):
-            psutil.Process().ionice(psutil.IOPRIO_CLASS_IDLE)
+        give_way_to_the_line(os.getpid())
     sys.exit(asyncio.run(_run(task)))
 
 

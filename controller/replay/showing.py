@@ -97,7 +97,9 @@ class _Showing:
             journal = await asyncio.to_thread(read, Path(task.baseline))
             self._baseline = {each.recording: each for each in (journal.shown if journal else ())}
         launcher = Launcher(layout, python, smoke)
-        self._stands = tuple(Stand(layout, launcher, spec, now, task.memory_max) for spec in _specs(task))
+        self._stands = tuple(
+            Stand(layout, launcher, spec, now, task.memory_max, gives_way=task.gives_way) for spec in _specs(task)
+        )
         failure = ""
         try:
             async with asyncio.TaskGroup() as group:

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller.client.answers import Detection
-from controller.errors import CallError, Code
+from controller.errors import Code
 from controller.model.comparison import Agreement, Answer, Difference, Said, compare
-from controller.model.last_part import LONGEST_WORDS, PartOutcome, defects_of, outcome_of
+from controller.model.last_part import LONGEST_WORDS, PartOutcome, defects_of
 from controller.model.recording import RecordedCall
 
 _SAID: Mapping[PartOutcome, Said] = {"OK": "OK", "NG": "NG", "ERROR": "ERROR", "FAILED": "ERROR"}
@@ -23,18 +22,6 @@ def recorded_answer(call: RecordedCall) -> Answer:
         said = "TIMEOUT"
     message = str((call.error or {}).get("message") or call.message)
     return Answer(said, tuple(defects_of(call.data.get("defect_rects"))[0]), call.latency_ms, message[:LONGEST_WORDS])
-
-
-def answer_of(detection: Detection) -> Answer:
-    """Return what a version answered."""
-    outcome, doubt = outcome_of(detection.status, detection.data.get("result_status"))
-    defects = tuple(defects_of(detection.data.get("defect_rects"))[0])
-    return Answer(_SAID[outcome], defects, detection.latency_ms, (doubt or detection.message)[:LONGEST_WORDS])
-
-
-def failure_of(error: CallError) -> Answer:
-    """Return that a version failed at a picture."""
-    return Answer("TIMEOUT" if error.code is Code.timeout else "ERROR", message=error.message[:LONGEST_WORDS])
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,17 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 from controller.calls import detection
+from controller.calls.answers import answer_of
+from controller.calls.own_time import PATIENCE, OwnTime, was_starved
 from controller.calls.request import DetectionRequest, SharedImages
 from controller.client.answers import Detection
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code, ControllerError, StartFailed
 from controller.images.formats import ImageRef
 from controller.model.comparison import Answer
+from controller.model.last_part import LONGEST_WORDS
 from controller.model.recording import RecordedCall
 from controller.processes import census
 from controller.processes.launch import Launcher
@@ -28,7 +30,6 @@ from controller.processes.spec import ProcessSpec
 from controller.processes.supervision import too_much_memory
 from controller.processes.usage import consumption_of
 from controller.recordings.source import Pictures
-from controller.replay.shown import answer_of, failure_of
 from controller.store.layout import StoreLayout
 from controller.wire.messages import NO_IMAGE
 
@@ -36,11 +37,7 @@ MOST_BROKEN = 10
 """How often a process may be replaced in one replay, because it ended or gave no answer in time."""
 MOST_STARVED = 3
 """Pictures in sequence for which the machine had too little time: then it is tried later."""
-PATIENCE = 10.0
-"""How many times as long as at the line a process may take to start: everything else on the machine goes first."""
 _SAMPLE_EVERY = 0.2
-_STARVED = 0.1
-"""Share of the call timeout that a process has waited for a processor, from which on a missing answer says nothing."""
 
 
 class VersionFailed(ControllerError):
@@ -49,22 +46,23 @@ class VersionFailed(ControllerError):
 
 class Stand:
     """One process, begun with the first picture. `now` is an RFC 3339 clock; `memory_max` (bytes) None: no limit.
+    `gives_way`: it runs only where the line leaves time.
 
     `memory_bytes` is the most that it has used with all its descendants.
     """
 
     def __init__(
         self, layout: StoreLayout, launcher: Launcher, spec: ProcessSpec, now: Callable[[], str],
-        memory_max: int | None = None,
+        memory_max: int | None = None, *, gives_way: bool = False,
     ) -> None:  # fmt: skip
         self._layout = layout
         self._launcher = launcher
         self._spec = replace(spec, smoke=False, start_timeout=spec.start_timeout * PATIENCE)
+        self._gives_way = gives_way
         self._now = now
         self._memory_max = memory_max
         self._process: AlgorithmProcess | None = None
         self._sampling: asyncio.Task[None] | None = None
-        self._waited = 0.0
         self._broken = self._starved = 0
         self.memory_bytes: int | None = None
 
@@ -75,17 +73,16 @@ class Stand:
             VersionFailed: it failed otherwise. ControllerError: this machine cannot go on with it now.
         """
         process = await self._ready()
-        waited = _waited(process.os_pid)
         try:
             answer = answer_of(await _call(process, call, pictures))
         except CallError as error:
-            return await self._failed(process, error, waited)
+            return await self._failed(process, error)
         self._starved = 0
         return answer
 
-    async def _failed(self, process: AlgorithmProcess, error: CallError, waited: float) -> Answer | None:
+    async def _failed(self, process: AlgorithmProcess, error: CallError) -> Answer | None:
         if process.failure is None:
-            return None if error.details.get("fault") == "host" else failure_of(error)
+            return None if error.details.get("fault") == "host" else _failure(error)
         await self.close()
         if "rss_bytes" in error.details:
             raise VersionFailed(error.message)
@@ -94,14 +91,13 @@ class Stand:
         if killed and ended is not None and ended.signal == signal.SIGKILL:
             self._starve("the system ended its process, as it does where memory is short")
             return None
-        late = error.code is Code.timeout
-        if late and self._waited - waited > _STARVED * process.spec.call_timeout:
-            self._starve("its process had to wait for a processor")
+        if was_starved(error):
+            self._starve("its process has too little processor time")
             return None
         self._starved, self._broken = 0, self._broken + 1
         if self._broken > MOST_BROKEN:
             raise VersionFailed(f"its process had to be replaced {self._broken} times; the last time: {error.message}")
-        return failure_of(error)
+        return _failure(error)
 
     def _starve(self, why: str) -> None:
         """Note a picture that could not be judged. Raises ControllerError where that has become the rule."""
@@ -118,18 +114,20 @@ class Stand:
             await self.close()  # it broke between two pictures
         if self._process is None:
             try:
-                self._process = await self._launcher.start(self._spec, self._now(), lasting=False)
+                self._process = await self._start()
             except StartFailed:  # a second start tells a bad version from a bad moment
                 try:
-                    self._process = await self._launcher.start(self._spec, self._now(), lasting=False)
+                    self._process = await self._start()
                 except StartFailed as error:
                     raise VersionFailed(str(error)) from error
             self._sampling = asyncio.create_task(self._sample(self._process))
         return self._process
 
+    async def _start(self) -> AlgorithmProcess:
+        return await self._launcher.start(self._spec, self._now(), lasting=False, gives_way=self._gives_way)
+
     async def _sample(self, process: AlgorithmProcess) -> None:
         while process.failure is None:
-            self._waited = _waited(process.os_pid) or self._waited
             used = consumption_of(process.record.shim.os_pid).rss_bytes
             self.memory_bytes = max(self.memory_bytes or 0, used)
             if self._memory_max is not None and used > self._memory_max:
@@ -163,12 +161,13 @@ async def _call(process: AlgorithmProcess, call: RecordedCall, pictures: Picture
         if pictures.guide is not None:
             guide = process.slots.put(pictures.guide, "guide", call.guide.color_space if call.guide else "RGB")
         shared = SharedImages(image, guide, round(call.epoch * 1000), process.spec.input.swap)
-        return await detection.call(process, request, plan, shared)
+        deadline = OwnTime(process)
+        try:
+            return await detection.call(process, request, plan, shared, PATIENCE * process.spec.call_timeout)
+        finally:
+            deadline.cancel()
 
 
-def _waited(os_pid: int) -> float:
-    """Return for how long (s) a process has waited for a processor so far; 0 where the system does not say."""
-    try:
-        return int(Path(f"/proc/{os_pid}/schedstat").read_bytes().split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
-        return 0.0
+def _failure(error: CallError) -> Answer:
+    """Return that a version failed at a picture. Also where it refuses what the line asks: there it would fail, too."""
+    return answer_of(error) or Answer("ERROR", message=error.message[:LONGEST_WORDS])

@@ -259,7 +259,7 @@ async def test_a_sample_of_the_calls_is_shown(layout, make_spec):
     ids=["no processor", "one thread without", "it sleeps", "nothing is known"],
 )
 async def test_being_late_is_blamed_on_who_had_the_time(layout, make_spec, monkeypatch, threads, expected):
-    monkeypatch.setattr("controller.calls.shadow_call.threads_of", lambda _: threads)
+    monkeypatch.setattr("controller.calls.own_time.threads_of", lambda _: threads)
     spec = make_spec(key=SHADOW, acts={"do": "hang"}, call_timeout=0.3)
     async with shadowed(layout, make_spec(), spec) as (opened, mirror):
         await opened.call(said="OK")

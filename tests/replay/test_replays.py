@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import sys
@@ -13,9 +12,11 @@ from dataclasses import replace
 import psutil
 import pytest
 
+from controller.calls import own_time
 from controller.calls.detection import smoke
 from controller.errors import ControllerError, StoreError
 from controller.host.clock import utc_now
+from controller.host.priority import Thread
 from controller.images.shared_folder import open_folder
 from controller.model.actions import Replay
 from controller.model.comparison import Agreement
@@ -31,7 +32,7 @@ from controller.processes.spec import ProcessSpec
 from controller.reconciler.apply import process_spec
 from controller.recordings.source import Pictures
 from controller.recordings.stored import StoreRecordings
-from controller.replay import journal, stand
+from controller.replay import journal
 from controller.replay.replays import RolloutReplays, beside_the_line
 from controller.replay.stand import Stand
 from controller.store.layout import StoreLayout
@@ -226,14 +227,15 @@ async def test_what_the_machine_did_is_not_held_against_the_version(
     assert (await bench_stand.show(quick, Pictures(part(6), None))).said == "NG"  # type: ignore[union-attr]
     assert (await bench_stand.show(hangs, shown)).said == "TIMEOUT"  # type: ignore[union-attr]
 
-    busy = itertools.count()
-    monkeypatch.setattr(stand, "_waited", lambda _: float(next(busy)))
+    monkeypatch.setattr(own_time, "threads_of", lambda _: {"1": Thread(stands=True, ran=0.0)})
     assert await bench_stand.show(hangs, shown) is None, "its process had to wait for a processor"
+    monkeypatch.undo()
     showing = asyncio.create_task(bench_stand.show(hangs, shown))
     await until(lambda: bench_stand._process is not None and bench_stand._process.state == "busy")
     (running,) = (each for each in records.scan(layout.run) if each.alive)
     os.kill(running.adapter.os_pid, signal.SIGKILL)
     assert await showing is None, "the system ended it"
+    monkeypatch.setattr(own_time, "threads_of", lambda _: {"1": Thread(stands=True, ran=0.0)})
     with pytest.raises(ControllerError, match="3 times in sequence"):
         await bench_stand.show(hangs, shown)
     await bench_stand.close()
