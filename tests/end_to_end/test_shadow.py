@@ -141,7 +141,9 @@ def test_after_a_kill_the_counts_go_on_and_so_does_the_shadow(daemon: Daemon) ->
     assert look_at(daemon, range(40, 42)) == ["OK", "NG"]
 
 
-def test_one_scratched_part_in_ten_that_passes_stops_it_before_any_pid_has_it(daemon: Daemon) -> None:
+def test_one_scratched_part_in_ten_that_passes_stops_it_before_any_pid_has_it_and_a_better_one_goes_through(
+    daemon: Daemon,
+) -> None:
     limits = {"duration": "0s", "minSamples": 2000, "maxNewlyOK": "0.2%", "maxNewlyNG": "2%"}
     shadowed(daemon, OVERLOOKS, shadow=limits)
     parts = [part(scratched=number % 2 == 1, number=number) for number in range(20)]
@@ -157,6 +159,18 @@ def test_one_scratched_part_in_ten_that_passes_stops_it_before_any_pid_has_it(da
     for pid in ("A01", "A02"):
         entries = daemon.station.json("history", pid)
         assert {entry["version"] for entry in entries} == {"1.0.0"}
+
+    build_package(daemon.station.zips, name="screw", version="1.2.0", source=INSPECTION, supported_pids=["A01", "A02"])
+    canary = {"steps": [{"shadow": {**limits, "minSamples": 50}}], "analysis": {"minSamples": 10}}
+    daemon.station.desire("screws", "screw", "1.2.0", ["A01", "A02"], strategy={"canary": canary})
+    with Load(daemon.station.store, ["A01", "A02"], parts, callers=2) as load:
+        daemon.until(lambda status: any(each.get("shadow") for each in status["processes"]), "a shadow of it", 60)
+        for pid in ("A01", "A02"):
+            eventually(lambda pid=pid: daemon.station.mapped(pid) == "1.2.0", f"{pid} on 1.2.0", 60)
+        daemon.until(
+            lambda status: not any(each.get("shadow") for each in status["processes"]), "the end of its shadow"
+        )
+    assert (load.lost, load.failures()) == (0, {})
 
 
 MISBEHAVES = Algorithm(
