@@ -12,7 +12,7 @@ import pytest
 from examples.packing.algorithms import Algorithm
 from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
-from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, NEW, SEES, inspector, record
+from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, SEES, inspector, record
 from tests.waiting import HANGS, eventually
 
 pytestmark = pytest.mark.real
@@ -84,18 +84,24 @@ def test_a_version_that_lets_one_scratched_part_in_ten_pass_is_stopped_before_an
     assert workers() == []
 
 
-def test_an_operator_needs_no_daemon(station: Station, tmp_path: Path) -> None:
-    inspector(station.zips, "1.0.0", SEES)
+def test_a_pipeline_and_an_operator_need_no_daemon(station: Station, tmp_path: Path) -> None:
+    for version, algorithm in {"1.0.0": SEES, BAD: MISSES_ONE_IN_TEN}.items():
+        inspector(station.zips, version, algorithm)
     station.desire("line", "inspector", "1.0.0", PIDS)
     station.reconcile()
-    record(station.store, range(1, 13), package=NEW)
+    record(station.store, range(1, 61))
+    station.desire("line", "inspector", BAD, PIDS, strategy=STEPS)
+
+    station.pvctl("reconcile", "--once", "--wait", expect=5)
+
+    assert {station.mapped(pid) for pid in PIDS} == {"1.0.0"}
+    assert deployment(station)["quarantined"]
 
     page = tmp_path / "page.html"
-    said = station.json("replay", "line", "--report", page)
-
-    assert (said["package"], said["compared"], said["within_limits"]) == ("inspector@1.0.0", 12, True)
-    assert "Within the limits" in page.read_text()
+    said = station.json("replay", "line", "--last", "31", "--report", page, expect=5)
+    assert (said["package"], said["wanted"], said["newly_ok"]["pictures"]) == ("inspector@2.0.0", 31, 2)
+    assert page.read_text().count("<image ") == 2
     assert "there is no deployment 'lane'" in station.pvctl("replay", "lane", expect=1).stderr
     assert "inspector@9.9.9 is not installed" in station.pvctl("replay", "line", "--version", "9.9.9", expect=1).stderr
-    assert station.pvctl("recordings", "delete", "--all", "--yes", expect=None).returncode == 0
-    assert "nothing could be compared" in station.pvctl("replay", "line", expect=1).stderr
+    unanswered = station.pvctl("replay", "line", "--version", "1.0.0", expect=1).stderr
+    assert "nothing could be compared" in unanswered, "it has answered all of them itself"
