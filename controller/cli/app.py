@@ -10,13 +10,22 @@ from importlib import import_module
 from controller import __version__
 from controller.cli.output import USAGE, flush, say, show_error
 from controller.cli.parser import Parser, WrongUsage, did_you_mean
-from controller.cli.settings import FORMS, FORMS_HELP, Settings, add_global_options, from_environment, global_part
+from controller.cli.settings import (
+    EVERY_FORM,
+    FORMS,
+    FORMS_HELP,
+    Settings,
+    add_global_options,
+    from_environment,
+    global_part,
+)
 from controller.errors import ControllerError
 from controller.host.terminal import open_standard_streams
 
 TYPE_CHECKING = False  # as type checkers know it: importing typing would cost every command 2 ms
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import ModuleType
 
     from controller.cli.product import Product
     from controller.cli.settings import Options
@@ -132,6 +141,8 @@ def _carry_out(arguments: Sequence[str], product_for: Callable[[Settings], Produ
     command = define(parser, name)
     given = parser.parse_args(words)
     options: Options = {**from_environment(os.environ), **global_part(before), **global_part(vars(given))}
+    if (form := before.get("output", "table")) not in forms_of(name):  # behind the name its own parser looks
+        raise WrongUsage(f"{form} is no form of what this command prints", prog=f"pvctl {name}")
     settings = Settings(options, product_for)
     try:
         return command(given, settings)
@@ -169,15 +180,25 @@ def overview() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"pvctl {__version__}", help="Print the version.")
     parser.add_argument("words", metavar="COMMAND", nargs=PARSER, help=SUPPRESS)
-    add_global_options(parser)
+    add_global_options(parser, EVERY_FORM)
     return parser
+
+
+def forms_of(name: str) -> Sequence[str]:
+    """Return what -o may say to a command."""
+    forms: Sequence[str] = getattr(_module(name), "FORMS", FORMS)
+    return forms
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"controller.cli.{'execute' if name == 'exec' else name}")
 
 
 def define(parser: Parser, name: str) -> Callable[[Namespace, Settings], int]:
     """Give a parser the help and the arguments of a command; return what carries it out."""
-    module = import_module(f"controller.cli.{'execute' if name == 'exec' else name}")
+    module = _module(name)
     command: Callable[[Namespace, Settings], int] = module.run
     parser.description = command.__doc__
     module.add_arguments(parser)
-    add_global_options(parser, getattr(module, "FORMS", FORMS), getattr(module, "FORMS_HELP", FORMS_HELP))
+    add_global_options(parser, forms_of(name), getattr(module, "FORMS_HELP", FORMS_HELP))
     return command

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from controller.station.commands.replaying import ReplayRecorded
     from controller.station.port import Report
 
-FORMS = ("table", "json", "yaml", "junit", "html")
+FORMS = ("table", "wide", "json", "yaml", "junit", "html")
 FORMS_HELP = "Form of what goes to stdout: table, json, yaml, junit, html [default: table]."
 _FILES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".xml": "junit", ".html": "html"}
 _MOST_ROWS = 50

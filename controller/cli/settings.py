@@ -85,6 +85,8 @@ class Settings:
 
 
 FORMS = ("table", "wide", "json", "yaml")
+EVERY_FORM = (*FORMS, "junit", "html")
+"""What some command may print."""
 FORMS_HELP = "Form of what goes to stdout: table, wide (with every column), json, yaml [default: table]."
 
 

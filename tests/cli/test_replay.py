@@ -73,8 +73,13 @@ def test_reports_are_written_in_the_forms_of_their_endings(
     assert json.loads(files[2].read_text()) == json.loads(json.dumps(REPLAY))
     assert files[0].read_text().count("<image ") == 2
     assert files[3].read_text().startswith("deployment: screws")
-    assert pvctl("replay", "--package", "new.zip", "--recordings", recordings, "-o", "html") == 5
+    assert pvctl("-o", "html", "replay", "--package", "new.zip", "--recordings", recordings) == 5
     assert capsys.readouterr().out.startswith("<!DOCTYPE html>")
+
+
+def test_a_form_that_only_a_replay_has_is_refused_elsewhere(pvctl: Pvctl, capsys: pytest.CaptureFixture[str]) -> None:
+    assert pvctl("-o", "junit", "status") == 64
+    assert "junit is no form of what this command prints" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_reports_are_written_in_the_forms_of_their_endings(
         ("screws", "--report", "report.txt"),
         ("screws", "--only", "GOOD"),
         ("screws", "--max-newly-ok", "two"),
-        ("screws", "-o", "wide"),
+        ("screws", "-o", "sarif"),
         ("screws", "--last", "0"),
         ("screws", "--last", "10001"),
         ("screws", "--jobs", "0"),
