@@ -20,10 +20,12 @@ from controller.calls.request import DetectionRequest
 from controller.client.arguments import CallArguments
 from controller.images import npy
 from controller.images.formats import ImageRef
+from controller.model.input import PictureInput
 from controller.model.last_part import LastPart
 from controller.station.commands.parts import GetLastParts, GetPicture, NoPicture
 from controller.station.parts import last_parts, picture
 from tests.calls.stations import Station, station
+from tests.images.files import png, tiff
 from tests.waiting import until
 
 pytestmark = pytest.mark.real
@@ -149,6 +151,27 @@ async def test_uploads_in_every_form_and_order_of_colours(layout, make_spec):
             assert np.abs(found[240, 320].astype(int) - (250, 20, 20)).max() <= 6
         await opened.plane.execute(request(np.full((480, 640), 77, np.uint8)))
         assert (await shown(opened)).shape == (480, 640)
+
+
+async def test_a_converted_picture_is_shown_as_the_algorithm_got_it(layout, make_spec):
+    wanted = PictureInput(depth="shift", exif="apply", bayer="RGGB")
+    async with looked_at(layout, make_spec()) as opened:
+        opened.serve("A01", input=wanted)
+        red = np.full((48, 64, 3), (250, 20, 20), np.uint8)
+        mosaic = np.full((48, 64), 20, np.uint8)
+        mosaic[::2, ::2] = 250
+        exif, turned = Image.Exif(), io.BytesIO()
+        exif[274] = 6
+        Image.fromarray(red).save(turned, "JPEG", exif=exif)
+        for upload, given, shape in (
+            (png(red.astype(np.uint16) << 8), {}, (48, 64, 3)), (tiff(red, orientation=6), {}, (64, 48, 3)),
+            (turned.getvalue(), {}, (64, 48, 3)), (mosaic, {}, (48, 64, 3)),
+            (mosaic.astype(np.uint16) << 4, {"pixel_format": "BayerRG12"}, (48, 64, 3)),
+        ):  # fmt: skip
+            await opened.plane.execute(request(upload, **given))
+            found = await shown(opened)
+            assert found.shape == shape
+            assert np.abs(found[24, 32].astype(int) - (250, 20, 20)).max() <= 6
 
 
 async def test_parts_that_came_to_nothing_have_pictures_too_and_others_none(layout, make_spec):
