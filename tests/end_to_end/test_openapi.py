@@ -185,6 +185,8 @@ def recordings(walk: Walk) -> None:
     assert api("show_recording_picture", guide="true", **one).body.startswith(b"\x89PNG")
     assert api("export_recordings", last=2).body.startswith(b"PK")
     api("export_recordings", expect=404, pid="Z99")
+    told = api("replay_recorded", {"last": 2}, headers={"Accept": "application/json"}, name="cell").json
+    assert [(each["before"], each["after"], each["pictures"]) for each in told["matrix"]] == [("NG", "OK", 2)]
     api("delete_recordings", {}, expect=400)
     assert api("delete_recordings", {"all": True}).json["deleted"] == 3
 
