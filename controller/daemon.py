@@ -209,7 +209,6 @@ class Daemon:
         self._server = SocketServer(application(station, layout), layout, group=parts.socket_group)
         self._asyncio = asyncio.get_running_loop()
         self._plane.report_failing(self._failing)
-        self._mirror.on_news = self._failing
         runner.on_adoption = self._loop.wake
 
     async def run(self) -> None:

@@ -61,8 +61,8 @@ class Shadowing:
 class Mirror(PoolObserver):
     """Follows the calls of the line (`Follower`) for every rollout in a shadow step, with one worker a shadow process.
 
-    `disagreed` may record a call. `on_news` is called when a picture is newly OK, newly NG, or failed. `is_short` says
-    whether memory is: then no picture is kept, since the line needs the room for the next one.
+    `disagreed` may record a call. `is_short` says whether memory is: then no picture is kept, since the line needs the
+    room for the next one.
     """
 
     def __init__(
@@ -70,7 +70,6 @@ class Mirror(PoolObserver):
     ) -> None:  # fmt: skip
         self.counts = ShadowCounts()
         self.disagreed = disagreed
-        self.on_news: Callable[[], None] = lambda: None
         self._by_pid: dict[str, Shadowing] = {}
         self._by_deployment: dict[str, Shadowing] = {}
         self._queues: dict[str, MirrorQueue] = {}
@@ -221,7 +220,6 @@ class Mirror(PoolObserver):
         request_id = outcome.request_id if isinstance(outcome, Detection) else ""
         picture = DifferingPicture(pid, request_id, recording, at, before, after, difference)
         self.counts.differs(shadowing.deployment, picture)
-        self.on_news()
 
 
 class _Memory:
