@@ -3,7 +3,8 @@
 Three daemons with the same package, whose calls alternate in blocks: one that records all its calls, one that records
 none, and a second one of that kind, which says how far two equal stations lie apart: the noise. The algorithm does
 nothing, which is the worst case; `PAUSE` milliseconds lie between two calls, as between the parts of a line (0: as fast
-as one caller can, which no writer keeps up with).
+as one caller can, which no writer keeps up with). The processor time of daemon and caller for a call says the same on a
+machine that has other things to do.
 
 usage: python -m benchmarks.recording [ROUNDS] [PAUSE]
 """
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,7 +37,8 @@ _ALL = {"keep": 40, "only": ["sample"], "sample": "100%"}
 
 
 @contextmanager
-def _running(root: Path, **spec: object) -> Iterator[Station]:
+def _running(root: Path, **spec: object) -> Iterator[tuple[Station, int]]:
+    """Yield a station and the process id of its daemon."""
     station = Station(root)
     daemon = Daemon(station)
     try:
@@ -44,7 +47,7 @@ def _running(root: Path, **spec: object) -> Iterator[Station]:
         station.desire("bench", "bench", "1.0.0", ["A01"], **spec)
         daemon.start()
         daemon.until(lambda status: status["converged"], "convergence")
-        yield station
+        yield station, daemon.os_pid
     finally:
         daemon.leave_nothing()
         station.pvctl("down", expect=None)
@@ -59,12 +62,12 @@ def run(rounds: int = 12, pause: float = 40.0) -> list[Row]:
             stack.enter_context(_running(root / "recording", recording=_ALL)),
             *(stack.enter_context(_running(root / name)) for name in ("off", "control")),
         ]
-        clients = [stack.enter_context(Client(store=station.store)) for station in stations]
+        lines = [_Line(stack.enter_context(Client(store=station.store)), os_pid) for station, os_pid in stations]
         for what, shape in _SHAPES.items():
-            before = _counted(stations[0])
-            rows += _measure(what, _picture(shape), clients, rounds, pause / 1000)
+            before = _counted(stations[0][0])
+            rows += _measure(what, _picture(shape), lines, rounds, pause / 1000)
             time.sleep(1.0)  # what it has taken is written down
-            kept, dropped = (now - then for now, then in zip(_counted(stations[0]), before, strict=True))
+            kept, dropped = (now - then for now, then in zip(_counted(stations[0][0]), before, strict=True))
             rows.append(Row(f"{what}: calls recorded, of those that were to be", f"{kept} of {kept + dropped}", "all"))
     return rows
 
@@ -77,17 +80,45 @@ def _picture(shape: tuple[int, ...]) -> np.ndarray:
     return np.clip(scene[..., None] * (1.0, 0.9, 0.8) + noise, 0, 255).astype(np.uint8)
 
 
-def _measure(what: str, image: np.ndarray, clients: list[Client], rounds: int, pause: float) -> Iterator[Row]:
-    for client in clients:
-        _block(client, image, pause)
-    taken: list[list[list[float]]] = [[], [], []]
+class _Block(NamedTuple):
+    """Calls of one block: how long each took (s), and the processor time of daemon and caller for one (s)."""
+
+    seconds: list[float]
+    cpu: float
+
+
+class _Line:
+    """Calls one station, each time with another picture."""
+
+    def __init__(self, client: Client, daemon: int) -> None:
+        self._client = client
+        self._tasks = Path(f"/proc/{daemon}/task")
+
+    def block(self, image: np.ndarray, pause: float) -> _Block:
+        before, end, seconds = self._cpu(), time.perf_counter() + _BLOCK, []
+        while (began := time.perf_counter()) < end:
+            image[0, :8] = len(seconds) % 251
+            self._client.execute("A01", image)
+            seconds.append(time.perf_counter() - began)
+            time.sleep(pause)
+        return _Block(seconds, (self._cpu() - before) / len(seconds))
+
+    def _cpu(self) -> float:
+        daemon = sum(int((task / "schedstat").read_text().split()[0]) for task in self._tasks.iterdir()) / 1e9
+        return daemon + time.process_time()
+
+
+def _measure(what: str, image: np.ndarray, lines: list[_Line], rounds: int, pause: float) -> Iterator[Row]:
+    for line in lines:
+        line.block(image, pause)
+    taken: list[list[_Block]] = [[], [], []]
     for turn in range(rounds):
         for index in sorted(range(3), key=lambda each: (each + turn) % 3):
-            taken[index].append(_block(clients[index], image, pause))
-    blocks = [[median(block) for block in each] for each in taken]
-    yield _row(f"{what}: p50", blocks)
-    tails = [[_p99([second for block in each for second in block])] for each in taken]
-    yield _row(f"{what}: p99 of {sum(map(len, taken[0]))} calls", tails)
+            taken[index].append(lines[index].block(image, pause))
+    calls = [[second for block in blocks for second in block.seconds] for blocks in taken]
+    yield _row(f"{what}: p50", [[median(block.seconds) for block in blocks] for blocks in taken])
+    yield _row(f"{what}: p99 of {len(calls[0])} calls", [[_p99(seconds)] for seconds in calls])
+    yield _row(f"{what}: processor time, daemon and caller", [[block.cpu for block in blocks] for blocks in taken])
 
 
 def _row(name: str, seconds: list[list[float]]) -> Row:
@@ -101,16 +132,6 @@ def _row(name: str, seconds: list[list[float]]) -> Row:
 
 def _p99(seconds: list[float]) -> float:
     return sorted(seconds)[int(len(seconds) * 0.99)]
-
-
-def _block(client: Client, image: np.ndarray, pause: float) -> list[float]:
-    end, seconds = time.perf_counter() + _BLOCK, []
-    while (began := time.perf_counter()) < end:
-        image[0, :8] = len(seconds) % 251
-        client.execute("A01", image)
-        seconds.append(time.perf_counter() - began)
-        time.sleep(pause)
-    return seconds
 
 
 def _counted(station: Station) -> tuple[int, int]:

@@ -57,6 +57,7 @@ class Keeper:
         self.shelf = Shelf(layout.recordings)
         self._path = layout.recordings_index
         self._lock = FileLock(layout.recordings_lock, folder_mode=0o700)
+        self._said: dict[str, Bounds] = {}
         self._index: Index | None = None
         self._inode: tuple[int, int] | None = None
 
@@ -149,6 +150,8 @@ class Keeper:
     def keep_within(self, bounds: Mapping[str, Bounds]) -> int:
         """Note the bounds of PIDs, have every PID within its own, and return how many calls went. Raises StoreError."""
 
+        self._said |= bounds
+
         def act(index: Index) -> int:
             for pid, wanted in bounds.items():
                 if index.bounds(pid) != wanted:
@@ -186,7 +189,7 @@ class Keeper:
 
     def _bounds(self, index: Index, pid: str) -> Bounds:
         plain = Recording()
-        return index.bounds(pid) or Bounds(plain.keep, plain.max_size, plain.max_age)
+        return self._said.get(pid) or index.bounds(pid) or Bounds(plain.keep, plain.max_size, plain.max_age)
 
     def total(self) -> Total:
         """Return how much there is in all. Raises StoreError."""
@@ -266,6 +269,8 @@ class Keeper:
         self.close()
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         index = self._index = Index.make(self._path)
+        for pid, bounds in self._said.items():
+            index.set_bounds(pid, bounds)
         self._inode = self._look()
         self._sweep(index)
         return index

@@ -1,7 +1,7 @@
 """Pixels made smaller without loss, and back: each row as its difference to the one above, then zstd at its fastest.
 
-Measured against others in docs/benchmarks.md: plain zstd finds little in a camera's noise, zlib and PNG take five times
-as long. What does not become smaller is kept as it is.
+Measured against others in docs/adr/0043-recording.md: plain zstd finds little in a camera's noise, zlib and PNG take
+three to ten times as long. What does not become smaller is kept as it is.
 """
 
 from __future__ import annotations

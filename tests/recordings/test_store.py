@@ -14,6 +14,7 @@ from controller.model.recording import RecordingFilter
 from controller.recordings.bounds import Bounds
 from controller.recordings.index import Index
 from controller.recordings.keeping import Keeper
+from controller.recordings.keeping import keeper as opened
 from controller.recordings.source import Pictures
 from controller.recordings.stored import StoreRecordings
 from controller.store.layout import StoreLayout
@@ -152,6 +153,22 @@ def test_the_old_go_and_bounds_are_remembered_when_nobody_says_them_any_more(
     keeper.add(recorded(5), pictures(5))
     assert keeper.keep_within({}) == 1
     assert ids(stored) == [5]
+
+
+def test_bounds_hold_at_once_when_the_index_is_deleted(
+    keeper: Keeper, stored: StoreRecordings, layout: StoreLayout
+) -> None:
+    keeper.keep_within({"A01": Bounds(2, 2**40, 3600)})
+    for number in range(4):
+        layout.recordings_index.unlink()
+        keeper.add(recorded(number), pictures(number))
+        keeper.enforce("A01")
+
+    assert ids(stored) == [3, 2]
+    with opened(layout) as another:
+        another.add(recorded(9), pictures(9))
+        another.enforce("A01")
+    assert ids(stored) == [9, 3]
 
 
 def test_a_kind_that_comes_later_is_in_the_file_too(
