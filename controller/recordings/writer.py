@@ -99,7 +99,7 @@ class Writer:
                 open_ = self._hear(0.0 if self._jobs else self._idle_for())
             if self._jobs:
                 self._do(self._jobs.popleft())
-            elif open_:
+            if open_:
                 self._tend()
                 self._tell()
 
@@ -168,7 +168,6 @@ class Writer:
                 self._tend_at = 0.0
         except StoreError as error:
             self._fail(error)
-        self._tell()
 
     def _record(self, job: _Job) -> None:
         try:

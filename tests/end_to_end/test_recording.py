@@ -118,8 +118,8 @@ def test_what_is_ng_is_recorded_and_kills_and_a_deleted_index_lose_no_call_and_b
     daemon.start()
     make_recorded(station, 130)
     eventually(lambda: within_bounds(station), "bounds after kills")
-    names = {path.suffix for path in (layout_of(station).recordings / "A01").iterdir()}
-    assert names == {".call"}
+    folder = layout_of(station).recordings / "A01"
+    eventually(lambda: {path.suffix for path in folder.iterdir()} == {".call"}, "no half file")
     assert numbers(station, "A02") == [200]
 
 
