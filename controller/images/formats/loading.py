@@ -61,7 +61,7 @@ def load_straight(source: ImageSource, what: str, reading: Reading = AS_IT_IS) -
     Raises:
         CallError: 1002, 1003, as `load`.
     """
-    quickly = _colours(source) if reading.format is None else None
+    quickly = _quickly(source, reading) if reading.format is None else None
     if quickly is not None:
         return quickly
     if isinstance(source, (str, os.PathLike)) or (isinstance(source, bytes) and not source.startswith(npy.MAGIC)):
@@ -73,19 +73,27 @@ def load_straight(source: ImageSource, what: str, reading: Reading = AS_IT_IS) -
         raise refused(what, error) from None
 
 
-def _colours(source: Any) -> Picture | None:
-    """Return the picture of an array of H×W×3 bytes, which is straight whatever a deployment says; None of others.
+def _quickly(source: Any, reading: Reading) -> Picture | None:
+    """Return the picture of what most calls bring, which shall not pay for all that others may be; None of the others.
 
-    What most calls bring: they shall not pay for all that others may be.
+    That is H×W×3 of uint8, as an array or `.npy`: it is straight whatever a deployment says.
     """
     try:
         view = memoryview(source)
-    except TypeError:
+        if view.format != "B" or not view.c_contiguous:
+            return None
+        if view.ndim == 1 and view[: len(npy.MAGIC)] == npy.MAGIC:
+            header = npy.read_any_header(view)
+            straight = header.plain and (reading is AS_IT_IS or header.shape[2:] == (3,))
+            if straight and not header.fortran_order and header.end <= len(view):
+                return Picture(header.shape, view[header.offset : header.end])
+            return None
+    except (TypeError, NotAnImage):  # it is looked at with care then
         return None
     shape = view.shape
-    if view.format != "B" or view.ndim != 3 or shape is None or shape[2] != 3 or not view.c_contiguous:
+    if shape is None or len(shape) != 3 or shape[2] != 3 or not 0 < shape[0] * shape[1] <= npy.MAX_PIXELS:
         return None
-    return Picture(shape, view.cast("B"), False, None, False) if 0 < shape[0] * shape[1] <= npy.MAX_PIXELS else None
+    return Picture(shape, view.cast("B"))
 
 
 def is_straight_file(path: str, what: str, reading: Reading) -> bool:
