@@ -120,7 +120,8 @@ def test_what_is_ng_is_recorded_and_kills_and_a_deleted_index_lose_no_call_and_b
     eventually(lambda: within_bounds(station), "bounds after kills")
     folder = layout_of(station).recordings / "A01"
     eventually(lambda: {path.suffix for path in folder.iterdir()} == {".call"}, "no half file")
-    assert numbers(station, "A02") == [200]
+    assert 1 <= len(numbers(station, "A02")) <= 2
+    assert set(numbers(station, "A02")) == {200}
 
 
 def test_a_writer_that_hangs_delays_no_call(station: Station, daemon: Daemon) -> None:

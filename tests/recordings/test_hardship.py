@@ -64,11 +64,10 @@ while "kept" in (said := record(len(before))):
 heard("trouble")
 free = os.statvfs(disk)
 filler = disk / "filler"
-with filler.open("wb") as file:
+with filler.open("wb", buffering=0) as file:
     try:
         while True:
             file.write(bytes(1 << 16))
-            file.flush()
     except OSError:
         pass
 again = record(1000)
