@@ -23,7 +23,6 @@ from controller.images.shared_folder import files_of, open_folder
 from controller.wire.messages import SharedImage
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
-ROLES = ("image", "guide")
 MOST_SLOTS = 6
 """Files of one role of a process: one that is written, and those whose pictures are lent to somebody after the call."""
 LENT = ".lent-"
