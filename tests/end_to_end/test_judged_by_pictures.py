@@ -49,10 +49,10 @@ def part(number: int) -> np.ndarray:
 PARTS = [part(number) for number in range(200)]
 
 
-@pytest.fixture(params=["0.3", "0.0"])
-def generation(request: pytest.FixtureRequest) -> Generation:
-    found: Generation = request.param
-    return found
+@pytest.fixture
+def generation() -> Generation:
+    """Which SDK the packages are of; a test may say another one."""
+    return "0.3"
 
 
 @pytest.fixture
@@ -120,6 +120,7 @@ def test_a_version_that_misses_one_scratch_in_ten_is_stopped_by_recorded_picture
     assert {picture["after"] for picture in evidence["pictures"]} == {"OK"}
 
 
+@pytest.mark.parametrize("generation", ["0.0"])
 def test_without_recordings_it_is_stopped_by_pictures_of_the_line(line: Daemon, station: Station) -> None:
     desire(station, "1.0.0")
     line.start()

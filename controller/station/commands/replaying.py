@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Gt, Interval, Le
 
 from controller.errors import CallError, Code
 from controller.replay.document import USUAL_LIMITS, ReplayDocument, ReplayLimits
@@ -14,6 +16,7 @@ Verdict = Literal["OK", "NG", "ERROR", "FAILED"]
 MOST = 10_000
 """Pictures of one replay that somebody asks for."""
 MOST_JOBS = 16
+Share = Annotated[float, Interval(ge=0, le=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,14 @@ class ReplayRecorded(Command[ReplayDocument]):
     act: ClassVar = "replay"
     deployment: str
     version: str | None = None
-    last: int = 500
+    last: Annotated[int, Interval(ge=1, le=MOST)] = 500
     only: tuple[Verdict, ...] = ()
     pids: tuple[str, ...] = ()
-    max_newly_ok: float = USUAL_LIMITS.max_newly_ok
-    max_newly_ng: float = USUAL_LIMITS.max_newly_ng
-    max_errors: float = USUAL_LIMITS.max_errors
-    iou: float | None = None
-    jobs: int = 1
+    max_newly_ok: Share = USUAL_LIMITS.max_newly_ok
+    max_newly_ng: Share = USUAL_LIMITS.max_newly_ng
+    max_errors: Share = USUAL_LIMITS.max_errors
+    iou: Annotated[float, Gt(0), Le(1)] | None = None
+    jobs: Annotated[int, Interval(ge=1, le=MOST_JOBS)] = 1
     operation: ClassVar = Operation(
         Access.operator,
         "Show recorded calls to an installed version, beside the line, and say what differs.",
