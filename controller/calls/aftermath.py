@@ -25,7 +25,7 @@ from controller.wire.messages import NO_IMAGE
 class Ended:
     """A call that has its answer, and its pictures as the algorithm got them.
 
-    `deployment` is the one whose process answered. `image` None: its picture could not be kept (see `Slots.lend`);
+    `deployment` is the one whose process answered. `image` None: its picture could not be kept (see `Slots.lease`);
     `guide` None: the algorithm got none, or (`guide_is_image`) the camera picture as the
     guide too, or (`guide_lost`) it could not be kept. `epoch` is when it ended (s since 1970); `digest` that of the
     version's zip. Who keeps a lease beyond `hear` holds it.
@@ -108,8 +108,8 @@ def keep(
     if not wanting:
         return NOTHING_KEPT
     same = shared.guide is shared.image
-    guide = None if same else process.slots.lend(shared.guide)
+    guide = None if same else process.slots.lease(shared.guide)
     lost = guide is None and not same and shared.guide is not NO_IMAGE
     return Kept(
-        wanting, process.slots.lend(shared.image), guide, process.spec.digest, guide_is_image=same, guide_lost=lost
+        wanting, process.slots.lease(shared.image), guide, process.spec.digest, guide_is_image=same, guide_lost=lost
     )  # fmt: skip

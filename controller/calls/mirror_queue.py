@@ -11,7 +11,7 @@ from controller.model.comparison import Answer
 
 MOST_CALLS = 4
 """Calls of one deployment that wait. A shadow that is behind does not catch up by waiting; and with more, every slot of
-a process or a client would be lent, and new files be made in the way of calls."""
+a process or a client would be leased, and new files be made in the way of calls."""
 MOST_BYTES = 256 * 2**20
 """Bytes of the pictures that wait, for one deployment; they are in memory."""
 

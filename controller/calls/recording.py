@@ -107,7 +107,7 @@ class Recorder:
 
     def _record(self, call: Ended, verdict: PartOutcome, message: str, kinds: tuple[RecordingKind, ...]) -> str:
         if call.image is None or call.guide_lost:
-            self.writer.dropped["not_lent"] += 1
+            self.writer.dropped["not_leased"] += 1
             return ""
         call_id = new_id(call.epoch)
         said = {

@@ -24,9 +24,9 @@ from controller.wire.messages import SharedImage
 
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
 MOST_SLOTS = 6
-"""Files of one role of a process: one that is written, and those whose pictures are lent to somebody after the call."""
-LENT = ".lent-"
-"""What stands between token and number in the second name of a file that is lent."""
+"""Files of one role of a process: one that is written, and those whose pictures are leased after the call."""
+LEASED = ".leased-"
+"""What stands between token and number in the second name of a file that is leased."""
 _HOST = {"fault": "host", "retry_after": 1.0}
 """Details of an error that neither the caller nor the version had a part in, and when (s) to ask again."""
 
@@ -94,7 +94,7 @@ class StoredImage(SharedImage):
 
 @dataclass(slots=True, eq=False)
 class Slot:
-    """A file of ours, open to be written over: not while `lent` is not 0, nor while an adapter has it locked.
+    """A file of ours, open to be written over: not while `leased` is not 0, nor while an adapter has it locked.
 
     `gone`: its process has ended, and who reads it last removes it.
     """
@@ -103,12 +103,12 @@ class Slot:
     descriptor: int = -1
     device: int = 0
     inode: int = 0
-    lent: int = 0
+    leased: int = 0
     gone: bool = False
 
     def take(self) -> bool:
         """Return whether it may be written over; then nobody else may look at it until `give`."""
-        if self.lent:
+        if self.leased:
             return False
         if self.descriptor >= 0:
             try:
@@ -160,11 +160,11 @@ class _SlotLease(Lease):
     def __init__(self, image: StoredImage, slot: Slot) -> None:
         super().__init__(image)
         self._slot = slot
-        slot.lent += 1
+        slot.leased += 1
 
     def _end(self) -> None:
-        self._slot.lent -= 1
-        if self._slot.gone and not self._slot.lent:
+        self._slot.leased -= 1
+        if self._slot.gone and not self._slot.leased:
             _unlink(self.image.path)
 
 
@@ -199,7 +199,7 @@ class Slots:
     folder: Path
     token: str
     _slots: dict[str, list[Slot]] = field(default_factory=dict)
-    _lent: list[Slot] = field(default_factory=list)
+    _leased: list[Slot] = field(default_factory=list)
     _links: set[str] = field(default_factory=set)
     _held: list[int] = field(default_factory=list)
     _text: str = field(init=False)
@@ -235,14 +235,14 @@ class Slots:
     def _free(self, role: str) -> Slot:
         """Return a slot whose picture nobody reads any more, taken. There always is one.
 
-        Where all are read, the file of one that is not lent (see `lend`) is left to who reads it: it has no name then.
+        Where all are read, the file of one that is not leased (see `lease`) stays with who reads it, without a name.
         """
         slots = self._slots.setdefault(role, [])
         for slot in slots:
             if slot.take():
                 return slot
         if len(slots) >= MOST_SLOTS:
-            slot = next(slot for slot in slots if not slot.lent)
+            slot = next(slot for slot in slots if not slot.leased)
             slot.close()
             return slot
         number = f"-{len(slots)}" if slots else ""
@@ -261,25 +261,26 @@ class Slots:
         slot.descriptor, slot.device, slot.inode = descriptor, status.st_dev, status.st_ino
         return _write(slot, header, pixels)
 
-    def lend(self, image: SharedImage) -> Lease | None:
+    def lease(self, image: SharedImage) -> Lease | None:
         """Return a lease of a picture that was put or found here, to be taken before its call is answered.
 
-        None where there is no picture, or where it cannot be kept: too many are lent, or a host application's file
+        None where there is no picture, or where it cannot be kept: too many are leased, or a host application's file
         cannot be given a second name. A client's slot cannot where it is another user's; it is locked all the same.
         """
         if not isinstance(image, StoredImage):
             return None
         if image.slot is not None:
             role = next(role for role, slots in self._slots.items() if image.slot in slots)
-            if sum(slot.lent > 0 for slot in self._slots[role]) >= MOST_SLOTS - 1 and not image.slot.lent:
+            if sum(slot.leased > 0 for slot in self._slots[role]) >= MOST_SLOTS - 1 and not image.slot.leased:
                 return None
             return _SlotLease(image, image.slot)
-        name = f"{self.token}{LENT}{os.urandom(8).hex()}"  # no name that a killed daemon lent is met again
+        name = f"{self.token}{LEASED}{os.urandom(8).hex()}"  # no name that a killed daemon leased is met again
         path = f"{self._text}/{name}.npy"
-        held = os.dup(image.held) if image.held >= 0 else -1
+        held = -1
         try:
+            held = os.dup(image.held) if image.held >= 0 else -1
             os.link(image.path, path)
-        except OSError:
+        except OSError:  # also where no descriptor is left: the call goes on
             return _FileLease(replace(image, held=held), self._links) if held >= 0 else None
         self._links.add(path)
         return _FileLease(replace(image, id=name, path=path, held=held), self._links)
@@ -339,15 +340,15 @@ class Slots:
         for slots in self._slots.values():
             for slot in slots:
                 slot.close()
-                if slot.lent:
-                    self._lent.append(slot)
+                if slot.leased:
+                    self._leased.append(slot)
         self._slots.clear()
 
     def remove(self) -> None:
         """Remove the files; those that somebody still reads, as soon as nobody does: a call that broke is recorded."""
         self.close()
-        read = self._links | {slot.path for slot in self._lent if slot.lent}
-        for slot in self._lent:
+        read = self._links | {slot.path for slot in self._leased if slot.leased}
+        for slot in self._leased:
             slot.gone = True
         for path in map(str, files_of(self.folder, f"{self.token}.")):
             if path not in read:

@@ -10,7 +10,7 @@ from pathlib import Path
 from controller.host.environment import TOKEN_VARIABLE
 from controller.host.identity import find_processes, kill_processes, send_signal, wait_for_end
 from controller.images import shared_folder
-from controller.images.slots import LENT, Slots
+from controller.images.slots import LEASED, Slots
 from controller.model.observed import ObservedProcess, ProcessKey
 from controller.processes import record_files, records
 from controller.processes.lost import lost_shims
@@ -79,7 +79,7 @@ class Strays:
 def strays(layout: StoreLayout, living: Collection[str]) -> Strays:
     """Return what is there now and does not belong to the living tokens. Raises OSError.
 
-    What was lent belonged to a controller, whoever's token it has: to be asked before this one lends anything.
+    What was leased belonged to a controller, whoever's token it has: to be asked before this one leases anything.
     """
     run, images = layout.run, layout.images
     prefix = record_files.token_prefix(run) if run.is_dir() else None
@@ -89,7 +89,7 @@ def strays(layout: StoreLayout, living: Collection[str]) -> Strays:
     files = [path for path, token in record_files.files(run) if token not in living]
     files += [
         path for path in shared_folder.files_of(images, prefixes)
-        if LENT in path.name or path.name.split(".")[0] not in living
+        if LEASED in path.name or path.name.split(".")[0] not in living
     ]  # fmt: skip
     return Strays(frozenset((mine | lost).difference(living)), tuple(files))
 

@@ -28,6 +28,8 @@ from controller.recordings.source import PackedCall, Pictures, RecordingSource
 
 _ABOUT, _FORMAT, _VERSION = "recordings.json", "procvision-recordings", 1
 _CALL = re.compile(rf"calls/({ID_PATTERN})\.call", re.ASCII)
+_UNREADABLE = 0x61
+"""Flags of a zip's member: encrypted, patched data, strongly encrypted (PKWARE's APPNOTE.TXT, section 4.4.4)."""
 _MOST_HEADS = 256 * 2**20
 """Bytes of heads in one file: half a million calls that say as much as calls do."""
 
@@ -130,9 +132,13 @@ class ExportFile:
     @contextmanager
     def _opened(self) -> Iterator[zipfile.ZipFile]:
         try:
-            with zipfile.ZipFile(self._path) as archive:
+            try:
+                archive = zipfile.ZipFile(self._path)
+            except NotImplementedError as error:  # of a kind that this Python does not know
+                raise zipfile.BadZipFile(str(error)) from error
+            with archive:
                 yield archive
-        except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError) as error:
+        except (zipfile.BadZipFile, EOFError) as error:
             raise self._refused(f"is no export of recordings, or was cut off ({str(error)[:100]})") from None
         except OSError as error:
             raise StoreError(f"cannot read {self._path}: {error.strerror or error}") from error
@@ -147,6 +153,8 @@ def _stored(archive: zipfile.ZipFile, name: str) -> Iterator[BinaryIO]:
     info = archive.getinfo(name)
     if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
         raise Damaged("is compressed")
+    if info.flag_bits & _UNREADABLE:
+        raise Damaged("is encrypted, or a patch of another file")
     with archive.open(info) as file:
         yield cast("BinaryIO", file)
 

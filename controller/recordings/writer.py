@@ -11,7 +11,7 @@ It gives way to everything else on the machine and ends with its standard input.
         → {"calls": n, "bytes": n, "trouble": text}        what there is, and why nothing is recorded now
 
 What comes on standard error is for the daemon's log. Pictures are read before anything else is done: as long as they
-are lent, calls go without them.
+are leased, calls go without them.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ MOST_CALLS = 64
 """Calls that it has not done with."""
 MOST_BYTES = 64 * 2**20
 """Of pictures that it has not done with."""
-MOST_LENT = 3
-"""Pictures of one role of a process that are lent to it: the others are for whoever else follows its calls."""
+MOST_LEASED = 3
+"""Pictures of one role of a process that are leased to it: the others are for whoever else follows its calls."""
 _PATIENCE = 5.0
 """Seconds for which it may write down what it has taken when the daemon stops."""
 _WORDS = 500
@@ -37,7 +37,7 @@ _BACK_OFF = 30.0
 
 @dataclass(slots=True)
 class _Given:
-    """A call that was given away. `leases` are those that are still to be returned, `owner` whose process lent them."""
+    """A call that was given away. `leases` are those that are still to be returned, `owner` whose process it was."""
 
     leases: tuple[Lease, ...]
     size: int
@@ -60,7 +60,7 @@ class WriterProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._life: asyncio.Task[None] | None = None
         self._given: dict[str, _Given] = {}
-        self._lent: Counter[str] = Counter()
+        self._leased: Counter[str] = Counter()
         self._size = 0
         self._bounds: Mapping[str, Bounds] = {}
 
@@ -138,7 +138,7 @@ class WriterProcess:
         owner = leases[0].image.id.partition(".")[0]
         if not self.there:
             return "writer_gone"
-        if len(self._given) >= MOST_CALLS or self._size + size > MOST_BYTES or self._lent[owner] >= MOST_LENT:
+        if len(self._given) >= MOST_CALLS or self._size + size > MOST_BYTES or self._leased[owner] >= MOST_LEASED:
             return "behind"
         try:
             line = orjson.dumps(message)
@@ -149,7 +149,7 @@ class WriterProcess:
         call_id = message["record"]["id"]
         self._given[call_id] = _Given(tuple(lease.hold() for lease in leases), size, owner)
         self._size += size
-        self._lent[owner] += 1
+        self._leased[owner] += 1
         self._write(line)
         return ""
 
@@ -196,9 +196,9 @@ class WriterProcess:
             for lease in given.leases:
                 lease.release()
             given.leases = ()
-            self._lent[given.owner] -= 1
-            if not self._lent[given.owner]:
-                del self._lent[given.owner]
+            self._leased[given.owner] -= 1
+            if not self._leased[given.owner]:
+                del self._leased[given.owner]
 
     def _done(self, call_id: str) -> None:
         self._taken(call_id)

@@ -67,7 +67,7 @@ def seen(mirror: Mirror) -> int:
 
 def no_slot_is_lent(opened: Station) -> bool:
     held = [
-        slot.lent for process in opened.runner.processes() for each in process.slots._slots.values() for slot in each
+        slot.leased for process in opened.runner.processes() for each in process.slots._slots.values() for slot in each
     ]
     return not any(held)
 
@@ -188,7 +188,7 @@ async def test_a_host_applications_picture_that_changes_meanwhile_is_dropped(lay
         await until(lambda: seen(mirror) == 1)
         path.unlink()
         assert mirror.counts.dropped == {(KEY.deployment, "changed"): 1}
-        assert list(layout.images.glob("*lent*")) == []
+        assert list(layout.images.glob("*leased*")) == []
 
 
 async def test_a_legacy_algorithm_is_shown_both_phases_together(layout, make_spec):

@@ -17,15 +17,15 @@ from controller.model.package import PackageRef
 REF = PackageRef("screw", "1.0.0")
 
 
-def lent(slots: Slots, size: int = 100) -> Lease:
-    lease = slots.lend(slots.put(Picture((size, 1), memoryview(bytes(size))), "image"))
+def leased(slots: Slots, size: int = 100) -> Lease:
+    lease = slots.lease(slots.put(Picture((size, 1), memoryview(bytes(size))), "image"))
     assert lease is not None
     return lease
 
 
 def shown(slots: Slots, size: int = 100) -> Shown:
     """Return a call as the mirror has it wait: its follower has heard of it, and gives its own hold back."""
-    image = lent(slots, size)
+    image = leased(slots, size)
     answer = Detection("1", "A01", "screw", "1.0.0", "OK", "", {}, 1.0)
     call = Ended(DetectionRequest("A01", b"x"), "screw", REF, answer, image, None, 0.0)
     made = Shown(call, Answer("OK"))
@@ -34,7 +34,7 @@ def shown(slots: Slots, size: int = 100) -> Shown:
 
 
 def held(slots: Slots) -> int:
-    return sum(slot.lent for each in slots._slots.values() for slot in each)
+    return sum(slot.leased for each in slots._slots.values() for slot in each)
 
 
 async def test_it_takes_so_many_calls_and_no_more(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ async def test_a_host_application_that_writes_over_its_file_spoils_no_recording(
     assert len(calls) >= 20
     assert recorder.writer.kept == len(calls)
     assert {(pixels(layout, call) == ids[call.request_id]).all() for call in calls} == {True}
-    assert [path.name for path in layout.images.iterdir() if ".lent-" in path.name] == []
+    assert [path.name for path in layout.images.iterdir() if ".leased-" in path.name] == []
 
 
 async def test_what_cannot_be_written_in_time_is_dropped_and_counted_and_no_call_waits(layout, make_spec):
@@ -250,7 +250,7 @@ async def test_what_cannot_be_written_in_time_is_dropped_and_counted_and_no_call
             for number in range(2, 82):
                 answer = await make(opened, asked(number, verdict="NG"))
                 assert answer.data["result_status"] == "NG"
-            await until(lambda: recorder.writer.dropped["behind"] + recorder.writer.dropped["not_lent"] >= 60)
+            await until(lambda: recorder.writer.dropped["behind"] + recorder.writer.dropped["not_leased"] >= 60)
         finally:
             os.kill(os_pid, signal.SIGCONT)
         await settled(recorder, 81)
@@ -284,10 +284,10 @@ async def test_a_writer_that_is_killed_is_started_again_and_every_lease_comes_ba
                     os.kill(os_pid, signal.SIGKILL)
             await settled(recorder, before + 3)
             await until(lambda: recorder.writer.there, "the writer")
-        lent = [slot.lent for slots in opened.process().slots._slots.values() for slot in slots]
+        leased = [slot.leased for slots in opened.process().slots._slots.values() for slot in slots]
         await make(opened, asked(100, verdict="NG"))
         await until(lambda: any((pixels(layout, call) == 100).all() for call in recorded(layout)))
-        assert set(lent) == {0}
+        assert set(leased) == {0}
 
     assert {path.suffix for path in (layout.recordings / "A01").iterdir()} == {".call"}
     assert sum(recorder.writer.dropped.values()) == recorder.writer.dropped["writer_gone"]

@@ -95,7 +95,7 @@ def test_a_slot_is_not_written_while_somebody_may_look_at_it(tmp_path: Path, slo
 def test_who_reads_without_a_lock_notices_that_it_is_written_over(
     slots: Slots, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The daemon was killed, and its locks with it, while what writes recordings still reads what it was lent."""
+    """The daemon was killed, and its locks with it, while what writes recordings still reads what it was leased."""
     with tempfile.TemporaryDirectory(dir="/dev/shm") as memory:
         folder = Path(memory)
         for _ in range(2):  # the first write through a map sets the time by a page fault, the others do not

@@ -197,7 +197,7 @@ def test_a_client_cannot_write_over_its_picture_until_the_process_has_answered(f
 @pytest.mark.parametrize("ended", ["given back", "deleted"])
 def test_a_client_cannot_write_over_a_picture_that_is_lent(folder, mine, client, ended):
     slot = handed_over(client, folder, FIRST)
-    lease = mine.lend(mine.find(ImageRef(slot.id)))
+    lease = mine.lease(mine.find(ImageRef(slot.id)))
     mine.let_go()
     if ended == "deleted":
         slot.remove()
@@ -218,7 +218,7 @@ def test_a_client_cannot_write_over_a_picture_that_is_lent(folder, mine, client,
 def test_a_picture_that_can_have_no_second_name_is_lent_where_it_stands(folder, mine, client, monkeypatch):
     monkeypatch.setattr(os, "link", Mock(side_effect=PermissionError(1, "Operation not permitted")))
     slot = handed_over(client, folder, FIRST)
-    lease = mine.lend(mine.find(ImageRef(slot.id)))
+    lease = mine.lease(mine.find(ImageRef(slot.id)))
     mine.let_go()
     client.give_back(slot)
     assert lease.image.id == slot.id
@@ -226,7 +226,7 @@ def test_a_picture_that_can_have_no_second_name_is_lent_where_it_stands(folder, 
     lease.release()
     assert handed_over(client, folder, FIRST * 3).id == slot.id
     np.save(folder / "cam.npy", FIRST)
-    assert mine.lend(mine.find(ImageRef("cam"))) is None, "nothing would keep its owner from writing over it"
+    assert mine.lease(mine.find(ImageRef("cam"))) is None, "nothing would keep its owner from writing over it"
 
 
 def test_a_slot_that_is_being_written_is_refused(folder, mine, client):
@@ -250,10 +250,10 @@ def open_files(path: Path) -> int:
 
 def test_who_follows_a_killed_daemon_lends_as_before(folder, mine):
     np.save(folder / "cam.npy", np.zeros((4, 5, 3), np.uint8))
-    assert mine.lend(mine.find(ImageRef("cam"))) is not None
+    assert mine.lease(mine.find(ImageRef("cam"))) is not None
     next_of_the_same_process = Slots(folder, mine.token)
 
-    lease = next_of_the_same_process.lend(next_of_the_same_process.find(ImageRef("cam")))
+    lease = next_of_the_same_process.lease(next_of_the_same_process.find(ImageRef("cam")))
 
     assert lease is not None
     lease.image.require_unchanged()
@@ -264,7 +264,7 @@ def test_a_picture_that_somebody_still_reads_stays_when_its_process_ends_and_goe
 ) -> None:
     first, other = mine.put(load(FIRST), "image"), mine.put(load(SECOND), "guide")
     np.save(folder / "host.npy", SECOND)
-    lease, link = mine.lend(first), mine.lend(mine.find(ImageRef("host")))
+    lease, link = mine.lease(first), mine.lease(mine.find(ImageRef("host")))
     assert lease is not None
     assert link is not None
     lease.hold()
@@ -283,7 +283,7 @@ def test_a_picture_that_somebody_still_reads_stays_when_its_process_ends_and_goe
 
 
 def test_what_is_not_read_any_more_goes_at_once_when_its_process_ends(folder: Path, mine: Slots) -> None:
-    lease = mine.lend(mine.put(load(FIRST), "image"))
+    lease = mine.lease(mine.put(load(FIRST), "image"))
     assert lease is not None
     lease.release()
 

@@ -134,7 +134,7 @@ async def test_what_the_controller_before_lent_is_not_kept_for_its_process_s_lif
     runner = await several(layout, make_spec, KEY)
     np.save(layout.images / "cam.npy", np.zeros((4, 5, 3), np.uint8))
     process = process_of(runner)
-    assert process.slots.lend(process.slots.find(ImageRef("cam"))) is not None
+    assert process.slots.lease(process.slots.find(ImageRef("cam"))) is not None
     await runner.close()  # killed: nobody releases it
     runner = runner_of(layout)
     await runner.open()
