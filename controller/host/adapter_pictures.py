@@ -9,6 +9,8 @@ comes to the very array that `numpy.load` would return:
 * Where the controller says so (`zero_copy` in the picture's meta, `spec.images.zeroCopy`), the array is the file
   itself, mapped copy-on-write. A shared lock on the file, which whoever would write over it respects, lives as long as
   the map does, and the map as long as the array or any view of it: the map's own descriptor holds the lock.
+* What an algorithm of 0.0.x reads itself, by the id that it was given, it gets until its call is answered. Later, or
+  with the id of another call, it gets what the SDK gives where there is no file: files are written over again.
 
 Whatever is unusual is left to `numpy.load`.
 """
@@ -31,6 +33,9 @@ MOST_MAPPED = 4
 """Pictures that an algorithm may keep mapped; further ones it gets as copies, so that slots do not run out."""
 NOBODY = 0
 """No thread."""
+MOST_SAID = 1000
+"""Ids of pictures of calls that are remembered, to be told from those that an algorithm made up itself."""
+_NOWHERE = ".no-picture"
 _MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 1024
 _READ = "read_image_from_shared_memory"
@@ -47,7 +52,7 @@ def install(adapter: ModuleType) -> None:
     reader = Reader(numpy)
     shared_memory.np = Numpy(numpy, reader)  # type: ignore[union-attr]  # it has one
 
-    def read_picture(shared_mem_id: str, image_meta: dict[str, Any]) -> Any:
+    def read_picture(shared_mem_id: str, image_meta: Any) -> Any:
         zero_copy = isinstance(image_meta, dict) and image_meta.get("zero_copy") is True
         reader.may_map = _thread.get_ident() if zero_copy else NOBODY
         try:
@@ -55,6 +60,11 @@ def install(adapter: ModuleType) -> None:
         finally:
             reader.may_map = NOBODY
 
+    if not hasattr(adapter, _READ) and hasattr(adapter, "_write_frame"):
+        calls = Calls()
+        read_picture = reading_its_own(calls, read_picture)
+        adapter._read_frame = saying(calls, adapter._read_frame)  # type: ignore[attr-defined]  # noqa: SLF001
+        adapter._write_frame = answering(calls, adapter._write_frame)  # type: ignore[attr-defined]  # noqa: SLF001
     for module in (shared_memory, sys.modules[package]):
         if hasattr(module, _READ):
             setattr(module, _READ, read_picture)
@@ -87,6 +97,126 @@ def beginning(reader: Reader, read_frame: Any) -> Any:
         return read_frame()
 
     return read
+
+
+def reading_its_own(calls: Calls, read_picture: Any) -> Any:
+    """Return the reading by an id, of the pictures of the call under way alone."""
+
+    def read(shared_mem_id: str, image_meta: Any) -> Any:
+        call = calls.now
+        if calls.has(shared_mem_id, image_meta):
+            picture = read_picture(shared_mem_id, image_meta)
+            if calls.now is call or shared_mem_id not in calls.said:
+                return picture  # the call was under way for as long as it was read
+        calls.complain(shared_mem_id)
+        return read_picture(_NOWHERE, image_meta)
+
+    return read
+
+
+def saying(calls: Calls, read_frame: Any) -> Any:
+    """Return the adapter's reading of frames, with which calls begin."""
+
+    def read() -> Any:
+        frame = read_frame()
+        if isinstance(frame, dict) and frame.get("type") == "call":
+            calls.begin(frame)
+        return frame
+
+    return read
+
+
+def answering(calls: Calls, write_frame: Any) -> Any:
+    """Return the adapter's writing of frames, before which calls end."""
+
+    def write(frame: dict[str, Any]) -> None:
+        if frame.get("type") in ("result", "error"):
+            calls.end(frame)
+        write_frame(frame)
+
+    return write
+
+
+class Call:
+    """A call, with all its phases: its request's id, and of its picture the id and the time (ms) that its meta says."""
+
+    __slots__ = ("picture", "request", "taken")
+
+    def __init__(self, request: str, picture: str, taken: Any) -> None:
+        self.request = request
+        self.picture = picture
+        self.taken = taken
+
+
+class PictureId(str):
+    """An id as the algorithm of a call gets it. It is text, and copies of it are; of itself it is known whose it is."""
+
+    __slots__ = ("call",)
+    call: Call
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)
+
+
+class Calls:
+    """Which pictures an algorithm may read by their ids. `now`: the call under way; `said`: ids of pictures of calls.
+
+    A thread that an algorithm left running may ask at any time, with an id that is a later call's as well. So it is
+    asked whose the id is, and, where it is a copy, whether the picture's meta is the one of the call under way.
+    """
+
+    def __init__(self) -> None:
+        self.now: Call | None = None
+        self.said: dict[str, None] = {}
+        self._refused = 0
+
+    def begin(self, frame: dict[str, Any]) -> None:
+        """A call begins, or goes on with its next phase (`conversation`: REQUEST-pre, REQUEST-execute)."""
+        data = frame.get("data")
+        picture = data.get("shared_mem_id") if isinstance(data, dict) else None
+        if not isinstance(picture, str):
+            self.now = None
+            return
+        request, meta = str(frame.get("request_id")), data.get("image_meta")  # type: ignore[union-attr]
+        if request.endswith("-execute"):  # noqa: FURB188 - Python 3.8 has none
+            request = request[: -len("-execute")]
+        if self.now is None or self.now.request != request or self.now.picture != picture:
+            self.now = Call(request, picture, meta.get("timestamp_ms") if isinstance(meta, dict) else None)
+            if picture not in self.said:
+                if len(self.said) >= MOST_SAID:
+                    del self.said[next(iter(self.said))]
+                self.said[picture] = None
+        mine = PictureId(picture)
+        mine.call = self.now
+        data["shared_mem_id"] = mine  # type: ignore[index]
+
+    def end(self, frame: dict[str, Any]) -> None:
+        """A call is about to be answered; after a good `pre` of two phases, only its first half."""
+        request = str(frame.get("request_id"))
+        if self.now is None:
+            return
+        if request.endswith("-pre") and frame.get("status") == "OK":
+            self.now.request = request[: -len("-pre")]
+        else:
+            self.now = None
+
+    def has(self, picture: str, meta: Any) -> bool:
+        """Whether an id is of the call under way, or of no call at all: of what the algorithm wrote itself."""
+        now = self.now
+        if isinstance(picture, PictureId):
+            return picture.call is now
+        if picture not in self.said:
+            return True
+        return now is not None and picture == now.picture and meta.get("timestamp_ms", now.taken) == now.taken
+
+    def complain(self, picture: str) -> None:
+        """Say in the log that a picture was asked for too late, not too often."""
+        self._refused += 1
+        if self._refused % 1000 == 1:
+            sys.stderr.write(
+                f"the picture {picture} was read after its call had been answered, so a black one is returned "
+                f"({self._refused} times so far): read it before the answer, and keep the array\n"
+            )
 
 
 class Numpy:

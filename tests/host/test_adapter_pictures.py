@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import gc
+import json
 import os
+import pickle
 import sys
 import threading
 from pathlib import Path
@@ -17,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from controller.host.adapter_pictures import MOST_MAPPED, Numpy, Reader, install
+from controller.host.adapter_pictures import MOST_MAPPED, MOST_SAID, Calls, Numpy, Reader, install
 
 _arrays = hnp.arrays(
     st.sampled_from([np.uint8, np.uint16, np.float32, np.bool_]), hnp.array_shapes(min_dims=1, max_dims=4, max_side=5)
@@ -149,3 +151,115 @@ def test_an_adapter_that_is_made_otherwise_reads_as_it_did(sdk: Sdk) -> None:
     read = other.read_image_from_shared_memory = lambda *_: None
     install(other)
     assert other.read_image_from_shared_memory is read
+
+
+class LegacySdk(Sdk):
+    """As that of 0.0.x: the adapter reads nothing, and gives an algorithm the id; what is not there is black (0)."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.adapter._write_frame = lambda frame: None
+        self.frame: dict[str, Any] = {}
+        self.adapter._read_frame = lambda: self.frame
+        read = self.shared.read_image_from_shared_memory
+
+        def read_or_black(shared_mem_id: str, image_meta: dict[str, Any]) -> Any:
+            try:
+                return read(shared_mem_id, image_meta)
+            except OSError:
+                return np.zeros((4, 5, 3), np.uint8)
+
+        self.shared.read_image_from_shared_memory = self.package.read_image_from_shared_memory = read_or_black
+        del self.adapter.read_image_from_shared_memory
+
+    def begin(self, request: str, picture: str, taken: int) -> tuple[str, dict[str, Any]]:
+        """What the adapter gives an algorithm of a call."""
+        data = {"shared_mem_id": picture, "image_meta": {"timestamp_ms": taken}}
+        self.frame = {"type": "call", "request_id": request, "data": data}
+        found = self.adapter._read_frame()["data"]
+        return found["shared_mem_id"], found["image_meta"]
+
+    def answer(self, request: str, status: str = "OK", kind: str = "result") -> None:
+        self.adapter._write_frame({"type": kind, "request_id": request, "status": status})
+
+    def reads(self, picture: str, meta: dict[str, Any]) -> int:
+        return int(self.package.read_image_from_shared_memory(picture, meta).max())
+
+
+@pytest.fixture
+def legacy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LegacySdk:
+    found = LegacySdk(tmp_path)
+    monkeypatch.setitem(sys.modules, "fake_sdk", found.package)
+    monkeypatch.setitem(sys.modules, "fake_sdk.shared_memory", found.shared)
+    install(found.adapter)
+    for number in (1, 2):
+        np.save(tmp_path / f"{number}.npy", np.full((4, 5, 3), number, np.uint8))
+    return found
+
+
+def test_a_picture_is_read_by_its_id_until_its_call_is_answered(
+    legacy: LegacySdk, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, meta = legacy.begin("r-1", "1", 1000)
+    copied = str(mine)
+    assert legacy.reads(mine, meta) == legacy.reads(copied, {}) == 1
+    legacy.answer("r-1", "ERROR", "error")
+    assert legacy.reads(mine, meta) == legacy.reads(copied, meta) == 0
+    assert "picture 1 was read after its call had been answered" in capsys.readouterr().err
+    later, _ = legacy.begin("r-2", "1", 1001)
+    assert legacy.reads(later, meta) == 1
+    assert legacy.reads(mine, meta) == legacy.reads(copied, meta) == 0
+    legacy.begin("r-3", "2", 1002)
+    assert legacy.reads(later, {}) == legacy.reads("1", {}) == 0
+    assert legacy.reads("2", {}) == 2
+
+
+@pytest.mark.parametrize(("pre", "between"), [("OK", 1), ("ERROR", 0)])
+def test_a_call_of_two_phases_is_under_way_from_the_first_to_the_second(
+    legacy: LegacySdk, pre: str, between: int
+) -> None:
+    mine, meta = legacy.begin("r-1-pre", "1", 1000)
+    legacy.answer("r-1-pre", pre)
+    assert legacy.reads(mine, meta) == between
+    legacy.begin("r-1-execute", "1", 1000)
+    assert legacy.reads(mine, meta) == between
+    legacy.answer("r-1-execute")
+    assert legacy.reads(mine, meta) == 0
+
+
+def test_a_picture_that_is_written_over_while_it_is_read_is_none(legacy: LegacySdk) -> None:
+    mine, meta = legacy.begin("r-1", "1", 1000)
+    load = legacy.shared.np.load
+
+    def load_for_long(*args: Any, **options: Any) -> Any:
+        found = load(*args, **options)
+        if legacy.frame["request_id"] == "r-1":
+            legacy.answer("r-1")
+            legacy.begin("r-2", "1", 1001)
+        return found
+
+    legacy.shared.np.load = load_for_long
+    assert legacy.reads(mine, meta) == 0
+
+
+def test_what_an_algorithm_wrote_itself_it_reads_at_any_time(legacy: LegacySdk, tmp_path: Path) -> None:
+    np.save(tmp_path / "model.npy", np.full((4, 5, 3), 9, np.uint8))
+    assert legacy.reads("model", {}) == 9
+    legacy.begin("r-1", "1", 1000)
+    legacy.answer("r-1")
+    assert legacy.reads("model", {}) == 9
+
+
+def test_an_id_is_text_to_whoever_has_it(legacy: LegacySdk) -> None:
+    mine, _ = legacy.begin("r-1", "1", 1000)
+    for copy in (pickle.loads(pickle.dumps(mine)), json.loads(json.dumps(mine)), str(mine)):  # noqa: S301
+        assert (type(copy), copy, hash(copy)) == (str, "1", hash(mine))
+
+
+def test_ids_are_not_remembered_for_ever() -> None:
+    calls = Calls()
+    for number in range(MOST_SAID + 5):
+        calls.begin({"request_id": f"r-{number}", "data": {"shared_mem_id": str(number), "image_meta": {}}})
+    assert len(calls.said) == MOST_SAID
+    assert calls.has(str(MOST_SAID + 4), {})
+    assert not calls.has(str(MOST_SAID + 3), {})

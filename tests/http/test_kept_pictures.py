@@ -1,7 +1,8 @@
 """Whatever an algorithm does with its pictures, and whoever is killed meanwhile: it sees its own call's, and no other.
 
 Each picture carries its own number in every pixel, and the algorithm answers what it sees in every one that it has:
-those of this call, those that it kept of calls before, and those that it handed to a thread.
+those of this call, those that it kept of calls before, those that it handed to a thread, and (0.0.x) those that a
+thread reads by an id that it was given in a call, whether or not that was answered by now.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _TOP = """
 import threading
 import numpy as np
 
-KEPT, THREADS, WRONG = [], [], []
+KEPT, THREADS, WRONG, REFUSED = [], [], [], []
 
 def number(pixels):
     first = pixels.reshape(-1, 3)[0]
@@ -64,6 +65,14 @@ def later(pixels, expected):
         time.sleep(0.002)
         if number(pixels) != expected:
             WRONG.append([expected, number(pixels)])
+
+def by_id(picture, meta, expected):
+    for _ in range(60):
+        found = number(read_image_from_shared_memory(picture, meta))
+        if found not in (expected, 0):
+            WRONG.append(["by id", expected, found])
+        REFUSED.append(found == 0)
+        time.sleep(0.0002)
 """
 _BODY = """
 guide = locals().get("guide_image")
@@ -77,6 +86,11 @@ if params.get("forget"):
     KEPT.clear()
 if params.get("thread"):
     THREADS.append(threading.Thread(target=later, args=(image, seen)))
+    THREADS[-1].start()
+if params.get("by_id"):
+    said = (shared_mem_id, image_meta) if params["by_id"] == "as given" else (str(shared_mem_id), dict(image_meta))
+    WRONG.extend(["own", seen] for _ in range(1) if number(read_image_from_shared_memory(*said)) != seen)
+    THREADS.append(threading.Thread(target=by_id, args=(*said, seen)))
     THREADS[-1].start()
 if params.get("scribble"):
     copy = image.copy()
@@ -92,7 +106,7 @@ if params.get("join"):
         thread.join()
     THREADS.clear()
 return ok(seen=seen, guide=guided, mapped=mapped, wrong=WRONG, kept=len(KEPT), last=number(image),
-          bytes=image.nbytes, writeable=bool(image.flags.writeable))
+          bytes=image.nbytes, writeable=bool(image.flags.writeable), refused=sum(REFUSED))
 """
 _LOOKS = Algorithm(top=_TOP, body=_BODY)
 
@@ -175,6 +189,8 @@ async def test_an_algorithm_sees_the_pictures_of_its_call_and_keeps_them_as_they
                 "forget": chance.random() < 0.05,
                 chance.choice(["thread", "scribble", "neither"]): chance.random() < 0.5,
             }  # fmt: skip
+            if generation == "0.0" and chance.random() < 0.5:
+                params["by_id"] = chance.choice(["as given", "copied"])
             image, guide = numbered(number, shape), None
             if chance.random() < 0.3:
                 guide = numbered(number + 1_000_000, chance.choice(shapes))
@@ -188,7 +204,9 @@ async def test_an_algorithm_sees_the_pictures_of_its_call_and_keeps_them_as_they
             assert (found["seen"], found["last"], found["guide"], found["wrong"]) == (number, number, expected, [])
             assert found["writeable"]
             mapped.add(found["mapped"])
-        assert (await ask(numbered(0), join=True))["wrong"] == []
+        last = await ask(numbered(0), join=True)
+        assert last["wrong"] == []
+        assert bool(last["refused"]) == (generation == "0.0"), "pictures were asked for by id after their calls"
         slots.clear()
     assert (True in mapped) == zero_copy
 
