@@ -4,7 +4,9 @@ Three daemons with the same package, whose calls alternate in blocks: one that r
 none, and a second one of that kind, which says how far two equal stations lie apart: the noise. The algorithm does
 nothing, which is the worst case; `PAUSE` milliseconds lie between two calls, as between the parts of a line (0: as fast
 as one caller can, which no writer keeps up with). The processor time of daemon and caller for a call says the same on a
-machine that has other things to do.
+machine that has other things to do. In a fourth kind of block nothing is recorded, and a process with the writer's
+priority, which knows nothing of calls, packs such a picture as often: what this machine makes of anything that works
+beside the line. All of it runs in one scheduling group, as a service or a container does (`group.py`).
 
 usage: python -m benchmarks.recording [ROUNDS] [PAUSE]
 """
@@ -12,6 +14,8 @@ usage: python -m benchmarks.recording [ROUNDS] [PAUSE]
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +27,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmarks.group import own_group
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
 from controller.client import Client
 from examples.packing import build_package
@@ -30,9 +35,21 @@ from tests.end_to_end.running import Daemon
 from tests.end_to_end.station import Station
 
 _AIM = 1.1
+_BESIDE = 3
+"""The kind of block beside which another process packs."""
 _BLOCK = 2.0
 """Seconds of calls on one station, then the next has its turn."""
 _SHAPES = {"640×480": (480, 640, 3), "1920×1200": (1200, 1920, 3)}
+_PACKING = """
+import sys, time
+from controller.host.priority import give_way_entirely
+from controller.recordings.pixels import pack
+give_way_entirely()
+shape, pixels, pause = tuple(map(int, sys.argv[2:])), memoryview(sys.stdin.buffer.read()), float(sys.argv[1])
+while True:
+    pack(pixels, shape)
+    time.sleep(pause)
+"""
 _ALL = {"keep": 40, "only": ["sample"], "sample": "100%"}
 
 
@@ -109,24 +126,45 @@ class _Line:
 
 
 def _measure(what: str, image: np.ndarray, lines: list[_Line], rounds: int, pause: float) -> Iterator[Row]:
-    for line in lines:
-        line.block(image, pause)
-    taken: list[list[_Block]] = [[], [], []]
-    for turn in range(rounds):
-        for index in sorted(range(3), key=lambda each: (each + turn) % 3):
-            taken[index].append(lines[index].block(image, pause))
+    taken: list[list[_Block]] = [[], [], [], []]
+    with _packing(image, pause) as other:
+        for turn in range(rounds + 1):
+            for index in sorted(range(4), key=lambda each: (each + turn) % 4):
+                line = lines[min(index, 2)]
+                if index == _BESIDE:
+                    other.send_signal(signal.SIGCONT)
+                block = line.block(image, pause)
+                other.send_signal(signal.SIGSTOP)
+                if turn:  # the first one is for warming up
+                    taken[index].append(block)
     calls = [[second for block in blocks for second in block.seconds] for blocks in taken]
     yield _row(f"{what}: p50", [[median(block.seconds) for block in blocks] for blocks in taken])
     yield _row(f"{what}: p99 of {len(calls[0])} calls", [[_p99(seconds)] for seconds in calls])
     yield _row(f"{what}: processor time, daemon and caller", [[block.cpu for block in blocks] for blocks in taken])
 
 
+@contextmanager
+def _packing(image: np.ndarray, pause: float) -> Iterator[subprocess.Popen[bytes]]:
+    """Yield a stopped process that packs a picture again and again, with the priority of the writer."""
+    command = [sys.executable, "-c", _PACKING, str(pause), *map(str, image.shape)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdin is not None
+            process.stdin.write(image.tobytes())
+            process.stdin.close()
+            time.sleep(1.0)  # it has begun
+            process.send_signal(signal.SIGSTOP)
+            yield process
+        finally:
+            process.kill()
+
+
 def _row(name: str, seconds: list[list[float]]) -> Row:
-    recorded, off, control = seconds
-    noise = median_ratio(control, off)
+    recorded, off, control, beside = seconds
+    noise, other = median_ratio(control, off), median_ratio(beside, off)
     return Row(
-        f"{name} (noise: {noise:.2f})", milliseconds(recorded), milliseconds(off), median_ratio(recorded, off),
-        _AIM * max(noise, 1.0),
+        f"{name} (noise: {noise:.2f}; beside another process that packs: {other:.2f})",
+        milliseconds(recorded), milliseconds(off), median_ratio(recorded, off), _AIM * max(noise, 1.0),
     )  # fmt: skip
 
 
@@ -144,4 +182,6 @@ def _counted(station: Station) -> tuple[int, int]:
 
 if __name__ == "__main__":
     rounds, pause = [*sys.argv[1:], *("12", "40")[len(sys.argv) - 1 :]]
-    sys.exit(not print_table(run(int(rounds), float(pause))))
+    with own_group():
+        met = print_table(run(int(rounds), float(pause)))
+    sys.exit(not met)

@@ -5,7 +5,8 @@ the PIDs, 100 % of the calls), one without, and a second one without, which says
 the noise. One caller calls without a pause, which is more than a line does: on two cores, caller, daemon, algorithm and
 shadow never rest. Compared are the percentiles of all calls of either kind; the range is that of 95 % of what drawing
 the rounds anew makes of it (the bootstrap, Efron 1979). An algorithm that does nothing is the worst case: what a shadow
-costs the daemon is held against calls that take as long as calling takes; the other one computes for 10 ms.
+costs the daemon is held against calls that take as long as calling takes; the other one computes for 10 ms. All of it
+runs in one scheduling group, as a service or a container does (`group.py`).
 
 `--priorities` measures instead what the line feels of a shadow under other priorities than its own.
 
@@ -30,6 +31,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.group import own_group
 from benchmarks.table import Row, milliseconds, print_table
 from controller.client import Client
 from controller.host.priority import give_way_to_the_line
@@ -245,4 +247,6 @@ if __name__ == "__main__":
     print(f"{os.cpu_count()} cores, load average before: {os.getloadavg()[0]:.1f}")
     arguments = [each for each in sys.argv[1:] if each != "--priorities"]
     measure = priorities if "--priorities" in sys.argv else run
-    sys.exit(not print_table(measure(*map(int, arguments))))
+    with own_group():
+        met = print_table(measure(*map(int, arguments)))
+    sys.exit(not met)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -76,6 +77,9 @@ _COUNT_EVERY = 1.0
 """Seconds between two looks at what calls came to."""
 _THREADS = 1.0
 """Seconds that threads may take to begin."""
+_TURN = 0.0005
+"""Seconds after which a thread lets another one have its turn (`sys.setswitchinterval`). A call must not wait for
+Python's 5 ms while a pass looks at the station in a thread beside it."""
 _TEND_EVERY = 1.0
 """Seconds between two looks whether `run/` and what the daemon has there still stand."""
 _HEAD_START = 1.0
@@ -129,6 +133,7 @@ async def run(parts: Parts) -> None:
 
 
 async def _serve(parts: Parts) -> None:
+    sys.setswitchinterval(_TURN)
     await _take_threads()
     runner = ProcessPool(parts.store.layout, smoke=smoke, now=parts.now)
     try:

@@ -114,11 +114,14 @@ class Mirror(PoolObserver):
     def wants(self, pid: str, ref: PackageRef) -> bool:
         """Whether a call is to be shown: its PID is shadowed, another version than the target answers it.
 
-        Where it could not be shown anyhow, its picture need not be kept.
+        Where it could not be shown anyhow, its picture need not be kept. Once its process works on it, there is time
+        for one that waits.
         """
         shadowing = self._by_pid.get(pid)
         if shadowing is None or ref == shadowing.target:
             return False
+        if len(queue := self._queues[shadowing.deployment]):
+            asyncio.get_running_loop().call_soon(queue.give)
         if shadowing.sample < 1 and random.random() >= shadowing.sample:  # noqa: S311 - a sample, no secret
             return False
         why = self._no_place(shadowing) or ("no_room" if self._memory.is_short() else None)

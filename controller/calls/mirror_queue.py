@@ -14,6 +14,8 @@ MOST_CALLS = 4
 a process or a client would be leased, and new files be made in the way of calls."""
 MOST_BYTES = 256 * 2**20
 """Bytes of the pictures that wait, for one deployment; they are in memory."""
+QUIET = 0.005
+"""Seconds without a call of the line after which nobody is in the way of a picture that waits."""
 
 
 class Shown:
@@ -44,12 +46,18 @@ def _leases(call: Ended) -> tuple[Lease, ...]:
 
 
 class MirrorQueue:
-    """The calls that wait for the shadow of one deployment, oldest first."""
+    """The calls that wait for the shadow of one deployment, oldest first.
 
-    def __init__(self, most_calls: int = MOST_CALLS, most_bytes: int = MOST_BYTES) -> None:
+    None is taken right after its answer: then the line's next call is on its way. One is, each time, when the line's
+    process works on a call (`give`), as the controller has nothing else to do then; or when the line is quiet.
+    """
+
+    def __init__(self, most_calls: int = MOST_CALLS, most_bytes: int = MOST_BYTES, quiet: float = QUIET) -> None:
         self._most = most_calls, most_bytes
+        self._after = quiet
         self._waiting: deque[Shown] = deque()
         self._takers: deque[asyncio.Future[None]] = deque()
+        self._quiet: asyncio.TimerHandle | None = None
         self.bytes = 0
 
     def __len__(self) -> int:
@@ -61,23 +69,38 @@ class MirrorQueue:
         return not self._waiting or (len(self._waiting) < most_calls and self.bytes + size <= most_bytes)
 
     def put(self, shown: Shown) -> None:
-        """Have a call wait, and whoever waits for one take it."""
+        """Have a call wait until there is time for it."""
         self._waiting.append(shown)
         self.bytes += shown.size
-        while self._takers:
+        self._expect()
+
+    def give(self) -> None:
+        """Have whoever waits for a call take it now."""
+        if self._quiet is not None:
+            self._quiet.cancel()
+            self._quiet = None
+        while self._waiting and self._takers:
             if not (taker := self._takers.popleft()).done():
                 taker.set_result(None)
                 break
+        self._expect()
 
     async def take(self) -> Shown:
-        """Return the call that has waited longest, as soon as there is one. It is the taker's to release."""
-        while not self._waiting:
+        """Return the call that has waited longest, as soon as there is time for it. It is the taker's to release."""
+        while True:
             taker = asyncio.get_running_loop().create_future()
             self._takers.append(taker)
+            self._expect()
             await taker
-        shown = self._waiting.popleft()
-        self.bytes -= shown.size
-        return shown
+            if self._waiting:
+                shown = self._waiting.popleft()
+                self.bytes -= shown.size
+                return shown
+
+    def _expect(self) -> None:
+        """Have a call that waits given soon, whatever the line does."""
+        if self._waiting and self._takers and self._quiet is None:
+            self._quiet = asyncio.get_running_loop().call_later(self._after, self.give)
 
     def clear(self) -> tuple[Shown, ...]:
         """Let everything go that waits; return what that was, released."""

@@ -5,8 +5,9 @@ Formulas and their sources: docs/analysis.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from operator import add, attrgetter, sub
 from typing import Literal, Self
 
 from controller.model.last_part import Defect
@@ -140,13 +141,15 @@ class Agreement:
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
     def __add__(self, other: Agreement) -> Agreement:
-        return Agreement(**{each.name: getattr(self, each.name) + getattr(other, each.name) for each in fields(self)})
+        return Agreement(*map(add, _counts(self), _counts(other)))
 
     def __sub__(self, earlier: Agreement) -> Agreement:
         """Return what came since `earlier`. Raises ValueError where that is not an earlier state of the same counts."""
-        since = Agreement(
-            **{each.name: getattr(self, each.name) - getattr(earlier, each.name) for each in fields(self)}
-        )
+        since = Agreement(*map(sub, _counts(self), _counts(earlier)))
         if any(count < 0 for count in since.to_document().values()):
             raise ValueError("cannot subtract counts that are not an earlier state of the same ones")
         return since
+
+
+_counts: Callable[[Agreement], tuple[int, ...]] = attrgetter(*(each.name for each in fields(Agreement)))
+"""The counts in their order: they are added up with every picture."""

@@ -79,6 +79,26 @@ async def test_who_waits_for_a_call_gets_the_oldest_and_one_who_left_takes_none(
     assert len(queue) == 0
 
 
+async def test_no_call_is_taken_before_the_line_is_at_work_or_quiet(tmp_path: Path) -> None:
+    slots, queue = Slots(tmp_path, "t"), MirrorQueue(quiet=3600)
+    waiting = asyncio.ensure_future(queue.take())
+    await asyncio.sleep(0)
+    first, second = shown(slots), shown(slots)
+    queue.put(first)
+    queue.put(second)
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    queue.give()
+    assert await waiting is first
+    waiting = asyncio.ensure_future(queue.take())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not waiting.done(), "the next one waits for its own moment"
+    queue.give()
+    assert await waiting is second
+
+
 async def test_what_is_let_go_gives_every_picture_back(tmp_path: Path) -> None:
     slots, queue = Slots(tmp_path, "t"), MirrorQueue()
     for _ in range(4):
