@@ -5,7 +5,10 @@ from __future__ import annotations
 import shlex
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,22 @@ def on_small_disk(folder: Path, command: list[str], *, size: str, inodes: int) -
     if not _possible(f"mount -t tmpfs -o size=1M none {shlex.quote(str(folder))}"):
         pytest.skip("this machine has no namespaces in which a test may mount")
     return _apart(f"mount -t tmpfs -o size={size},nr_inodes={inodes} none {shlex.quote(str(folder))}", command)
+
+
+@contextmanager
+def filled(folder: Path, *, inodes: bool = False) -> Iterator[None]:
+    """Have a small disk full to its last byte, or with `inodes` to its last file, for the duration of the block."""
+    filler = folder / "filler"
+    filler.mkdir()
+    with suppress(OSError):
+        for number in count() if inodes else ():
+            (filler / str(number)).touch()
+    for size in () if inodes else (1 << 16, 1 << 10, 1):
+        with suppress(OSError), (filler / "bytes").open("ab", buffering=0) as file:
+            while file.write(bytes(size)):
+                pass
+    yield
+    shutil.rmtree(filler)
 
 
 def with_inotify(command: list[str], *, instances: int = 128, watches: int = 8192) -> list[str]:

@@ -194,7 +194,8 @@ def export(arguments: Namespace, settings: Settings) -> int:
 def take_over(arguments: Namespace, settings: Settings) -> int:
     """Take over the recorded calls of a file that `export` wrote. Calls that are there already stay as they are.
 
-    The bounds of each PID hold for them, too; nothing that is there gives way to them. Exit code 1: some are damaged.
+    The bounds of each PID hold for them, too; nothing that is there gives way to them. Exit code 1: some are damaged,
+    or the disk has no room for more; those that were taken stay.
 
     Example:
       pvctl recordings import screws.zip

@@ -20,6 +20,7 @@ from controller.recordings.bounds import Bounds, Total
 from controller.recordings.call_file import Block, Guide, Head, mask_of, write_head
 from controller.recordings.index import Index, Unusable
 from controller.recordings.pixels import Damaged, Packed, pack
+from controller.recordings.room import Room
 from controller.recordings.shelf import Shelf
 from controller.recordings.source import Pictures, RecordingSource
 from controller.store.layout import StoreLayout
@@ -56,6 +57,7 @@ class Keeper:
     def __init__(self, layout: StoreLayout) -> None:
         self.shelf = Shelf(layout.recordings)
         self._path = layout.recordings_index
+        self._room = Room(layout.root)
         self._lock = FileLock(layout.recordings_lock, folder_mode=0o700)
         self._said: dict[str, Bounds] = {}
         self._index: Index | None = None
@@ -116,14 +118,24 @@ class Keeper:
         self._changed(act, f"note a {kind} with call {call_id}")
 
     def take_over(self, source: RecordingSource, wanted: RecordingFilter) -> Imported:
-        """Keep the calls of a source that are meant, as far as their PIDs' bounds have room. Raises StoreError."""
+        """Keep the calls of a source that are meant, as far as their PIDs' bounds have room.
+
+        Raises StoreError: the disk has no room for more, or fails. What was taken over before it stays.
+        """
         counts = dict.fromkeys(Imported._fields, 0)
         for call in source.calls(wanted):
             pictures = source.pictures(call)
             if pictures is None:
                 counts["damaged"] += 1
-            else:
-                counts[self._changed(lambda index: self._take_over(index, call, pictures), "take over a call")] += 1  # noqa: B023
+                continue
+            try:
+                counts[self._changed(lambda index: self._take_over(index, call, pictures), f"take over {call.id}")] += 1  # noqa: B023
+            except StoreError as error:
+                before = f"; {counts['taken']} calls were taken over before, and stay" if counts["taken"] else ""
+                raise StoreError(
+                    error.message + before,
+                    next_step="free room on the disk and import the file again: what is there is not taken twice",
+                ) from error
         return Imported(**counts)
 
     def _take_over(self, index: Index, call: RecordedCall, pictures: Pictures) -> str:
@@ -132,6 +144,8 @@ class Keeper:
         bounds, total = self._bounds(index, call.pid), index.total(call.pid)
         if total.calls >= bounds.keep or total.size + call.size > bounds.max_size:
             return "beyond"
+        if shortage := self._room.shortage():
+            raise StoreError(f"{shortage}: no recorded call is taken over until there is more")
         self._add(index, call, pictures)
         return "taken"
 

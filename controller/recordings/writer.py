@@ -30,16 +30,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from controller.errors import StoreError
-from controller.host.capacity import capacity_of
 from controller.host.priority import give_way_entirely
 from controller.images import npy
 from controller.images.formats import Picture
 from controller.images.slots import looks
-from controller.model.pressure import pressures
 from controller.model.recording import RecordedCall
 from controller.recordings.bounds import Bounds
 from controller.recordings.call_file import TooLarge
 from controller.recordings.keeping import Keeper
+from controller.recordings.room import Room
 from controller.recordings.source import Pictures
 from controller.store.layout import StoreLayout
 
@@ -78,12 +77,11 @@ class Writer:
     """Serves one daemon over its standard input and output."""
 
     def __init__(self, layout: StoreLayout, keeper: Keeper) -> None:
-        self._layout = layout
+        self._room = Room(layout.root)
         self._keeper = keeper
         self._buffer = bytearray()
         self._jobs: deque[_Job | dict[str, Any]] = deque()
         self._bounds: dict[str, Bounds] = {}
-        self._pressing: tuple[str, ...] = ()
         self._trouble = ""
         self._told: dict[str, object] = {}
         self._tell_at = 0.0
@@ -150,11 +148,8 @@ class Writer:
 
     def _require_room(self) -> None:
         """Raise Dropped where little is left of the disk: what calls and rollouts need goes before."""
-        found = pressures(capacity_of(self._layout.root, self._layout.root), self._pressing)
-        disk = next((each for each in found if each[0] == "DiskPressure"), None)
-        self._pressing = ("DiskPressure",) if disk is not None and disk[1] else ()
-        if disk is not None and disk[1]:
-            self._trouble = f"{disk[3].split(';')[0]}: nothing is recorded until there is more"
+        if shortage := self._room.shortage():
+            self._trouble = f"{shortage}: nothing is recorded until there is more"
             raise Dropped("disk", self._trouble)
 
     def _do(self, job: _Job | dict[str, Any]) -> None:

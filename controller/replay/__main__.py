@@ -49,7 +49,7 @@ async def _run(task: ReplayTask) -> int:
         await showing
     except asyncio.CancelledError:
         return ENDED
-    except ControllerError as error:
+    except (ControllerError, OSError) as error:  # a full disk, or no process, file or memory to be had
         _say({"problem": str(error)})
         return PROBLEM
     return DONE

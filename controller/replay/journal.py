@@ -18,7 +18,7 @@ import orjson
 
 from controller.errors import StoreError
 from controller.replay.shown import Shown
-from controller.store.atomic import write_atomic
+from controller.store.atomic import make_folders_durably, write_atomic
 
 FORMAT = 1
 
@@ -95,6 +95,7 @@ class JournalFile:
                 if journal is None or journal.mark != mark:
                     return None
                 file.truncate(size)
+                os.fdatasync(file.fileno())  # who was killed behind a write may not have waited for the disk
         self._open()
         return journal
 
@@ -102,7 +103,8 @@ class JournalFile:
         """Begin a journal in the place of whatever was there. Raises StoreError."""
         journal = Journal(mark, tuple(wanted))
         with _disk_errors(self._path):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folders_durably([self._path.parent])
+            self._path.parent.chmod(0o700)
         head = {"format": FORMAT, "mark": mark, "wanted": journal.wanted}
         write_atomic(self._path, orjson.dumps(head, option=orjson.OPT_APPEND_NEWLINE), mode=0o600)
         self._open()

@@ -64,7 +64,8 @@ class RolloutReplays:
     def keep(self, wanted: Collection[ReplayKey], deployments: Collection[str]) -> None:
         """End the runs that are not wanted, and forget deployments that are gone; see `Replays`."""
         for key, worker in self._running.items():
-            if key not in wanted and worker.cancel():
+            known = self._reports.get(key.deployment)
+            if key not in wanted and not (known and known.done) and worker.cancel():
                 log.info("the replay for %s is ended: it is not wanted any more", key.deployment)
         for name in self._reports.keys() - set(deployments):
             del self._reports[name]

@@ -35,18 +35,28 @@ async def run_worker(task: ReplayTask, report: Report) -> Mapping[str, Any]:
     May be cancelled: then the worker is ended, and what it wrote down stays. Raises StoreError: it cannot go on now.
     """
     place = Path(task.root).joinpath("algorithms", ".staging", f"replay-{Path(task.journal).stem}")
-    place.mkdir(parents=True, exist_ok=True)  # by its mark the next start finds a worker that is left
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-P", "-m", "controller.replay", cwd="/", env=clean_environment() | mark(place),
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        limit=_LONGEST_LINE, start_new_session=True,
-    )  # fmt: skip
+    process = await _begin(place)
     words = asyncio.create_task(_last_words(process))
     try:
         return await _listen(process, task, report, words)
     finally:
         words.cancel()
         await asyncio.shield(_end(process, place))
+
+
+async def _begin(place: Path) -> asyncio.subprocess.Process:
+    try:
+        place.mkdir(parents=True, exist_ok=True)  # by its mark the next start finds a worker that is left
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-P", "-m", "controller.replay", cwd="/", env=clean_environment() | mark(place),
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            limit=_LONGEST_LINE, start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise StoreError(
+            f"cannot begin a replay in {place}: {error.strerror or error}",
+            next_step="check the disk and its free space",
+        ) from error
 
 
 async def _listen(

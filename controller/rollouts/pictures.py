@@ -5,7 +5,8 @@ Here the counts are gathered; `analysis/` judges them.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import astuple, replace
 
 from controller.model.comparison import Agreement
 from controller.model.replay import ReplayKey
@@ -28,6 +29,8 @@ def pictures_from(view: DeploymentView, rollout: Rollout) -> AnalysisState:
     state = rollout.analysis
     if rollout.state == "shadowing" and state.shadow_baseline is None:
         state = replace(state, shadow_baseline=_agreements(view, rollout))
+    if state.shadow_baseline:
+        state = replace(state, shadow_baseline=_still_true(state.shadow_baseline, _agreements(view, rollout)))
     if state.pictures_before is not None:
         return state
     seen = sum(shown_beside(view, replace(rollout, analysis=state)).values(), Agreement())
@@ -75,6 +78,15 @@ def _agreements(view: DeploymentView, rollout: Rollout) -> dict[str, Agreement]:
         return {}
     found = ((pid, shadows.get((pid, rollout.target))) for pid in rollout.strategy.sequence)
     return {pid: counts for pid, counts in found if counts is not None}
+
+
+def _still_true(baseline: Mapping[str, Agreement], now: Mapping[str, Agreement]) -> Mapping[str, Agreement]:
+    """Return a baseline without the PIDs whose counts were lost and began anew: one day they would exceed it again."""
+    return {pid: each for pid, each in baseline.items() if pid not in now or _is_later(now[pid], each)}
+
+
+def _is_later(counts: Agreement, earlier: Agreement) -> bool:
+    return all(count >= before for count, before in zip(astuple(counts), astuple(earlier), strict=True))
 
 
 def _more(counts: Agreement, baseline: Agreement | None) -> Agreement:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from controller.errors import StoreError
@@ -21,7 +25,9 @@ Differing = Mapping[str, tuple[DifferingPicture, ...]]
 class ShadowStore:
     """The counts of one store's shadows. `save` lets them survive the controller's death, as `TallyStore` does.
 
-    Written by rename without fsync: a torn or lost file costs counts, never a decision (those are in `rollouts/`).
+    On the disk before it is renamed, so that a power cut costs the last counts and not all of them: it has them as they
+    were then, or a moment before. A file that is damaged all the same costs counts, never a decision (those are in
+    `rollouts/`).
     """
 
     def __init__(self, layout: StoreLayout) -> None:
@@ -41,7 +47,7 @@ class ShadowStore:
             self.differing = {
                 name: tuple(map(parse_picture, pictures)) for name, pictures in document["differing"].items()
             }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             self.agreements, self.differing = {}, {}
         self._saved = self.agreements, self.differing
         return self._saved
@@ -60,13 +66,26 @@ class ShadowStore:
             for (pid, ref), counts in agreements.items()
         ]
         pictures = {name: [asdict(each) for each in found] for name, found in differing.items()}
+        content = json.dumps({"agreements": rows, "differing": pictures}).encode()
         temporary = self._path.with_suffix(".tmp")
         try:
-            temporary.write_text(json.dumps({"agreements": rows, "differing": pictures}), encoding="utf-8")
+            _write(temporary, content)
             temporary.replace(self._path)
         except OSError as error:
+            with suppress(OSError):  # its room is wanted by others; the first error is the one to report
+                temporary.unlink()
             raise StoreError(f"cannot write {self._path}: {error.strerror or error}") from error
         self._saved = agreements, differing
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        if os.write(descriptor, content) != len(content):  # a short write on a regular file: the disk is full
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def parse_picture(document: Mapping[str, Any]) -> DifferingPicture:

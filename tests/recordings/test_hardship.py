@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -11,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from controller.model.recording import RecordingFilter
+from controller.images.formats import Picture
+from controller.model.recording import RecordedPicture, RecordingFilter
+from controller.recordings.export import export
 from controller.recordings.keeping import Keeper
+from controller.recordings.source import Pictures
 from controller.recordings.stored import StoreRecordings
 from controller.store.layout import StoreLayout
 from tests.host_limits import on_small_disk
@@ -160,3 +164,68 @@ def test_whatever_names_a_power_cut_takes_only_whole_calls_are_shown(tmp_path: P
         assert {call.id for call in StoreRecordings(layout).calls(ALL)} == {call.id for call in kept} - lost
         assert after.total().calls == len(kept) - len(lost)
         after.close()
+
+
+IMPORT = """
+import json, subprocess, sys
+from pathlib import Path
+from controller.host.clock import utc_now
+from controller.model.recording import RecordingFilter
+from controller.recordings.keeping import Keeper
+from controller.recordings.stored import StoreRecordings
+from controller.store.layout import StoreLayout
+from controller.store.store import Store
+from tests.host_limits import filled
+
+exported, layout, found = sys.argv[1], StoreLayout.at(Path(sys.argv[2]) / "store"), []
+Store.at(layout, utc_now).create_folders()
+
+def bring():
+    pvctl = Path(sys.executable).with_name("pvctl")
+    command = [pvctl, "--store", layout.root, "recordings", "import", exported]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "Traceback" not in done.stderr, done.stderr
+    calls = StoreRecordings(layout).calls(RecordingFilter())
+    assert all(StoreRecordings(layout).pictures(call) is not None for call in calls)
+    files = [path.suffix for path in layout.recordings.glob("*/*")]
+    assert files == [".call"] * len(calls), files
+    found.append({"exit": done.returncode, "said": done.stdout + done.stderr, "calls": len(calls)})
+
+bring()
+with filled(layout.root):
+    bring()
+StoreRecordings(layout).delete(RecordingFilter(last=8))
+bring()
+keeper = Keeper(layout)
+found.append(keeper.sweep()[:3])
+keeper.close()
+print(json.dumps(found))
+"""
+
+
+def test_an_import_stops_where_the_disk_has_no_room_and_leaves_nothing_half(tmp_path: Path) -> None:
+    disk, exported = tmp_path / "disk", tmp_path / "recordings.zip"
+    disk.mkdir()
+    keeper = Keeper(StoreLayout.at(tmp_path / "elsewhere"))
+    noise = Picture((600, 800, 3), memoryview(random.Random(1).randbytes(600 * 800 * 3)))  # noqa: S311
+    for number in range(12):
+        keeper.add(recorded(number, image=RecordedPicture((600, 800, 3))), Pictures(noise, None))
+    keeper.close()
+    with exported.open("wb") as out:
+        export(StoreRecordings(StoreLayout.at(tmp_path / "elsewhere")), ALL, out)
+
+    done = subprocess.run(
+        on_small_disk(disk, [sys.executable, "-c", IMPORT, str(exported), str(disk)], size="24M", inodes=500),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    first, full, after, swept = json.loads(done.stdout)
+    assert (first["exit"], full["exit"], after["exit"]) == (1, 1, 1)
+    assert 3 < first["calls"] == full["calls"] <= after["calls"] < 12
+    assert f"{first['calls']} calls were taken over before, and stay" in first["said"]
+    for each in (first, after):
+        assert "no recorded call is taken over until there is more" in each["said"]
+        assert "import the file again" in each["said"]
+    assert "disk" in full["said"]
+    assert swept == [0, 0, 0], "files and index agree"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 import pytest
@@ -39,6 +42,7 @@ from controller.store.layout import StoreLayout
 from controller.store.store import Store
 from examples.packing.algorithms import NEVER_READY, Algorithm
 from tests.builders import deployment
+from tests.host_limits import on_small_disk
 from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, NEW, call, inspector, part, record
 from tests.waiting import HANGS, until
 
@@ -213,6 +217,72 @@ async def test_it_is_ended_when_nobody_wants_it_and_the_next_goes_on_where_it_wa
     again.keep((), ())
     assert again.reports() == {}
     assert not layout.replay("line").exists()
+
+
+FULL = """
+import asyncio, json, sys
+from dataclasses import replace
+from controller.errors import StoreError
+from controller.host.clock import utc_now
+from controller.replay import journal
+from controller.replay.replays import RolloutReplays
+from controller.store.layout import StoreLayout
+from controller.store.store import Store
+from tests.host_limits import filled
+from tests.replay.parts import record
+from tests.replay.test_replays import Bench
+from tests.waiting import until
+
+async def main(installed, disk):
+    bench, layout, said = Bench(Store.at(StoreLayout.at(installed), utc_now), "2.2.0"), StoreLayout.at(disk), []
+    layout.run.mkdir(parents=True)
+    record(layout.root, range(6, 30))
+    bench.layout, bench.replays = layout, RolloutReplays(layout)
+    bench.spec = replace(bench.spec, log_path=str(layout.process_log("line", "2.2.0", 0)))
+
+    async def run():
+        try:
+            await bench.run()
+        except StoreError as error:
+            assert "check the disk" in bench.report.problem == str(error)
+            said.append(str(error).partition(": ")[2].partition(";")[0])
+
+    with filled(layout.root):
+        await run()
+    running = asyncio.create_task(run())
+    await until(lambda: running.done() or bench.report.shown >= 3)
+    with filled(layout.root):
+        await running
+    told, kept = bench.report.shown, journal.read(layout.replay("line")).shown
+    with filled(layout.root, inodes=True):
+        await run()
+    await run()
+    after = journal.read(layout.replay("line")).shown
+    print(json.dumps({
+        "said": said, "told": told == len(kept), "goes on": after[: len(kept)] == kept,
+        "done": bench.report.done and not bench.report.problem, "shown": len(after),
+        "left": [path.name for path in layout.replays.iterdir()],
+    }))
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_on_a_full_disk_it_says_so_and_goes_on_where_it_was_when_there_is_room(
+    layout: StoreLayout, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = [sys.executable, "-c", FULL, str(layout.root), str(disk)]
+
+    done = subprocess.run(
+        on_small_disk(disk, command, size="2M", inodes=200), capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert set(found.pop("said")) == {"No space left on device"}
+    assert found == {"told": True, "goes on": True, "done": True, "shown": 24, "left": ["line.jsonl"]}
 
 
 async def test_what_the_machine_did_is_not_held_against_the_version(

@@ -414,11 +414,14 @@ def test_counts_that_were_lost_begin_anew(line: Line) -> None:
     line.go(wanted)
     line.see(shadows={})
     line.go(wanted, 1)
-    line.shadowed("A04", Agreement(ok_ok=31))
+    line.shadowed("A04", Agreement(ok_ok=29, ng_ok=1, newly_ok=1))
+    line.go(wanted, 1)
+    assert line.rollout.state == "shadowing"
+    line.shadowed("A04", Agreement(ok_ok=471, ng_ok=2, newly_ok=2))
 
     line.go(wanted, 900)
 
-    assert line.rollout.weight == 25
+    assert line.rollout.weight == 25, "of more pictures than before nothing is taken away"
 
 
 @pytest.mark.parametrize(("then", "state"), [("promote", "stepping"), ("revert", "reverted")])
