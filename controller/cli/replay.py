@@ -81,7 +81,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
     if not replay["compared"] + replay["errors"]["of"] and not replay["failure"]:
         raise ControllerError(
             f"nothing could be compared: of {replay['wanted']} recorded calls, {replay['excused']} came to no verdict "
-            f"and {replay['dropped']} could not be shown",
+            f"and {replay['dropped']} were dropped, {replay['refused']} of them since their arguments are not taken",
             next_step="see `pvctl recordings list`, and --pid and --only",
         )
     for file in arguments.report:

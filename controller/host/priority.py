@@ -32,6 +32,18 @@ def give_way_to_the_line(os_pid: int) -> None:
     _write(os_pid, "autogroup", str(_LEAST))
 
 
+def give_way_a_little(os_pid: int) -> None:
+    """Let a process with all its threads have a small share beside others: somebody waits for what it does.
+
+    On a machine at rest it is as quick as without. What it starts from now on does so too; a session that it begins
+    weighs as others do until it is told.
+    """
+    with suppress(OSError):  # it ended
+        for thread in map(int, os.listdir(f"/proc/{os_pid}/task")):  # noqa: PTH208 - as names; light floor
+            _weigh_thread(thread, _LITTLE, os.SCHED_BATCH)
+    _write(os_pid, "autogroup", str(_LITTLE))
+
+
 def give_way_to_all() -> None:
     """Let this process, which leads a session of its own, have a small share, whoever else works.
 

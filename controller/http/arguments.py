@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
@@ -57,8 +58,9 @@ def reader(kind: type[_Arguments], what: str) -> Callable[[bytes | bytearray | m
         return TypeAdapter(kind)
 
     def read(text: bytes | bytearray | memoryview) -> _Arguments:
+        content = bytes(text) or b"{}"
         try:
-            return adapter().validate_json(bytes(text) or b"{}")
+            return _validated(adapter(), content)
         except ValidationError as error:
             problems = "; ".join(_problems(error.errors(include_url=False, include_input=False), known))
             raise CallError(
@@ -68,6 +70,38 @@ def reader(kind: type[_Arguments], what: str) -> Callable[[bytes | bytearray | m
             ) from None
 
     return read
+
+
+def _validated(adapter: TypeAdapter[_Arguments], content: bytes) -> _Arguments:
+    try:
+        return adapter.validate_json(content)
+    except ValidationError as error:
+        places = [each["loc"] for each in error.errors(include_url=False) if _is_whole(each)]
+        if not places:
+            raise
+    return adapter.validate_json(_with_whole_numbers(content, places))
+
+
+def _is_whole(error: ErrorDetails) -> bool:
+    """Whether an integer is written with a fraction of nought: 67.0 is one as well (JSON Schema 2020-12, 4.2.2)."""
+    given = error["input"]
+    return error["type"] == "int_type" and isinstance(given, float) and given.is_integer()
+
+
+def _with_whole_numbers(content: bytes, places: Iterable[tuple[int | str, ...]]) -> bytes:
+    """Return a JSON document with the numbers at those places written as integers."""
+    import json  # noqa: PLC0415 - hardly anybody writes them so
+
+    document = json.loads(content)
+    for place in places:
+        at: Any = document
+        with suppress(KeyError, IndexError, TypeError):  # a place also says which of several types was tried there
+            for key in place:
+                if isinstance(at[key], float):
+                    at[key] = int(at[key])
+                    break
+                at = at[key]
+    return json.dumps(document).encode()
 
 
 def not_known(name: str, known: Iterable[str]) -> str:

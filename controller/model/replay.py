@@ -45,7 +45,8 @@ class ReplayReport:
 
     `problem` says why it cannot go on now: the host's or the recordings' trouble, never the version's. `failure` says
     how the version failed otherwise than on a picture: no process of it became ready, or one used more memory than its
-    limit. Latencies (s), and the most memory (bytes) of the new version; None while nothing is known.
+    limit. `refused` are pictures, all of them dropped, whose recorded arguments it does not take. Latencies (s), and
+    the most memory (bytes) of the new version; None while nothing is known.
     """
 
     key: ReplayKey
@@ -58,6 +59,7 @@ class ReplayReport:
     recorded_p95: float | None = None
     latency_p95: float | None = None
     memory_bytes: int | None = None
+    refused: int = 0
 
     @property
     def shown(self) -> int:

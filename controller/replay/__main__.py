@@ -17,7 +17,7 @@ import orjson
 
 from controller.errors import ControllerError
 from controller.host.clock import utc_now
-from controller.host.priority import give_way_to_the_line
+from controller.host.priority import give_way_a_little, give_way_to_the_line
 from controller.replay.result import Result
 from controller.replay.showing import show
 from controller.replay.task import ReplayTask
@@ -30,8 +30,7 @@ def main() -> None:
     """Carry out the task that stands on stdin."""
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
     task = ReplayTask.from_document(orjson.loads(sys.stdin.buffer.readline()))
-    if task.gives_way:
-        give_way_to_the_line(os.getpid())
+    (give_way_to_the_line if task.gives_way else give_way_a_little)(os.getpid())
     sys.exit(asyncio.run(_run(task)))
 
 

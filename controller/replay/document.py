@@ -63,6 +63,7 @@ class AnswerRow(TypedDict):
 class PictureRow(TypedDict):
     """One picture. `after` null: it was not shown; `recorded` is there where another version is compared with.
 
+    `refused`: why it is `dropped`, where a version does not take the recorded arguments; empty elsewhere.
     `outcome` `same` also where it had no verdict before (`excused`: true) and whatever is said now.
     """
 
@@ -75,6 +76,7 @@ class PictureRow(TypedDict):
     before: AnswerRow | None
     after: AnswerRow | None
     recorded: AnswerRow | None
+    refused: str
 
 
 class Quantiles(TypedDict):
@@ -88,8 +90,9 @@ class ReplayDocument(TypedDict):
     """What a replay came to.
 
     `baseline`: what is compared with, `recorded` or a package. `pictures` has every one of them; `differing` those that
-    differ, or at which the version failed where there had been a verdict. `failure`: how the version failed otherwise;
-    `within_limits` false then, too.
+    differ, or at which the version failed where there had been a verdict. `refused` are those of `dropped` whose
+    recorded arguments a version does not take. `failure`: how the version failed otherwise; `within_limits` false then,
+    too.
     """
 
     deployment: str
@@ -99,6 +102,7 @@ class ReplayDocument(TypedDict):
     compared: int
     excused: int
     dropped: int
+    refused: int
     matrix: list[Cell]
     newly_ok: Share
     newly_ng: Share
@@ -134,6 +138,7 @@ def document_of(
     return ReplayDocument(
         deployment=deployment, package=package, baseline=baseline,
         wanted=result.wanted, compared=counts.compared, excused=counts.excused, dropped=counts.dropped,
+        refused=result.refused,
         matrix=[Cell(before=before, after=after, pictures=number)
                 for (before, after), number in sorted(result.matrix.items())],
         newly_ok=newly_ok, newly_ng=newly_ng, errors=errors,
@@ -165,7 +170,7 @@ def _row(shown: Shown) -> PictureRow:
     return PictureRow(
         recording=shown.recording, pid=shown.pid, request_id=shown.request_id, at=shown.at, outcome=outcome,
         excused=bool(counts.excused), before=_answer(shown.before), after=_answer(shown.after),
-        recorded=_answer(shown.recorded),
+        recorded=_answer(shown.recorded), refused=shown.refused,
     )  # fmt: skip
 
 

@@ -65,13 +65,18 @@ def _case(suite: Element, row: PictureRow) -> None:
         "classname": _text(row["pid"] or "unknown"), "name": _text(name), "time": f"{_seconds(row):.3f}",
     })  # fmt: skip
     if _is_skipped(row):
-        why = "it could not be shown" if row["outcome"] == "dropped" else "there was no verdict to compare with"
-        SubElement(case, "skipped", {"message": why})
+        SubElement(case, "skipped", {"message": _text(_why_skipped(row))})
     elif row["outcome"] != "same":
         kind = "error" if row["outcome"] in {"error", "timeout"} else "failure"
         words = f"{_WORDS[row['outcome']]}: {said(row['before'])} → {said(row['after'])}"
         element = SubElement(case, kind, {"type": row["outcome"], "message": _text(words)})
         element.text = _text(f"before: {_full(row['before'])}\nafter: {_full(row['after'])}\nrecorded at {row['at']}")
+
+
+def _why_skipped(row: PictureRow) -> str:
+    if row["refused"]:
+        return f"the recorded arguments are not taken: {row['refused']}"
+    return "it could not be shown" if row["outcome"] == "dropped" else "there was no verdict to compare with"
 
 
 def _seconds(row: PictureRow) -> float:

@@ -26,6 +26,7 @@ class Result:
         self.recorded: list[float] = []
         self.replayed: list[float] = []
         self.memory_bytes: int | None = None
+        self.refused = 0
         self.done = False
         self.failure = ""
         for each in shown:
@@ -43,6 +44,7 @@ class Result:
     def add(self, shown: Shown) -> None:
         """Count a picture."""
         self.agreement += shown.counts
+        self.refused += bool(shown.refused)
         if shown.before is None or shown.after is None:
             return
         self.matrix[shown.before.said, shown.after.said] += 1
@@ -62,6 +64,7 @@ class Result:
         return {
             "wanted": self.wanted,
             "agreement": self.agreement.to_document(),
+            "refused": self.refused,
             "done": self.done,
             "failure": self.failure,
             "differing": [each.to_document() for each in self.differing[-MOST_DIFFERENCES:]],
@@ -81,7 +84,7 @@ def quantile(values: Collection[float], share: float) -> float | None:
 def report_of(key: ReplayKey, document: Mapping[str, Any]) -> ReplayReport:
     """Return the report that `Result.report` gave as JSON."""
     plain = {name: document[name] for name in (
-        "wanted", "done", "failure", "recorded_p95", "latency_p95", "memory_bytes"
+        "wanted", "refused", "done", "failure", "recorded_p95", "latency_p95", "memory_bytes"
     )}  # fmt: skip
     differing = tuple(_differing(Shown.from_document(each)) for each in document["differing"])
     return ReplayReport(key, agreement=Agreement.from_document(document["agreement"]), differing=differing, **plain)

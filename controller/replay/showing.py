@@ -23,7 +23,7 @@ from controller.recordings.stored import StoreRecordings
 from controller.replay.journal import Journal, JournalFile, read
 from controller.replay.result import Result
 from controller.replay.shown import Shown, recorded_answer
-from controller.replay.stand import Stand, VersionFailed
+from controller.replay.stand import Refused, Stand, VersionFailed
 from controller.replay.task import ReplayTask
 from controller.store.layout import StoreLayout
 
@@ -138,10 +138,14 @@ class _Showing:
                 recorded = recorded_answer(call)
                 shown = Shown(identifier, call.pid, call.request_id, call.at, before=recorded)
                 if self._task.baseline:
-                    other = self._baseline.get(identifier)
-                    shown = replace(shown, before=other.after if other else None, recorded=recorded)
+                    other = self._baseline.get(identifier, Shown(identifier))
+                    shown = replace(shown, before=other.after, recorded=recorded, refused=other.refused)
                 if pictures is not None:
-                    shown = replace(shown, after=await stand.show(call, pictures)).compared(self._task.iou)
+                    said = await stand.show(call, pictures)
+                    if isinstance(said, Refused):
+                        shown = replace(shown, refused=said.why)
+                    else:
+                        shown = replace(shown, after=said).compared(self._task.iou)
             self._pending.append(shown)
             await self._write()
 

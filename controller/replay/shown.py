@@ -29,6 +29,7 @@ class Shown:
     """One recorded picture: what was said of it before, and what the version says now. `recording` is its id.
 
     `after` None: it could not be shown. `recorded` is what was recorded, where that is not what is compared with.
+    `refused`: why it says nothing of either version, where one of them does not take the recorded arguments.
     """
 
     recording: str
@@ -39,6 +40,7 @@ class Shown:
     after: Answer | None = None
     recorded: Answer | None = None
     difference: Difference = _NOT_ALIKE
+    refused: str = ""
 
     def compared(self, iou: float | None) -> Shown:
         """Return it with how the two answers differ."""
@@ -73,7 +75,7 @@ class Shown:
         answers = {name: _document(getattr(self, name)) for name in ("before", "after", "recorded")}
         document = {
             "recording": self.recording, "pid": self.pid, "request_id": self.request_id, "at": self.at, **answers,
-            "newly_ok": self.difference.newly_ok, "newly_ng": self.difference.newly_ng,
+            "newly_ok": self.difference.newly_ok, "newly_ng": self.difference.newly_ng, "refused": self.refused,
         }  # fmt: skip
         return {name: value for name, value in document.items() if value not in ("", None, False)}
 
@@ -84,7 +86,7 @@ class Shown:
         return cls(
             document["recording"], document.get("pid", ""), document.get("request_id", ""), document.get("at", ""),
             before, after, recorded,
-            Difference(document.get("newly_ok", False), document.get("newly_ng", False)),
+            Difference(document.get("newly_ok", False), document.get("newly_ng", False)), document.get("refused", ""),
         )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from controller.calls import detection
 from controller.calls.answers import answer_of
@@ -19,6 +19,7 @@ from controller.calls.request import DetectionRequest, SharedImages
 from controller.client.answers import Detection
 from controller.client.arguments import CallArguments
 from controller.errors import CallError, Code, ControllerError, StartFailed
+from controller.host.priority import give_way_a_little
 from controller.images.formats import ImageRef
 from controller.model.comparison import Answer
 from controller.model.last_part import LONGEST_WORDS
@@ -28,10 +29,18 @@ from controller.processes.launch import Launcher
 from controller.processes.process import AlgorithmProcess
 from controller.processes.spec import ProcessSpec
 from controller.processes.supervision import too_much_memory
-from controller.processes.usage import consumption_of
+from controller.processes.usage import consumption_of, descendants
 from controller.recordings.source import Pictures
 from controller.store.layout import StoreLayout
 from controller.wire.messages import NO_IMAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The version does not take the recorded arguments: nothing can be compared. `why` in its words."""
+
+    why: str
+
 
 MOST_BROKEN = 10
 """How often a process may be replaced in one replay, because it ended or gave no answer in time."""
@@ -46,7 +55,7 @@ class VersionFailed(ControllerError):
 
 class Stand:
     """One process, begun with the first picture. `now` is an RFC 3339 clock; `memory_max` (bytes) None: no limit.
-    `gives_way`: it runs only where the line leaves time.
+    `gives_way`: it runs only where the line leaves time; else it has a small share beside others.
 
     `memory_bytes` is the most that it has used with all its descendants.
     """
@@ -66,7 +75,7 @@ class Stand:
         self._broken = self._starved = 0
         self.memory_bytes: int | None = None
 
-    async def show(self, call: RecordedCall, pictures: Pictures) -> Answer | None:
+    async def show(self, call: RecordedCall, pictures: Pictures) -> Answer | Refused | None:
         """Return what the version says of a picture; None where that cannot be told, for reasons of the machine.
 
         Raises:
@@ -80,9 +89,9 @@ class Stand:
         self._starved = 0
         return answer
 
-    async def _failed(self, process: AlgorithmProcess, error: CallError) -> Answer | None:
+    async def _failed(self, process: AlgorithmProcess, error: CallError) -> Answer | Refused | None:
         if process.failure is None:
-            return None if error.details.get("fault") == "host" else _failure(error)
+            return None if error.details.get("fault") == "host" else _said(error)
         await self.close()
         if "rss_bytes" in error.details:
             raise VersionFailed(error.message)
@@ -97,7 +106,7 @@ class Stand:
         self._starved, self._broken = 0, self._broken + 1
         if self._broken > MOST_BROKEN:
             raise VersionFailed(f"its process had to be replaced {self._broken} times; the last time: {error.message}")
-        return _failure(error)
+        return _said(error)
 
     def _starve(self, why: str) -> None:
         """Note a picture that could not be judged. Raises ControllerError where that has become the rule."""
@@ -124,7 +133,10 @@ class Stand:
         return self._process
 
     async def _start(self) -> AlgorithmProcess:
-        return await self._launcher.start(self._spec, self._now(), lasting=False, gives_way=self._gives_way)
+        process = await self._launcher.start(self._spec, self._now(), lasting=False, gives_way=self._gives_way)
+        for os_pid in () if self._gives_way else descendants(process.record.shim.os_pid):  # a session of its own
+            give_way_a_little(os_pid)
+        return process
 
     async def _sample(self, process: AlgorithmProcess) -> None:
         while process.failure is None:
@@ -152,7 +164,7 @@ class Stand:
 async def _call(process: AlgorithmProcess, call: RecordedCall, pictures: Pictures) -> Detection:
     """Repeat a recorded call on a process: its arguments and its pictures are those that were recorded."""
     given = {name: value for name, value in call.arguments.items() if name in CallArguments.__slots__}
-    arguments = CallArguments(**{"timestamp_ms": round(call.epoch * 1000), **given, "timeout": None})
+    arguments = CallArguments(**{"timestamp_ms": round(call.epoch * 1000), **given, "phase": None, "timeout": None})
     request = DetectionRequest(call.pid, ImageRef(call.id), arguments=arguments)
     plan = detection.plan_call(process, request, None)
     async with process.exclusively(process.spec.call_timeout):
@@ -168,6 +180,6 @@ async def _call(process: AlgorithmProcess, call: RecordedCall, pictures: Picture
             deadline.cancel()
 
 
-def _failure(error: CallError) -> Answer:
-    """Return that a version failed at a picture. Also where it refuses what the line asks: there it would fail, too."""
-    return answer_of(error) or Answer("ERROR", message=error.message[:LONGEST_WORDS])
+def _said(error: CallError) -> Answer | Refused:
+    """Return that a version failed at a picture; a call that it does not take is none, as for a shadow."""
+    return answer_of(error) or Refused(error.message[:LONGEST_WORDS])

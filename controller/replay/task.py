@@ -21,7 +21,7 @@ class ReplayTask:
     none that `not_package` answered. `mark` tells this replay from another one in the same journal: where it is the
     same, it goes on where it was left. `baseline`: the journal of the version to compare with; empty: what was recorded
     is compared. `iou` None: verdicts are compared, else the places of defects too; `whole`: the defects are kept also
-    where nothing differs. `gives_way`: it stands back behind everything else on the machine.
+    where nothing differs. `gives_way`: it stands back behind everything else on the machine; else it has a small share.
     """
 
     root: str

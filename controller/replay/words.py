@@ -56,9 +56,11 @@ def facts(replay: ReplayDocument) -> list[tuple[str, str]]:
     """Return what else is known, as pairs of words."""
     memory = replay["memory_bytes"]
     counted = f"{replay['compared']} of {replay['wanted']} compared"
-    for name, words in (("excused", "without a verdict before"), ("dropped", "not shown")):
+    for name, words in (("excused", "without a verdict before"), ("dropped", "not compared")):
         if number := replay[name]:  # type: ignore[literal-required]
             counted += f", {number} {words}"
+    if replay["refused"]:
+        counted += f" ({replay['refused']} because of arguments that a version does not take: {_refusal(replay)})"
     return [
         ("Compared with", replay["baseline"]),
         ("Pictures", counted),
@@ -67,6 +69,11 @@ def facts(replay: ReplayDocument) -> list[tuple[str, str]]:
         ("Memory", "unknown" if memory is None else f"{format_size(round(memory / 2**20) * 2**20)} at most"),
         *([("Failed", replay["failure"])] if replay["failure"] else []),
     ]
+
+
+def _refusal(replay: ReplayDocument) -> str:
+    """Return how a version refused recorded arguments, the first time."""
+    return next(row["refused"] for row in replay["pictures"] if row["refused"])
 
 
 def _latency(found: Quantiles) -> str:

@@ -7,11 +7,13 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
-from controller.host.priority import give_way, give_way_to_the_line, threads_of
+from controller.host.priority import give_way, give_way_a_little, give_way_to_the_line, threads_of
 from tests.waiting import eventually
 
 KERNEL = tuple(map(int, os.uname().release.split("-")[0].split(".")[:2]))
@@ -52,21 +54,30 @@ def test_a_session_gives_way_as_a_whole() -> None:
             process.kill()
 
 
-def test_what_gives_way_to_the_line_does_so_as_a_session_and_with_all_that_it_starts() -> None:
+@pytest.mark.parametrize(
+    ("gives_way", "policy", "nice", "goes_first"),
+    [(give_way_to_the_line, os.SCHED_IDLE, 19, True), (give_way_a_little, os.SCHED_BATCH, 10, False)],
+    ids=["to the line", "a little"],
+)
+def test_what_gives_way_does_so_as_a_session_and_with_all_that_it_starts(
+    gives_way: Callable[[int], None], policy: int, nice: int, goes_first: bool
+) -> None:
+    memory = "1000\n" if goes_first else Path("/proc/self/oom_score_adj").read_text()
     command, pipe = ["sh", "-c", "read go; sleep 600 & echo $!; wait"], subprocess.PIPE
     with subprocess.Popen(command, start_new_session=True, stdin=pipe, stdout=pipe, text=True) as process:
         try:
-            give_way_to_the_line(process.pid)
+            gives_way(process.pid)
             assert process.stdin is not None
             assert process.stdout is not None
             process.stdin.write("go\n")
             process.stdin.flush()
             child = int(process.stdout.readline())
             for os_pid in (process.pid, child):
-                assert os.sched_getscheduler(os_pid) == os.SCHED_IDLE
-                assert Path(f"/proc/{os_pid}/oom_score_adj").read_text() == "1000\n"
+                assert os.sched_getscheduler(os_pid) == policy
+                assert os.getpriority(os.PRIO_PROCESS, os_pid) == nice
+                assert Path(f"/proc/{os_pid}/oom_score_adj").read_text() == memory
                 group = Path(f"/proc/{os_pid}/autogroup")
-                assert not group.exists() or group.read_text().endswith("nice 19\n")
+                assert not group.exists() or group.read_text().endswith(f"nice {nice}\n")
         finally:
             os.killpg(process.pid, signal.SIGKILL)
 

@@ -1,4 +1,5 @@
-"""A replay as its document: 60 parts, of which the new version lets two scratched ones pass and breaks at a third."""
+"""A replay as its document: 60 parts, of which the new version lets two scratched ones pass and breaks at a third;
+one picture is gone, and of one it refuses the arguments."""
 
 from __future__ import annotations
 
@@ -16,11 +17,12 @@ BROKEN = Answer("ERROR", message="the process ended \x00<b>& more")
 def shown(number: int) -> Shown:
     """Return a picture of the sixty."""
     before = OK if number % 3 else NG
-    after = {30: OK, 60: OK, 31: BROKEN, 32: None, 33: BROKEN}.get(number, before)
+    after = {30: OK, 60: OK, 31: BROKEN, 32: None, 33: BROKEN, 34: None}.get(number, before)
     said = Answer("ERROR") if number == 33 else before
     at = f"2027-01-15T08:{number % 60:02d}:00.000000Z"
     identifier = f"{20270115080000000 + number * 1000:017d}-{number:010x}"
-    return Shown(identifier, "A01", f"r{number}", at, said, after).compared(None)
+    refused = "params: threshold must be <1" if number == 34 else ""
+    return Shown(identifier, "A01", f"r{number}", at, said, after, refused=refused).compared(None)
 
 
 SHOWN = [shown(number) for number in range(1, 61)]

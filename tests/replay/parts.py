@@ -71,9 +71,12 @@ def export_file(folder: Path, numbers: Iterable[int], **other: object) -> Path:
     return path
 
 
-def inspector(folder: Path, version: str, algorithm: Algorithm, generation: Generation = "0.3") -> Path:
+def inspector(
+    folder: Path, version: str, algorithm: Algorithm | str, generation: Generation = "0.3", **manifest: object
+) -> Path:
     """Return the zip of a version, made with the real packager."""
     pids = ("A01", "A02")
     return build_package(
-        folder, name="inspector", version=version, source=algorithm, generation=generation, supported_pids=pids
+        folder, name="inspector", version=version, source=algorithm, generation=generation, supported_pids=pids,
+        manifest=manifest,
     )  # fmt: skip

@@ -26,7 +26,7 @@ from controller.replay.document import ReplayDocument
 from controller.replay.workshop import workshop
 from controller.store.layout import StoreLayout
 from examples.packing.algorithms import Algorithm
-from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, SEES, SHAPE, call, export_file, inspector, part
+from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, SEES, SHAPE, call, export_file, inspector, part, record
 from tests.waiting import HANGS, eventually
 
 pytestmark = pytest.mark.real
@@ -42,7 +42,8 @@ TELLS = Algorithm(
 """For 0.0.x: answers with what it was asked, and what `pre_execute` was asked before."""
 GUIDED = Algorithm(
     body=f"{LOOK}\nguide = None if guide_image is None else [int(each) for each in guide_image[0, 0]]\n"
-    "said = (guide, [int(each) for each in image[0, 0]], params.get('lot'), step_desc)\n"
+    "way = os.getpriority(os.PRIO_PROCESS, 0), os.sched_getscheduler(0)\n"
+    "said = (guide, [int(each) for each in image[0, 0]], params.get('lot'), step_desc, *way)\n"
     "return {'status': 'OK', 'message': repr(said), 'data': {'result_status': 'NG'}}"
 )
 
@@ -91,18 +92,23 @@ def test_a_version_that_lets_one_scratched_part_in_ten_pass_is_found_and_nothing
 def test_a_legacy_package_gets_pre_and_execute_with_the_recorded_session(zips: Path, tmp_path: Path) -> None:
     arguments = {
         "session": {"id": "s1", "context": {"lot": 7}}, "params": {"threshold": 0.25}, "step_index": 2,
-        "camera_id": "left", "timeout": 0.001,
+        "camera_id": "left", "timeout": 0.001, "phase": "execute",
     }  # fmt: skip
     source = TELLS.source("0.0", "InspectorAlgorithm", ("A01", "A02")).replace(
         '        return {"status": "OK", "message": "ready"}',
         "        self.before = session.context.get('lot'), session.id, user_params\n"
         '        return {"status": "OK", "message": "ready"}',
     )
-    zip_path = inspector(zips, "0.9.0", source, "0.0")
+    lot = {"index": 2, "name": "lot", "params": [{"key": "threshold", "type": "float", "min": 0.2}]}
+    zip_path = inspector(zips, "0.9.0", source, "0.0", steps=[{"index": 1, "name": "side", "params": []}, lot])
+    record(tmp_path / "recorded", [4], arguments={**arguments, "params": {"threshold": 0.1}})
 
     document = replay(export_file(tmp_path, [3], arguments=arguments), zip_path)
 
-    (row,) = document["pictures"]
+    row, refused = document["pictures"]
+    assert (refused["outcome"], refused["after"]) == ("dropped", None)
+    assert "threshold must be" in refused["refused"]
+    assert (document["compared"], document["dropped"], document["refused"], document["errors"]["of"]) == (1, 1, 1, 1)
     assert row["after"] is not None
     assert row["after"]["message"] == repr(("A01", 7, 0.25, 2, "left", (7, "s1", {"threshold": 0.25})))
     assert matrix(document) == {("NG", "NG"): 1}
@@ -124,10 +130,11 @@ def test_guides_and_arguments_are_repeated_as_they_were_recorded(zips: Path, tmp
     document = replay(recordings, inspector(zips, "3.0.0", GUIDED))
 
     said = [(row["after"] or {"message": ""})["message"] for row in document["pictures"]]
+    a_little = (10, os.SCHED_BATCH)
     assert said == [
-        repr(([7, 8, 9], [3, 255, 0], "B7", "top")),
-        repr(([6, 255, 0], [6, 255, 0], "B7", "top")),
-        repr((None, [9, 255, 0], "B7", "top")),
+        repr(([7, 8, 9], [3, 255, 0], "B7", "top", *a_little)),
+        repr(([6, 255, 0], [6, 255, 0], "B7", "top", *a_little)),
+        repr((None, [9, 255, 0], "B7", "top", *a_little)),
     ]
 
 

@@ -185,6 +185,18 @@ def test_too_few_pictures_are_no_pass(line: Line, then: str, state: str) -> None
         assert not planned(line, Replay)
 
 
+def test_pictures_whose_arguments_it_does_not_take_are_told_and_are_too_few(line: Line) -> None:
+    wanted = of(REPLAY, {"setWeight": 25})
+    begin(line, wanted)
+    line.replayed(100, agreement=Agreement(ok_ok=3, dropped=97, excused=0), refused=95)
+
+    line.go(wanted, 1)
+
+    assert (line.rollout.state, line.on) == ("replaying", "A A A A")
+    assert "3 recorded pictures could be compared" in line.plan.waiting[0].reason
+    assert "(2 could not be shown, 95 were refused: arguments that it does not take)" in line.plan.waiting[0].reason
+
+
 def test_promote_passes_the_step_and_full_passes_those_to_come(line: Line) -> None:
     wanted = of(REPLAY, SHADOW, {"setWeight": 25}, REPLAY)
     begin(line, wanted)

@@ -73,7 +73,8 @@ def undecided_replay(replayed: Replayed) -> str:
     counts = report.agreement
     why = f"{_pictures(counts.compared, 'recorded')} could be compared, {replayed.needed} are needed"
     lost = [f"{count} {what}" for count, what in (
-        (counts.excused, "had no verdict"), (counts.dropped, "could not be shown")) if count]  # fmt: skip
+        (counts.excused, "had no verdict"), (counts.dropped - report.refused, "could not be shown"),
+        (report.refused, "were refused: arguments that it does not take")) if count]  # fmt: skip
     return f"{why} ({', '.join(lost)})" if lost else why
 
 
