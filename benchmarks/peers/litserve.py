@@ -5,14 +5,14 @@
 
 import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import litserve
 import numpy as np
 from fastapi import Request
 
-from benchmarks.peers.peer import VERSIONS, Call, CannotSwitch
-from benchmarks.peers.serving import Posting, Server, free_port, npy, releases
+from benchmarks.peers.peer import VERSIONS
+from benchmarks.peers.restarted import Restarted
 from benchmarks.peers.work import answer
 
 
@@ -32,35 +32,16 @@ class Work(litserve.LitAPI):
         return output
 
 
-class LitServe:
+class LitServe(Restarted):
     """One LitServe server with one worker."""
 
-    ways = ("HTTP, multipart",)
+    path = "/predict"
+    distributions = ("litserve", "fastapi", "uvicorn")
+    why_not = "a running server keeps its model: a new version is a restart behind a proxy"
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._port = 0
-
-    def prepare(self) -> None:
-        """Nothing: the model is this file."""
-
-    def start(self) -> None:
-        self._port = free_port()
-        self._server = Server([sys.executable, "-m", "benchmarks.peers.litserve", str(self._port)], self._folder)
-        self._server.until(lambda: bool(self.caller(self.ways[0])(*[np.zeros((4, 4, 3), np.uint8)] * 2)))
-
-    def caller(self, way: str) -> Call:
-        posting = Posting.to(self._port)
-        return lambda picture, guide: posting.form("/predict", {"picture": npy(picture), "guide": npy(guide)})
-
-    def switch(self, version: str) -> NoReturn:
-        raise CannotSwitch("a running server keeps its model: a new version is a restart behind a proxy")
-
-    def versions(self) -> str:
-        return releases("litserve", "fastapi", "uvicorn", "numpy")
-
-    def stop(self) -> None:
-        self._server.stop()
+    def command(self, folder: Path, port: int) -> list[str]:
+        del folder
+        return [sys.executable, "-m", "benchmarks.peers.litserve", str(port)]
 
 
 if __name__ == "__main__":
