@@ -69,7 +69,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
     Examples:
       pvctl replay screw-check --last 500
       pvctl replay screw-check --version 1.2.0 --only NG --report differing.html
-      pvctl replay --package old.zip --package new.zip --recordings line-a.pvrec --report replay.xml
+      pvctl replay --package old.zip --package new.zip --recordings line-a.zip --report replay.xml
     """
     _check(arguments)
     try:
@@ -79,11 +79,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
         show_error(error, settings.output)
         return _INVALID
     if not replay["compared"] + replay["errors"]["of"] and not replay["failure"]:
-        raise ControllerError(
-            f"nothing could be compared: of {replay['wanted']} recorded calls, {replay['excused']} came to no verdict "
-            f"and {replay['dropped']} were dropped, {replay['refused']} of them since their arguments are not taken",
-            next_step="see `pvctl recordings list`, and --pid and --only",
-        )
+        raise _nothing(replay)
     for file in arguments.report:
         _save(file, _FILES[file.suffix], replay, arguments, settings)
     if settings.output in {"junit", "html"}:
@@ -91,6 +87,24 @@ def run(arguments: Namespace, settings: Settings) -> int:
     else:
         emit(settings, replay, lambda: _print(replay))
     return 0 if replay["within_limits"] else _BEYOND
+
+
+def _nothing(replay: ReplayDocument) -> ControllerError:
+    """Return the error for a replay that says nothing of the version."""
+    if replay["wanted"]:
+        why = (
+            f"of {replay['wanted']} recorded calls, {replay['excused']} came to no verdict and {replay['dropped']} "
+            f"were dropped, {replay['refused']} of them since their arguments are not taken"
+        )
+        return ControllerError(
+            f"nothing could be compared: {why}", next_step="see `pvctl recordings list`, and --pid and --only"
+        )
+    return ControllerError(
+        f"nothing could be compared: no recorded call is left for {replay['package']}; a version is not shown the "
+        "calls that it answered itself",
+        next_step="see `pvctl recordings list -o wide`: name another version with --version, or fewer filters (--pid, "
+        "--only); where nothing is recorded, see spec.recording",
+    )
 
 
 def _check(arguments: Namespace) -> None:

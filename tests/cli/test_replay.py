@@ -42,7 +42,7 @@ def test_it_asks_the_station_and_shows_what_differs(
 
 
 def test_a_file_of_recordings_takes_the_place_of_the_stores(pvctl: Pvctl, product: FakeProduct, tmp_path: Path) -> None:
-    file = tmp_path / "line-a.pvrec"
+    file = tmp_path / "line-a.zip"
 
     assert pvctl("replay", "screws", "--recordings", file) == 5
 
@@ -50,7 +50,7 @@ def test_a_file_of_recordings_takes_the_place_of_the_stores(pvctl: Pvctl, produc
 
 
 def test_packages_need_no_station_and_decide_the_exit_code(pvctl: Pvctl, product: FakeProduct, tmp_path: Path) -> None:
-    common = ("--recordings", tmp_path / "line-a.pvrec")
+    common = ("--recordings", tmp_path / "line-a.zip")
 
     assert pvctl("replay", "--package", "old.zip", "--package", "new.zip", *common) == 5
     assert pvctl("replay", "--package", "new.zip", *common, "--max-newly-ok", "50%") == 0

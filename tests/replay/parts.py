@@ -65,7 +65,7 @@ def record(store: Path, numbers: Iterable[int], **other: object) -> StoreRecordi
 
 def export_file(folder: Path, numbers: Iterable[int], **other: object) -> Path:
     """Return a file with the recorded calls of those parts."""
-    path = folder / "recordings.pvrec"
+    path = folder / "recordings.zip"
     with path.open("wb") as out:
         export(record(folder / "recorded", numbers, **other), RecordingFilter(), out)
     return path

@@ -123,7 +123,7 @@ def test_guides_and_arguments_are_repeated_as_they_were_recorded(zips: Path, tmp
         found.add(call(3, guide_is_image=False, guide=bgr, arguments=arguments), Pictures(part(3), guide))
         found.add(call(6, guide_is_image=True, arguments=arguments), Pictures(part(6), None))
         found.add(call(9, guide_is_image=False, arguments=arguments), Pictures(part(9), None))
-    recordings = tmp_path / "recordings.pvrec"
+    recordings = tmp_path / "recordings.zip"
     with recordings.open("wb") as out:
         export(StoreRecordings(layout), RecordingFilter(), out)
 
