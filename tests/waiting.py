@@ -58,11 +58,21 @@ class Deadline:
 
 def eventually(look: Callable[[], Seen], what: str = "it", seconds: float = PATIENCE) -> Seen:
     """Return the first true result of `look`; fail where there is none within `seconds` (see `Deadline`)."""
-    deadline = Deadline(seconds)
-    while not (seen := look()):
+    deadline, began = Deadline(seconds), time.monotonic()
+    while True:
+        looked = time.monotonic()
+        if seen := look():
+            return seen
         assert not deadline.over(), f"{what} did not happen within {deadline}; last seen: {seen!r}"
-        time.sleep(0.01)
-    return seen
+        time.sleep(_rest(looked - began, time.monotonic() - looked))
+
+
+def _rest(waited: float, look: float) -> float:
+    """Return how long (s) to leave the machine to what is waited for: it looks as seldom as hardly delays its caller.
+
+    A look costs a daemon a request, or is a process of its own.
+    """
+    return max(min(0.01 + waited / 20, 0.05), min(look, 0.5))
 
 
 async def until(look: Callable[[], Seen], what: str = "it", seconds: float = PATIENCE) -> Seen:

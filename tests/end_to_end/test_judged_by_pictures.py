@@ -86,6 +86,12 @@ def switched(station: Station, version: str) -> list[str]:
     return [row["object"] for row in rows if row["object"].startswith("pid/") and version in json.dumps(row)]
 
 
+def record(station: Station) -> None:
+    """Have parts looked at until there are enough recorded calls: who is behind drops, and a replay wants 200."""
+    with Load(station.store, PIDS, PARTS, callers=2, pace=0.02):
+        eventually(lambda: len(station.json("recordings", "list", "--last", "200")) == 200, "recorded calls", 600)
+
+
 def stopped(daemon: Daemon) -> Any:
     """Wait until the new version is rolled back; return the deployment."""
 
@@ -102,8 +108,7 @@ def test_a_version_that_misses_one_scratch_in_ten_is_stopped_by_recorded_picture
     desire(station, "1.0.0", recording=RECORDING)
     line.start()
     settled(line, "1.0.0")
-    with Load(station.store, PIDS, PARTS, callers=2, pace=0.02):
-        eventually(lambda: len(station.json("recordings", "list", "--last", "200")) == 200, "recorded calls", 600)
+    record(station)
 
     with Load(station.store, PIDS, PARTS, callers=2, pace=0.01) as load:
         desire(station, "1.1.0", REPLAY, recording=RECORDING)
@@ -143,8 +148,9 @@ def test_a_version_that_is_right_goes_through_both(line: Daemon, station: Statio
     line.start()
     settled(line, "1.0.0")
 
+    record(station)
+
     with Load(station.store, PIDS, PARTS, callers=2, pace=0.01) as load:
-        load.until_answered(200)
         desire(station, "1.2.0", REPLAY, SHADOW, recording=RECORDING)
         settled(line, "1.2.0")
 
@@ -166,8 +172,7 @@ def test_a_daemon_that_is_killed_in_the_middle_goes_on_where_it_was(
     desire(station, "1.0.0", recording=RECORDING)
     line.start()
     settled(line, "1.0.0")
-    with Load(station.store, PIDS, PARTS, callers=2, pace=0.01) as load:
-        load.until_answered(200)
+    record(station)
     desire(station, "1.2.0", *steps, recording=RECORDING)
     eventually(lambda: line.deployment("scratch")["phase"] == "Progressing", "the rollout began")
     kills(line)

@@ -6,7 +6,6 @@ import asyncio
 import io
 import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,16 +67,16 @@ def now() -> str:
     return "2026-01-02T03:04:05Z"
 
 
-@pytest.fixture
-async def plane(tmp_path: Path) -> AsyncIterator[tuple[StoreLayout, _Plane]]:
-    layout = StoreLayout.at(tmp_path / "store")
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[StoreLayout, ProcessSpec]:
+    layout = StoreLayout.at(tmp_path_factory.mktemp("real") / "store")
     for folder in layout.folders:
         folder.mkdir(parents=True)
     receipt = Installer(layout, MutationLock(layout), now=now).install(
         build_package(layout.zips, name="looks", source=_LOOKS)
     )
     folder = layout.package(receipt.ref)
-    spec = ProcessSpec(
+    return layout, ProcessSpec(
         key=ProcessKey("looks", receipt.name, receipt.version),
         digest=receipt.digest,
         python=str(folder / "venv" / "bin" / "python"),
@@ -86,6 +85,11 @@ async def plane(tmp_path: Path) -> AsyncIterator[tuple[StoreLayout, _Plane]]:
         entry_point=receipt.entry_point,
         call_timeout=1.5,
     )
+
+
+@pytest.fixture
+async def plane(installed: tuple[StoreLayout, ProcessSpec]) -> AsyncIterator[tuple[StoreLayout, _Plane]]:
+    layout, spec = installed
     runner = ProcessPool(layout, smoke=smoke, now=now)
     await runner.open()
     await runner.start(spec)
