@@ -58,7 +58,7 @@ GROUPS = {
         "pause": "Stop a rollout where it is.",
         "resume": "End a pause or a hold.",
         "abort": "Roll a rollout back.",
-        "retry": "Lift a quarantine.",
+        "retry": "Lift a quarantine, or begin a replay anew.",
         "rollback": "Hold a PID or a deployment on an older version.",
         "restart": "Restart a deployment's processes, one after the other.",
     },

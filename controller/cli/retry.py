@@ -1,4 +1,4 @@
-"""`pvctl retry`: lift a quarantine."""
+"""`pvctl retry`: lift a quarantine, or begin a replay anew."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: Namespace, settings: Settings) -> int:
     """Lift the quarantine of DEPLOYMENT's version: it is rolled out once more.
+
+    Where its rollout is in a replay step, the replay begins anew with the recorded calls that are there now.
 
     Example:
       pvctl retry screw-check

@@ -30,13 +30,17 @@ class DifferingPicture:
 
 @dataclass(frozen=True, slots=True)
 class ReplayKey:
-    """Which replay it is: that of one step of one rollout. `began` is the rollout's `started_at`."""
+    """Which replay it is: that of one step of one rollout. `began` is the rollout's `started_at`.
+
+    `again` counts how often an operator had the step's replay begun anew.
+    """
 
     deployment: str
     target: PackageRef
     digest: str
     began: str
     step: int
+    again: int = 0
 
 
 @dataclass(frozen=True, slots=True)

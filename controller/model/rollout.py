@@ -163,7 +163,8 @@ class AnalysisState:
     initial one, is not over yet), `step_calls` the canary's calls when the present weight was entered (None: just
     now), `tests` the sequential tests so far. `shadow_baseline` are the counts per PID from which the pictures of its
     shadow steps count (None: no shadow step was entered), `pictures_before` how many of these were compared when the
-    present replay or shadow step was entered (None: just now). `already_failing` names the unaffected versions that
+    present replay or shadow step was entered (None: just now), `replayed_again` how often an operator had a replay
+    begun anew. `already_failing` names the unaffected versions that
     failed before the rollout began, `host_degraded` says that the host was degraded when it was judged last, and
     `verdict` is the one that the rollout failed with.
     """
@@ -178,6 +179,7 @@ class AnalysisState:
     verdict: Verdict | None = None
     shadow_baseline: Mapping[str, Agreement] | None = None
     pictures_before: int | None = 0
+    replayed_again: int = 0
 
     def entering_a_step(self) -> AnalysisState:
         """Return it as it is when the weight has just risen: the step's own calls count from here."""

@@ -102,11 +102,11 @@ def mark_of(key: ReplayKey, **settings: object) -> dict[str, Any]:
     """Return what tells the replay of a rollout's step from every other one."""
     return {
         "deployment": key.deployment, "name": key.target.name, "version": key.target.version, "digest": key.digest,
-        "began": key.began, "step": key.step, **settings,
+        "began": key.began, "step": key.step, **({"again": key.again} if key.again else {}), **settings,
     }  # fmt: skip
 
 
 def key_of(mark: Mapping[str, Any]) -> ReplayKey:
     """Return the key in a mark. Raises KeyError."""
     target = PackageRef(mark["name"], mark["version"])
-    return ReplayKey(mark["deployment"], target, mark["digest"], mark["began"], mark["step"])
+    return ReplayKey(mark["deployment"], target, mark["digest"], mark["began"], mark["step"], mark.get("again", 0))

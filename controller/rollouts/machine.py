@@ -88,6 +88,12 @@ def promote(rollout: Rollout, now: Instant, *, full: bool) -> Rollout:
     return replace(rollout, full=rollout.full or full)
 
 
+def replay_again(rollout: Rollout) -> Rollout:
+    """Return a rollout in a replay step with the replay begun anew, over the recorded calls that are there by then."""
+    again = rollout.analysis.replayed_again + 1
+    return replace(rollout, analysis=replace(rollout.analysis, replayed_again=again))
+
+
 def can_be_passed(rollout: Rollout) -> bool:
     """Whether an operator can end what it waits for now."""
     return rollout.state in STANDING or rollout.state in BY_PICTURES

@@ -21,7 +21,8 @@ def replay_key(rollout: Rollout) -> ReplayKey | None:
     """Return which replay the present step asks for; None where it asks for none."""
     if rollout.state != "replaying":
         return None
-    return ReplayKey(rollout.deployment, rollout.target, rollout.digest, rollout.started_at, rollout.step)
+    again = rollout.analysis.replayed_again
+    return ReplayKey(rollout.deployment, rollout.target, rollout.digest, rollout.started_at, rollout.step, again)
 
 
 def pictures_from(view: DeploymentView, rollout: Rollout) -> AnalysisState:

@@ -298,7 +298,7 @@ def _pictures_waited_for(view: DeploymentView, rollout: Rollout) -> str:
         if replay.report.problem:
             return f"the replay cannot go on: {replay.report.problem}; {passes}"
         if few := undecided_replay(replay):
-            return f"{few}; {passes}"
+            return f"{few}; `pvctl retry {rollout.deployment}` shows what is recorded by now, {passes}"
         return f"{replay.report.shown:,} of {replay.report.wanted:,} recorded pictures shown; {passes}"
     if rollout.state == "shadowing" and (shadow := shadowed(view, rollout)) is not None:
         few = undecided_shadow(shadow) or f"{shadow.compared or 0:,} shadowed pictures compared"

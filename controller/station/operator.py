@@ -16,7 +16,7 @@ from controller.model.timestamps import format_timestamp
 from controller.processes.census import list_processes
 from controller.reconciler.ports import Packages
 from controller.rollouts.by_hand import HandRollback, of_deployment, way_back
-from controller.rollouts.machine import can_be_passed, promote
+from controller.rollouts.machine import can_be_passed, promote, replay_again
 from controller.station.commands.operator import (
     Abort,
     Message,
@@ -152,9 +152,15 @@ class _Decision:
     def retry(self, command: Retry) -> str:
         package = self._deployment(command.deployment).spec.ref
         record = self._record(command.deployment)
+        rollout = record.rollout
+        if rollout is not None and (rollout.state, rollout.target, rollout.aborted) == ("replaying", package, ""):
+            self._save(command.deployment, record.with_rollout(replay_again(rollout)))
+            return f"{command.deployment}: {rollout.present_step} begins anew, with what is recorded by now"
         freed = record.without_quarantine(package)
         if freed == record:
-            raise refused(f"{package} is not in quarantine in {command.deployment}", "see `pvctl status`")
+            raise refused(
+                f"{package} is neither in quarantine nor in a replay in {command.deployment}", "see `pvctl status`"
+            )
         self._save(command.deployment, freed)
         return f"{command.deployment}: {package} is tried once more"
 

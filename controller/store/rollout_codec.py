@@ -134,6 +134,7 @@ class _Rollout:
     troubled: bool = False
     shadow_baseline: dict[str, Agreement] | None = None
     pictures_before: int | None = 0
+    replayed_again: int = 0
     delay: Countdown | None = None
     baseline: dict[str, Tally] | None = None
     stable_baseline: dict[str, Tally] = field(default_factory=dict)
@@ -258,6 +259,8 @@ def _pictures_document(analysis: AnalysisState) -> dict[str, Any]:
         document["shadow_baseline"] = {pid: counts.to_document() for pid, counts in baseline.items()}
     if analysis.pictures_before != 0:
         document["pictures_before"] = analysis.pictures_before
+    if analysis.replayed_again:
+        document["replayed_again"] = analysis.replayed_again
     return document
 
 
@@ -327,6 +330,7 @@ def _rollout(found: _Rollout) -> Rollout:
             verdict=_verdict(found.verdict) if found.verdict.outcome else None,
             shadow_baseline=found.shadow_baseline,
             pictures_before=found.pictures_before,
+            replayed_again=found.replayed_again,
         ),
     )
 

@@ -129,6 +129,11 @@ async def test_it_is_exact_durable_and_not_done_twice(store: Store, layout: Stor
     await bench.run()
     assert layout.replay("line").read_bytes() == lines
 
+    record(layout.root, range(41, 51))
+    bench.key = replace(bench.key, again=1)
+    assert (await bench.run()).wanted == 40, "begun anew, it shows what is recorded by then"
+    assert RolloutReplays(layout).reports()["line"].key == bench.key
+
 
 async def test_the_newest_pictures_are_meant_and_one_without_a_verdict_is_excused(
     store: Store, layout: StoreLayout

@@ -13,7 +13,8 @@ from controller.model.desired import Revision
 from controller.model.objects import ProcessKey
 from controller.model.replay import DifferingPicture, ReplayKey
 from controller.model.rollout import Hold
-from controller.rollouts.machine import promote
+from controller.rollouts.machine import promote, replay_again
+from controller.rollouts.pictures import replay_key
 from tests.builders import revision
 from tests.rollouts.line import PIDS, A, B, C, Line, line_of
 
@@ -183,6 +184,25 @@ def test_too_few_pictures_are_no_pass(line: Line, then: str, state: str) -> None
             line.plan.waiting[0].reason
         )
         assert not planned(line, Replay)
+
+
+def test_a_replay_is_begun_anew_over_what_is_recorded_by_then(line: Line) -> None:
+    wanted = of(REPLAY, {"setWeight": 25})
+    begin(line, wanted)
+    line.replayed(3, agreement=Agreement(ok_ok=3))
+    line.go(wanted, 1)
+    assert "`pvctl retry line` shows what is recorded by now" in line.plan.waiting[0].reason
+    first = replay_key(line.rollout)
+
+    line.see(records={"line": line.observed.records["line"].with_rollout(replay_again(line.rollout))})
+    line.step(wanted)
+
+    [action] = planned(line, Replay)
+    assert action.key == replay_key(line.rollout) != first
+    assert "about to begin" in line.plan.waiting[0].reason, "what the first one came to counts no more"
+    line.replayed(30, agreement=Agreement(ok_ok=30))
+    line.go(wanted, 1)
+    assert (line.rollout.weight, line.on) == (25, "A A A B")
 
 
 def test_pictures_whose_arguments_it_does_not_take_are_told_and_are_too_few(line: Line) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from controller.errors import Code, CodedError
 from controller.model.package import PackageRef
+from controller.model.rollout import Instant, RolloutRecord
 from controller.model.tally import Tally
 from controller.reconciler.exits import Exit
+from controller.rollouts.machine import begin
 from controller.station.commands.operator import Abort, Pause, Promote, Resume, Retry, Rollback
 from controller.station.operator import Operator
 from controller.station.port import Caller
@@ -74,6 +76,27 @@ async def test_promote_passes_a_shadow_and_the_audit_says_why(rig: Rig) -> None:
         each for each in audit_records(rig.store.audit) if each["action"] == "promote" and each["outcome"] != "started"
     ]
     assert (record["actor"], record["reason"], record["outcome"]) == ("mia", "looked at by hand", "succeeded")
+
+
+async def test_retry_in_a_replay_begins_it_anew_and_nowhere_else(rig: Rig) -> None:
+    replayed = {"canary": {"steps": [{"replay": {"last": 50}}, {"setWeight": 50}, {"pause": {}}]}}
+    wanted = revision(deployment("line", "1.1.0", "A01", "A02", strategy=replayed), id_="1.1.0")
+    await rig.reconcile(at("1.0.0"))
+    rig.store.revision.write(wanted)
+    stable = dict.fromkeys(("A01", "A02"), PackageRef("screw", "1.0.0"))
+    begun = begin(wanted.deployments[0], "sha256:x", stable, Instant("boot", 0.0), "2026-01-01T00:00:00Z")
+    rig.store.rollouts.write("line", RolloutRecord(begun))
+
+    said = operate(rig, "retry", reason="200 more were imported")
+
+    assert said == "line: replay of the last 50 begins anew, with what is recorded by now"
+    rollout = rig.store.rollouts.record("line").rollout
+    assert rollout is not None
+    assert (rollout.state, rollout.analysis.replayed_again) == ("replaying", 1)
+    assert set(rig.active().values()) == {"screw@1.0.0"}
+    operate(rig, "promote")
+    with pytest.raises(CodedError, match="neither in quarantine nor in a replay"):
+        operate(rig, "retry")
 
 
 async def test_abort_takes_back_and_quarantines_until_retry(rig: Rig) -> None:
@@ -282,7 +305,7 @@ async def test_an_operator_goes_back_to_a_version_that_has_answered_calls(rig: R
         ("promote", "line", {}, "no rollout of line is under way"),
         ("abort", "line", {}, "no rollout"),
         ("pause", "nothing", {}, "no deployment nothing"),
-        ("retry", "line", {}, "not in quarantine"),
+        ("retry", "line", {}, "neither in quarantine"),
         ("resume", "A01", {}, "nothing of A01 is paused or held"),
         ("rollback", "Z99", {"reason": "x"}, "neither a deployment nor a PID"),
         ("rollback", "A01", {"reason": "x"}, "no older version"),

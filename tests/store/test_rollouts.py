@@ -33,6 +33,7 @@ from controller.model.rollout import (
     Step,
 )
 from controller.model.tally import LatencySketch, Tally
+from controller.rollouts.machine import replay_again
 from controller.store.layout import StoreLayout
 from controller.store.rollouts import RolloutFiles
 
@@ -221,6 +222,17 @@ def test_what_the_first_release_wrote_is_read_and_written_back_byte_for_byte(fil
     before, after = ((folder / "reverted.json").read_bytes() for folder in (GOLDEN, files._folder))
     said, says = b"held, because the host seems to be in trouble", b"suspended, because the host seems to be degraded"
     assert before.replace(said, says) == after, "only its sentence for people has other words"
+
+
+def test_how_often_a_replay_was_begun_anew_is_remembered(files: RolloutFiles) -> None:
+    shutil.copy(BY_PICTURES / "replaying.json", files._folder)
+    record = files.memory().records["replaying"]
+    assert record.rollout is not None
+    files.write("replaying", record.with_rollout(replay_again(replay_again(record.rollout))))
+
+    again = RolloutFiles(StoreLayout.at(files._folder.parent)).memory().records["replaying"].rollout
+    assert again is not None
+    assert again.analysis.replayed_again == 2
 
 
 def test_what_is_remembered_of_pictures_is_read_and_written_back_byte_for_byte(files: RolloutFiles) -> None:

@@ -63,11 +63,13 @@ class Abort(Command[Message]):
 
 @dataclass(frozen=True, slots=True)
 class Retry(Command[Message]):
-    """Lift the quarantine of a deployment's version."""
+    """Lift the quarantine of a deployment's version, or begin the replay that its rollout is in anew."""
 
     deployment: str
     reason: str = ""
-    operation: ClassVar = _on_deployment("retry", "Lift the quarantine of a deployment's version.")
+    operation: ClassVar = _on_deployment(
+        "retry", "Lift the quarantine of a deployment's version, or begin its rollout's replay anew."
+    )
 
 
 @dataclass(frozen=True, slots=True)
