@@ -149,7 +149,7 @@ def damaged_tokens_are_seen(station: Station, daemon: Daemon) -> None:
     path.write_text("{")
     station.order(allowUndeclaredPids=True)  # wakes a pass; else it is seen within ten seconds
     daemon.until(lambda each: holds(each, "TokensUnreadable"), "the condition")
-    shown = station.pvctl("status", expect=None).stdout
+    shown = " ".join(station.pvctl("status", expect=None).stdout.split())  # lines are as long as the path lets them
     assert "host: TokensUnreadable: nobody is let in over the network" in shown
     assert "put it back from a copy" in shown
     path.write_bytes(whole)

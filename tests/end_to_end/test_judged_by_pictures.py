@@ -17,6 +17,8 @@ from tests.waiting import eventually
 
 PIDS = ["A01", "A02", "A03", "A04"]
 RECORDING = {"keep": 500, "only": ["sample"], "sample": "100%"}
+NO_MORE = {**RECORDING, "only": []}
+"""What is recorded stays: the load of a test would replace it within seconds, while a replay gives way to that load."""
 REPLAY = {"replay": {"last": 200, "maxNewlyOK": "0.2%", "maxNewlyNG": "2%"}}
 SHADOW = {"shadow": {"weight": "100%", "duration": "1s", "minSamples": 100, "maxNewlyOK": "0.2%", "maxNewlyNG": "2%"}}
 WEIGHTS = [{"setWeight": 50}, {"setWeight": 100}]
@@ -111,7 +113,7 @@ def test_a_version_that_misses_one_scratch_in_ten_is_stopped_by_recorded_picture
     record(station)
 
     with Load(station.store, PIDS, PARTS, callers=2, pace=0.01) as load:
-        desire(station, "1.1.0", REPLAY, recording=RECORDING)
+        desire(station, "1.1.0", REPLAY, recording=NO_MORE)
         deployment = stopped(line)
         load.until_answered(20)
 
@@ -151,7 +153,7 @@ def test_a_version_that_is_right_goes_through_both(line: Daemon, station: Statio
     record(station)
 
     with Load(station.store, PIDS, PARTS, callers=2, pace=0.01) as load:
-        desire(station, "1.2.0", REPLAY, SHADOW, recording=RECORDING)
+        desire(station, "1.2.0", REPLAY, SHADOW, recording=NO_MORE)
         settled(line, "1.2.0")
 
     assert load.lost == 0
@@ -173,7 +175,7 @@ def test_a_daemon_that_is_killed_in_the_middle_goes_on_where_it_was(
     line.start()
     settled(line, "1.0.0")
     record(station)
-    desire(station, "1.2.0", *steps, recording=RECORDING)
+    desire(station, "1.2.0", *steps, recording=NO_MORE)
     eventually(lambda: line.deployment("scratch")["phase"] == "Progressing", "the rollout began")
     kills(line)
     (station.store / "recordings" / "index.sqlite").unlink()
