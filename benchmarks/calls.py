@@ -103,7 +103,23 @@ class BarePipes:
             path = self._images / f"{self._name}-{array.shape[1]}.npy"
             slot = self._slots[array.shape] = np.lib.format.open_memmap(path, "w+", array.dtype, array.shape)
         slot[:] = array
-        self.call(f"{self._name}-{array.shape[1]}", array.shape, guide_info)
+        self.call_slot(array.shape, guide_info)
+
+    def call_slot(self, shape: tuple[int, ...], guide_info: Sequence[Any] = ()) -> None:
+        """Call with what the mapped file of a shape holds."""
+        self.call(f"{self._name}-{shape[1]}", shape, guide_info)
+
+    @property
+    def slots(self) -> list[np.ndarray]:
+        """The mapped files, of each shape that an array had."""
+        return list(self._slots.values())
+
+    @property
+    def descriptors(self) -> list[int]:
+        """The pipes to the adapter."""
+        assert self._process.stdin
+        assert self._process.stdout
+        return [self._process.stdin.fileno(), self._process.stdout.fileno()]
 
     def end(self) -> None:
         self._process.kill()

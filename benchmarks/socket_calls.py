@@ -4,7 +4,8 @@ The server runs in a process of its own, as in a station; ours and bare alternat
 one package (SDK 0.3.2), and what is compared are the medians of pairs. The client's image is an array (passed by
 reference, through a slot) or the bytes of a `.npy` file (multipart, as over a URL); the bare mechanism copies the array
 once, into a file that stays mapped. Its adapter is started as the SDK's documents say; in the rows "own adapter", which
-have no aim, as the controller starts one. `looks`: the algorithm reads every pixel; else none.
+have no aim, as the controller starts one. `looks`: the algorithm reads every pixel; else none. "A relay" is no call of
+ours but what stands in its place in the least (`relay.py`): the floor of a body that comes over a socket.
 
 usage: python -m benchmarks.socket_calls [ROUNDS]
 """
@@ -27,6 +28,7 @@ import orjson
 import uvloop
 
 from benchmarks.calls import BarePipes as Bare
+from benchmarks.relay import Relay
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
 from controller.calls.detection import detect, smoke
 from controller.calls.request import DetectionRequest
@@ -128,8 +130,11 @@ def run(rounds: int = 40) -> list[Row]:
 
 def _measure(layout: StoreLayout, rounds: int) -> list[Row]:
     bare, own = Bare(_spec(layout), layout.images), Bare(_spec(layout), layout.images, ours=True)
-    small, large = np.zeros(_SMALL, np.uint8), np.zeros(_LARGE, np.uint8)
+    small, large = (np.random.default_rng(1).integers(0, 256, shape, np.uint8) for shape in (_SMALL, _LARGE))
     np.save(layout.images / "cam.npy", small)
+    for array in (small, large):
+        own.overwrite_and_call(array)
+    relay = Relay(own)
     rows = [
         *_rows("image in shared storage", rounds, 50, _posting(layout, b'{"image_ref": "cam"}', "application/json"),
                lambda: bare.call("cam", _SMALL), _AIM_REFERENCE),
@@ -143,6 +148,8 @@ def _measure(layout: StoreLayout, rounds: int) -> list[Row]:
                        partial(own.overwrite_and_call, array), None),
                 *_rows(f"{name} .npy by multipart", rounds, count, _posting(layout, *_form(array)),
                        partial(bare.overwrite_and_call, array), _AIM_MULTIPART),
+                *_rows(f"{name} by a relay", rounds, count, partial(relay.call, array),
+                       partial(bare.overwrite_and_call, array), None),
                 *_rows(f"{name} array, zeroCopy", rounds, count, partial(client.execute, "Z01", array),
                        partial(bare.overwrite_and_call, array), None),
                 *_rows(f"{name} array, looks", rounds, count, partial(client.execute, "A01", array, guide_info=_LOOK),
@@ -151,6 +158,7 @@ def _measure(layout: StoreLayout, rounds: int) -> list[Row]:
                        partial(client.execute, "Z01", array, guide_info=_LOOK),
                        partial(bare.overwrite_and_call, array, _LOOK), None),
             ]  # fmt: skip
+    relay.end()
     for each in (bare, own):
         each.end()
     (layout.images / "cam.npy").unlink()

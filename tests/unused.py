@@ -34,6 +34,7 @@ ALLOWED = {
     "controller.http.connections._Together.*": "uvicorn calls it",
     "controller.http.quick.QuickCycle.set": "the same",
     "controller.http.whole_body.BodyReceiver.*": "asyncio calls it",
+    "controller.http.whole_body.Reader.*": "the same",
     "controller.json_log.LogFile.handleError": "logging calls it where a record cannot be written",
     "controller.json_log.LogFile.close": "closed by its block as a handler",
     "controller.json_log._Lines.handleError": "logging calls it where a record finds no room",

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from controller.errors import ControllerError
 
+_UNREAD = 2**20
+"""Bytes of a picture that are on their way: each time that they run out, client and daemon wait for each other."""
 Connection = socket.socket
 """What a call is sent on. Blocking or not, as whoever opened it needs it."""
 
@@ -52,4 +54,6 @@ class Address:
         from controller.host import sockets  # noqa: PLC0415 - an import of the client is to stay as quick as it was
 
         assert self.store is not None  # noqa: S101  (see `local`)
-        return sockets.connect(self.store / "run", "runner.sock")
+        connection = sockets.connect(self.store / "run", "runner.sock")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNREAD)  # or as much as the host allows
+        return connection

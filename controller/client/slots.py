@@ -62,10 +62,7 @@ class Slot:
         Raises:
             OSError: there is no room, or the file is not at its place any more; the slot is of no use then.
         """
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # it is lost where it cannot be made exclusive
+        if not self.claim():
             return False
         if self._written:
             self._write_over(pieces)
@@ -73,9 +70,43 @@ class Slot:
             os.fchmod(self._descriptor, 0o640)  # where the folder is a group's, the daemon is another user
             _write_all(self._descriptor, list(pieces))
             self._written = True
+        self.show()
+        return True
+
+    def claim(self) -> bool:
+        """Return whether the file may be written over; then nobody may look at it until `show`. Raises OSError."""
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)  # it is lost where it cannot be made exclusive
+            return False
+        return True
+
+    def show(self) -> None:
+        """Let others look at what was written. Raises OSError: the file is not at its place any more."""
         fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         self._require_in_place()  # last: one lock becomes the other in two steps, and a sweep may come between
-        return True
+
+    def reserve(self) -> None:
+        """Have the memory of a new file: there is none left when it is written through its map. Raises OSError."""
+        os.posix_fallocate(self._descriptor, 0, self.size)
+
+    def fill(self, data: memoryview) -> None:
+        """Write the beginning, without the map: the end of a file that somebody shortened is no signal then."""
+        os.pwrite(self._descriptor, data, 0)
+
+    def view(self) -> memoryview:
+        """Return the file's bytes, mapped. Raises OSError."""
+        if self._map is None:  # not for the first picture: many a client has but one
+            from mmap import mmap  # noqa: PLC0415 - an import of the client is to stay as quick as it was
+
+            self._map = mmap(self._descriptor, self.size)
+            self._view = memoryview(self._map)
+        return self._view
+
+    def content(self) -> bytes:
+        """Return a copy of the file. Raises OSError."""
+        return os.pread(self._descriptor, self.size, 0)
 
     def _require_in_place(self) -> None:
         """Raise OSError where the path does not lead to the file: somebody tidied up, or the folder was made anew."""
@@ -84,17 +115,13 @@ class Slot:
             raise FileNotFoundError(self._path)
 
     def _write_over(self, pieces: Sequence[memoryview]) -> None:
-        if self._map is None:  # not for the first picture: many a client has but one
-            from mmap import mmap  # noqa: PLC0415 - an import of the client is to stay as quick as it was
-
-            self._map = mmap(self._descriptor, self.size)
-            self._view = memoryview(self._map)
+        view = self.view()
         self._note_change()
         position = 0
         for piece in pieces:
             for start in range(0, len(piece), _STRIP):
                 strip = piece[start : start + _STRIP]
-                self._view[position : position + len(strip)] = strip
+                view[position : position + len(strip)] = strip
                 position += len(strip)
         self._note_change()
 

@@ -27,6 +27,7 @@ from controller.http.request_body import BodyLimits
 from controller.http.resource import Endpoint, Handler, Missing, Resource
 from controller.http.status import StatusResource
 from controller.http.validate import ValidateResource
+from controller.images.uploads import Uploads
 from controller.station.commands.detecting import Detect
 from controller.station.commands.events import FollowEvents
 from controller.station.commands.every import COMMANDS
@@ -77,16 +78,21 @@ def endpoints(station: Station, uploads: Path, limits: BodyLimits) -> tuple[Endp
 
 
 class Application(Router):
-    """The resources as an ASGI application, and what answers a quick detection without it."""
+    """The resources as an ASGI application, and what answers a quick detection without it.
 
-    def __init__(self, routes: Sequence[Route], paths: Iterable[str], quick: QuickHandler) -> None:
+    `uploads`: the files of pictures that came in forms, to be closed at the end.
+    """
+
+    def __init__(self, routes: Sequence[Route], paths: Iterable[str], quick: QuickHandler, uploads: Uploads) -> None:
         super().__init__(routes, redirect_slashes=False, default=Missing(paths))
         self.quick = quick
+        self.uploads = uploads
 
 
 def application(station: Station, layout: StoreLayout, limits: BodyLimits | None = None) -> Application:
     """Return the application for the station of a store, where uploads and the keys of requests are kept."""
     limits = limits or BodyLimits()
+    uploads = limits.uploads = Uploads(layout.images)
     idempotency = Idempotency(IdempotencyKeys(layout, epoch_seconds), LongActs(station))
     by_path: dict[str, dict[str, Handler]] = {}
     for endpoint in endpoints(station, layout.staging, limits):
@@ -94,4 +100,4 @@ def application(station: Station, layout: StoreLayout, limits: BodyLimits | None
         needed = Access[endpoint.access] if endpoint.access else Access.viewer
         by_path.setdefault(endpoint.path, {})[endpoint.method] = admitted(handler, needed)
     routes = [Route(path, Resource(handlers)) for path, handlers in by_path.items()]
-    return Application(routes, by_path, Execute(station, limits).execute_quick)
+    return Application(routes, by_path, Execute(station, limits).execute_quick, uploads)

@@ -19,9 +19,9 @@ from starlette.responses import Response
 
 from controller.host.sockets import peer_user
 from controller.http.failures import CLOSE, Refused, error_response
-from controller.http.quick import QuickCycle, QuickHandler, pid_asked
+from controller.http.quick import QuickCycle, QuickHandler, asked
 from controller.http.uvicorn_parts import STATUS_LINE, Config, HttpToolsProtocol, RequestResponseCycle, ServerState
-from controller.http.whole_body import RECEIVE, BodyReceiver
+from controller.http.whole_body import RECEIVE, BodyReceiver, Inbox, Incoming, Reader
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, HTTPScope
@@ -54,6 +54,7 @@ class ConnectionLimits:
     stalled: float = 60.0
     waiting: int = 8
     most: int = field(default_factory=most_connections)
+    inbox: Inbox = field(default_factory=Inbox, init=False)
     open: int = field(default=0, init=False)
     _silent: dict[StationProtocol, None] = field(default_factory=dict, init=False)
     _kept: dict[StationProtocol, None] = field(default_factory=dict, init=False)
@@ -145,6 +146,7 @@ class StationProtocol(HttpToolsProtocol):
         self._arriving: QuickCycle | None = None
         """A request that is quick if the rest of it came with its head."""
         self._limits = limits
+        self._reader = Reader(self, limits.inbox)
         self.peer = ""
         """What counts as one peer; empty at a socket of this machine."""
         self._beside_body = 0
@@ -159,6 +161,8 @@ class StationProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if self._quick is not None:
+            transport.set_protocol(self._reader)
         connection = transport.get_extra_info("socket")
         if connection is not None and (user := peer_user(connection)) is not None:
             self.app_state = {**self.app_state, "uid": user}
@@ -181,7 +185,7 @@ class StationProtocol(HttpToolsProtocol):
         self._beside_body += len(data)
         super().data_received(data)
         if self._arriving is not None:
-            self._go_the_long_way(self._arriving)
+            self._go_on(self._arriving)
         if self._beside_body > self._limits.head and not self._refused and not self.transport.is_closing():
             self._refuse(
                 Refused(
@@ -198,8 +202,8 @@ class StationProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self.scope[RECEIVE] = partial(self._receive_whole, self.scope)  # type: ignore[literal-required]  # ours
 
-    async def _receive_whole(self, scope: HTTPScope, buffer: bytearray) -> bool:
-        """Fill the buffer with a request's body, which is as long, and return True.
+    async def _receive_whole(self, scope: HTTPScope, incoming: Incoming) -> bool:
+        """Receive a request's body, of which the length is known, and return True.
 
         False where there is nothing to it: all of it came, and perhaps requests behind it. Raises ClientDisconnect.
         """
@@ -211,17 +215,16 @@ class StationProtocol(HttpToolsProtocol):
             cycle.waiting_for_100_continue = False
         if cycle.disconnected:
             raise ClientDisconnect
-        arrived = len(cycle.body)
-        buffer[:arrived] = cycle.body
-        cycle.body = bytearray()
-        receiver = BodyReceiver(self, buffer, arrived, self._received_whole)
+        arrived, cycle.body = cycle.body, bytearray()
+        incoming.begin(arrived)
+        receiver = BodyReceiver(self, incoming, self._received_whole)
         self._listen_by(receiver)
         await receiver.done
         return True
 
     def _received_whole(self) -> None:
         self.parser = request_parser(self)  # the former one waits for what it has not seen
-        self._listen_by(self)
+        self._listen_by(self if self._quick is None else self._reader)
         self.on_message_complete()
 
     def _listen_by(self, protocol: asyncio.BaseProtocol) -> None:
@@ -242,19 +245,23 @@ class StationProtocol(HttpToolsProtocol):
                 )
             )  # fmt: skip
         elif self._quick is not None and (self.cycle is None or self.cycle.response_complete):
-            pid = pid_asked(self.parser.get_method(), self.url, self.headers)
-            if pid is not None and self.parser.get_http_version() == "1.1":
+            what = asked(self.parser.get_method(), self.url, self.headers)
+            if what is not None and self.parser.get_http_version() == "1.1":
                 keep_alive = self.parser.should_keep_alive()
-                self._arriving = QuickCycle(self, self.scope, pid, keep_alive=keep_alive)  # type: ignore[arg-type]
+                self._arriving = QuickCycle(self, self.scope, what, keep_alive=keep_alive)  # type: ignore[arg-type]
                 return
         super().on_headers_complete()
 
-    def _go_the_long_way(self, arriving: QuickCycle) -> None:
-        """Have uvicorn's own cycle receive the rest of a request, and answer it."""
+    def _go_on(self, arriving: QuickCycle) -> None:
+        """Have a large form received; or uvicorn's own cycle receive the rest of another request, and answer it."""
         self._arriving = None
+        if arriving.form:
+            self.flow.pause_reading()  # what comes now has a place of its own
+            self._begin(arriving)
+            return
         super().on_headers_complete()
         if arriving.body:
-            super().on_body(arriving.body)
+            super().on_body(bytes(arriving.body))
 
     def answer(self, response: Response, *, keep_alive: bool) -> None:
         """Answer the quick request under way."""
@@ -280,9 +287,16 @@ class StationProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._beside_body = 0
         arriving, self._arriving = self._arriving, None
-        if arriving is None or self._quick is None:
-            super().on_message_complete()
+        if arriving is not None and not arriving.form:
+            self._begin(arriving)
             return
+        if arriving is not None:  # more came at once than a form has that is received whole
+            super().on_headers_complete()
+            super().on_body(bytes(arriving.body))
+        super().on_message_complete()
+
+    def _begin(self, arriving: QuickCycle) -> None:
+        assert self._quick is not None  # noqa: S101  (else nothing is quick)
         self.cycle = arriving  # type: ignore[assignment]  # as much of one as is asked for
         task = arriving.begin(self._quick)
         task.add_done_callback(self.tasks.discard)

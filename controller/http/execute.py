@@ -21,7 +21,8 @@ from controller.client.answers import Detection
 from controller.errors import CallError, Code
 from controller.http.arguments import DetectionArguments, PackageDetectionArguments, reader
 from controller.http.failures import Refused
-from controller.http.multipart import Body, parts_of
+from controller.http.landing import LandedForm
+from controller.http.multipart import parts_of
 from controller.http.peers import caller_of
 from controller.http.request_body import BodyLimits
 from controller.http.resource import JSON, Content, Endpoint, json_response
@@ -35,6 +36,7 @@ PARTS = ("image", "guide_image", "request")
 _NPY = b"\x93NUMPY"
 _UNWATCHED = 0.02
 """Seconds that a call may take before anybody looks whether its caller is still there: most are answered sooner."""
+Body = bytes | bytearray | LandedForm
 _Work = TypeVar("_Work")
 _Arguments = TypeVar("_Arguments", bound=DetectionArguments)
 _Binary = Annotated[bytes, WithJsonSchema({"type": "string", "format": "binary"})]
@@ -80,12 +82,16 @@ class Execute:
         """Answer a detection for a PID; None where the caller left before, which has cancelled it."""
         return await self._answer(request, partial(pid_request, request.path_params["pid"]))
 
-    async def execute_quick(self, request: Request, body: bytes) -> Response | None:
-        """Answer a detection for a PID whose JSON body is there; it is cancelled where the caller leaves."""
+    async def execute_quick(self, request: Request, body: bytes | None) -> Response | None:
+        """Answer a detection for a PID; it is cancelled where the caller leaves. `body`: JSON, None: a form to come."""
         require(Detect.operation.access, caller := caller_of(request))
-        asked = pid_request(request.path_params["pid"], JSON, body)
-        detection = await self._station.execute(Detect(asked), caller)
-        return json_response(detection.to_document())
+        pid = request.path_params["pid"]
+        if body is not None:
+            asked = pid_request(pid, JSON, body)
+            return json_response((await self._station.execute(Detect(asked), caller)).to_document())
+        async with self._limits.form(request) as form:
+            asked = pid_request(pid, request.headers["content-type"], form)
+            return json_response((await self._station.execute(Detect(asked), caller)).to_document())
 
     async def execute_package(self, request: Request) -> Response | None:
         """Answer a detection through a package, like `execute`."""
@@ -93,9 +99,11 @@ class Execute:
         return await self._answer(request, partial(package_request, package))
 
     async def _answer(self, request: Request, read: Callable[[str, Body], DetectionRequest]) -> Response | None:
-        async with self._limits.body(request) as body:
+        held = self._limits.form(request)
+        async with held as body:
             asked = read(request.headers.get("content-type", ""), body)
             detection = await unless_gone(request, self._station.execute(Detect(asked), caller_of(request)))
+            held.left = detection is None
         return None if detection is None else json_response(detection.to_document())
 
 
@@ -134,23 +142,27 @@ def _read(
     content_type: str, body: Body, read: Callable[[bytes | bytearray | memoryview], _Arguments]
 ) -> tuple[ImageSource | None, ImageSource | None, _Arguments]:
     kind = content_type.partition(";")[0].strip().lower()
+    text, images = body.text if isinstance(body, LandedForm) else body, dict[str, memoryview | ImageRef]()
     if kind == MULTIPART:
-        parts = parts_of(body, content_type, PARTS)
+        parts = parts_of(text, content_type, PARTS)
         arguments = read(parts.get("request", b""))
+        images |= parts
+        if isinstance(body, LandedForm):
+            images[body.name] = body.picture if arguments.pixel_format is None else body.pixels()
     elif kind == JSON:
-        parts, arguments = {}, read(body)
+        arguments = read(text)
     else:
         raise Refused(415, f"Content-Type {kind[:80]!r} is not taken here", next_step=f"send {MULTIPART} or {JSON}")
-    image = _image(parts.get("image"), arguments.image_ref, "image")
-    return image, _image(parts.get("guide_image"), arguments.guide_image_ref, "guide_image"), arguments
+    image = _image(images.get("image"), arguments.image_ref, "image")
+    return image, _image(images.get("guide_image"), arguments.guide_image_ref, "guide_image"), arguments
 
 
-def _image(part: memoryview | None, ref: str | None, what: str) -> ImageSource | None:
+def _image(part: memoryview | ImageRef | None, ref: str | None, what: str) -> ImageSource | None:
     if part is not None and ref is not None:
         raise CallError(Code.invalid_params, f"both {what} and {what}_ref are given", next_step="pass one of them")
     if ref is not None:
         return ImageRef(ref)
-    if part is None or part[: len(_NPY)] == _NPY:
+    if part is None or isinstance(part, ImageRef) or part[: len(_NPY)] == _NPY:
         return part
     return bytes(part)  # encoded, so small; as bytes the runner decodes it off the event loop
 

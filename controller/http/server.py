@@ -32,6 +32,7 @@ class SocketServer:
         group: str | None = None,
         limits: ConnectionLimits | None = None,
     ) -> None:
+        self._application = application
         self._layout = layout
         self._group = group
         self._server = Server(
@@ -102,6 +103,8 @@ class SocketServer:
         await server.shutdown()
         if server.server_state.tasks:
             await asyncio.wait(server.server_state.tasks, timeout=_LAST_WORDS)
+        if isinstance(self._application, Application):
+            self._application.uploads.close()
 
 
 def _place_of(socket: Path) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ transport gets another protocol for as long as the body comes, which only says w
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -16,30 +17,69 @@ if TYPE_CHECKING:
     from controller.http.connections import StationProtocol
 
 RECEIVE = "controller.receive_whole"
-"""In a request's scope, where its body may come so: `(buffer) -> bool`, awaited: whether the buffer was filled."""
+"""In a request's scope, where its body may come so: `(Incoming) -> bool`, awaited: whether all of it came there."""
 LARGE = 256 * 1024
 """A body of less comes in one piece anyway."""
 _KEPT, _KEPT_BYTES, _KEPT_SECONDS = 2, 16 * 2**20, 10.0
+_SCRAP = 64 * 1024
+_FIRST, _MORE = 16 * 1024, 256 * 1024
+
+
+class Incoming(ABC):
+    """A body on its way in: pieces of memory that its bytes fill one after the other.
+
+    `room` is where the next bytes go; it is never empty before the body is complete.
+    """
+
+    def __init__(self) -> None:
+        self._rest: list[memoryview] = []
+        self._abandoned = False
+        self.room = memoryview(b"")
+
+    @abstractmethod
+    def begin(self, arrived: bytearray) -> None:
+        """Take what came with the head of the request: less than all of it."""
+
+    def open(self, *pieces: memoryview) -> None:
+        """Let the next bytes go there; empty pieces are passed over."""
+        self.room, *self._rest = [piece for piece in pieces if piece]
+
+    def add(self, count: int) -> bool:
+        """Note that so many bytes came; return whether the body is complete."""
+        if self._abandoned:
+            return False
+        self.room = self.room[count:]  # the loop may still hold what it was before
+        if self.room:
+            return False
+        self.room.release()
+        if self._rest:
+            self.room = self._rest.pop(0)
+            return False
+        return True
+
+    def abandon(self) -> None:
+        """Let go of the memory. What still comes, before the connection is closed, is of no use."""
+        for each in (self.room, *self._rest):
+            each.release()
+        self._abandoned = True
+        self._rest = []
+        self.room = memoryview(bytearray(_SCRAP))
 
 
 class BodyReceiver(asyncio.BufferedProtocol):
-    """Fills `buffer` from `position`; then `complete` is called. What else happens is the protocol's own to hear."""
+    """Receives a body; then `complete` is called. What else happens is the protocol's own to hear."""
 
-    def __init__(
-        self, protocol: StationProtocol, buffer: bytearray, position: int, complete: Callable[[], None]
-    ) -> None:
+    def __init__(self, protocol: StationProtocol, incoming: Incoming, complete: Callable[[], None]) -> None:
         self._protocol = protocol
-        self._rest = memoryview(buffer)[position:]
+        self._incoming = incoming
         self._complete = complete
         self.done: asyncio.Future[None] = protocol.loop.create_future()
 
     def get_buffer(self, _: int) -> memoryview:
-        return self._rest
+        return self._incoming.room
 
     def buffer_updated(self, count: int) -> None:
-        self._rest = self._rest[count:]
-        if not self._rest:
-            self._rest.release()
+        if self._incoming.add(count):
             self._complete()
             if not self.done.done():
                 self.done.set_result(None)
@@ -54,10 +94,65 @@ class BodyReceiver(asyncio.BufferedProtocol):
         self._protocol.eof_received()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._rest.release()
         if not self.done.done():
             self.done.set_exception(ClientDisconnect())
         self._protocol.connection_lost(error)
+
+
+class Inbox:
+    """Where bytes arrive that are no large form's; all connections of a server share it.
+
+    `first` is small: what comes with the head of a form is copied several times, and the rest waits for its own place.
+    """
+
+    def __init__(self) -> None:
+        self.first = memoryview(bytearray(_FIRST))
+        self.more = memoryview(bytearray(_MORE))
+
+
+class Reader(asyncio.BufferedProtocol):
+    """Reads for a connection's protocol, out of an inbox."""
+
+    def __init__(self, protocol: StationProtocol, inbox: Inbox) -> None:
+        self._protocol = protocol
+        self._inbox = inbox
+        self._here = inbox.first
+        self.pause_writing = protocol.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = protocol.resume_writing  # type: ignore[method-assign]
+        self.eof_received = protocol.eof_received  # type: ignore[method-assign]
+        self.connection_lost = protocol.connection_lost  # type: ignore[method-assign]
+
+    def get_buffer(self, _: int) -> memoryview:
+        cycle = self._protocol.cycle
+        self._here = self._inbox.more if cycle is not None and cycle.more_body else self._inbox.first
+        return self._here
+
+    def buffer_updated(self, count: int) -> None:
+        self._protocol.data_received(bytes(self._here[:count]))
+
+
+class WholeBody(Incoming):
+    """A body that comes into one buffer. `text`: that buffer."""
+
+    def __init__(self, size: int, buffers: Buffers) -> None:
+        super().__init__()
+        self._buffers = buffers
+        self.text = buffers.take(size)
+
+    def begin(self, arrived: bytearray) -> None:
+        self.text[: len(arrived)] = arrived
+        self.open(memoryview(self.text)[len(arrived) :])
+
+    def result(self) -> bytearray:
+        """Return the body, when it is complete."""
+        return self.text
+
+    def end(self, *, answered: bool) -> None:
+        """Give the memory back; `answered`: the request has its answer, and nobody still receives."""
+        if answered:
+            self._buffers.give_soon(self.text)
+        else:
+            self.abandon()
 
 
 class Buffers:

@@ -13,7 +13,9 @@ import orjson
 import pytest
 
 from controller.errors import CallError, Code
-from controller.http.quick import pid_asked
+from controller.http.quick import Asked
+from controller.http.quick import asked as quickly_asked
+from controller.http.whole_body import LARGE
 from controller.images.formats import ImageRef
 from tests.http.conftest import ServedStation
 from tests.waiting import HANGS, until
@@ -128,6 +130,7 @@ async def test_whoever_leaves_frees_its_place(station: ServedStation) -> None:
 
 
 _KIND, _LENGTH = (b"content-type", b"application/json"), (b"content-length", b"20")
+_FORM, _LARGE = (b"content-type", b"multipart/form-data; boundary=x"), (b"content-length", b"%d" % LARGE)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +146,12 @@ _KIND, _LENGTH = (b"content-type", b"application/json"), (b"content-length", b"2
         (b"POST", b"/v1/pids/A01/execute", [_KIND, (b"content-length", b"65537")], None),
         (b"POST", b"/v1/pids/A01/execute", [_KIND, (b"content-length", b"+1")], None),
         (b"POST", b"/v1/pids/A01/execute", [_KIND, _LENGTH, (b"expect", b"100-continue")], None),
-        (b"POST", b"/v1/pids/A01/execute", [(b"content-type", b"multipart/form-data"), _LENGTH], None),
+        (b"POST", b"/v1/pids/A01/execute", [_FORM, _LENGTH], None),
+        (b"POST", b"/v1/pids/A01/execute", [_FORM, (b"content-length", b"1" * 10)], None),
+        (b"POST", b"/v1/pids/A01/execute", [_FORM, _LARGE, (b"expect", b"100-continue")], None),
+        (b"POST", b"/v1/pids/A01/execute", [_FORM, _LARGE], "A01"),
     ],
 )  # fmt: skip
 def test_what_may_be_quick(method: bytes, url: bytes, headers: list[tuple[bytes, bytes]], pid: str | None) -> None:
-    assert pid_asked(method, url, headers) == pid
+    found = quickly_asked(method, url, headers)
+    assert found == (None if pid is None else Asked(pid, form=headers[0] == _FORM))
