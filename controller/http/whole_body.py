@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from mmap import mmap
 from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
@@ -107,7 +108,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self.first = memoryview(bytearray(_FIRST))
-        self.more = memoryview(bytearray(_MORE))
+        self.more = memoryview(mmap(-1, _MORE))  # no memory before it is used
 
 
 class Reader(asyncio.BufferedProtocol):
