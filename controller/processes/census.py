@@ -102,8 +102,12 @@ def end_strays(found: Strays) -> None:
         path.unlink(missing_ok=True)
 
 
-def end_token(layout: StoreLayout, token: str) -> None:
-    """Kill whatever carries one token, and remove what it leaves. Raises OSError."""
+def end_token(layout: StoreLayout, token: str, *, pictures: bool = True) -> None:
+    """Kill whatever carries one token, and remove what it leaves. Raises OSError.
+
+    Not its `pictures` where somebody has the process's own slots: these know which of them are still read.
+    """
     kill_processes(TOKEN_VARIABLE, token)
     records.remove(layout.run, token)
-    Slots(layout.images, token).remove()
+    if pictures:
+        Slots(layout.images, token).remove()

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -158,9 +159,10 @@ class ProcessPool:
                     raise
                 await asyncio.sleep(_BUSY_RETRY)
 
-    async def _end_token(self, token: str) -> None:
+    async def _end_token(self, token: str, *, pictures: bool = True) -> None:
+        end = partial(census.end_token, self._layout, token, pictures=pictures)
         with suppress(OSError):  # the next sweep removes what is left; what ran has ended
-            await asyncio.get_running_loop().run_in_executor(None, census.end_token, self._layout, token)
+            await asyncio.get_running_loop().run_in_executor(None, end)
 
     def _take_in(self, process: AlgorithmProcess) -> None:
         self._processes[process.key] = process
@@ -278,7 +280,7 @@ class ProcessPool:
         process.detach()
         process.slots.remove()
         if process.record.exit is None:  # its shim did not end it in order, so others may be left of it
-            await self._end_token(process.record.token)
+            await self._end_token(process.record.token, pictures=False)
         with suppress(OSError):  # the next sweep removes it; the process has ended, which is what was asked for
             records.remove(self._layout.run, process.record.token)
 

@@ -332,3 +332,40 @@ async def test_without_anything_to_record_there_is_no_writer(layout):
     assert psutil.Process().children() == []
     assert not layout.recordings.exists()
     await recorder.close()
+
+
+class Keeps:
+    """A follower who keeps the picture of a call, as a recorder does until its copy is made."""
+
+    def __init__(self) -> None:
+        self.ended: asyncio.Future[Ended] = asyncio.get_running_loop().create_future()
+
+    def wants(self, _pid: str, _ref: PackageRef) -> bool:
+        return True
+
+    def hear(self, call: Ended) -> None:
+        assert call.image is not None
+        call.image.hold()
+        self.ended.set_result(call)
+
+
+async def test_a_picture_is_still_there_for_who_keeps_it_where_the_process_ended_without_a_word_of_its_shim(
+    layout: StoreLayout, make_spec: Any
+) -> None:
+    async with station(layout, make_spec()) as opened:
+        keeps = Keeps()
+        opened.plane.follow(keeps)
+        calling = asyncio.create_task(opened.failure(do="hang"))
+        await until(lambda: opened.process(KEY).state == "busy")
+        os.kill(opened.process(KEY).record.shim.os_pid, signal.SIGKILL)
+        await calling
+        call = await keeps.ended
+        assert call.image is not None
+        await until(lambda: opened.process(KEY).state == "exited")
+        assert opened.process(KEY).record.exit is None
+
+        await opened.runner.stop(KEY, drain=0)
+
+        call.image.image.require_unchanged()
+        call.image.release()
+        assert list(layout.images.glob("*.npy")) == []
