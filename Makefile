@@ -31,7 +31,7 @@ demo: $(STAMP) ## pack the example algorithms, deploy them, walk a canary, and s
 # every test would compile the whole product again.
 test: $(STAMP) system ## run every test (TESTS="-k name" or a path for some)
 	@$(BIN)/python -m compileall -q controller examples tests
-	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(TESTS)
+	scripts/run-tests $(BIN)/python $(TESTS)
 
 lowest: $(STAMP) ## a telling part of the tests on the oldest dependencies that pyproject.toml allows
 	scripts/on-lowest $(VENV)
