@@ -99,7 +99,8 @@ def have_it_tell_where(adapter: ModuleType) -> None:
 
 def explained(payload: dict[str, Any], error: BaseException, adapter: str) -> dict[str, Any]:
     """Return an `error` frame with what the exception that is being handled says beyond its text."""
-    found, ours = error.__traceback__, {adapter, __file__}
+    pictures = os.path.join(os.path.dirname(__file__), "adapter_pictures.py")  # it writes frames, too
+    found, ours = error.__traceback__, {adapter, __file__, pictures}
     result = found.tb_frame.f_locals.get("res") if found is not None else None
     while found is not None and found.tb_frame.f_code.co_filename in ours:
         found = found.tb_next
