@@ -106,9 +106,10 @@ class Retire:
 class Replay:
     """Show recorded pictures of `pids` to the version of a rollout, in processes of its own beside the line.
 
-    Shown are the newest `last`, as of its beginning, that another version than the target has answered; `iou` None:
-    verdicts are compared, else the places of the defects too. It takes minutes, and what it comes to is observed. A
-    plan has it for as long as it is wanted: what runs and stands in no plan any more is ended.
+    Shown are the newest `last`, as of its beginning, that `answered_by` has answered, the version of each PID that the
+    target is to replace; where that is empty, those of other versions of its package that are not `quarantined`. `iou`
+    None: verdicts are compared, else the places of the defects too. It takes minutes, and what it comes to is observed.
+    A plan has it for as long as it is wanted: what runs and stands in no plan any more is ended.
     """
 
     kind: ClassVar[str] = "replay"
@@ -118,6 +119,8 @@ class Replay:
     iou: float | None
     reason: str
     depends_on: tuple[ObjectRef, ...] = ()
+    answered_by: tuple[tuple[str, PackageRef], ...] = ()
+    quarantined: tuple[PackageRef, ...] = ()
 
     @property
     def deployment(self) -> str:

@@ -19,13 +19,18 @@ KINDS: tuple[RecordingKind, ...] = get_args(RecordingKind)
 
 @dataclass(frozen=True, slots=True)
 class RecordingFilter:
-    """Which recorded calls are meant; None and empty: whichever. `last`: the newest so many of those, newest first."""
+    """Which recorded calls are meant; None and empty: whichever. `last`: the newest so many of those, newest first.
+
+    `answered_by`: only calls of these PIDs, each answered by that package. `name`: of packages.
+    """
 
     ids: frozenset[str] = frozenset()
     pids: frozenset[str] = frozenset()
     deployment: str | None = None
     package: PackageRef | None = None
-    not_package: PackageRef | None = None
+    not_packages: frozenset[PackageRef] = frozenset()
+    answered_by: frozenset[tuple[str, PackageRef]] = frozenset()
+    name: str | None = None
     versions: frozenset[str] = frozenset()
     verdicts: frozenset[PartOutcome] = frozenset()
     kinds: frozenset[RecordingKind] = frozenset()

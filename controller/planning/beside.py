@@ -40,10 +40,23 @@ def _replay(situation: Situation, rollout: Rollout) -> Part:
         return Part()
     why = f"rollout of {rollout.target}: {step}"
     action = Replay(
-        key, rollout.strategy.sequence, step.pictures.last, step.pictures.iou, why, _decided(situation, rollout)
-    )
+        key, rollout.strategy.sequence, step.pictures.last, step.pictures.iou, why, _decided(situation, rollout),
+        answered_by=_replaced(rollout),
+        quarantined=tuple({each.package for each in situation.progress[name].record.quarantine}),
+    )  # fmt: skip
     failed = situation.failed(action.object, name)
     return failed if situation.backs_off(action.object, name) else joined(failed, Part(actions=(action,)))
+
+
+def _replaced(rollout: Rollout) -> tuple[tuple[str, PackageRef], ...]:
+    """Return the version of each PID that the target is to replace; empty where there is none.
+
+    What others said is no measure: a canary that was rolled back for overkill has left false NGs.
+    """
+    if (usual := rollout.usual_stable) is None:
+        return ()
+    stable = {pid: rollout.stable.get(pid, usual) for pid in rollout.strategy.sequence}
+    return tuple((pid, usual if ref == rollout.target else ref) for pid, ref in stable.items())
 
 
 def _decided(situation: Situation, rollout: Rollout) -> tuple[ObjectRef, ...]:

@@ -251,18 +251,28 @@ def _condition(wanted: RecordingFilter) -> tuple[str, list[object]]:
             add(f"{column} IN (SELECT value FROM json_each(?))", orjson.dumps(sorted(texts)).decode())  # noqa: S608
     for column, value, compared in (
         ("deployment", wanted.deployment, "="), ("epoch", wanted.since, ">="), ("epoch", wanted.until, "<="),
-        ("id", wanted.before, "<"),
+        ("id", wanted.before, "<"), ("name", wanted.name, "="),
     ):  # fmt: skip
         if value is not None:
             add(f"{column} {compared} ?", value)
     if wanted.package is not None:
         add("name = ? AND version = ?", wanted.package.name, wanted.package.version)
-    if wanted.not_package is not None:
-        add("NOT (name = ? AND version = ?)", wanted.not_package.name, wanted.not_package.version)
+    if wanted.not_packages:
+        refs = sorted((each.name, each.version) for each in wanted.not_packages)
+        add(f"(name, version) NOT IN ({_rows(2)})", orjson.dumps(refs).decode())
+    if wanted.answered_by:
+        of_pids = sorted((pid, ref.name, ref.version) for pid, ref in wanted.answered_by)
+        add(f"(pid, name, version) IN ({_rows(3)})", orjson.dumps(of_pids).decode())
     if wanted.kinds:
         add("kinds & ?", mask_of(wanted.kinds))
     where = f"WHERE {' AND '.join(terms)} " if terms else ""
     return f"{where}ORDER BY id DESC LIMIT ?", [*values, -1 if wanted.last is None else wanted.last]
+
+
+def _rows(width: int) -> str:
+    """Return the query for the rows of a JSON array of arrays of so many texts, which is its one value."""
+    columns = ", ".join(f"json_extract(value, '$[{number}]')" for number in range(width))
+    return f"SELECT {columns} FROM json_each(?)"  # noqa: S608 - our own words
 
 
 def filtered(heads: Iterable[Head], wanted: RecordingFilter) -> Sequence[RecordedCall]:

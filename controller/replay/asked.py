@@ -63,7 +63,7 @@ async def replay_version(
     journal = place.replays_asked / f"{secrets.token_hex(8)}.jsonl"
     try:
         task = _task(asked, place, deployment, installation, journal)
-        task = replace(task, not_package=installation.ref)
+        task = replace(task, not_packages=(installation.ref,))
         return await _carry_out(asked, task, deployment.name, RECORDED, report)
     finally:
         with suppress(OSError):

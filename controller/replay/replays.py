@@ -99,7 +99,9 @@ def _task(layout: StoreLayout, action: Replay, spec: ProcessSpec, memory_max: in
         mark=mark_of(key, pids=sorted(action.pids), last=action.last, iou=action.iou),
         pids=action.pids,
         last=action.last,
-        not_package=key.target,
+        not_packages=(key.target,) if action.answered_by else (key.target, *action.quarantined),
+        answered_by=action.answered_by,
+        name=None if action.answered_by else key.target.name,
         iou=action.iou,
         memory_max=memory_max,
     )

@@ -91,7 +91,10 @@ class Stand:
 
     async def _failed(self, process: AlgorithmProcess, error: CallError) -> Answer | Refused | None:
         if process.failure is None:
-            return None if error.details.get("fault") == "host" else _said(error)
+            if error.details.get("fault") != "host":
+                return _said(error)
+            self._starve(error.message)
+            return None
         await self.close()
         if "rss_bytes" in error.details:
             raise VersionFailed(error.message)

@@ -18,10 +18,11 @@ class ReplayTask:
 
     `root`: the store in whose `run` its processes stand; `recordings`: the store, or the exported file, that has the
     pictures. Shown are the newest `last` of the `pids` (empty: of all) with one of `verdicts` (empty: whichever), but
-    none that `not_package` answered. `mark` tells this replay from another one in the same journal: where it is the
-    same, it goes on where it was left. `baseline`: the journal of the version to compare with; empty: what was recorded
-    is compared. `iou` None: verdicts are compared, else the places of defects too; `whole`: the defects are kept also
-    where nothing differs. `gives_way`: it stands back behind everything else on the machine; else it has a small share.
+    none that `not_packages` answered; `answered_by`: those of each PID that this package answered; `name`: of packages.
+    `mark` tells this replay from another one in the same journal: where it is the same, it goes on where it was left.
+    `baseline`: the journal of the version to compare with; empty: what was recorded is compared. `iou` None: verdicts
+    are compared, else the places of defects too; `whole`: the defects are kept also where nothing differs. `gives_way`:
+    it stands back behind everything else on the machine; else it has a small share.
     """
 
     root: str
@@ -32,7 +33,9 @@ class ReplayTask:
     pids: tuple[str, ...] = ()
     last: int | None = None
     verdicts: tuple[PartOutcome, ...] = ()
-    not_package: PackageRef | None = None
+    not_packages: tuple[PackageRef, ...] = ()
+    answered_by: tuple[tuple[str, PackageRef], ...] = ()
+    name: str | None = None
     baseline: str = ""
     iou: float | None = None
     memory_max: int | None = None
@@ -45,7 +48,9 @@ class ReplayTask:
         """The recorded calls that are meant."""
         return RecordingFilter(
             pids=frozenset(self.pids),
-            not_package=self.not_package,
+            not_packages=frozenset(self.not_packages),
+            answered_by=frozenset(self.answered_by),
+            name=self.name,
             verdicts=frozenset(self.verdicts),
             last=self.last,
         )
@@ -56,12 +61,12 @@ class ReplayTask:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> ReplayTask:
         """Return the task that `to_document` gave. Raises TypeError, KeyError."""
-        not_package = document["not_package"]
         values = {
             **document,
             "spec": ProcessSpec.from_document(document["spec"]),
             "pids": tuple(document["pids"]),
             "verdicts": tuple(document["verdicts"]),
-            "not_package": None if not_package is None else PackageRef(**not_package),
+            "not_packages": tuple(PackageRef(**each) for each in document["not_packages"]),
+            "answered_by": tuple((pid, PackageRef(**ref)) for pid, ref in document["answered_by"]),
         }
         return cls(**values)

@@ -99,7 +99,7 @@ def test_filters(keeper: Keeper, stored: StoreRecordings) -> None:
     assert ids(stored, kinds=frozenset({"NG", "ERROR"})) == [4, 2, 0]
     assert ids(stored, deployment="d1") == [3, 2]
     assert ids(stored, package=PackageRef("p", "1")) == [5, 4]
-    assert ids(stored, not_package=PackageRef("p", "1")) == [3, 2, 1, 0]
+    assert ids(stored, not_packages=frozenset({PackageRef("p", "1")})) == [3, 2, 1, 0]
     assert ids(stored, since=AT + 2, until=AT + 4) == [4, 3, 2]
     assert ids(stored, before=fourth.id, last=1) == [3]
     assert ids(stored, ids=frozenset({recorded(1).id, "none"})) == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ from controller.calls.detection import smoke
 from controller.errors import ControllerError, StoreError
 from controller.host.clock import utc_now
 from controller.host.priority import Thread
+from controller.images import slots
 from controller.images.shared_folder import open_folder
 from controller.model.actions import Replay
 from controller.model.comparison import Agreement
@@ -43,7 +45,7 @@ from controller.store.store import Store
 from examples.packing.algorithms import NEVER_READY, Algorithm
 from tests.builders import deployment
 from tests.host_limits import on_small_disk
-from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, NEW, call, inspector, part, record
+from tests.replay.parts import LOOK, MISSES_ONE_IN_TEN, NEW, OLD, call, inspector, part, record
 from tests.waiting import HANGS, until
 
 pytestmark = pytest.mark.real
@@ -133,6 +135,24 @@ async def test_it_is_exact_durable_and_not_done_twice(store: Store, layout: Stor
     bench.key = replace(bench.key, again=1)
     assert (await bench.run()).wanted == 40, "begun anew, it shows what is recorded by then"
     assert RolloutReplays(layout).reports()["line"].key == bench.key
+
+
+async def test_only_what_the_version_said_that_is_to_be_replaced_is_compared_with(
+    store: Store, layout: StoreLayout
+) -> None:
+    """A canary that was rolled back for overkill has recorded false NGs: the fix would count as newly OK on each."""
+    overkill, other = PackageRef("inspector", "1.1.0"), PackageRef("other", "1.0.0")
+    record(layout.root, range(1, 7))
+    record(layout.root, range(7, 13), package=overkill, verdict="NG")
+    record(layout.root, range(13, 19), package=other)
+    bench = Bench(store, "2.0.0")
+
+    report = await bench.run(answered_by=(("A01", OLD), ("A02", other)))
+    assert report.agreement == Agreement(ok_ok=4, ng_ng=2), "of A01 what 1.0.0 said, and A02 has nothing"
+
+    bench.key = replace(bench.key, again=1)
+    report = await bench.run(quarantined=(overkill,))
+    assert report.agreement == Agreement(ok_ok=4, ng_ng=2), "without such a version: the package, no quarantine"
 
 
 async def test_the_newest_pictures_are_meant_and_one_without_a_verdict_is_excused(
@@ -314,6 +334,27 @@ async def test_what_the_machine_did_is_not_held_against_the_version(
     with pytest.raises(ControllerError, match="3 times in sequence"):
         await bench_stand.show(hangs, shown)
     await bench_stand.close()
+
+
+async def test_a_full_memory_folder_ends_the_attempt_instead_of_dropping_all_pictures(
+    store: Store, layout: StoreLayout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_folder(layout.images)
+    spec = beside_the_line(layout, Bench(store, "2.0.0").spec)
+    stand = Stand(layout, Launcher(layout, sys.executable, smoke), spec, utc_now)
+    shown = call(6), Pictures(part(6), None)
+    assert (await stand.show(*shown)).said == "NG"  # type: ignore[union-attr]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(slots, "_write", full)
+    assert [await stand.show(*shown) for _ in range(2)] == [None, None]
+    with pytest.raises(ControllerError, match=r"No space left on device, 3 times in sequence"):
+        await stand.show(*shown)
+    monkeypatch.undo()
+    assert (await stand.show(*shown)).said == "NG"  # type: ignore[union-attr]
+    await stand.close()
 
 
 @pytest.mark.parametrize(

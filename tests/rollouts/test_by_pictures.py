@@ -68,8 +68,9 @@ def test_a_replay_is_planned_until_it_is_done_and_no_process_of_the_line_is_star
     [replay] = line.plan.actions
     key = ReplayKey("line", B, line.rollout.digest, line.rollout.started_at, 0)
     assert replay == Replay(
-        key, ("A04", "A01", "A02", "A03"), 100, None, "rollout of screw@1.1.0: replay of the last 100"
-    )
+        key, ("A04", "A01", "A02", "A03"), 100, None, "rollout of screw@1.1.0: replay of the last 100",
+        answered_by=tuple((pid, A) for pid in ("A04", "A01", "A02", "A03")),
+    ), "shown is what the version said that it replaces"  # fmt: skip
     assert (line.rollout.state, line.rollout.weight, line.on) == ("replaying", 0, "A A A A")
     line.replayed(100, done=False, agreement=Agreement(ok_ok=40))
     line.step(wanted)
