@@ -26,9 +26,9 @@ class Ended:
     """A call that has its answer, and its pictures as the algorithm got them.
 
     `deployment` is the one whose process answered. `image` None: its picture could not be kept (see `Slots.lease`);
-    `guide` None: the algorithm got none, or (`guide_is_image`) the camera picture as the
-    guide too, or (`guide_lost`) it could not be kept. `epoch` is when it ended (s since 1970); `digest` that of the
-    version's zip. Who keeps a lease beyond `hear` holds it.
+    `guide` None: the algorithm got none, or (`guide_is_image`) the camera picture as the guide too, or (`guide_lost`)
+    it could not be kept; `swapped`: the two changed their places (`spec.input.swap`). `epoch` is when it ended (s since
+    1970); `digest` that of the version's zip. Who keeps a lease beyond `hear` holds it.
     """
 
     request: DetectionRequest
@@ -41,6 +41,7 @@ class Ended:
     digest: str = ""
     guide_is_image: bool = False
     guide_lost: bool = False
+    swapped: bool = False
 
 
 class Follower(Protocol):
@@ -56,11 +57,11 @@ class Follower(Protocol):
 class Kept:
     """The pictures of a call under way, and who waits for it to end."""
 
-    __slots__ = ("_digest", "_followers", "_guide", "_guide_is_image", "_guide_lost", "_image")
+    __slots__ = ("_digest", "_followers", "_guide", "_guide_is_image", "_guide_lost", "_image", "_swapped")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what `Ended` has
         self, followers: Sequence[Follower], image: Lease | None, guide: Lease | None, digest: str = "",
-        *, guide_is_image: bool = False, guide_lost: bool = False,
+        *, guide_is_image: bool = False, guide_lost: bool = False, swapped: bool = False,
     ) -> None:  # fmt: skip
         self._followers = followers
         self._image = image
@@ -68,6 +69,7 @@ class Kept:
         self._digest = digest
         self._guide_is_image = guide_is_image
         self._guide_lost = guide_lost
+        self._swapped = swapped
 
     def tell(
         self, request: DetectionRequest, deployment: str, ref: PackageRef, outcome: Detection | CallError
@@ -76,7 +78,7 @@ class Kept:
         if self._followers:
             ended = Ended(
                 request, deployment, ref, outcome, self._image, self._guide, time.time(), self._digest,
-                self._guide_is_image, self._guide_lost,
+                self._guide_is_image, self._guide_lost, self._swapped,
             )  # fmt: skip
             asyncio.get_running_loop().call_soon(self._tell, ended)
 
@@ -111,5 +113,6 @@ def keep(
     guide = None if same else process.slots.lease(shared.guide)
     lost = guide is None and not same and shared.guide is not NO_IMAGE
     return Kept(
-        wanting, process.slots.lease(shared.image), guide, process.spec.digest, guide_is_image=same, guide_lost=lost
+        wanting, process.slots.lease(shared.image), guide, process.spec.digest,
+        guide_is_image=same, guide_lost=lost, swapped=shared.swapped,
     )  # fmt: skip

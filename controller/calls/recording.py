@@ -171,6 +171,7 @@ def _document(
         "verdict": verdict,
         "kinds": kinds,
         "guide_is_image": call.guide_is_image,
+        "swapped": call.swapped,
         "message": message,
         "arguments": call.request.arguments.to_document(),
     }
@@ -178,4 +179,6 @@ def _document(
 
 def _picture(lease: Lease) -> dict[str, Any]:
     image = lease.image
-    return {"path": image.path, "look": image.look, "color_space": image.color_space}
+    return {
+        "path": image.path, "look": image.look, "color_space": image.color_space, "conversion": image.conversion,
+    }  # fmt: skip

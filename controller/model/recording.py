@@ -41,10 +41,14 @@ class Recording(Part):
 
 @dataclass(frozen=True, slots=True)
 class RecordedPicture:
-    """A picture as the algorithm was handed it: `shape` H×W or H×W×C of uint8, `color_space` the order of channels."""
+    """A picture as the algorithm was handed it: `shape` H×W or H×W×C of uint8, `color_space` the order of channels.
+
+    `conversion`: what it was told in its `image_meta` that was done to it; None: nothing.
+    """
 
     shape: tuple[int, ...]
     color_space: str = "RGB"
+    conversion: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class RecordedCall:
     `id` is unique on all stations and sorts by time. `arguments` are those of the request, as JSON has them. `verdict`
     FAILED: the call came to the error whose document is `error`; else `data` is the algorithm's own. `kinds` says why
     it is recorded, `size` how many bytes it has on disk; `guide` None: no guide image of its own was handed over
-    (`guide_is_image`: the camera picture was the guide too).
+    (`guide_is_image`: the camera picture was the guide too). `swapped`: the camera picture was handed over as the
+    guide, and the guide as the picture (`spec.input.swap`); None: that is not known, as in files of earlier releases.
     """
 
     id: str
@@ -76,6 +81,7 @@ class RecordedCall:
     latency_ms: float | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     size: int = 0
+    swapped: bool | None = None
 
     def to_document(self) -> dict[str, Any]:
         """Return the plain form that `from_document` reads back."""

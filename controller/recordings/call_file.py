@@ -171,4 +171,4 @@ def read_picture(file: BinaryIO, block: Block, said: RecordedPicture) -> Picture
     data = file.read(block.size)
     if len(data) < block.size or zlib.crc32(data) != block.crc:
         raise Damaged("has a damaged picture")
-    return Picture(said.shape, memoryview(unpack(block.codec, data, said.shape)))
+    return Picture(said.shape, memoryview(unpack(block.codec, data, said.shape)), conversion=said.conversion)

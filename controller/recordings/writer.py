@@ -3,7 +3,7 @@
 It gives way to everything else on the machine and ends with its standard input. Messages are JSON objects, one a line:
 
     {"record": {a RecordedCall without its pictures' shapes}, "image": picture, "guide": picture or null}
-        with picture = {"path", "look": [device, inode, size, change in ns], "color_space"}, a .npy file
+        with picture = {"path", "look": [device, inode, size, change in ns], "color_space", "conversion"}, a .npy file
         → {"taken": id}     it has its own copy now: the files may change
         → {"kept": id}      or {"dropped": id, "why": word, "message"}
     {"mark": id, "pid": pid, "kind": kind}                 a call that is recorded gets a kind more
@@ -23,6 +23,7 @@ import select
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import prod
@@ -138,9 +139,9 @@ class Writer:
         self._require_room()
         image = _read(message["image"])
         guide = _read(message["guide"]) if message["guide"] is not None else None
-        document = message["record"] | {"image": {"shape": image.shape, "color_space": message["image"]["color_space"]}}
+        document = message["record"] | {"image": _said(message["image"], image)}
         if guide is not None:
-            document["guide"] = {"shape": guide.shape, "color_space": message["guide"]["color_space"]}
+            document["guide"] = _said(message["guide"], guide)
         try:
             return _Job(RecordedCall.from_document(document), Pictures(image, guide))
         except ValueError as error:
@@ -231,6 +232,11 @@ class Writer:
         line = json.dumps(said).encode() + b"\n"
         while line:
             line = line[os.write(1, line) :]
+
+
+def _said(message: Mapping[str, Any], picture: Picture) -> dict[str, Any]:
+    """Return a RecordedPicture."""
+    return {"shape": picture.shape, "color_space": message["color_space"], "conversion": message.get("conversion")}
 
 
 def _read(said: dict[str, Any]) -> Picture:

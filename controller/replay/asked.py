@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from controller.model.desired import Deployment
 from controller.model.last_part import PartOutcome
 from controller.model.objects import ProcessKey
 from controller.model.package import Installation, Receipt
+from controller.model.recorded import RecordingFilter
 from controller.packages.install import Installer
 from controller.reconciler.apply import process_spec
 from controller.replay.document import USUAL_LIMITS, ReplayDocument, ReplayLimits, document_of
@@ -29,6 +31,8 @@ from controller.store.layout import StoreLayout
 from controller.store.store import Store
 
 Report = Callable[[str], None]
+_NAMED = 5
+"""Packages that a message names."""
 _LINES = 10
 """Lines of progress, about."""
 RECORDED = "recorded"
@@ -73,27 +77,47 @@ async def replay_version(
 def replay_packages(asked: Asked, zips: tuple[Path, ...], now: Callable[[], str], report: Report) -> ReplayDocument:
     """Show pictures to the last of one or two packages; what the first of two says is compared with. Blocks.
 
-    Both are installed in a temporary folder of which nothing is left.
+    Both are installed in a temporary folder of which nothing is left. Shown are the calls that packages of the first
+    one's name answered, of the PIDs that it supports.
 
     Raises:
         PackageError: one of them is not valid. StoreError, ControllerError: it could not be carried out.
     """
     with workshop() as folder:
-        baseline, name = "", RECORDED
+        baseline, name, whose = "", RECORDED, None
         for number, zip_path in enumerate(zips):
             place = StoreLayout.at(folder / str(number))
             installation = _installed(place, zip_path, now, report)
+            whose = whose or installation.receipt
             deployment = _deployment(asked, installation.receipt)
             journal = place.replays / f"{number}.jsonl"
             task = replace(
                 _task(asked, place, deployment, installation, journal),
                 baseline=baseline, gives_way=False, whole=True,
+                name=whose.name, pids=asked.pids or tuple(whose.supported_pids or ()),
             )  # fmt: skip
+            _require_calls(task)
             document = asyncio.run(_carry_out(asked, task, "", name, report))
             if document["failure"] and zip_path is not zips[-1]:
                 raise ControllerError(f"nothing can be compared with {installation.ref}: {document['failure']}")
             baseline, name = str(journal), str(installation.ref)
     return document
+
+
+def _require_calls(task: ReplayTask) -> None:
+    """Raise ControllerError where none of the recorded calls is meant, saying whose they are."""
+    from controller.replay.showing import source_of  # noqa: PLC0415 - needed where there is no station only
+
+    source = source_of(Path(task.recordings))
+    if source.calls(replace(task.wanted, last=1)):
+        return
+    there = Counter(f"{call.package} of {call.pid}" for call in source.calls(RecordingFilter()))
+    has = ", ".join(f"{count} × {whose}" for whose, count in there.most_common(_NAMED)) or "no call"
+    at = f" at {', '.join(task.pids)}" if task.pids else ""
+    raise ControllerError(
+        f"{task.recordings} has no call that was answered by a package {task.name}{at}; it has {has}",
+        next_step="export the calls of that package with `pvctl recordings export`, or see --pid and --only",
+    )
 
 
 def _installed(place: StoreLayout, zip_path: Path, now: Callable[[], str], report: Report) -> Installation:

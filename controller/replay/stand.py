@@ -175,7 +175,8 @@ async def _call(process: AlgorithmProcess, call: RecordedCall, pictures: Picture
         guide = image if call.guide_is_image else NO_IMAGE
         if pictures.guide is not None:
             guide = process.slots.put(pictures.guide, "guide", call.guide.color_space if call.guide else "RGB")
-        shared = SharedImages(image, guide, round(call.epoch * 1000), process.spec.input.swap)
+        swapped = process.spec.input.swap if call.swapped is None else call.swapped
+        shared = SharedImages(image, guide, round(call.epoch * 1000), swapped)
         deadline = OwnTime(process)
         try:
             return await detection.call(process, request, plan, shared, PATIENCE * process.spec.call_timeout)

@@ -22,6 +22,7 @@ from controller.errors import CallError, Code
 from controller.images import npy
 from controller.images.formats import ImageRef
 from controller.model.comparison import Answer, Difference
+from controller.model.input import PictureInput
 from controller.model.package import PackageRef
 from controller.model.recording import RecordedCall, RecordingFilter
 from controller.recordings import writing
@@ -127,10 +128,11 @@ async def test_failures_of_the_version_are_recorded_and_mistakes_of_callers_are_
 
 async def test_a_guide_of_its_own_is_recorded_beside(layout, make_spec):
     async with recording_station(layout, make_spec(), only=["NG"]) as (opened, recorder):
+        opened.serve("A01", input=PictureInput(swap=True, depth="scale"))
         for number in range(3):
             request = asked(number, verdict="NG")
             await opened.plane.execute(
-                DetectionRequest("A01", request.image, picture(99, (8, 8)), request.arguments)
+                DetectionRequest("A01", picture(number).astype(np.uint16), picture(99, (8, 8)), request.arguments)
             )  # fmt: skip
         await settled(recorder, 3)
 
@@ -140,6 +142,9 @@ async def test_a_guide_of_its_own_is_recorded_beside(layout, make_spec):
         assert found.guide is not None
         assert (found.guide.shape, set(found.guide.pixels)) == ((8, 8), {99})
         assert not call.guide_is_image
+        assert call.swapped, "a replay hands both over the same way round"
+        assert call.image.conversion == found.image.conversion != None, "and says of them what was said"  # noqa: E711
+        assert (call.guide and call.guide.conversion, found.guide.conversion) == (None, None)
     assert len({path.stat().st_ino for path in (layout.recordings / "A01").glob("*.guide")}) == 1
 
 

@@ -50,8 +50,8 @@ def call(number: int, **other: object) -> RecordedCall:
     """Return the recorded call of a part, as the old version answered it."""
     scratched = is_scratched(number)
     data = {"result_status": "NG" if scratched else "OK", "defect_rects": [SCRATCH] if scratched else []}
-    values = {"package": OLD, "verdict": data["result_status"], "data": data, "guide_is_image": True, **other}
-    return replace(recorded(number), image=RecordedPicture(SHAPE), **values)
+    values = {"package": OLD, "verdict": data["result_status"], "data": data, "guide_is_image": True}
+    return replace(recorded(number), **{"image": RecordedPicture(SHAPE), **values, **other})
 
 
 def record(store: Path, numbers: Iterable[int], **other: object) -> StoreRecordings:

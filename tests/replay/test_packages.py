@@ -12,10 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from controller.errors import PackageError
+from controller.errors import ControllerError, PackageError
 from controller.host.clock import utc_now
 from controller.images.formats import Picture
 from controller.images.shared_folder import memory_folder
+from controller.model.package import PackageRef
 from controller.model.recording import RecordedPicture, RecordingFilter
 from controller.recordings.export import export
 from controller.recordings.keeping import keeper
@@ -35,7 +36,7 @@ PARTS = range(1, 61)
 PVCTL = Path(sys.executable).with_name("pvctl")
 JUDGE = Path(__file__).parents[2] / "examples" / "pipeline" / "judge"
 TELLS = Algorithm(
-    body="lot, camera = session.context.get('lot'), image_meta['camera_id']\n"
+    body="lot, camera = session.context.get('lot'), (image_meta['camera_id'], image_meta['pixel_format'])\n"
     "told = pid, lot, user_params.get('threshold'), step_index, camera\n"
     "return {'status': 'OK', 'message': repr((*told, self.before)), 'data': {'result_status': 'NG'}}",
 )
@@ -103,14 +104,15 @@ def test_a_legacy_package_gets_pre_and_execute_with_the_recorded_session(zips: P
     zip_path = inspector(zips, "0.9.0", source, "0.0", steps=[{"index": 1, "name": "side", "params": []}, lot])
     record(tmp_path / "recorded", [4], arguments={**arguments, "params": {"threshold": 0.1}})
 
-    document = replay(export_file(tmp_path, [3], arguments=arguments), zip_path)
+    mono = RecordedPicture(SHAPE, conversion={"pixel_format": "Mono12", "bits": 12, "conversion": "shift"})
+    document = replay(export_file(tmp_path, [3], arguments=arguments, image=mono), zip_path)
 
     row, refused = document["pictures"]
     assert (refused["outcome"], refused["after"]) == ("dropped", None)
     assert "threshold must be" in refused["refused"]
     assert (document["compared"], document["dropped"], document["refused"], document["errors"]["of"]) == (1, 1, 1, 1)
     assert row["after"] is not None
-    assert row["after"]["message"] == repr(("A01", 7, 0.25, 2, "left", (7, "s1", {"threshold": 0.25})))
+    assert row["after"]["message"] == repr(("A01", 7, 0.25, 2, ("left", "Mono12"), (7, "s1", {"threshold": 0.25})))
     assert matrix(document) == {("NG", "NG"): 1}
 
 
@@ -123,6 +125,10 @@ def test_guides_and_arguments_are_repeated_as_they_were_recorded(zips: Path, tmp
         found.add(call(3, guide_is_image=False, guide=bgr, arguments=arguments), Pictures(part(3), guide))
         found.add(call(6, guide_is_image=True, arguments=arguments), Pictures(part(6), None))
         found.add(call(9, guide_is_image=False, arguments=arguments), Pictures(part(9), None))
+        found.add(call(12, guide_is_image=False, guide=bgr, swapped=True, arguments=arguments),
+                  Pictures(part(12), guide))  # fmt: skip
+        found.add(call(15, package=PackageRef("other", "1.0.0"), arguments=arguments), Pictures(part(15), None))
+        found.add(call(18, pid="B09", arguments=arguments), Pictures(part(18), None))
     recordings = tmp_path / "recordings.zip"
     with recordings.open("wb") as out:
         export(StoreRecordings(layout), RecordingFilter(), out)
@@ -135,7 +141,14 @@ def test_guides_and_arguments_are_repeated_as_they_were_recorded(zips: Path, tmp
         repr(([7, 8, 9], [3, 255, 0], "B7", "top", *a_little)),
         repr(([6, 255, 0], [6, 255, 0], "B7", "top", *a_little)),
         repr((None, [9, 255, 0], "B7", "top", *a_little)),
-    ]
+        repr(([12, 255, 0], [7, 8, 9], "B7", "top", *a_little)),
+    ], "the last with both in the other order; none of other packages and PIDs"
+
+
+def test_a_file_without_calls_of_the_package_says_whose_it_has(zips: Path, tmp_path: Path) -> None:
+    recordings = export_file(tmp_path, [3, 6], package=PackageRef("other", "1.0.0"))
+    with pytest.raises(ControllerError, match=r"no call .* package inspector at A01, A02; it has 2 × other@1\.0\.0 of"):
+        replay(recordings, inspector(zips, "1.0.0", SEES))
 
 
 def test_in_an_empty_folder_the_command_needs_no_station(zips: Path, tmp_path: Path, place: Path) -> None:
