@@ -22,6 +22,8 @@ FORMS = ("table", "wide", "json", "yaml", "junit", "html")
 FORMS_HELP = "Form of what goes to stdout: table, json, yaml, junit, html [default: table]."
 _FILES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".xml": "junit", ".html": "html"}
 _MOST_ROWS = 50
+_LEAST = 50
+"""Compared pictures below which a replay says nothing, as in a step of a rollout (analysis.minSamples)."""
 _BEYOND, _INVALID = 5, 4
 
 
@@ -47,6 +49,9 @@ def add_arguments(parser: Parser) -> None:
     ):
         parser.add_argument(f"--max-{what}", metavar="SHARE", type=ratio, default=ratio(default),
                             help=f"Largest share of {words} [default: {default}].".replace("%", "%%"))  # fmt: skip
+    parser.add_argument("--min-compared", metavar="N", type=count,
+                        help="With fewer compared pictures, nothing is judged [default: 50, or as many as are shown "
+                        "where these are fewer].")  # fmt: skip
     parser.add_argument("--iou", metavar="SHARE", type=ratio,
                         help="Compare the places of the defects, too: two are the same where their intersection over "
                         "union is as large, such as 0.5.")  # fmt: skip
@@ -64,7 +69,7 @@ def run(arguments: Namespace, settings: Settings) -> int:
 
     With --package no station is needed: the algorithm team's CI shows an export of recordings to its new zip. Exit code
     0 within the limits, 5 beyond them or where the version fails, 4 where a package is not valid, 1 where it could not
-    be carried out.
+    be carried out or compared too little.
 
     Examples:
       pvctl replay screw-check --last 500
@@ -80,13 +85,28 @@ def run(arguments: Namespace, settings: Settings) -> int:
         return _INVALID
     if not replay["compared"] + replay["errors"]["of"] and not replay["failure"]:
         raise _nothing(replay)
-    for file in arguments.report:
-        _save(file, _FILES[file.suffix], replay, arguments, settings)
+    few = too_few(replay, arguments.min_compared)
     if settings.output in {"junit", "html"}:
         show_lines(_text(settings.output, replay, arguments, settings))
     else:
         emit(settings, replay, lambda: _print(replay))
+    for file in arguments.report:
+        _save(file, _FILES[file.suffix], replay, arguments, settings)
+    if few is not None and replay["within_limits"]:
+        raise few
     return 0 if replay["within_limits"] else _BEYOND
+
+
+def too_few(replay: ReplayDocument, least: int | None) -> ControllerError | None:
+    """Return the error for a replay in which too little was compared to say that a version is good."""
+    least = min(replay["wanted"], _LEAST) if least is None else least
+    if replay["compared"] >= least:
+        return None
+    return ControllerError(
+        f"too little to judge by: {replay['compared']} of {replay['wanted']} pictures could be compared, {least} are "
+        f"needed ({replay['excused']} came to no verdict before, {replay['dropped']} were dropped)",
+        next_step="record or name more calls, or say with --min-compared N how many are enough",
+    )
 
 
 def _nothing(replay: ReplayDocument) -> ControllerError:
@@ -123,6 +143,8 @@ def _check(arguments: Namespace) -> None:
         wrong = "--call-timeout is for --package: a deployment has spec.timeouts.call"
     elif bad := next((each for each in arguments.report if each.suffix not in _FILES), None):
         wrong = f"--report {bad}: its ending says no form; take .html, .xml, .json or .yaml"
+    elif bad := next((each for each in arguments.report if not each.absolute().parent.is_dir()), None):
+        wrong = f"--report {bad}: there is no folder {bad.absolute().parent}; make it first"
     if wrong:
         raise WrongUsage(wrong, prog="pvctl replay")
 

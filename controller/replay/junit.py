@@ -1,5 +1,7 @@
 """A replay as JUnit XML, for CI: a test case for each picture. One that differs has failed, whatever the limits say.
 
+A version that failed as a whole has a case of its own, an error; pictures that were not shown have one that is skipped.
+
 The format is that of https://github.com/testmoapp/junitxml, which the readers of CI systems agree on.
 """
 
@@ -32,7 +34,13 @@ def junit(document: ReplayDocument) -> str:
     failed = [row for row in rows if row["outcome"] in {"newly_ok", "newly_ng", "both"}]
     broken = [row for row in rows if row["outcome"] in {"error", "timeout"}]
     skipped = [row for row in rows if _is_skipped(row)]
-    counts = {"tests": len(rows), "failures": len(failed), "errors": len(broken), "skipped": len(skipped)}
+    whole, missing = bool(document["failure"]), document["wanted"] - len(rows)
+    counts = {
+        "tests": len(rows) + whole + (missing > 0),
+        "failures": len(failed),
+        "errors": len(broken) + whole,
+        "skipped": len(skipped) + (missing > 0),
+    }
     seconds = sum(map(_seconds, rows))
     attributes = {name: str(number) for name, number in counts.items()} | {"time": f"{seconds:.3f}"}
     suites = Element("testsuites", attributes)
@@ -40,8 +48,19 @@ def junit(document: ReplayDocument) -> str:
     _properties(suite, document)
     for row in rows:
         _case(suite, row)
+    if whole:
+        SubElement(_of_all(suite, "the version as a whole"), "error", {
+            "type": "failure", "message": _text(document["failure"]),
+        })  # fmt: skip
+    if missing > 0:
+        words = f"{missing} of {document['wanted']} were not shown"
+        SubElement(_of_all(suite, "the other pictures"), "skipped", {"message": words})
     indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(suites, encoding="unicode") + "\n"
+
+
+def _of_all(suite: Element, name: str) -> Element:
+    return SubElement(suite, "testcase", {"classname": "version", "name": name, "time": "0.000"})
 
 
 def _is_skipped(row: PictureRow) -> bool:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from controller.cli.app import run
+from controller.cli.replay import too_few
 from controller.station.commands.replaying import ReplayExported, ReplayRecorded
 from tests.cli.fakes import FakeProduct
 from tests.replay.documents import REPLAY
@@ -55,6 +56,36 @@ def test_packages_need_no_station_and_decide_the_exit_code(pvctl: Pvctl, product
     assert pvctl("replay", "--package", "old.zip", "--package", "new.zip", *common) == 5
     assert pvctl("replay", "--package", "new.zip", *common, "--max-newly-ok", "50%") == 0
     assert pvctl("replay", "--package", "old.zip", "--package", "bad.zip", *common) == 4
+    assert product.fake.asked == []
+
+
+def test_with_too_few_compared_pictures_nothing_is_within_the_limits(
+    pvctl: Pvctl, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package = ("replay", "--package", "new.zip", "--recordings", tmp_path / "line-a.zip")
+    words = (*package, "--max-newly-ok", "50%", "--report", tmp_path / "r.json")
+
+    assert pvctl(*words, "--min-compared", 57) == 1
+    assert "56 of 60 pictures could be compared, 57 are needed" in capsys.readouterr().err
+    assert (tmp_path / "r.json").is_file(), "what was found is told all the same"
+    assert pvctl(*words, "--min-compared", 56) == 0
+    assert pvctl(*package, "--min-compared", 57) == 5, "beyond the limits it is already"
+
+
+def test_without_a_number_fifty_are_needed_or_all_that_are_shown() -> None:
+    def judged(wanted: int, compared: int) -> bool:
+        return too_few({**REPLAY, "wanted": wanted, "compared": compared}, None) is None
+
+    assert [judged(500, 1), judged(500, 49), judged(500, 50), judged(12, 12), judged(12, 11)] == [
+        False, False, True, True, False,
+    ]  # fmt: skip
+
+
+def test_a_report_without_its_folder_is_refused_before_anything_is_shown(
+    pvctl: Pvctl, product: FakeProduct, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert pvctl("replay", "screws", "--report", tmp_path / "none" / "r.json") == 64
+    assert "there is no folder" in capsys.readouterr().err
     assert product.fake.asked == []
 
 

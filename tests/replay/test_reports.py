@@ -86,6 +86,17 @@ def test_junit_has_a_case_for_each_picture_whatever_an_algorithm_wrote() -> None
     assert (properties["within_limits"], properties["newly_ok_limit"]) == ("False", "0.002")
 
 
+def test_junit_is_not_green_where_the_version_failed_as_a_whole() -> None:
+    failed = REPLAY | {"failure": "did not become ready \x00", "pictures": REPLAY["pictures"][:1]}
+    root = ElementTree.fromstring(junit(failed))  # type: ignore[arg-type]  # noqa: S314 - our own
+
+    counts = {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")}
+    assert counts == {"tests": "3", "failures": "0", "errors": "1", "skipped": "1"}
+    _, whole, others = root.iter("testcase")
+    assert whole.find("error").get("message") == "did not become ready \ufffd"  # type: ignore[union-attr]
+    assert others.find("skipped").get("message") == "59 of 60 were not shown"  # type: ignore[union-attr]
+
+
 class References(HTMLParser):
     """What a page refers to, its pictures and its rectangles."""
 
