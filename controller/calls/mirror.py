@@ -40,11 +40,15 @@ Disagreed = Callable[[Ended, Answer, Difference], str]
 
 @dataclass(frozen=True, slots=True)
 class Shadowing:
-    """What a rollout's shadow step shows to its target: a share of the calls of its PIDs. `iou`: see `compare`."""
+    """What a rollout's shadow step shows to its target: a share of the calls of its PIDs. `iou`: see `compare`.
+
+    `before` has the version that each PID had when the rollout began: only its answers are compared. A PID that another
+    one answers has left the rollout (held, pinned, of another deployment), or has the target already.
+    """
 
     deployment: str
     target: PackageRef
-    pids: frozenset[str]
+    before: Mapping[str, PackageRef]
     sample: float
     iou: float | None
 
@@ -54,8 +58,9 @@ class Shadowing:
         step = rollout.present_step
         if rollout.state != "shadowing" or step is None or step.pictures is None:
             return None
-        pids = frozenset(cohort(rollout.strategy.sequence, step.weight))
-        return cls(rollout.deployment, rollout.target, pids, step.pictures.sample, step.pictures.iou)
+        pids = cohort(rollout.strategy.sequence, step.weight)
+        before = {pid: ref for pid in pids if (ref := rollout.stable.get(pid)) not in {None, rollout.target}}
+        return cls(rollout.deployment, rollout.target, before, step.pictures.sample, step.pictures.iou)
 
 
 class Mirror(PoolObserver):
@@ -88,7 +93,7 @@ class Mirror(PoolObserver):
                 for gone in self._queues.pop(name).clear():
                     self.counts.drop(name, (gone.call.request.pid, before.target), "ended")
         self._by_deployment = found
-        self._by_pid = {pid: shown for shown in found.values() for pid in shown.pids}
+        self._by_pid = {pid: shown for shown in found.values() for pid in shown.before}
         for name in found:
             self._queues.setdefault(name, MirrorQueue())
         self.counts.keep({(pid, each.target) for each in rollouts.values() for pid in each.strategy.sequence}, rollouts)
@@ -112,13 +117,13 @@ class Mirror(PoolObserver):
     # The calls of the line.
 
     def wants(self, pid: str, ref: PackageRef) -> bool:
-        """Whether a call is to be shown: its PID is shadowed, another version than the target answers it.
+        """Whether a call is to be shown: its PID is shadowed, and the version before answers it.
 
         Where it could not be shown anyhow, its picture need not be kept. Once its process works on it, there is time
         for one that waits.
         """
         shadowing = self._by_pid.get(pid)
-        if shadowing is None or ref == shadowing.target:
+        if shadowing is None or ref != shadowing.before[pid]:
             return False
         if len(queue := self._queues[shadowing.deployment]):
             asyncio.get_running_loop().call_soon(queue.give)
@@ -132,7 +137,9 @@ class Mirror(PoolObserver):
     def hear(self, call: Ended) -> None:
         """Have an answered call wait for the shadow, unless it says nothing, or cannot wait."""
         shadowing = self._by_pid.get(call.request.pid)
-        if shadowing is None or call.request.arguments.phase == "pre":  # what comes before the verdict is none
+        if shadowing is None or call.ref != shadowing.before[call.request.pid]:  # it began meanwhile
+            return
+        if call.request.arguments.phase == "pre":  # what comes before the verdict is none
             return
         counted = (call.request.pid, shadowing.target)
         before = answer_of(call.outcome)

@@ -43,6 +43,7 @@ from controller.model.strategy import (
     ReplayStep,
     ShadowStep,
     Strategy,
+    unseen_conflicts,
 )
 from controller.model.units import (
     Boolean,
@@ -207,7 +208,12 @@ class DeploymentSpec(Part):
     def _parts_agree(self) -> Self:
         canary = self.strategy.canary or Canary()
         weights = [step.set_weight for step in canary.steps]
-        refuse((*pid_conflicts(self.pids, self.pinned, canary.order, canary.critical), *weight_conflicts(weights)))
+        unpinned = len(set(self.pids) - self.pinned.keys())
+        unseen = unseen_conflicts(canary.steps, unpinned)
+        refuse((
+            *pid_conflicts(self.pids, self.pinned, canary.order, canary.critical), *weight_conflicts(weights),
+            *(Conflict(("strategy", "canary", *each.at), each.message) for each in unseen),
+        ))  # fmt: skip
         return self
 
     @property

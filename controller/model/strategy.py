@@ -128,6 +128,36 @@ def _picture_conflicts(steps: Sequence[CanaryStep]) -> Iterator[Conflict]:
         compare = step.shadow.compare
 
 
+def cohort_size(total: int, weight: int) -> int:
+    """Return how many of `total` PIDs a weight (percent, 0–100) takes.
+
+    Half rounds up. From 1 to 99 % it is never none and, where there are two or more, never all.
+    """
+    if weight <= 0 or total == 0:
+        return 0
+    if weight >= 100:
+        return total
+    rounded = (total * weight * 2 + 100) // 200
+    return max(1, min(rounded, max(1, total - 1)))
+
+
+def unseen_conflicts(steps: Sequence[CanaryStep], total: int) -> Iterator[Conflict]:
+    """Yield the shadow steps all of whose PIDs have the new version by then, of `total`. Relative to the canary.
+
+    They would compare nothing, and wait for ever. Cohorts are prefixes, so the sizes say it.
+    """
+    moved = weight = 0
+    for index, step in enumerate(steps):
+        if step.set_weight is not None:
+            moved, weight = max(moved, cohort_size(total, step.set_weight)), max(weight, step.set_weight)
+        elif step.shadow is not None and weight < 100 and 0 < cohort_size(total, step.shadow.weight) <= moved:
+            message = (
+                f"shows it nothing: after setWeight: {weight}, {moved} of {total} PIDs have the new version, all that it is "
+                "for among them (expected it before, or a larger weight)"
+            )
+            yield Conflict(("steps", index, "shadow"), message)
+
+
 class Strategy(Part):
     """How a new version reaches the PIDs. Without `canary`: all at once."""
 

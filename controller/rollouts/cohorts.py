@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from controller.model.desired import Canary, DeploymentSpec
+from controller.model.strategy import cohort_size
 
 
 def rollout_sequence(spec: DeploymentSpec) -> tuple[str, ...]:
@@ -10,19 +11,6 @@ def rollout_sequence(spec: DeploymentSpec) -> tuple[str, ...]:
     canary = spec.strategy.canary or Canary()
     listed = [pid for pid in spec.pids if pid not in canary.order and pid not in canary.critical]
     return tuple(pid for pid in (*canary.order, *listed, *canary.critical) if pid not in spec.pinned)
-
-
-def cohort_size(total: int, weight: int) -> int:
-    """Return how many of `total` PIDs a weight (percent, 0–100) takes.
-
-    Half rounds up. From 1 to 99 % it is never none and, where there are two or more, never all.
-    """
-    if weight <= 0 or total == 0:
-        return 0
-    if weight >= 100:
-        return total
-    rounded = (total * weight * 2 + 100) // 200
-    return max(1, min(rounded, max(1, total - 1)))
 
 
 def cohort(sequence: tuple[str, ...], weight: int) -> tuple[str, ...]:

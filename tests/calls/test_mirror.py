@@ -330,3 +330,16 @@ async def test_a_thousand_switches_under_load_lose_no_call_while_every_call_is_s
         await until(lambda: not mirror.waiting()[KEY.deployment])
         found = sum(mirror.counts.agreements.values(), Agreement())
         assert (found.compared > 0, found.errors, found.timeouts) == (True, 0, 0)
+
+
+async def test_what_another_version_than_the_one_before_answers_is_not_compared(layout, make_spec):
+    """A PID that is held on an older version, or is another deployment's by now, has left the rollout."""
+    async with shadowed(layout, make_spec(), make_spec(key=SHADOW, acts={"said": "NG"})) as (opened, mirror):
+        left = shadowing("A01")[KEY.deployment]
+        older = dataclasses.replace(KEY.ref, version="0.9.0")
+        mirror.judge({KEY.deployment: dataclasses.replace(left, stable={"A01": older})})
+        await opened.call(said="OK")
+        mirror.judge(shadowing("A01"))
+        await opened.call(said="OK")
+        await until(lambda: seen(mirror) == 1)
+        assert counts(mirror) == {"ok_ng": 1, "newly_ng": 1}

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller.model.desired import DeploymentSpec
-from controller.rollouts.cohorts import cohort, cohort_size, rollout_sequence
+from controller.model.strategy import cohort_size
+from controller.rollouts.cohorts import cohort, rollout_sequence
 
 
 @given(total=st.integers(1, 500), weight=st.integers(1, 99))
