@@ -24,6 +24,8 @@ __all__ = ["ID_PATTERN", "KINDS", "RecordedCall", "RecordedPicture", "Recording"
 
 ID_PATTERN = r"\d{17}-[0-9a-f]{10}"
 """Of the id of a recorded call: when it ended, UTC, to the millisecond, and chance."""
+_END_OF_TIME = 1e11
+"""Seconds since 1970, some three thousand years: beyond it, moments are no dates."""
 
 
 class Recording(Part):
@@ -93,6 +95,8 @@ class RecordedCall:
         call = _reader().validate_python(document)
         if not re.fullmatch(ID_PATTERN, call.id, re.ASCII) or not re.fullmatch(PID_PATTERN, call.pid):
             raise ValueError(f"{call.id[:40]!r} of PID {call.pid[:80]!r} cannot be a recorded call")
+        if not 0 <= call.epoch < _END_OF_TIME:
+            raise ValueError(f"recorded call {call.id} ended at {call.epoch!r} s since 1970, which is no time")
         return call
 
 

@@ -152,8 +152,8 @@ def unseen_conflicts(steps: Sequence[CanaryStep], total: int) -> Iterator[Confli
             moved, weight = max(moved, cohort_size(total, step.set_weight)), max(weight, step.set_weight)
         elif step.shadow is not None and weight < 100 and 0 < cohort_size(total, step.shadow.weight) <= moved:
             message = (
-                f"shows it nothing: after setWeight: {weight}, {moved} of {total} PIDs have the new version, all that it is "
-                "for among them (expected it before, or a larger weight)"
+                f"shows it nothing: after setWeight: {weight}, {moved} of {total} PIDs have the new version, "
+                "all that it is for among them (expected it before, or a larger weight)"
             )
             yield Conflict(("steps", index, "shadow"), message)
 

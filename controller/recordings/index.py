@@ -127,6 +127,15 @@ class Index:
         with self._changing() as cursor:
             cursor.execute("REPLACE INTO bounds VALUES (?, ?, ?, ?)", (pid, *bounds))
 
+    def correct(self, pid: str, now: float) -> None:
+        """Have calls that came while the clock was ahead count as older than those that come from now on.
+
+        As the newest they would stay until that time comes, and push out whatever comes meanwhile.
+        """
+        if self._all("SELECT 1 FROM calls WHERE pid = ? AND arrived > ? LIMIT 1", (pid, now)):
+            with self._changing() as cursor:
+                cursor.execute("UPDATE calls SET arrived = ? WHERE pid = ? AND arrived > ?", (now - 1, pid, now))
+
     # Asking it.
 
     def calls(self, wanted: RecordingFilter) -> list[RecordedCall]:

@@ -83,7 +83,9 @@ class Keeper:
             if guide is not None:
                 self.shelf.put_guide(call.pid, call.id, data, same_as)
             self.shelf.put_call(call.pid, call.id, (start, image.data))
-            index.add([(head, epoch_seconds())])
+            now = epoch_seconds()
+            index.correct(call.pid, now)
+            index.add([(head, now)])
         except BaseException:
             with suppress(OSError):  # the first error is the one to report; what is left the sweep finds
                 self.shelf.remove(call.pid, call.id)
@@ -180,6 +182,7 @@ class Keeper:
 
     def _enforce(self, index: Index, pid: str) -> int:
         bounds, gone = self._bounds(index, pid), 0
+        index.correct(pid, epoch_seconds())
         while True:
             total, since = index.total(pid), epoch_seconds() - bounds.max_age
             too_many = max(0, total.calls - bounds.keep)

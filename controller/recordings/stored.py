@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from controller.errors import StoreError
@@ -34,13 +35,27 @@ class StoreRecordings:
         try:
             index = Index.open(self._layout.recordings_index, to_write=False)
             try:
-                calls = index.calls(wanted)
+                return self._from_index(index, wanted)
             finally:
                 index.close()
         except (Unusable, StoreError) as why:  # whoever writes next makes it again
             log.info("recordings are read from their files: %s", why)
-            calls = list(self._from_files(wanted))
-        return [call for call in calls if self._shelf.is_there(call)]
+        return [call for call in self._from_files(wanted) if self._shelf.is_there(call)]
+
+    def _from_index(self, index: Index, wanted: RecordingFilter) -> Sequence[RecordedCall]:
+        """Return the calls that are meant, without rows whose files are gone: further ones stand in for them."""
+        found: list[RecordedCall] = []
+        missing = wanted.last
+        while True:
+            rows = index.calls(replace(wanted, last=missing))
+            there = [call for call in rows if self._shelf.is_there(call)]
+            found += there
+            if missing is None or len(rows) < missing:
+                return found
+            missing -= len(there)
+            if not missing:
+                return found
+            wanted = replace(wanted, before=rows[-1].id)
 
     def _from_files(self, wanted: RecordingFilter) -> Sequence[RecordedCall]:
         try:

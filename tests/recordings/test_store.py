@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from controller.model.package import PackageRef
-from controller.model.recording import RecordingFilter
+from controller.model.recording import RecordedCall, RecordingFilter
 from controller.recordings.bounds import Bounds
 from controller.recordings.index import Index
 from controller.recordings.keeping import Keeper
@@ -136,6 +137,30 @@ def test_of_too_many_the_oldest_go(keeper: Keeper, stored: StoreRecordings) -> N
     assert ids(stored) == [7, 6, 5]
     keeper.keep_within({"A01": Bounds(100, sizes[-1] // 2, 1e12)})
     assert ids(stored) == []
+
+
+@pytest.mark.parametrize("index_is_lost", [False, True])
+def test_calls_that_came_while_the_clock_was_ahead_do_not_push_out_later_ones(
+    keeper: Keeper,
+    stored: StoreRecordings,
+    layout: StoreLayout,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    index_is_lost: bool,
+) -> None:
+    now = time.time()
+    keeper.keep_within({"A01": Bounds(3, 2**40, 1e12)})
+    monkeypatch.setattr("controller.recordings.keeping.epoch_seconds", lambda: now + 1e8)
+    for number in range(100, 103):
+        call = keeper.add(recorded(number), pictures(number))
+        os.utime(layout.recordings / "A01" / f"{call.id}.call", (now + 1e8, now + 1e8))
+    monkeypatch.undo()
+    if index_is_lost:
+        layout.recordings_index.unlink()
+    for number in range(4):
+        keeper.add(recorded(number), pictures(number))
+        keeper.enforce("A01")
+    assert ids(stored) == [3, 2, 1]
 
 
 def test_the_old_go_and_bounds_are_remembered_when_nobody_says_them_any_more(
@@ -271,6 +296,24 @@ def test_what_is_not_there_is_not_promised_and_what_is_damaged_is_not_shown(
     assert stored.pictures(recorded(0)) is None
     assert stored.pictures(recorded(1)) is None
     assert same(stored.pictures(recorded(2)), pictures(2))
+
+
+def test_rows_whose_files_are_gone_leave_their_places_to_older_calls(
+    keeper: Keeper, stored: StoreRecordings, layout: StoreLayout
+) -> None:
+    for number in range(9):
+        keeper.add(recorded(number), pictures(number))
+    for number in (8, 7, 6, 4):
+        (layout.recordings / "A01" / f"{recorded(number).id}.call").unlink()
+    assert ids(stored, last=2) == [5, 3]
+    assert ids(stored, last=9) == [5, 3, 2, 1, 0]
+    assert ids(stored, last=0) == []
+
+
+@pytest.mark.parametrize("epoch", [1e308, -1.0, float("nan")])
+def test_a_call_at_no_time_is_none(epoch: float) -> None:
+    with pytest.raises(ValueError, match="is no time"):
+        RecordedCall.from_document(recorded(0, epoch=epoch).to_document())
 
 
 def test_without_recordings_there_is_nothing_and_nothing_is_made(stored: StoreRecordings, layout: StoreLayout) -> None:
