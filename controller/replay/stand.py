@@ -22,6 +22,7 @@ from controller.errors import CallError, Code, ControllerError, StartFailed
 from controller.host.priority import give_way_a_little
 from controller.images.formats import ImageRef
 from controller.model.comparison import Answer
+from controller.model.input import PictureInput
 from controller.model.last_part import LONGEST_WORDS
 from controller.model.recording import RecordedCall
 from controller.processes import census
@@ -83,7 +84,9 @@ class Stand:
         """
         process = await self._ready()
         try:
-            answer = answer_of(await _call(process, call, pictures))
+            answer = answer_of(
+                await _call(process, call, pictures, _swapped(process.spec.input, call, self._gives_way))
+            )
         except CallError as error:
             return await self._failed(process, error)
         self._starved = 0
@@ -164,7 +167,17 @@ class Stand:
             await asyncio.to_thread(census.end_token, self._layout, process.record.token)
 
 
-async def _call(process: AlgorithmProcess, call: RecordedCall, pictures: Pictures) -> Detection:
+def _swapped(wanted: PictureInput, call: RecordedCall, beside_the_line: bool) -> bool:
+    """Return whether a picture and its guide change places: as the line would hand them over, which has its spec.
+
+    Without a station there is none, and what was recorded says it, where it does.
+    """
+    return wanted.swap if beside_the_line or call.swapped is None else call.swapped
+
+
+async def _call(
+    process: AlgorithmProcess, call: RecordedCall, pictures: Pictures, swapped: bool
+) -> Detection:  # fmt: skip
     """Repeat a recorded call on a process: its arguments and its pictures are those that were recorded."""
     given = {name: value for name, value in call.arguments.items() if name in CallArguments.__slots__}
     arguments = CallArguments(**{"timestamp_ms": round(call.epoch * 1000), **given, "phase": None, "timeout": None})
@@ -175,7 +188,6 @@ async def _call(process: AlgorithmProcess, call: RecordedCall, pictures: Picture
         guide = image if call.guide_is_image else NO_IMAGE
         if pictures.guide is not None:
             guide = process.slots.put(pictures.guide, "guide", call.guide.color_space if call.guide else "RGB")
-        swapped = process.spec.input.swap if call.swapped is None else call.swapped
         shared = SharedImages(image, guide, round(call.epoch * 1000), swapped)
         deadline = OwnTime(process)
         try:

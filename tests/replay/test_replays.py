@@ -26,6 +26,7 @@ from controller.images.shared_folder import open_folder
 from controller.model.actions import Replay
 from controller.model.comparison import Agreement
 from controller.model.desired import Deployment
+from controller.model.input import PictureInput
 from controller.model.objects import ProcessKey
 from controller.model.package import PackageRef
 from controller.model.recording import RecordingFilter
@@ -39,7 +40,7 @@ from controller.recordings.source import Pictures
 from controller.recordings.stored import StoreRecordings
 from controller.replay import journal
 from controller.replay.replays import RolloutReplays, beside_the_line
-from controller.replay.stand import Stand
+from controller.replay.stand import Stand, _swapped
 from controller.store.layout import StoreLayout
 from controller.store.store import Store
 from examples.packing.algorithms import NEVER_READY, Algorithm
@@ -376,3 +377,19 @@ async def test_a_version_that_fails_otherwise_has_failed(
 
     assert report.done
     assert words in report.failure
+
+
+@pytest.mark.parametrize(
+    ("recorded", "spec", "beside_the_line", "expected"),
+    [
+        (True, False, True, False),
+        (False, True, True, True),
+        (True, False, False, True),
+        (False, True, False, False),
+        (None, True, False, True),
+    ],
+)
+def test_pictures_change_places_as_at_the_line_and_without_one_as_recorded(
+    recorded: bool | None, spec: bool, beside_the_line: bool, expected: bool
+) -> None:
+    assert _swapped(PictureInput(swap=spec), call(1, swapped=recorded), beside_the_line) is expected
