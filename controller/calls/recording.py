@@ -7,6 +7,7 @@ import time
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from controller.calls.aftermath import Ended
@@ -116,11 +117,12 @@ class Recorder:
             "guide": None if call.guide is None else _picture(call.guide),
         }
         leases = (call.image,) if call.guide is None else (call.image, call.guide)
-        why = self.writer.offer(said, leases)
+        key = call.request.pid, call.epoch
+        why = self.writer.offer(said, leases, on_dropped=partial(self._ids.pop, key, None))
         if why:
             self.writer.dropped[why] += 1
             return ""
-        self._ids[call.request.pid, call.epoch] = call_id
+        self._ids[key] = call_id
         if len(self._ids) > _REMEMBERED:
             self._ids.popitem(last=False)
         return call_id

@@ -9,11 +9,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
-from typing import Any
+from math import inf
+from typing import Any, Self
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, model_validator
 
-from controller.model.document import Part
+from controller.model.document import Conflict, Part, refuse
 from controller.model.last_part import PartOutcome
 from controller.model.names import PID_PATTERN
 from controller.model.package import PackageRef
@@ -39,6 +40,13 @@ class Recording(Part):
         description="Which calls are recorded; []: none, where the station has a default.",
     )
     sample: Ratio = Field(default=0.01, description="Share of all calls that are recorded, whatever came of them.")
+
+    @model_validator(mode="after")
+    def _something_is_meant(self) -> Self:
+        if not self.sample and set(self.only) == {"sample"}:
+            message = "records nothing: only has nothing but sample (expected more than 0%, or only: [])"
+            refuse([Conflict(("sample",), message)])
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,8 @@ class RecordedCall:
             raise ValueError(f"{call.id[:40]!r} of PID {call.pid[:80]!r} cannot be a recorded call")
         if not 0 <= call.epoch < _END_OF_TIME:
             raise ValueError(f"recorded call {call.id} ended at {call.epoch!r} s since 1970, which is no time")
+        if call.latency_ms is not None and not 0 <= call.latency_ms < inf:
+            raise ValueError(f"recorded call {call.id} took {call.latency_ms!r} ms, which is no time")
         return call
 
 

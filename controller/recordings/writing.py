@@ -37,11 +37,15 @@ _BACK_OFF = 30.0
 
 @dataclass(slots=True)
 class _Given:
-    """A call that was given away. `leases` are those that are still to be returned, `owner` whose process it was."""
+    """A call that was given away. `leases` are those that are still to be returned, `owner` whose process it was.
+
+    `on_dropped` is called where it turns out not to be recorded.
+    """
 
     leases: tuple[Lease, ...]
     size: int
     owner: str
+    on_dropped: Callable[[], object]
 
 
 class WriterProcess:
@@ -106,8 +110,7 @@ class WriterProcess:
         """Forget what it was given: nobody knows what became of it."""
         self._process = None
         for call_id in tuple(self._given):
-            self._done(call_id)
-            self.dropped["writer_gone"] += 1
+            self._drop(call_id, "writer_gone")
 
     async def close(self) -> None:
         """Have it write down what it has taken, and end it."""
@@ -129,10 +132,12 @@ class WriterProcess:
 
     # What it is told.
 
-    def offer(self, message: Mapping[str, Any], leases: tuple[Lease, ...]) -> str:
+    def offer(
+        self, message: Mapping[str, Any], leases: tuple[Lease, ...], on_dropped: Callable[[], object]
+    ) -> str:  # fmt: skip
         """Give it a call with its pictures; return why it does not take it, empty where it does.
 
-        The leases are held until it has read the pictures.
+        The leases are held until it has read the pictures. `on_dropped` is called if it took it and drops it later.
         """
         size = sum(lease.image.look[2] for lease in leases)
         owner = leases[0].image.id.partition(".")[0]
@@ -147,7 +152,7 @@ class WriterProcess:
         if len(line) > MOST_HEAD:
             return "too_large"
         call_id = message["record"]["id"]
-        self._given[call_id] = _Given(tuple(lease.hold() for lease in leases), size, owner)
+        self._given[call_id] = _Given(tuple(lease.hold() for lease in leases), size, owner, on_dropped)
         self._size += size
         self._leased[owner] += 1
         self._write(line)
@@ -184,8 +189,7 @@ class WriterProcess:
             self.kept += 1
             self._done(said["kept"])
         elif "dropped" in said:
-            self.dropped[said["why"]] += 1
-            self._done(said["dropped"])
+            self._drop(said["dropped"], said["why"])
         else:
             self.total = Total(said["calls"], said["bytes"])
             self._change(said["trouble"])
@@ -200,11 +204,18 @@ class WriterProcess:
             if not self._leased[given.owner]:
                 del self._leased[given.owner]
 
-    def _done(self, call_id: str) -> None:
+    def _drop(self, call_id: str, why: str) -> None:
+        self.dropped[why] += 1
+        given = self._done(call_id)
+        if given is not None:
+            given.on_dropped()
+
+    def _done(self, call_id: str) -> _Given | None:
         self._taken(call_id)
         given = self._given.pop(call_id, None)
         if given is not None:
             self._size -= given.size
+        return given
 
     def _change(self, trouble: str) -> None:
         if trouble != self.trouble:

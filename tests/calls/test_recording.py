@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pytest
 
 from controller.calls import recording
 from controller.calls.aftermath import Ended, Follower
@@ -210,6 +211,34 @@ async def test_a_disagreement_is_recorded_and_added_to_what_is_recorded_already(
     found = {call.id: call.kinds for call in recorded(layout, kinds=frozenset({"disagreement"}))}
     assert found == dict(zip(ids, [("disagreement",), ("NG", "disagreement")], strict=True))
     assert len(recorded(layout)) == 2
+
+
+@pytest.mark.parametrize("why", ["changed", "writer_gone"])
+async def test_a_disagreement_names_no_recording_that_was_dropped_meanwhile(layout, make_spec, why):
+    comparer = Comparer()
+    differs = Answer("OK"), Difference(newly_ok=True)
+    async with recording_station(layout, make_spec(), comparer, only=["NG", "disagreement"]) as (opened, recorder):
+        os_pid = writer_of(layout)
+        os.kill(os_pid, signal.SIGSTOP)
+        await make(opened, asked(1, verdict="NG"))
+        await until(lambda: len(comparer.held) == 1)
+        (call,) = comparer.held
+        assert call.image is not None
+        first = recorder.disagreed(call, *differs)
+        assert first
+        if why == "changed":
+            os.utime(call.image.image.path, (1, 1))
+            os.kill(os_pid, signal.SIGCONT)
+        else:
+            os.kill(os_pid, signal.SIGKILL)
+        await settled(recorder, 1)
+        again = recorder.disagreed(call, *differs)
+        comparer.release()
+        await settled(recorder, 2)
+
+    assert again != first, "it is offered once more, under an id of its own, or it is not recorded"
+    assert recorder.writer.dropped == {why: 2}
+    assert recorded(layout) == []
 
 
 class Shared:

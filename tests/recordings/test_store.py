@@ -310,6 +310,12 @@ def test_rows_whose_files_are_gone_leave_their_places_to_older_calls(
     assert ids(stored, last=0) == []
 
 
+@pytest.mark.parametrize("latency", [float("inf"), -1.0, float("nan")])
+def test_a_call_that_took_no_time_is_none(latency: float) -> None:
+    with pytest.raises(ValueError, match="which is no time"):
+        RecordedCall.from_document(recorded(0, latency_ms=latency).to_document())
+
+
 @pytest.mark.parametrize("epoch", [1e308, -1.0, float("nan")])
 def test_a_call_at_no_time_is_none(epoch: float) -> None:
     with pytest.raises(ValueError, match="is no time"):

@@ -55,6 +55,8 @@ def problems(*texts: str) -> list[str]:
          "7:58: spec.strategy.canary.steps[1].replay: comes after setWeight: 100"),
         ("  strategy: {canary: {steps: [{shadow: {weight: 0}}]}}\n",
          "7:49: spec.strategy.canary.steps[0].shadow.weight: of 0 % of the PIDs no picture is shown"),
+        ("  recording: {only: [sample], sample: 0%}\n",
+         "7:39: spec.recording.sample: records nothing: only has nothing but sample (expected more than 0%, or only: "),
         ("  strategy: {canary: {steps: [{setWeight: 50}, {shadow: {weight: 60%}}]}}\n",
          "7:57: spec.strategy.canary.steps[1].shadow: shows it nothing: after setWeight: 50, 1 of 2 PIDs have the new"),
         ("  strategy: {canary: {steps: [{shadow: {}}, {shadow: {compare: {defects: {iou: 0.5}}}}]}}\n",
