@@ -13,6 +13,7 @@ from typing import Any, TypeVar, TypeVarTuple
 from controller.model.desired import Revision
 from controller.model.observed import BrokenMapping, ProcessKey
 from controller.model.package import PackageRef
+from controller.model.strategy import Canary, unseen_conflicts
 from tests.builders import active, deployment, revision
 from tests.simulator.invariants import Watch
 from tests.simulator.world import PIDS, Nature, World
@@ -91,6 +92,12 @@ def _deployment(chance: random.Random, name: str, package: str, pids: list[str])
     if "canary" in canary:
         order = canary["canary"].get("order", ())
         canary["canary"]["order"] = [pid for pid in order if pid not in spec["pinned"]]
+        steps = canary["canary"]["steps"]  # without those that are refused, as they show nothing
+        refused = unseen_conflicts(
+            Canary.model_validate({"steps": steps}).steps, len(set(pids) - spec["pinned"].keys())
+        )
+        for index in sorted((int(each.at[1]) for each in refused), reverse=True):
+            del steps[index]
     return deployment(name, version, *pids, package=package, **spec)
 
 
