@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -125,3 +128,19 @@ def _range(percent: float, ours: Sequence[Block], bare: Sequence[Block]) -> tupl
     drawn = (draw.choices(pairs, k=len(pairs)) for _ in range(_DRAWS))
     found = sorted(_ratio(percent, *map(list, zip(*each, strict=True))) for each in drawn)
     return found[_DRAWS // 40], found[-_DRAWS // 40 - 1]
+
+
+@contextmanager
+def another_process(code: str, *arguments: object, given: bytes = b"") -> Iterator[subprocess.Popen[bytes]]:
+    """Yield a stopped process that runs Python code in a session of its own, with what it is given on its input."""
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
+        try:
+            assert process.stdin is not None
+            process.stdin.write(given)
+            process.stdin.close()
+            time.sleep(1.0)  # it has begun
+            process.send_signal(signal.SIGSTOP)
+            yield process
+        finally:
+            process.kill()

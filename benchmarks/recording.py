@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.group import own_group
+from benchmarks.line import another_process
 from benchmarks.table import Row, median_ratio, milliseconds, print_table
 from controller.client import Client
 from examples.packing import build_package
@@ -127,7 +127,7 @@ class _Line:
 
 def _measure(what: str, image: np.ndarray, lines: list[_Line], rounds: int, pause: float) -> Iterator[Row]:
     taken: list[list[_Block]] = [[], [], [], []]
-    with _packing(image, pause) as other:
+    with another_process(_PACKING, pause, *image.shape, given=image.tobytes()) as other:
         for turn in range(rounds + 1):
             for index in sorted(range(4), key=lambda each: (each + turn) % 4):
                 line = lines[min(index, 2)]
@@ -141,22 +141,6 @@ def _measure(what: str, image: np.ndarray, lines: list[_Line], rounds: int, paus
     yield _row(f"{what}: p50", [[median(block.seconds) for block in blocks] for blocks in taken])
     yield _row(f"{what}: p99 of {len(calls[0])} calls", [[_p99(seconds)] for seconds in calls])
     yield _row(f"{what}: processor time, daemon and caller", [[block.cpu for block in blocks] for blocks in taken])
-
-
-@contextmanager
-def _packing(image: np.ndarray, pause: float) -> Iterator[subprocess.Popen[bytes]]:
-    """Yield a stopped process that packs a picture again and again, with the priority of the writer."""
-    command = [sys.executable, "-c", _PACKING, str(pause), *map(str, image.shape)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as process:
-        try:
-            assert process.stdin is not None
-            process.stdin.write(image.tobytes())
-            process.stdin.close()
-            time.sleep(1.0)  # it has begun
-            process.send_signal(signal.SIGSTOP)
-            yield process
-        finally:
-            process.kill()
 
 
 def _row(name: str, seconds: list[list[float]]) -> Row:

@@ -23,7 +23,7 @@ FORMS_HELP = "Form of what goes to stdout: table, json, yaml, junit, html [defau
 _FILES = {".json": "json", ".yaml": "yaml", ".yml": "yaml", ".xml": "junit", ".html": "html"}
 _MOST_ROWS = 50
 _LEAST = 50
-"""Compared pictures below which a replay says nothing, as in a step of a rollout (analysis.minSamples)."""
+"""Judged pictures below which a replay says nothing, as in a step of a rollout (analysis.minSamples)."""
 _BEYOND, _INVALID = 5, 4
 
 
@@ -50,8 +50,8 @@ def add_arguments(parser: Parser) -> None:
         parser.add_argument(f"--max-{what}", metavar="SHARE", type=ratio, default=ratio(default),
                             help=f"Largest share of {words} [default: {default}].".replace("%", "%%"))  # fmt: skip
     parser.add_argument("--min-compared", metavar="N", type=count,
-                        help="With fewer compared pictures, nothing is judged [default: 50, or as many as are shown "
-                        "where these are fewer].")  # fmt: skip
+                        help="With fewer pictures that could be judged, none is [default: 50, or as many as had a "
+                        "verdict where these are fewer].")  # fmt: skip
     parser.add_argument("--iou", metavar="SHARE", type=ratio,
                         help="Compare the places of the defects, too: two are the same where their intersection over "
                         "union is as large, such as 0.5.")  # fmt: skip
@@ -99,11 +99,12 @@ def run(arguments: Namespace, settings: Settings) -> int:
 
 def too_few(replay: ReplayDocument, least: int | None) -> ControllerError | None:
     """Return the error for a replay in which too little was compared to say that a version is good."""
-    least = min(replay["wanted"], _LEAST) if least is None else least
-    if replay["compared"] >= least:
+    judged = replay["errors"]["of"]
+    least = min(replay["wanted"] - replay["excused"], _LEAST) if least is None else least
+    if judged >= least:
         return None
     return ControllerError(
-        f"too little to judge by: {replay['compared']} of {replay['wanted']} pictures could be compared, {least} are "
+        f"too little to judge by: {judged} of {replay['wanted']} pictures could be judged, {least} are "
         f"needed ({replay['excused']} came to no verdict before, {replay['dropped']} were dropped)",
         next_step="record or name more calls, or say with --min-compared N how many are enough",
     )

@@ -74,9 +74,7 @@ class Uploads:
         (self._idle if answered else self._doubtful).append(slot)
         while len(self._idle) > _KEPT or sum(slot.size for slot in self._idle) > _KEPT_BYTES:
             self._idle.pop(0).remove()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._forget)
+        self._forget_later()
 
     def close(self) -> None:
         """Remove all that no request uses: nobody is waited for any more."""
@@ -95,7 +93,12 @@ class Uploads:
                 waited_for.append(slot)
         self._doubtful[:] = waited_for
         if waited_for:
-            self._timer = asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._forget)
+            self._forget_later()
+
+    def _forget_later(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._forget)
 
 
 def _is_free(slot: Slot) -> bool:

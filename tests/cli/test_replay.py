@@ -65,20 +65,22 @@ def test_with_too_few_compared_pictures_nothing_is_within_the_limits(
     package = ("replay", "--package", "new.zip", "--recordings", tmp_path / "line-a.zip")
     words = (*package, "--max-newly-ok", "50%", "--report", tmp_path / "r.json")
 
-    assert pvctl(*words, "--min-compared", 57) == 1
-    assert "56 of 60 pictures could be compared, 57 are needed" in capsys.readouterr().err
+    assert pvctl(*words, "--min-compared", 58) == 1
+    assert "57 of 60 pictures could be judged, 58 are needed" in capsys.readouterr().err
     assert (tmp_path / "r.json").is_file(), "what was found is told all the same"
-    assert pvctl(*words, "--min-compared", 56) == 0
-    assert pvctl(*package, "--min-compared", 57) == 5, "beyond the limits it is already"
+    assert pvctl(*words, "--min-compared", 57) == 0
+    assert pvctl(*package, "--min-compared", 58) == 5, "beyond the limits it is already"
 
 
-def test_without_a_number_fifty_are_needed_or_all_that_are_shown() -> None:
-    def judged(wanted: int, compared: int) -> bool:
-        return too_few({**REPLAY, "wanted": wanted, "compared": compared}, None) is None
+def test_without_a_number_fifty_are_needed_or_all_that_had_a_verdict() -> None:
+    def judged(wanted: int, judged: int, excused: int = 0) -> bool:
+        errors = {**REPLAY["errors"], "of": judged}
+        return too_few({**REPLAY, "wanted": wanted, "excused": excused, "errors": errors}, None) is None
 
     assert [judged(500, 1), judged(500, 49), judged(500, 50), judged(12, 12), judged(12, 11)] == [
         False, False, True, True, False,
     ]  # fmt: skip
+    assert judged(12, 9, excused=3), "a call that failed at the line says nothing of the version, nor against it"
 
 
 def test_a_report_without_its_folder_is_refused_before_anything_is_shown(

@@ -68,14 +68,19 @@ class Sdk:
                 self.adapter.read_image_from_shared_memory(guide, meta))  # fmt: skip
 
 
-@pytest.fixture
-def sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sdk:
-    found = Sdk(tmp_path)
+def _install(found: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have an adapter read pictures as ours do, and two pictures in the folder."""
     monkeypatch.setitem(sys.modules, "fake_sdk", found.package)
     monkeypatch.setitem(sys.modules, "fake_sdk.shared_memory", found.shared)
     install(found.adapter)
     for number in (1, 2):
-        np.save(tmp_path / f"{number}.npy", np.full((4, 5, 3), number, np.uint8))
+        np.save(folder / f"{number}.npy", np.full((4, 5, 3), number, np.uint8))
+
+
+@pytest.fixture
+def sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sdk:
+    found = Sdk(tmp_path)
+    _install(found, tmp_path, monkeypatch)
     return found
 
 
@@ -189,11 +194,7 @@ class LegacySdk(Sdk):
 @pytest.fixture
 def legacy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LegacySdk:
     found = LegacySdk(tmp_path)
-    monkeypatch.setitem(sys.modules, "fake_sdk", found.package)
-    monkeypatch.setitem(sys.modules, "fake_sdk.shared_memory", found.shared)
-    install(found.adapter)
-    for number in (1, 2):
-        np.save(tmp_path / f"{number}.npy", np.full((4, 5, 3), number, np.uint8))
+    _install(found, tmp_path, monkeypatch)
     return found
 
 

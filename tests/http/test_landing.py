@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -244,3 +245,21 @@ async def test_only_so_many_are_used_at_once_and_none_without_a_folder(memory: P
         uploads.give_back(slot, answered=True)
     assert len(list(memory.iterdir())) == 4
     assert Uploads(memory / "nowhere").take(LARGE) is None
+
+
+async def test_however_often_files_are_looked_through_it_is_done_once_later(tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path)
+    slot = uploads.take(4096)
+    assert slot is not None
+    slot.show()
+    uploads.give_back(slot, answered=False)
+    with (tmp_path / f"{slot.id}.npy").open("rb") as adapter:
+        fcntl.flock(adapter, fcntl.LOCK_SH)
+        before = uploads._timer
+        assert before is not None
+        uploads._forget()
+        assert before.cancelled()
+        assert list(tmp_path.iterdir()), "somebody still looks at it"
+    uploads._forget()
+    assert not list(tmp_path.iterdir())
+    uploads.close()
